@@ -1,0 +1,200 @@
+// Package host names the facts about a machine that a plan may depend on.
+//
+// It holds types only. Package host/probe measures them. The same config and
+// the same Facts give the same plan on any machine, so a bug report is a
+// config.json plus the JSON form of Facts.
+package host
+
+// Facts is everything that the compiler may know about the machine. It is a
+// plain value: it marshals to JSON and back without loss.
+type Facts struct {
+	// Arch is the machine's GOARCH.
+	Arch string `json:"arch"`
+	// Process describes the runtime's own process.
+	Process Process `json:"process"`
+	// UserNamespace is the user namespace that the runtime runs in.
+	UserNamespace UserNamespace `json:"userNamespace"`
+	// Subordinate holds the caller's subordinate ids and the helpers that map them.
+	Subordinate Subordinate `json:"subordinate"`
+	// Kernel holds what the kernel was seen to do.
+	Kernel Kernel `json:"kernel"`
+	// Cgroup is where the runtime runs in the cgroup tree.
+	Cgroup Cgroup `json:"cgroup"`
+	// LSM tells which security modules label processes.
+	LSM LSM `json:"lsm"`
+	// Rootfs is the container's root directory; its Path is absolute.
+	Rootfs Source `json:"rootfs"`
+	// Sources describes the host path behind each bind mount and each host
+	// device that is bind-mounted, by the absolute path that is opened.
+	Sources map[string]Source `json:"sources,omitempty"`
+	// Targets describes what lies in the rootfs at the destination of each
+	// mount, by the destination as config.json has it. It is a hint that
+	// saves operations: a plan is safe whether or not it still holds.
+	Targets map[string]Target `json:"targets,omitempty"`
+	// Proc tells the kinds of the paths below /proc and /sys that config.json
+	// masks or makes read-only, as seen on the host ("" where missing).
+	Proc map[string]Kind `json:"proc,omitempty"`
+	// Namespaces describes the namespaces that config.json joins, by path.
+	Namespaces map[string]Namespace `json:"namespaces,omitempty"`
+	// Terminal is true when the runtime's standard input is a terminal.
+	Terminal bool `json:"terminal,omitempty"`
+}
+
+// Process holds the runtime's own identity and limits, as seen in its user
+// namespace.
+type Process struct {
+	UID    int   `json:"uid"`
+	GID    int   `json:"gid"`
+	Groups []int `json:"groups,omitempty"`
+	// Capabilities is the effective set, bit N for capability N.
+	Capabilities uint64 `json:"capabilities"`
+	// OOMScoreAdj is /proc/self/oom_score_adj.
+	OOMScoreAdj int `json:"oomScoreAdj"`
+	// NoNewPrivileges is set when newuidmap cannot work because its setuid
+	// bit is ignored.
+	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	// Rlimits holds the runtime's limits by OCI name (RLIMIT_NOFILE).
+	Rlimits map[string]Rlimit `json:"rlimits,omitempty"`
+}
+
+// Rlimit is a pair of resource limits; the maximum uint64 means infinity.
+type Rlimit struct {
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"`
+}
+
+// UserNamespace describes the user namespace that the runtime runs in.
+type UserNamespace struct {
+	// Initial is true in the machine's first user namespace.
+	Initial bool `json:"initial"`
+	// OwnerUID is the uid, in the initial namespace where it can be told, of
+	// the user who made this namespace; the own uid in the initial one.
+	OwnerUID int `json:"ownerUID"`
+	// UIDMap and GIDMap are /proc/self/uid_map and gid_map.
+	UIDMap []Mapping `json:"uidMap,omitempty"`
+	GIDMap []Mapping `json:"gidMap,omitempty"`
+	// Setgroups is "allow" or "deny", as /proc/self/setgroups has it.
+	Setgroups string `json:"setgroups,omitempty"`
+}
+
+// Mapping is one line of an id map: Size ids from ContainerID inside are the
+// ids from HostID outside.
+type Mapping struct {
+	ContainerID uint32 `json:"containerID"`
+	HostID      uint32 `json:"hostID"`
+	Size        uint32 `json:"size"`
+}
+
+// Subordinate holds what /etc/subuid, /etc/subgid (or getsubids) grant the
+// caller, and the helpers that may map it.
+type Subordinate struct {
+	UIDs []Range `json:"uids,omitempty"`
+	GIDs []Range `json:"gids,omitempty"`
+	// NewUIDMap and NewGIDMap are absolute paths; empty when not installed.
+	NewUIDMap string `json:"newuidmap,omitempty"`
+	NewGIDMap string `json:"newgidmap,omitempty"`
+}
+
+// Range is a run of ids: Size ids starting at Start.
+type Range struct {
+	Start uint32 `json:"start"`
+	Size  uint32 `json:"size"`
+}
+
+// Kernel holds features found by trying them, never by the version number.
+type Kernel struct {
+	// Release is uname -r, for messages only.
+	Release string `json:"release"`
+	// LastCapability is /proc/sys/kernel/cap_last_cap.
+	LastCapability int `json:"lastCapability"`
+	// MountSetattr: mount_setattr(2), Linux 5.12.
+	MountSetattr bool `json:"mountSetattr"`
+	// OpenTreeNamespace: OPEN_TREE_NAMESPACE, Linux 7.0.
+	OpenTreeNamespace bool `json:"openTreeNamespace,omitempty"`
+	// TimeNamespace: /proc/self/ns/time, Linux 5.6.
+	TimeNamespace bool `json:"timeNamespace"`
+	// CgroupNamespace: /proc/self/ns/cgroup, Linux 4.6.
+	CgroupNamespace bool `json:"cgroupNamespace"`
+	// UserNamespaces is false when this process may not make one; the other
+	// two say why (user.max_user_namespaces, and a sysctl's or LSM's name).
+	UserNamespaces          bool   `json:"userNamespaces"`
+	MaxUserNamespaces       int    `json:"maxUserNamespaces"`
+	UserNamespaceRestricted string `json:"userNamespaceRestricted,omitempty"`
+	// MemfdNoexec is vm.memfd_noexec: 2 forbids executable memfds.
+	MemfdNoexec int `json:"memfdNoexec,omitempty"`
+	// Seccomp is true when the kernel filters system calls.
+	Seccomp bool `json:"seccomp,omitempty"`
+}
+
+// Cgroup is the runtime's place in the cgroup tree.
+type Cgroup struct {
+	// Unified is true when /sys/fs/cgroup is a cgroup2 file system.
+	Unified bool `json:"unified"`
+	// MountPoint is where cgroup2 is mounted; empty when nowhere.
+	MountPoint string `json:"mountPoint,omitempty"`
+	// Path is the runtime's cgroup below MountPoint (the 0:: line of
+	// /proc/self/cgroup).
+	Path string `json:"path,omitempty"`
+	// Controllers are those available in Path (cgroup.controllers).
+	Controllers []string `json:"controllers,omitempty"`
+}
+
+// LSM tells which Linux security modules label processes.
+type LSM struct {
+	AppArmor bool `json:"apparmor,omitempty"`
+	SELinux  bool `json:"selinux,omitempty"`
+}
+
+// Kind is the type of a file, after symbolic links were followed.
+type Kind string
+
+// The kinds of files.
+const (
+	Missing   Kind = ""
+	Directory Kind = "directory"
+	Regular   Kind = "file"
+	Character Kind = "char"
+	Block     Kind = "block"
+	FIFO      Kind = "fifo"
+	Socket    Kind = "socket"
+	Symlink   Kind = "symlink"
+)
+
+// Source is a path of the runtime namespace.
+type Source struct {
+	Path string `json:"path,omitempty"`
+	Kind Kind   `json:"kind,omitempty"`
+	// Error is the errno's name (ENOENT, EACCES) when it could not be looked at.
+	Error string `json:"error,omitempty"`
+	// Flags are the mount flags in force there, by OCI option name (nosuid,
+	// nodev, noexec, ro, noatime, nodiratime, relatime). In a new user
+	// namespace they are locked.
+	Flags []string `json:"flags,omitempty"`
+	// Mode holds the permission bits.
+	Mode uint32 `json:"mode,omitempty"`
+	// Rdev is the device number of a device node (unix.Mkdev form).
+	Rdev uint64 `json:"rdev,omitempty"`
+	// Link is the symbolic link's content, for the copy-symlink option.
+	Link string `json:"link,omitempty"`
+}
+
+// Target is a mount destination inside the rootfs.
+type Target struct {
+	// Resolved is the destination with symbolic links followed inside the
+	// rootfs, also the part that does not exist; relative, no leading slash.
+	Resolved string `json:"resolved"`
+	// Kind is the type of what is there.
+	Kind Kind `json:"kind,omitempty"`
+	// Mode holds the permission bits of what is there.
+	Mode uint32 `json:"mode,omitempty"`
+}
+
+// Namespace is a namespace named by path.
+type Namespace struct {
+	// Type is the OCI name (pid, network, ...).
+	Type string `json:"type,omitempty"`
+	// Same is true when the runtime is in it already.
+	Same bool `json:"same,omitempty"`
+	// Error is the errno's name when it could not be opened.
+	Error string `json:"error,omitempty"`
+}
