@@ -1,0 +1,107 @@
+# homerun's tasks. `make help` lists them.
+#
+# The binaries are a function of the commit alone: no path, no date and no
+# build host goes in, so two people who build a commit get the same bytes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZTIME ?= 1m
+FUZZ ?= ^Fuzz
+BENCHFLAGS ?=
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+VERSION := $(shell cat VERSION)
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+# GO is looked for when a recipe needs it, so that `make deps` can come first.
+GO = $(or $(shell hack/deps go),go)
+# A program of ours may itself call go: put the one that fits first in PATH.
+RUN = PATH="$(dir $(GO)):$$PATH"
+LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+GOBUILD = build -trimpath -buildvcs=false
+BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
+GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
+
+.PHONY: build
+build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)
+
+# go's own cache knows better than time stamps what is up to date.
+.PHONY: $(BINARIES)
+$(GO_BINARIES): bin/%: .deps-build
+	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+
+# libseccomp is C: this helper alone is built with cgo, linked statically so
+# that it runs wherever the main binary does.
+bin/homerun-seccomp: .deps-build
+	@if hack/deps has-libseccomp; then \
+		$(RUN) CGO_ENABLED=1 go $(GOBUILD) -tags netgo,osusergo \
+			-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./cmd/homerun-seccomp; \
+	else \
+		rm -f $@; \
+		echo "$@: not built: gcc, pkg-config or libseccomp's header and static library are missing (hack/deps build)."; \
+		echo "  homerun works without it, but refuses a config.json that asks for a seccomp profile."; \
+	fi
+
+.PHONY: .deps-build
+.deps-build:
+	@hack/deps build
+
+.PHONY: try
+try: ## build homerun and run a container on this machine's own files, read-only
+	@hack/deps try
+	@$(MAKE) --no-print-directory build
+	@hack/try
+
+.PHONY: test
+test: ## everything: check, reproducible, and all tests, here or in the test machine
+	@hack/deps test
+	@$(MAKE) --no-print-directory build check reproducible
+	@$(RUN) go run ./hack/testrun ./...
+
+.PHONY: test-fast
+test-fast: .deps-build ## what needs no privileges, in seconds
+	@$(RUN) go test -short ./...
+
+.PHONY: check
+check: .deps-build ## gofmt, go vet, staticcheck, shellcheck and the project's own rules
+	@hack/deps check
+	@out=$$($(RUN) gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		[ -z "$$out" ] || { echo "gofmt -w these:"; echo "$$out"; exit 1; }
+	@$(RUN) go vet ./...
+	@$(RUN) go run $(STATICCHECK) ./...
+	@hack/shell-scripts | xargs -r shellcheck
+	@$(RUN) go run ./hack/check
+
+.PHONY: reproducible
+reproducible: .deps-build ## build twice, in different folders, and compare
+	@$(RUN) hack/reproducible
+
+.PHONY: fuzz
+fuzz: .deps-build ## run each fuzz target for FUZZTIME (1m); FUZZ selects by regular expression
+	@$(RUN) hack/fuzz '$(FUZZ)' '$(FUZZTIME)'
+
+.PHONY: bench
+bench: ## compare with crun, runc and a bare-syscall floor; BENCHFLAGS goes to hack/bench
+	@hack/deps bench
+	@if [ -d cmd/homerun ]; then $(MAKE) --no-print-directory build; fi
+	@$(RUN) go run ./hack/bench $(BENCHFLAGS)
+
+.PHONY: deps
+deps: ## install what building, testing and the test machine need, or say what is missing
+	@hack/deps build try test check bench machine
+
+.PHONY: install
+install: build ## install below PREFIX (/usr/local), inside DESTDIR
+	@hack/install '$(DESTDIR)$(PREFIX)'
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
