@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// binaries is where compiled tests go. The machine shows the repository at the
+// path it has here, so they are found there.
+const binaries = "bin/test"
+
+// sectionMark begins the line that tells in the machine's output which
+// package's tests come next.
+const sectionMark = "#testrun-package "
+
+// job is one package's tests to run in the machine.
+type job struct {
+	pkg    string
+	dir    string
+	binary string
+	tests  []string
+}
+
+// inMachine runs the tests that were skipped so far. All packages share one
+// boot, which costs more than most tests.
+func (r *runner) inMachine(user string) error {
+	jobs, err := r.compile(byPackage(r.results.skipped()))
+	if err != nil {
+		return err
+	}
+	script, err := writeScript(user, jobs)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(r.machine, "run", "--user", user, "--timeout", "900", "--", "sh", script)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := r.readSections(out)
+	if err := cmd.Wait(); err != nil {
+		return err
+	}
+	return readErr
+}
+
+// compile builds the test binary of each package.
+func (r *runner) compile(tests map[string][]string) ([]job, error) {
+	var jobs []job
+	for _, pkg := range slices.Sorted(maps.Keys(tests)) {
+		dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", pkg).Output()
+		if err != nil {
+			return nil, fmt.Errorf("go list %s: %w", pkg, err)
+		}
+		binary, err := filepath.Abs(filepath.Join(binaries, strings.ReplaceAll(pkg, "/", "_")))
+		if err != nil {
+			return nil, err
+		}
+		if text, err := exec.Command("go", "test", "-c", "-o", binary, pkg).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go test -c %s: %w\n%s", pkg, err, text)
+		}
+		jobs = append(jobs, job{pkg: pkg, dir: strings.TrimSpace(string(dir)), binary: binary, tests: tests[pkg]})
+	}
+	return jobs, nil
+}
+
+// writeScript writes what the machine runs. It ends well whatever the tests
+// do, so that a bad exit status means that the machine itself failed.
+func writeScript(user string, jobs []job) (string, error) {
+	path, err := filepath.Abs(filepath.Join(binaries, user+".sh"))
+	if err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(script(jobs)), 0o644)
+}
+
+func script(jobs []job) string {
+	var b strings.Builder
+	for _, j := range jobs {
+		fmt.Fprintf(&b, "echo; echo '%s%s'\n", sectionMark, j.pkg)
+		fmt.Fprintf(&b, "cd '%s' && HOMERUN_TEST_MACHINE=1 '%s' -test.v=test2json -test.timeout 10m -test.run '^(%s)$' 2>&1\n",
+			j.dir, j.binary, strings.Join(j.tests, "|"))
+	}
+	b.WriteString("exit 0\n")
+	return b.String()
+}
+
+// readSections reads the machine's output, one package's after the other.
+func (r *runner) readSections(stream io.Reader) error {
+	scan := bufio.NewScanner(stream)
+	scan.Buffer(nil, 1<<24)
+	var pkg string
+	var text bytes.Buffer
+	for scan.Scan() {
+		if next, ok := strings.CutPrefix(scan.Text(), sectionMark); ok {
+			if err := r.section(pkg, &text); err != nil {
+				return err
+			}
+			pkg = next
+			continue
+		}
+		fmt.Fprintln(&text, scan.Text())
+	}
+	return cmp.Or(scan.Err(), r.section(pkg, &text))
+}
+
+// section lets go's own tool make sense of a test binary's output. An output
+// that breaks off is a failure to it.
+func (r *runner) section(pkg string, text *bytes.Buffer) error {
+	if pkg == "" {
+		io.Copy(r.out, text) // what the machine says before the first test
+		return nil
+	}
+	cmd := exec.Command("go", "tool", "test2json", "-t", "-p", pkg)
+	cmd.Stdin = bytes.NewReader(text.Bytes())
+	text.Reset()
+	events, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("test2json: %w", err)
+	}
+	return r.readEvents(bytes.NewReader(events))
+}
