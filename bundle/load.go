@@ -1,0 +1,109 @@
+package bundle
+
+import (
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	configName = "config.json"
+	// maxSize is a thousand times any real config.
+	maxSize = 64 << 20
+)
+
+// Load reads and decodes a bundle's config. dir may be relative to the current
+// directory; name is a path relative to dir, or absolute, or "" for
+// config.json. Load does not call Check. Any error is an *Error; for a file
+// that cannot be read it wraps the errno.
+func Load(dir, name string) (*Bundle, error) {
+	if name == "" {
+		name = configName
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, &Error{File: name, Reason: err.Error(), Err: err}
+	}
+	raw, err := read(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := Decode(raw)
+	if err != nil {
+		err.(*Error).File = name
+		return nil, err
+	}
+	b.Dir, b.file = dir, name
+	return b, nil
+}
+
+func read(dir, name string) ([]byte, error) {
+	path, label := name, name
+	if !filepath.IsAbs(name) {
+		path, label = filepath.Join(dir, name), name+" of bundle "+dir
+	}
+	raw, err := readRegular(path)
+	if err != nil {
+		return nil, &Error{File: label, Reason: err.Error(), Err: err}
+	}
+	return raw, nil
+}
+
+// readRegular reads a regular file of at most maxSize bytes. It calls the
+// kernel itself because an os.File would set up the network poller. A FIFO
+// would block the open without O_NONBLOCK.
+func readRegular(path string) ([]byte, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return nil, err
+	}
+	switch {
+	case stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return nil, unix.EISDIR
+	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, errNotRegular
+	case stat.Size > maxSize:
+		return nil, errTooLarge
+	}
+	return readAll(fd, int(stat.Size))
+}
+
+// readAll reads fd, whose size is a hint: files of procfs have none.
+func readAll(fd, size int) ([]byte, error) {
+	// One byte more lets the read at the end find room.
+	raw := make([]byte, 0, size+1)
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(fd, raw[len(raw):cap(raw)]) })
+		if err != nil || n == 0 {
+			return raw, err
+		}
+		if raw = raw[:len(raw)+n]; len(raw) > maxSize {
+			return nil, errTooLarge
+		}
+		if len(raw) == cap(raw) {
+			raw = append(raw, make([]byte, 512+len(raw))...)[:len(raw)]
+		}
+	}
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errTooLarge   = errors.New("larger than 64 MiB")
+)

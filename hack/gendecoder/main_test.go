@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestCommittedFileIsUpToDate(t *testing.T) {
+	source, err := generate(roots()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := os.ReadFile("../../bundle/decode_gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(source, committed) {
+		t.Error("bundle/decode_gen.go is stale: run go generate ./bundle")
+	}
+}
+
+func TestGenerateRefusesWhatItCannotDecode(t *testing.T) {
+	for name, test := range map[string]any{
+		"interface": struct{ X any }{},
+		"float":     struct{ X float64 }{},
+		"map key":   struct{ X map[int]string }{},
+		"nested":    struct{ X [][]specs.Mount }{},
+	} {
+		if _, err := generate(reflect.TypeOf(test)); err == nil || !strings.Contains(err.Error(), ".X: unsupported") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
