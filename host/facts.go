@@ -93,6 +93,11 @@ type Subordinate struct {
 	// NewUIDMap and NewGIDMap are absolute paths; empty when not installed.
 	NewUIDMap string `json:"newuidmap,omitempty"`
 	NewGIDMap string `json:"newgidmap,omitempty"`
+	// Login is the caller's login name; empty when /etc/passwd has none.
+	Login string `json:"login,omitempty"`
+	// Source is what answered, for messages: empty for /etc/subuid and
+	// /etc/subgid, else as in "getsubids (nsswitch: sss)".
+	Source string `json:"source,omitempty"`
 }
 
 // Range is a run of ids: Size ids starting at Start.

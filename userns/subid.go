@@ -1,0 +1,100 @@
+package userns
+
+import (
+	"bytes"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// Grant is one line of /etc/subuid or /etc/subgid that grants ids to a user.
+type Grant struct {
+	// Line counts from 1.
+	Line  int
+	Owner string
+	Range host.Range
+}
+
+// Grants reads the text of /etc/subuid or /etc/subgid (subuid(5)) and returns
+// the lines whose first field is one of owners: the login name, and the uid
+// written as a number. Comments, blank lines and lines that are not
+// "owner:start:count" grant nothing; newuidmap ignores them too. A range that
+// leaves the 32-bit ids is cut at their end.
+func Grants(text []byte, owners []string) []Grant {
+	var grants []Grant
+	for n := 1; len(text) > 0; n++ {
+		line, rest, _ := bytes.Cut(text, []byte{'\n'})
+		text = rest
+		if g, ok := grant(line, owners); ok {
+			g.Line = n
+			grants = append(grants, g)
+		}
+	}
+	return grants
+}
+
+// Ranges drops all but the ids from grants.
+func Ranges(grants []Grant) []host.Range {
+	ranges := make([]host.Range, 0, len(grants))
+	for _, g := range grants {
+		ranges = append(ranges, g.Range)
+	}
+	return ranges
+}
+
+// grant reads one line. Comparing the owner first keeps the cost of a file
+// with ten thousand users low: numbers are only read from the caller's lines.
+func grant(line []byte, owners []string) (Grant, bool) {
+	name, rest, ok := bytes.Cut(line, []byte{':'})
+	if !ok {
+		return Grant{}, false
+	}
+	owner, ok := match(name, owners)
+	if !ok {
+		return Grant{}, false
+	}
+	first, last, ok := bytes.Cut(rest, []byte{':'})
+	if !ok {
+		return Grant{}, false
+	}
+	r, ok := rangeOf(first, last)
+	return Grant{Owner: owner, Range: r}, ok
+}
+
+func match(name []byte, owners []string) (string, bool) {
+	for _, o := range owners {
+		if o != "" && string(name) == o {
+			return o, true
+		}
+	}
+	return "", false
+}
+
+// rangeOf refuses an empty range and one that starts past the last id.
+func rangeOf(first, last []byte) (host.Range, bool) {
+	start, ok := decimal(first)
+	if !ok || start >= idEnd {
+		return host.Range{}, false
+	}
+	size, ok := decimal(last)
+	if !ok || size == 0 {
+		return host.Range{}, false
+	}
+	size = min(size, idEnd-start)
+	return host.Range{Start: uint32(start), Size: uint32(size)}, true
+}
+
+// decimal reads an unsigned number; one that does not fit reads as the
+// largest. It is strict: no sign, no blanks, no empty field.
+func decimal(b []byte) (uint64, bool) {
+	if len(b) == 0 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = min(n*10+uint64(c-'0'), 1<<58)
+	}
+	return n, true
+}
