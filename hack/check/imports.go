@@ -1,0 +1,203 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// pure lists the packages without effects, each with the files that are the
+// exception: the one place where the package meets the system.
+var pure = map[string][]string{
+	"plan":     nil,
+	"host":     nil,
+	"compile":  nil,
+	"userns":   nil,
+	"rootfs":   nil,
+	"process":  nil,
+	"netns":    nil,
+	"seccomp":  {"cache.go", "compile.go", "listener.go"},
+	"cgroupv2": {"live.go"},
+	"systemd":  {"dbus.go"},
+}
+
+// effects are the packages through which a program acts or looks around.
+var effects = []string{"os", "os/exec", "net", "io/fs", "time", "syscall", "os/user", "os/signal", "io/ioutil"}
+
+// arithmetic names x/sys/unix functions that compute and do not call.
+var arithmetic = []string{"Major", "Minor", "Mkdev", "ErrnoName", "SignalName", "SignalNum", "ByteSliceFromString"}
+
+// isPure tells whether a file has to be free of effects.
+func isPure(f *gofile) bool {
+	impure, ok := pure[f.dir]
+	return ok && !f.test && !f.tool && !slices.Contains(impure, path.Base(f.path))
+}
+
+func pureImports(t *tree) ([]finding, error) {
+	return eachImport(t, func(f *gofile, imported string) string {
+		if isPure(f) && slices.Contains(effects, imported) {
+			return "pure package " + f.dir + " imports " + imported
+		}
+		return ""
+	}), nil
+}
+
+func pureCalls(t *tree) ([]finding, error) {
+	var found []finding
+	functions, err := t.unixFunctions()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range t.source() {
+		if !isPure(f) {
+			continue
+		}
+		f.calls(func(pkg, name string, call *ast.CallExpr) {
+			if pkg == "golang.org/x/sys/unix" && functions[name] && !slices.Contains(arithmetic, name) {
+				found = append(found, t.at(f, call.Pos(), "pure package %s calls unix.%s", f.dir, name))
+			}
+		})
+	}
+	return found, nil
+}
+
+// unixFunctions reads the names of x/sys/unix's functions, so that a call can
+// be told from a conversion without type information.
+func (t *tree) unixFunctions() (map[string]bool, error) {
+	cmd := exec.Command("go", "list", "-f", "{{.Dir}}", "golang.org/x/sys/unix")
+	cmd.Dir = t.root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, name := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		addFunctions(names, parsed)
+	}
+	return names, nil
+}
+
+func addFunctions(names map[string]bool, f *ast.File) {
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.IsExported() {
+			names[fn.Name.Name] = true
+		}
+	}
+}
+
+func unsafeImports(t *tree) ([]finding, error) {
+	return eachImport(t, func(f *gofile, imported string) string {
+		if imported == "unsafe" && f.dir != "stage" && !strings.HasSuffix(f.path, "_unsafe.go") {
+			return "imports unsafe"
+		}
+		return ""
+	}), nil
+}
+
+func cgoImports(t *tree) ([]finding, error) {
+	return eachImport(t, func(f *gofile, imported string) string {
+		if imported == "C" && f.dir != "cmd/homerun-seccomp" {
+			return "uses cgo"
+		}
+		return ""
+	}), nil
+}
+
+// heavy are packages that our own code can do without; what a dependency
+// drags in is the main-binary rule's business.
+var heavy = []string{"regexp", "text/template", "html/template", "net/http", "encoding/gob", "log/slog"}
+
+func heavyImports(t *tree) ([]finding, error) {
+	return eachImport(t, func(f *gofile, imported string) string {
+		free := f.tool || f.test || f.dir == "cmd/homerun-net" || f.dir == "cmd/homerun-seccomp"
+		if !free && slices.Contains(heavy, imported) {
+			return "imports " + imported
+		}
+		return ""
+	}), nil
+}
+
+// ranks orders the packages; one may import its own rank and below.
+var ranks = []struct {
+	rank int
+	dirs []string
+}{
+	{0, []string{"plan", "host", "bundle", "internal"}},
+	{1, []string{"userns", "rootfs", "netns", "cgroupv2", "systemd", "process", "seccomp"}},
+	{2, []string{"stage", "compile", "host/probe"}},
+	{3, []string{"container"}},
+	{4, []string{"cmd", "hack", "tests"}},
+}
+
+// rankOf is that of the longest directory that the package lies in.
+func rankOf(dir string) (rank int, ok bool) {
+	longest := -1
+	for _, r := range ranks {
+		for _, d := range r.dirs {
+			if within(dir, d) && len(d) > longest {
+				rank, longest = r.rank, len(d)
+			}
+		}
+	}
+	return rank, longest >= 0
+}
+
+func layers(t *tree) ([]finding, error) {
+	found := eachImport(t, func(f *gofile, imported string) string {
+		dir, ours := strings.CutPrefix(imported, t.module+"/")
+		if !ours || f.test {
+			return ""
+		}
+		from, _ := rankOf(f.dir)
+		to, _ := rankOf(dir)
+		if to > from {
+			return f.dir + " imports " + dir + ", which lies above it"
+		}
+		return ""
+	})
+	return append(found, unranked(t)...), nil
+}
+
+// unranked finds packages that nobody has given a place yet.
+func unranked(t *tree) []finding {
+	var found []finding
+	seen := map[string]bool{}
+	for _, f := range t.source() {
+		if _, ok := rankOf(f.dir); !ok && !seen[f.dir] {
+			seen[f.dir] = true
+			found = append(found, t.at(f, f.ast.Package, "package %s has no place among the layers in hack/check", f.dir))
+		}
+	}
+	return found
+}
+
+// eachImport asks about every import and makes findings of the answers.
+func eachImport(t *tree, ask func(f *gofile, imported string) string) []finding {
+	var found []finding
+	for _, f := range t.gofiles {
+		for _, spec := range f.ast.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				continue
+			}
+			if what := ask(f, imported); what != "" {
+				found = append(found, t.at(f, spec.Pos(), "%s", what))
+			}
+		}
+	}
+	return found
+}
