@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Builder collects the steps of a plan in order. The zero value is not usable;
+// see NewBuilder. Not safe for concurrent use.
+type Builder struct {
+	plan    Plan
+	pointer string
+	what    string
+	used    map[string]int
+}
+
+// NewBuilder starts an empty plan whose stage reports on reportFD.
+func NewBuilder(reportFD int) *Builder {
+	b := &Builder{used: make(map[string]int)}
+	b.plan.names = make([]string, 1, 64)
+	b.plan.labels = make([]int, 1, 64)
+	b.plan.steps = make([]Step, 0, 256)
+	b.plan.inputs = make(map[Slot]int)
+	b.plan.ReportFD = reportFD
+	return b
+}
+
+// At sets the reason of the steps that follow: where in config.json they come
+// from, and what they do in words ("" for the operation alone).
+func (b *Builder) At(pointer, what string) *Builder {
+	b.pointer, b.what = pointer, what
+	return b
+}
+
+// Where returns the reason set by At.
+func (b *Builder) Where() (pointer, what string) { return b.pointer, b.what }
+
+// Slot makes a new slot. A name that is taken gets a number behind it.
+func (b *Builder) Slot(name string) Slot {
+	b.used[name]++
+	if n := b.used[name]; n > 1 {
+		name += strconv.Itoa(n)
+	}
+	b.plan.names = append(b.plan.names, name)
+	return Slot(len(b.plan.names) - 1)
+}
+
+// Input makes a slot for a descriptor that the stage is started with.
+func (b *Builder) Input(name string, fd int) Slot {
+	s := b.Slot(name)
+	b.plan.inputs[s] = fd
+	return s
+}
+
+// Label makes a label that is not placed yet.
+func (b *Builder) Label() Label {
+	b.plan.labels = append(b.plan.labels, -1)
+	return Label(len(b.plan.labels) - 1)
+}
+
+// Place puts the label before the next step.
+func (b *Builder) Place(l Label) { b.plan.labels[l] = len(b.plan.steps) }
+
+// Add appends a step, with the reason set by At unless it has its own.
+func (b *Builder) Add(s Step) {
+	if s.Pointer == "" {
+		s.Pointer, s.What = b.pointer, b.what
+	}
+	b.plan.steps = append(b.plan.steps, s)
+}
+
+// Do appends an operation whose result is not kept.
+func (b *Builder) Do(op Operation) { b.Add(Step{Op: op}) }
+
+// Get appends an operation and keeps its result in a new slot.
+func (b *Builder) Get(name string, op Operation) Slot {
+	s := b.Slot(name)
+	b.Add(Step{Op: op, Result: s})
+	return s
+}
+
+// Try appends an operation that may fail with one of the errnos.
+func (b *Builder) Try(op Operation, tolerate ...Errno) {
+	b.Add(Step{Op: op, Tolerate: tolerate})
+}
+
+// Close appends the closing of a slot's descriptor.
+func (b *Builder) Close(s Slot) { b.Do(Close{FD: s.Ref()}) }
+
+// Runtime appends a step of the runtime side.
+func (b *Builder) Runtime(s RuntimeStep) { b.plan.runtime = append(b.plan.runtime, s) }
+
+// Len is the number of steps so far.
+func (b *Builder) Len() int { return len(b.plan.steps) }
+
+// Preserve says how many descriptors from 3 on reach the container's program.
+func (b *Builder) Preserve(n int) { b.plan.Preserved = n }
+
+// Build checks the plan and returns it. A violation is an error of the
+// compiler, never of the config: see Check. The Builder must not be used
+// afterwards.
+func (b *Builder) Build() (*Plan, error) {
+	p := b.plan
+	p.steps = slices.Clip(p.steps)
+	p.calls = make([]Call, len(p.steps))
+	for i := range p.steps {
+		p.calls[i] = p.steps[i].Op.Call()
+	}
+	if err := Check(&p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}

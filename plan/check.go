@@ -1,0 +1,208 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// Check is the only way to an encodable plan. A violation is a defect of
+// homerun, never of a config.json, and it is found before anything runs. The
+// structural rules keep the stage from acting on garbage; the security rules
+// are the audit: each names a class of bugs that runtimes had, and makes a plan
+// with that bug impossible to run.
+
+// RuleError is a violation of a named rule.
+type RuleError struct {
+	Rule string
+	// Index is the step, counted from 0; -1 when no one step is to blame.
+	Index int
+	Text  string
+	Why   string
+}
+
+// Error implements error.
+func (e *RuleError) Error() string {
+	if e.Index < 0 {
+		return fmt.Sprintf("BUG: plan check: rule %s: %s", e.Rule, e.Why)
+	}
+	return fmt.Sprintf("BUG: plan check: rule %s: step %d, %s: %s", e.Rule, e.Index+1, e.Text, e.Why)
+}
+
+type rule struct {
+	name  string
+	check func(p *Plan) (index int, why string)
+}
+
+// rules lists the rules by name, structural ones first: the others rely on them.
+func rules() [14]rule {
+	return [...]rule{
+		{"ends-with-exec-or-exit", checkEnd},
+		{"skips-go-forward", checkSkips},
+		{"strings-without-nul", checkStrings},
+		{"slots-live-in-one-place", checkHomes},
+		{"slots-set-before-use", checkSlots},
+		{"handshake-has-two-sides", checkHandshake},
+		{"not-dumpable-before-mounts", checkDumpable},
+		{"targets-resolved-in-root", checkTargets},
+		{"no-host-path-after-pivot", checkHostPaths},
+		{"no-directory-open-at-chdir", checkClosedBeforeChdir},
+		{"groups-then-gid-then-uid", checkCredentialOrder},
+		{"no-new-privs-before-seccomp", checkSeccomp},
+		{"close-on-exec", checkCloexec},
+		{"masks-after-mounts", checkMasks},
+	}
+}
+
+// Rules lists the names of the rules that Check applies.
+func Rules() []string {
+	var names []string
+	for _, r := range rules() {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// Check reports the first violation of a rule as a *RuleError.
+func Check(p *Plan) error {
+	for _, r := range rules() {
+		if i, why := r.check(p); why != "" {
+			e := &RuleError{Rule: r.name, Index: i, Why: why}
+			if i >= 0 {
+				e.Text = p.Text(i)
+			}
+			return e
+		}
+	}
+	return nil
+}
+
+// last is the index of the last step whose operation satisfies f, or -1.
+func (p *Plan) last(f func(Operation) bool) int {
+	for i := len(p.steps) - 1; i >= 0; i-- {
+		if f(p.steps[i].Op) {
+			return i
+		}
+	}
+	return -1
+}
+
+// first is the index of the first step whose operation satisfies f, or -1.
+func (p *Plan) first(f func(Operation) bool) int {
+	for i := range p.steps {
+		if f(p.steps[i].Op) {
+			return i
+		}
+	}
+	return -1
+}
+
+// is tells whether an operation is of type T.
+func is[T Operation](op Operation) bool {
+	_, ok := op.(T)
+	return ok
+}
+
+func checkEnd(p *Plan) (int, string) {
+	if len(p.steps) == 0 {
+		return -1, "no steps"
+	}
+	if len(p.steps) > 1<<15 {
+		return -1, "too many steps"
+	}
+	i := len(p.steps) - 1
+	if op := p.steps[i].Op; !is[Execve](op) && !is[ExitGroup](op) {
+		return i, "nothing follows it"
+	}
+	if s := p.steps[i]; len(s.Tolerate) > 0 || s.OnZero != 0 || s.OnNonzero != 0 {
+		return i, "the last step may not go on"
+	}
+	return 0, ""
+}
+
+func checkSkips(p *Plan) (int, string) {
+	for i := range p.steps {
+		s := &p.steps[i]
+		if len(s.Tolerate) > MaxErrnos {
+			return i, "tolerates too many errors"
+		}
+		if p.badLabel(i, s.OnZero) || p.badLabel(i, s.OnNonzero) {
+			return i, "skips backward or past the end"
+		}
+		for _, t := range s.Tolerate {
+			if p.badLabel(i, t.To) || t.Errno == 0 {
+				return i, "skips backward or past the end"
+			}
+		}
+	}
+	return 0, ""
+}
+
+func (p *Plan) badLabel(i int, l Label) bool {
+	return l != 0 && (int(l) >= len(p.labels) || p.labels[l] <= i || p.labels[l] >= len(p.steps))
+}
+
+func checkStrings(p *Plan) (int, string) {
+	for i := range p.calls {
+		for n := range p.calls[i].Args {
+			if why := p.calls[i].Args[n].badText(); why != "" {
+				return i, why
+			}
+		}
+	}
+	return 0, ""
+}
+
+func (a *Arg) badText() string {
+	if a.text != nil {
+		return badString(*a.text, unix.PathMax)
+	}
+	if a.memory == nil {
+		return ""
+	}
+	for _, p := range a.memory.Pointers {
+		if why := badString(p.Text, 1<<31-1); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func badString(s string, limit int) string {
+	if strings.IndexByte(s, 0) >= 0 {
+		return "a string holds a NUL"
+	}
+	if len(s) >= limit {
+		return "a string is too long"
+	}
+	return ""
+}
+
+// checkHandshake wants each await to have its one signal, on both sides.
+func checkHandshake(p *Plan) (int, string) {
+	signals, awaits := map[string]int{}, map[string]int{}
+	for _, s := range p.runtime {
+		signals[s.Signal]--
+		awaits[s.Await]--
+	}
+	for i := range p.steps {
+		signals[p.steps[i].Awaits]++
+		awaits[p.steps[i].Signals]++
+	}
+	delete(signals, "")
+	delete(awaits, "")
+	for name, n := range signals {
+		if n != 0 {
+			return -1, "await " + name + " and signal " + name + " do not pair"
+		}
+	}
+	for name, n := range awaits {
+		if n != 0 {
+			return -1, "the runtime's await " + name + " and signal " + name + " do not pair"
+		}
+	}
+	return 0, ""
+}

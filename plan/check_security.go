@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkDumpable: while the stage sets a container up, no process of the
+// container may look into it or take its descriptors (CVE-2016-9962). A new
+// user namespace whose map the stage writes itself must come first, since the
+// files of a process that is not dumpable belong to root: prctl(2).
+func checkDumpable(p *Plan) (int, string) {
+	prctl := p.first(func(op Operation) bool {
+		o, ok := op.(Prctl)
+		return ok && o.Option == unix.PR_SET_DUMPABLE && o.Arg2 == 0
+	})
+	for i := range p.steps {
+		switch p.steps[i].Op.(type) {
+		case Setns, OpenTree, MoveMount, Fsopen, PivotRoot, Seccomp, Execve:
+			if prctl < 0 || prctl > i {
+				return i, "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) does not come before it"
+			}
+			return 0, ""
+		}
+	}
+	return 0, ""
+}
+
+// checkTargets: a mount target inside the rootfs is only ever a descriptor from
+// openat2(RESOLVE_IN_ROOT), so no symbolic link can lead it out
+// (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310).
+func checkTargets(p *Plan) (int, string) {
+	resolved := p.resolvedSlots()
+	for i := range p.steps {
+		if o, ok := p.steps[i].Op.(MoveMount); ok && !p.goodTarget(o, i, resolved) {
+			return i, "the target is neither from openat2(RESOLVE_IN_ROOT) nor a path of the runtime namespace before pivot_root"
+		}
+		if dir, ok := createsBelow(p.steps[i].Op); ok && (dir.Slot == 0 || !resolved.has(dir.Slot)) {
+			return i, "makes a file below a directory that is not from openat2(RESOLVE_IN_ROOT)"
+		}
+	}
+	return 0, ""
+}
+
+// resolvedSlots are the slots that only openat2(RESOLVE_IN_ROOT), or the
+// making of a mount, sets.
+func (p *Plan) resolvedSlots() bits {
+	good := bits(make([]uint64, len(p.names)/64+1))
+	bad := bits(make([]uint64, len(p.names)/64+1))
+	for i := range p.steps {
+		s := p.steps[i].Result
+		if s == 0 {
+			continue
+		}
+		if o, ok := p.steps[i].Op.(Openat2); ok && o.Resolve&unix.RESOLVE_IN_ROOT != 0 || isRoot(&p.steps[i]) {
+			good.set(s)
+		} else {
+			bad.set(s)
+		}
+	}
+	for i := range good {
+		good[i] &^= bad[i]
+	}
+	return good
+}
+
+// isRoot tells the step that makes the container's root mount, or another
+// mount of its own: files made directly in it are inside by construction.
+func isRoot(s *Step) bool {
+	switch o := s.Op.(type) {
+	case OpenTree:
+		return s.Pointer == "root.path"
+	case Fsmount:
+		return o.FD.Slot != 0
+	}
+	return false
+}
+
+func (p *Plan) goodTarget(o MoveMount, i int, resolved bits) bool {
+	if o.ToFD.Slot != 0 {
+		return o.ToPath == "" && resolved.has(o.ToFD.Slot)
+	}
+	pivot := p.first(is[PivotRoot])
+	return strings.HasPrefix(o.ToPath, "/") && (pivot < 0 || i < pivot)
+}
+
+// createsBelow is the directory in which an operation makes a file. A name
+// with a slash would be resolved by the kernel without RESOLVE_IN_ROOT.
+func createsBelow(op Operation) (Ref, bool) {
+	switch o := op.(type) {
+	case Mkdirat:
+		return below(o.DirFD, o.Path)
+	case Mknodat:
+		return below(o.DirFD, o.Path)
+	case Symlinkat:
+		return below(o.DirFD, o.LinkPath)
+	case Fchmodat:
+		return below(o.DirFD, o.Path)
+	}
+	return Ref{}, false
+}
+
+func below(dir Ref, path string) (Ref, bool) {
+	if strings.Contains(path, "/") || path == ".." || path == "" {
+		return Ref{}, true
+	}
+	return dir, true
+}
+
+// checkHostPaths: after pivot_root the only paths resolved from the root are
+// those of the container's program.
+func checkHostPaths(p *Plan) (int, string) {
+	pivot := p.first(is[PivotRoot])
+	for i := pivot + 1; pivot >= 0 && i < len(p.steps); i++ {
+		switch o := p.steps[i].Op.(type) {
+		case Openat2:
+			if o.DirFD.Slot == 0 {
+				return i, "opens a path after pivot_root"
+			}
+		case OpenTree, MoveMount, Fsopen, Chroot:
+			return i, "mounts after pivot_root"
+		}
+	}
+	return 0, ""
+}
+
+// checkClosedBeforeChdir: no directory of the runtime namespace is open when
+// the working directory is entered, so that a cwd of /proc/self/fd/N leads
+// nowhere (CVE-2024-21626).
+func checkClosedBeforeChdir(p *Plan) (int, string) {
+	pivot := p.first(func(op Operation) bool { return is[PivotRoot](op) || is[Setns](op) })
+	if pivot < 0 {
+		return 0, ""
+	}
+	closed := -1
+	for i := pivot; i < len(p.steps); i++ {
+		switch o := p.steps[i].Op.(type) {
+		case CloseRange:
+			if o.Flags == 0 {
+				closed = i
+			}
+		case Openat2, OpenTree, Fsmount:
+			closed = -1
+		case Chdir:
+			if o.Path != "/" && closed < 0 {
+				return i, "directories may still be open"
+			}
+		}
+	}
+	return 0, ""
+}
+
+// checkCredentialOrder: the last change of groups comes before the last of the
+// group id, and that before the last of the user id: afterwards the process may
+// lack the capability, and an ignored failure leaves it privileged.
+func checkCredentialOrder(p *Plan) (int, string) {
+	groups, gid, uid := p.last(is[Setgroups]), p.last(is[Setresgid]), p.last(is[Setresuid])
+	if groups > gid && gid >= 0 {
+		return groups, "comes after setresgid"
+	}
+	if gid > uid && uid >= 0 {
+		return gid, "comes after setresuid"
+	}
+	return 0, ""
+}
+
+// checkSeccomp: the kernel wants no_new_privs or CAP_SYS_ADMIN: seccomp(2).
+func checkSeccomp(p *Plan) (int, string) {
+	load := p.first(is[Seccomp])
+	if load < 0 {
+		return 0, ""
+	}
+	nnp := p.first(func(op Operation) bool {
+		o, ok := op.(Prctl)
+		return ok && o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
+	})
+	drop := p.first(is[Capset])
+	if (nnp < 0 || nnp > load) && drop >= 0 && drop < load {
+		return load, "comes after capset without no_new_privs"
+	}
+	return 0, ""
+}
+
+// checkCloexec: every descriptor closes at execve, but 0, 1, 2 and those that
+// config.json's caller preserves.
+func checkCloexec(p *Plan) (int, string) {
+	closed := false
+	for i := range p.steps {
+		switch o := p.steps[i].Op.(type) {
+		case Openat2:
+			if o.Flags&unix.O_CLOEXEC == 0 {
+				return i, "without O_CLOEXEC"
+			}
+		case OpenTree:
+			if o.Flags&unix.OPEN_TREE_CLOEXEC == 0 {
+				return i, "without OPEN_TREE_CLOEXEC"
+			}
+		case Dup3:
+			if o.Flags&unix.O_CLOEXEC == 0 && (o.New > 2+p.Preserved || o.New < 0) {
+				return i, "without O_CLOEXEC"
+			}
+		case CloseRange:
+			closed = closed || o.First <= 3+p.Preserved && o.Flags == unix.CLOSE_RANGE_CLOEXEC
+		case Execve:
+			if !closed {
+				return i, "close_range(CLOSE_RANGE_CLOEXEC) does not come before it"
+			}
+		}
+	}
+	return 0, ""
+}
+
+// checkMasks: what is masked stays masked: no mount of config.json comes after
+// a mask, on which it could lie.
+func checkMasks(p *Plan) (int, string) {
+	masked := false
+	for i := range p.steps {
+		where := p.steps[i].Pointer
+		masked = masked || strings.HasPrefix(where, "linux.maskedPaths") || strings.HasPrefix(where, "linux.readonlyPaths")
+		if masked && strings.HasPrefix(where, "mounts[") && is[MoveMount](p.steps[i].Op) {
+			return i, "mounts after a mask"
+		}
+	}
+	return 0, ""
+}

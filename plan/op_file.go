@@ -1,0 +1,255 @@
+package plan
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mkdirat makes a directory: mkdir(2).
+type Mkdirat struct {
+	DirFD Ref
+	Path  string
+	Mode  uint32
+}
+
+// Call implements Operation.
+func (o Mkdirat) Call() Call {
+	return Call{"mkdirat", unix.SYS_MKDIRAT, []Arg{dirfd(o.DirFD), text(o.Path), octal(o.Mode)}}
+}
+
+// Mknodat makes a file, a FIFO or a device node: mknod(2).
+type Mknodat struct {
+	DirFD Ref
+	Path  string
+	// Mode has the type of the file (S_IFREG) and its permissions.
+	Mode         uint32
+	Major, Minor uint32
+}
+
+// Call implements Operation.
+func (o Mknodat) Call() Call {
+	args := []Arg{dirfd(o.DirFD), text(o.Path), flags(int(o.Mode), fileModes)}
+	if t := o.Mode & unix.S_IFMT; t == unix.S_IFCHR || t == unix.S_IFBLK {
+		show := "makedev(" + showHex(int64(o.Major)) + ", " + showHex(int64(o.Minor)) + ")"
+		args = append(args, Arg{ref: Int(int(kernelDev(o.Major, o.Minor))), show: func(int64) string { return show }})
+	}
+	return Call{"mknodat", unix.SYS_MKNODAT, args}
+}
+
+// kernelDev is the 32-bit device number that mknod(2) takes.
+func kernelDev(major, minor uint32) uint32 {
+	return minor&0xff | (major&0xfff)<<8 | (minor&^0xff)<<12
+}
+
+// Symlinkat makes a symbolic link: symlink(2).
+type Symlinkat struct {
+	Target   string
+	DirFD    Ref
+	LinkPath string
+}
+
+// Call implements Operation.
+func (o Symlinkat) Call() Call {
+	return Call{"symlinkat", unix.SYS_SYMLINKAT, []Arg{text(o.Target), dirfd(o.DirFD), text(o.LinkPath)}}
+}
+
+// Fchownat changes a file's owner: chown(2).
+type Fchownat struct {
+	DirFD    Ref
+	Path     string
+	UID, GID int
+	Flags    int
+}
+
+// Call implements Operation.
+func (o Fchownat) Call() Call {
+	return Call{"fchownat", unix.SYS_FCHOWNAT, []Arg{
+		dirfd(o.DirFD), text(o.Path), number(o.UID), number(o.GID), flags(o.Flags, atFlags)}}
+}
+
+// Fchmodat changes a file's permissions: chmod(2). It follows symbolic links,
+// so the name must be one that the plan made itself.
+type Fchmodat struct {
+	DirFD Ref
+	Path  string
+	Mode  uint32
+}
+
+// Call implements Operation.
+func (o Fchmodat) Call() Call {
+	return Call{"fchmodat", unix.SYS_FCHMODAT, []Arg{dirfd(o.DirFD), text(o.Path), octal(o.Mode)}}
+}
+
+// Fchown changes the owner of an open file: fchown(2). -1 leaves an id.
+type Fchown struct {
+	FD       Ref
+	UID, GID int
+}
+
+// Call implements Operation.
+func (o Fchown) Call() Call {
+	return Call{"fchown", unix.SYS_FCHOWN, []Arg{ref(o.FD), number(o.UID), number(o.GID)}}
+}
+
+// Fchdir changes the working directory to an open one: fchdir(2).
+type Fchdir struct{ FD Ref }
+
+// Call implements Operation.
+func (o Fchdir) Call() Call { return Call{"fchdir", unix.SYS_FCHDIR, []Arg{ref(o.FD)}} }
+
+// Chdir changes the working directory: chdir(2).
+type Chdir struct{ Path string }
+
+// Call implements Operation.
+func (o Chdir) Call() Call { return Call{"chdir", unix.SYS_CHDIR, []Arg{text(o.Path)}} }
+
+// Faccessat asks whether a file is there: access(2) with F_OK.
+type Faccessat struct {
+	DirFD Ref
+	Path  string
+}
+
+// Call implements Operation.
+func (o Faccessat) Call() Call {
+	return Call{"faccessat", unix.SYS_FACCESSAT, []Arg{
+		dirfd(o.DirFD), text(o.Path), flags(0, func(int64) string { return "F_OK" })}}
+}
+
+// Close closes a descriptor: close(2).
+type Close struct{ FD Ref }
+
+// Call implements Operation.
+func (o Close) Call() Call { return Call{"close", unix.SYS_CLOSE, []Arg{ref(o.FD)}} }
+
+// CloseRange closes all descriptors from First on, or with
+// CLOSE_RANGE_CLOEXEC closes them at execve: close_range(2), Linux 5.9, the
+// flag 5.11.
+type CloseRange struct {
+	First int
+	Flags int
+}
+
+// Call implements Operation.
+func (o CloseRange) Call() Call {
+	last := Arg{ref: Int(-1), show: showUnsigned}
+	return Call{"close_range", unix.SYS_CLOSE_RANGE, []Arg{number(o.First), last, flags(o.Flags, closeRangeFlags)}}
+}
+
+func closeRangeFlags(n int64) string {
+	return table{{unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"}}.flags(n)
+}
+
+// Dup3 copies a descriptor to a number: dup(2).
+type Dup3 struct {
+	Old   Ref
+	New   int
+	Flags int
+}
+
+// Call implements Operation.
+func (o Dup3) Call() Call {
+	return Call{"dup3", unix.SYS_DUP3, []Arg{ref(o.Old), number(o.New), flags(o.Flags, openFlagsOnly)}}
+}
+
+// openFlagsOnly prints flags such as dup3's, which have no access mode.
+func openFlagsOnly(n int64) string {
+	return table{{unix.O_CLOEXEC, "O_CLOEXEC"}, {unix.O_NONBLOCK, "O_NONBLOCK"}}.flags(n)
+}
+
+// Read reads up to Size bytes that nobody looks at: read(2). As an await it is
+// a read of one byte with Want 1: 0 means that the other side died.
+type Read struct {
+	FD   Ref
+	Size int
+}
+
+// Call implements Operation.
+func (o Read) Call() Call {
+	m := &Memory{Bytes: make([]byte, max(o.Size, 1)), Mutable: true}
+	m.Show = func(func(Ref) string) string { return "buffer" }
+	return Call{"read", unix.SYS_READ, []Arg{ref(o.FD), memory(m), number(o.Size)}}
+}
+
+// Write writes bytes: write(2).
+type Write struct {
+	FD   Ref
+	Data string
+}
+
+// Call implements Operation.
+func (o Write) Call() Call {
+	return Call{"write", unix.SYS_WRITE, []Arg{
+		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data))}}
+}
+
+// Signal tells the runtime on the report descriptor that something happened:
+// an 8-byte record of a tag and a value (see package stage). It is a write(2).
+type Signal struct {
+	FD    Ref
+	Tag   uint32
+	Value Slot
+}
+
+// SignalBit is set in the tag of a signal's record, and clear in the record of
+// an operation that failed.
+const SignalBit = 1 << 31
+
+// Call implements Operation.
+func (o Signal) Call() Call {
+	m := &Memory{Bytes: halves(SignalBit|o.Tag, 0), Mutable: true}
+	if o.Value != 0 {
+		m.Cells = []Cell{{Offset: 4, Slot: o.Value}}
+	}
+	m.Show = func(name func(Ref) string) string {
+		return "{tag=" + strconv.Itoa(int(o.Tag)) + ", value=" + name(o.Value.Ref()) + "}"
+	}
+	return Call{"write", unix.SYS_WRITE, []Arg{ref(o.FD), memory(m), number(8)}}
+}
+
+// Umask sets the file mode creation mask: umask(2).
+type Umask struct{ Mask uint32 }
+
+// Call implements Operation.
+func (o Umask) Call() Call { return Call{"umask", unix.SYS_UMASK, []Arg{octal(o.Mask)}} }
+
+// Socket makes a socket that is closed at execve: socket(2).
+type Socket struct{ Domain, Type, Protocol int }
+
+// Call implements Operation.
+func (o Socket) Call() Call {
+	return Call{"socket", unix.SYS_SOCKET, []Arg{
+		flags(o.Domain, domains), flags(o.Type, socketTypes), number(o.Protocol)}}
+}
+
+func domains(n int64) string {
+	return table{{unix.AF_UNIX, "AF_UNIX"}, {unix.AF_NETLINK, "AF_NETLINK"}}.value(n)
+}
+
+func socketTypes(n int64) string {
+	s := table{{unix.SOCK_STREAM, "SOCK_STREAM"}, {unix.SOCK_DGRAM, "SOCK_DGRAM"}}.value(n & 0xf)
+	if n&unix.SOCK_CLOEXEC != 0 {
+		s += "|SOCK_CLOEXEC"
+	}
+	return s
+}
+
+// SetInterfaceFlags sets a network interface's flags by an ioctl that works on
+// a socket of any family: netdevice(7), SIOCSIFFLAGS.
+type SetInterfaceFlags struct {
+	FD    Ref
+	Name  string
+	Flags uint16
+}
+
+// Call implements Operation.
+func (o SetInterfaceFlags) Call() Call {
+	show := "{ifr_name=" + quote(o.Name) + ", ifr_flags=" + interfaceFlags(int64(o.Flags)) + "}"
+	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
+		ref(o.FD), flags(unix.SIOCSIFFLAGS, func(int64) string { return "SIOCSIFFLAGS" }),
+		memory(fixed(ifreq(o.Name, o.Flags), show))}}
+}
+
+func interfaceFlags(n int64) string {
+	return table{{unix.IFF_UP, "IFF_UP"}, {unix.IFF_RUNNING, "IFF_RUNNING"}}.flags(n)
+}

@@ -1,0 +1,58 @@
+package stage
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// Config says how to start a stage.
+type Config struct {
+	// Plan is what the stage runs.
+	Plan *plan.Plan
+	// Files are the descriptors that the stage gets as 0, 1, 2, ...
+	Files []uintptr
+	// Name is what ps shows until the container's program runs.
+	Name string
+	// Directories are tried, in order, where executable memfds are forbidden.
+	Directories []string
+}
+
+// Start executes the stage and returns its process id. The process is a child
+// of the caller, which must wait for it. Nothing of the plan has run for
+// certain when Start returns.
+//
+// The first process of a plan usually makes the container's init with
+// CLONE_PARENT, says so in its report, and exits.
+func Start(c Config) (pid int, err error) {
+	fd, err := materialize(newImage(c.Plan, code()), c.Directories)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { unix.Close(fd) }()
+	if fd, err = moveUp(fd, c.Files); err != nil {
+		return 0, fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
+	}
+	pid, err = syscall.ForkExec(descriptorPath(fd), []string{c.Name}, &syscall.ProcAttr{Files: c.Files})
+	if err != nil {
+		return 0, fmt.Errorf("start the stage: %w", err)
+	}
+	return pid, nil
+}
+
+// moveUp gives the image's descriptor a number that ForkExec does not reuse
+// while it arranges the files: the path is looked up after that.
+func moveUp(fd int, files []uintptr) (int, error) {
+	highest := 0
+	for _, f := range files {
+		highest = max(highest, int(f))
+	}
+	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, highest+2*len(files)+8)
+	if err != nil {
+		return fd, err
+	}
+	unix.Close(fd)
+	return up, nil
+}
