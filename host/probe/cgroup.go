@@ -1,0 +1,62 @@
+package probe
+
+import (
+	"bytes"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// The places where systemd and its peers mount cgroup2: alone, or next to the
+// controllers of version 1 ("hybrid").
+const (
+	cgroupRoot   = "/sys/fs/cgroup"
+	cgroupHybrid = "/sys/fs/cgroup/unified"
+)
+
+// cgroup finds the runtime's place in the cgroup tree.
+func (p *prober) cgroup() {
+	c := &p.facts.Cgroup
+	c.Unified = isCgroup2(cgroupRoot)
+	switch {
+	case c.Unified:
+		c.MountPoint = cgroupRoot
+	case isCgroup2(cgroupHybrid):
+		c.MountPoint = cgroupHybrid
+	}
+	text, err := p.readFile("/proc/self/cgroup")
+	if err != nil {
+		return
+	}
+	c.Path = unifiedPath(text)
+	if c.MountPoint != "" && c.Path != "" {
+		p.controllers(c)
+	}
+}
+
+func (p *prober) controllers(c *host.Cgroup) {
+	text, err := p.readFile(c.MountPoint + c.Path + "/cgroup.controllers")
+	if err == nil {
+		c.Controllers = strings.Fields(string(text))
+	}
+}
+
+func isCgroup2(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && uint32(st.Type) == unix.CGROUP2_SUPER_MAGIC
+}
+
+// unifiedPath is the path of the "0::" line (cgroups(7)); "/.." at its start
+// means that it lies outside of the cgroup namespace.
+func unifiedPath(text []byte) string {
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte{'\n'})
+		if path, ok := bytes.CutPrefix(line, []byte("0::")); ok {
+			return string(path)
+		}
+		text = rest
+	}
+	return ""
+}

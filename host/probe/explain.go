@@ -1,0 +1,77 @@
+package probe
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// The sysctls that forbid user namespaces, by the names that sysctl(8) takes.
+const (
+	sysctlClone    = "kernel.unprivileged_userns_clone"
+	sysctlAppArmor = "kernel.apparmor_restrict_unprivileged_userns"
+)
+
+// ExplainUserNamespaces fills in why this process may not make a user
+// namespace, or may make one but do nothing with it: call it after clone(2), a
+// map or the first mount failed, and give the result to userns.Unavailable. It
+// sets UserNamespaces to false when it finds a reason.
+func ExplainUserNamespaces(k *host.Kernel) {
+	var p prober
+	k.MaxUserNamespaces = int(p.sysctl("/proc/sys/user/max_user_namespaces", 0))
+	k.UserNamespaceRestricted = p.restriction()
+	k.UserNamespaces = k.MaxUserNamespaces > 0 && k.UserNamespaceRestricted == ""
+}
+
+// ExplainMemfd fills in vm.memfd_noexec (Linux 6.3): 2 forbids executable
+// memfds, and memfd_create(2) then answers EACCES.
+func ExplainMemfd(k *host.Kernel) {
+	var p prober
+	k.MemfdNoexec = int(p.sysctl("/proc/sys/vm/memfd_noexec", 0))
+}
+
+// restriction names the sysctl that keeps the unprivileged from user
+// namespaces: Debian's and Arch's switch (0 forbids), or Ubuntu's (1 restricts
+// those without an AppArmor profile that says otherwise, 23.10 and later).
+func (p *prober) restriction() string {
+	p.process()
+	if p.facts.Process.Capabilities&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return ""
+	}
+	if p.sysctl("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0 {
+		return sysctlClone
+	}
+	if p.sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) != 0 && p.unconfined() {
+		return sysctlAppArmor
+	}
+	return ""
+}
+
+// unconfined tells whether no AppArmor profile applies. With the restriction
+// on, the kernel moves such a process into the profile unprivileged_userns
+// when it makes a user namespace, and from there it sees that label. A profile
+// may be called "unconfined_x", so the whole label counts.
+func (p *prober) unconfined() bool {
+	text, err := p.readFile("/proc/self/attr/apparmor/current")
+	if err != nil {
+		text, err = p.readFile("/proc/self/attr/current")
+	}
+	return err == nil && isUnconfined(string(trim(text)))
+}
+
+func isUnconfined(label string) bool {
+	return label == "unconfined" || label == "unprivileged_userns (enforce)"
+}
+
+// sysctl reads a number, or returns the default where it is missing.
+func (p *prober) sysctl(path string, missing uint32) uint32 {
+	text, err := p.readFile(path)
+	if err != nil {
+		return missing
+	}
+	n, ok := number(trim(text))
+	if !ok {
+		return missing
+	}
+	return n
+}

@@ -1,0 +1,123 @@
+package probe
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// process measures the runtime's own identity.
+func (p *prober) process() {
+	f := &p.facts.Process
+	f.UID, f.GID = unix.Geteuid(), unix.Getegid()
+	f.Groups, _ = unix.Getgroups()
+	f.Capabilities = effectiveCapabilities()
+	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	f.NoNewPrivileges = err == nil && nnp == 1
+}
+
+// effectiveCapabilities reads the effective set with capget(2).
+func effectiveCapabilities() uint64 {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return 0
+	}
+	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32
+}
+
+// limits measures what config.json sets: the OOM score and resource limits.
+func (p *prober) limits() {
+	process := p.Spec.Process
+	if process == nil {
+		return
+	}
+	if process.OOMScoreAdj != nil {
+		p.facts.Process.OOMScoreAdj = p.oomScoreAdj()
+	}
+	if len(process.Rlimits) == 0 {
+		return
+	}
+	p.facts.Process.Rlimits = make(map[string]host.Rlimit, len(process.Rlimits))
+	for i := range process.Rlimits {
+		p.rlimit(process.Rlimits[i].Type)
+	}
+}
+
+// oomScoreAdj is /proc/self/oom_score_adj, -1000 to 1000.
+func (p *prober) oomScoreAdj() int {
+	text, err := p.readFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return 0
+	}
+	negative := len(text) > 0 && text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	n, _ := number(trim(text))
+	if negative {
+		return -int(n)
+	}
+	return int(n)
+}
+
+// rlimit reads one limit. The soft RLIMIT_NOFILE is the hard one here: Go
+// raises it when a program starts, and gives the old one back on exec.
+func (p *prober) rlimit(name string) {
+	resource, known := rlimitNumber(name)
+	if !known {
+		return
+	}
+	var l unix.Rlimit
+	if unix.Prlimit(0, resource, nil, &l) == nil {
+		p.facts.Process.Rlimits[name] = host.Rlimit{Soft: l.Cur, Hard: l.Max}
+	}
+}
+
+// rlimitNumber is the resource of prlimit(2) by its OCI name. It is a switch
+// and not a map because a map costs its making at each start.
+func rlimitNumber(name string) (int, bool) {
+	switch name {
+	case "RLIMIT_AS":
+		return unix.RLIMIT_AS, true
+	case "RLIMIT_CORE":
+		return unix.RLIMIT_CORE, true
+	case "RLIMIT_CPU":
+		return unix.RLIMIT_CPU, true
+	case "RLIMIT_DATA":
+		return unix.RLIMIT_DATA, true
+	case "RLIMIT_FSIZE":
+		return unix.RLIMIT_FSIZE, true
+	case "RLIMIT_LOCKS":
+		return unix.RLIMIT_LOCKS, true
+	case "RLIMIT_MEMLOCK":
+		return unix.RLIMIT_MEMLOCK, true
+	case "RLIMIT_MSGQUEUE":
+		return unix.RLIMIT_MSGQUEUE, true
+	case "RLIMIT_NICE":
+		return unix.RLIMIT_NICE, true
+	case "RLIMIT_NOFILE":
+		return unix.RLIMIT_NOFILE, true
+	case "RLIMIT_NPROC":
+		return unix.RLIMIT_NPROC, true
+	case "RLIMIT_RSS":
+		return unix.RLIMIT_RSS, true
+	case "RLIMIT_RTPRIO":
+		return unix.RLIMIT_RTPRIO, true
+	case "RLIMIT_RTTIME":
+		return unix.RLIMIT_RTTIME, true
+	case "RLIMIT_SIGPENDING":
+		return unix.RLIMIT_SIGPENDING, true
+	case "RLIMIT_STACK":
+		return unix.RLIMIT_STACK, true
+	}
+	return 0, false
+}
+
+// trim cuts the line feed and blanks at the end of what /proc gives.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == ' ' || b[len(b)-1] == 0) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
