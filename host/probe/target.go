@@ -11,7 +11,8 @@ import (
 // Theory of operation: destinations in a hostile tree.
 //
 // The rootfs may be anything: a link to /, links in a circle, a FIFO where a
-// directory should be. Every look is one openat2(2) from the rootfs's own
+// directory should be. A single name is looked at with fstatat(2), which does
+// not follow it; every other look is one openat2(2) from the rootfs's own
 // descriptor with RESOLVE_IN_ROOT and RESOLVE_NO_SYMLINKS, so the kernel keeps
 // it inside, and O_PATH, so nothing blocks, no device notices and no magic
 // link of a /proc in there is followed. Most trees have no links on the way:
@@ -113,9 +114,14 @@ func target(path string, st *unix.Stat_t) host.Target {
 	return host.Target{Resolved: path, Kind: kindOf(st.Mode), Mode: permissions(st.Mode)}
 }
 
-// look opens and describes one path that has no links but maybe at its end.
+// look describes one path that has no links but maybe at its end. A single
+// name needs no openat2: nothing is resolved, so nothing can lead away.
 func look(root int, path string) (unix.Stat_t, error) {
 	var st unix.Stat_t
+	if strings.IndexByte(path, '/') < 0 {
+		err := unix.Fstatat(root, path, &st, unix.AT_SYMLINK_NOFOLLOW)
+		return st, err
+	}
 	fd, err := open2(root, path)
 	if err != nil {
 		return st, err
