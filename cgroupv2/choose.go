@@ -1,0 +1,214 @@
+package cgroupv2
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// Manager makes and limits a container's cgroup.
+type Manager string
+
+// The managers. Auto is asked for, never chosen; None is chosen, or asked for
+// as "disabled".
+const (
+	Auto     Manager = "auto"
+	Systemd  Manager = "systemd"
+	Cgroupfs Manager = "cgroupfs"
+	None     Manager = "disabled"
+)
+
+// Situation is what Choose decides from.
+type Situation struct {
+	// Manager is what was asked for; "" is Auto.
+	Manager Manager
+	// CgroupsPath is linux.cgroupsPath, ID the container's.
+	CgroupsPath string
+	ID          string
+	// Limits is true when config.json asks for a limit (Files gives a write).
+	Limits bool
+	// Cgroup is the runtime's place.
+	Cgroup host.Cgroup
+	// Bus names the reachable service manager's socket; "" when there is none,
+	// and NoBus then says why, in one line.
+	Bus   string
+	NoBus string
+	// Delegation is what ProbeDelegation saw.
+	Delegation Delegation
+}
+
+// Delegation is which part of the cgroup tree the caller may use. Paths are
+// below the mount point, with a leading slash; "" is none.
+type Delegation struct {
+	// Unit is the nearest cgroup at or above the own one that a service
+	// manager delegated to this unit (Delegate=), or the root of a cgroup
+	// namespace that the caller may write.
+	Unit string
+	// Writable is the nearest cgroup above the own one in which the caller
+	// may make others.
+	Writable string
+	// Top is the highest such cgroup. Only below it can a container be: the
+	// kernel wants write access to the common ancestor of where a process
+	// comes from and where it goes.
+	Top string
+}
+
+// Choice is the manager for one container.
+type Choice struct {
+	Manager Manager
+	// Path is the cgroup to make, below the mount point (Cgroupfs only).
+	Path string
+	// Evacuate names the cgroup whose processes must first go to a leaf of it
+	// (EvacuationLeaf), since a cgroup with controllers for its children can
+	// hold no process; "" when nothing is in the way.
+	Evacuate string
+	// Reason is one line for --debug and doctor.
+	Reason string
+}
+
+// EvacuationLeaf is the child cgroup that takes the runtime's own processes,
+// as DelegateSubgroup=runtime would.
+const EvacuationLeaf = "runtime"
+
+// errDisabled is returned to callers that asked for no cgroup and for limits.
+var errDisabled = errors.New("cgroupv2: config.json asks for limits, and --cgroup-manager=disabled forbids them")
+
+// Choose picks the manager; it is pure. The order of auto: the cgroup of our
+// own unit, when it was delegated (a scope beside the unit would escape its
+// stop and its limits, CONTRACT 2.1); systemd; the nearest ancestor that can
+// be written; none. A cgroupsPath with slashes names a cgroup, one with colons a
+// scope: each rules out the other manager.
+//
+// It is an error when limits were asked for and no manager can set them.
+func Choose(s Situation) (Choice, error) {
+	switch s.Manager {
+	case None:
+		if s.Limits {
+			return Choice{}, errDisabled
+		}
+		return Choice{Manager: None, Reason: "no cgroup: --cgroup-manager=disabled"}, nil
+	case Systemd:
+		if s.Bus == "" {
+			return Choice{}, &noManager{what: "--cgroup-manager=systemd", why: s.NoBus, hint: hintBus}
+		}
+		if err := s.unified(); err != nil {
+			return s.none(err)
+		}
+		return s.systemd(), nil
+	case Cgroupfs:
+		if err := s.unified(); err != nil {
+			return s.none(err)
+		}
+		return s.cgroupfs()
+	case Auto, "":
+		return s.auto()
+	}
+	return Choice{}, errors.New("cgroupv2: manager " + quote(string(s.Manager)) + " is none of auto, systemd, cgroupfs, disabled")
+}
+
+func (s Situation) auto() (Choice, error) {
+	if err := s.unified(); err != nil {
+		return s.none(err)
+	}
+	scope := strings.Contains(s.CgroupsPath, ":")
+	path := strings.Contains(s.CgroupsPath, "/") && !scope
+	switch {
+	case path, s.Delegation.Unit != "" && !scope:
+		return s.cgroupfs()
+	case s.Bus != "":
+		return s.systemd(), nil
+	case scope:
+		return s.none(&noManager{what: "cgroupsPath " + quote(s.CgroupsPath), why: s.NoBus, hint: hintBus})
+	}
+	return s.cgroupfs()
+}
+
+func (s Situation) systemd() Choice {
+	return Choice{Manager: Systemd, Reason: "systemd scope: service manager at " + s.Bus}
+}
+
+// cgroupfs places the container. A relative or empty path goes below the
+// delegated unit, else below the nearest writable ancestor.
+func (s Situation) cgroupfs() (Choice, error) {
+	if escapes(s.CgroupsPath) {
+		return Choice{}, &ConfigError{Pointer: "/linux/cgroupsPath", Reason: quote(s.CgroupsPath) + " has .. in it"}
+	}
+	base, reason := s.Delegation.Unit, "delegated cgroup "+s.Delegation.Unit
+	if base == "" {
+		base, reason = s.Delegation.Writable, "writable ancestor "+s.Delegation.Writable
+	}
+	target := s.CgroupsPath
+	switch {
+	case strings.HasPrefix(target, "/"):
+		reason = "cgroupsPath " + target
+	case base == "":
+		why := "no cgroup at or above " + s.Cgroup.Path + " is delegated to this user"
+		return s.none(&noManager{what: "cgroup", why: why, hint: hintDelegate})
+	case target == "":
+		target = path.Join(base, "homerun-"+s.ID)
+	default:
+		target = path.Join(base, target)
+	}
+	target = path.Clean(target)
+	if target == "/" {
+		return Choice{}, &ConfigError{Pointer: "/linux/cgroupsPath", Reason: "is the root of the tree, which takes no container"}
+	}
+	if !below(target, s.Delegation.Top) && target != s.Delegation.Top {
+		why := "no cgroup above it is delegated to this user"
+		return s.none(&noManager{what: "cgroup " + target, why: why, hint: hintDelegate})
+	}
+	return Choice{Manager: Cgroupfs, Path: target, Evacuate: s.evacuate(target), Reason: "cgroupfs: " + reason}, nil
+}
+
+// evacuate: only our own delegated cgroup, when we sit in it and the container
+// goes below.
+func (s Situation) evacuate(target string) string {
+	own := path.Clean("/" + s.Cgroup.Path)
+	if s.Delegation.Unit == "" || s.Delegation.Unit != own {
+		return ""
+	}
+	if below(target, own) {
+		return own
+	}
+	return ""
+}
+
+// below is true when target lies inside of dir ("" contains nothing).
+func below(target, dir string) bool {
+	return dir == "/" || dir != "" && strings.HasPrefix(target, dir+"/")
+}
+
+func escapes(p string) bool {
+	for _, part := range strings.Split(p, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// unified refuses hosts whose controllers are on cgroup v1.
+func (s Situation) unified() error {
+	if s.Cgroup.Unified {
+		return nil
+	}
+	return &noManager{what: "cgroup", why: "this host has cgroup v1 (or none), homerun limits with cgroup v2 only", hint: hintUnified}
+}
+
+// none is the last rung: well without limits, an error with them.
+func (s Situation) none(why error) (Choice, error) {
+	if s.Limits {
+		return Choice{}, why
+	}
+	return Choice{Manager: None, Reason: "no cgroup: " + strings.TrimPrefix(why.Error(), "cgroupv2: ")}, nil
+}
+
+// noManager says why no manager can be used; Hint gives the fix.
+type noManager struct{ what, why, hint string }
+
+func (e *noManager) Error() string { return "cgroupv2: " + e.what + ": " + e.why }
+
+// Hint is a line for the user, to be printed after the error.
+func (e *noManager) Hint() string { return e.hint }

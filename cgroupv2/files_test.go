@@ -1,0 +1,220 @@
+package cgroupv2
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// render prints writes one per line, with what makes them special.
+func render(writes []Write) string {
+	var b strings.Builder
+	for _, w := range writes {
+		fmt.Fprintf(&b, "%s=%s", w.File, w.Value)
+		if len(w.Tolerate) > 0 {
+			fmt.Fprintf(&b, " ?%v", errnoText(w.Tolerate[0]))
+		}
+		if w.Retry {
+			b.WriteString(" retry")
+		}
+		if w.Else != nil {
+			fmt.Fprintf(&b, " else %s=%s", w.Else.File, w.Else.Value)
+		}
+		if w.Check != nil {
+			fmt.Fprintf(&b, " above %v", w.Check.Files)
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func resources(t testing.TB, text string) *specs.LinuxResources {
+	t.Helper()
+	var res specs.LinuxResources
+	if err := json.Unmarshal([]byte(text), &res); err != nil {
+		t.Fatal(err)
+	}
+	return &res
+}
+
+func TestFiles(t *testing.T) {
+	tests := []struct{ name, res, want, warn, err string }{
+		{name: "nothing", res: `{}`},
+		{name: "zeros are not asked for", res: `{"memory":{"limit":0,"swap":0,"reservation":0},"cpu":{"shares":0,"quota":0,"period":0},"blockIO":{"weight":0}}`},
+		{name: "memory", res: `{"memory":{"limit":1048576,"reservation":4096}}`, want: "memory.max=1048576\nmemory.low=4096"},
+		{name: "unlimited memory frees swap too", res: `{"memory":{"limit":-1}}`, want: "memory.max=max\nmemory.swap.max=max ?ENOENT"},
+		{name: "no swap", res: `{"memory":{"limit":100,"swap":100}}`, want: "memory.max=100\nmemory.swap.max=0 ?ENOENT"},
+		{name: "swap", res: `{"memory":{"limit":100,"swap":150}}`, want: "memory.max=100\nmemory.swap.max=50"},
+		{name: "swap below limit", res: `{"memory":{"limit":100,"swap":50}}`, err: "config.json: /linux/resources/memory/swap: 50 (memory and swap together) is below memory.limit 100"},
+		{name: "swap alone", res: `{"memory":{"swap":50}}`, err: "config.json: /linux/resources/memory/swap: is memory and swap together, so memory.limit must be set too"},
+		{name: "negative", res: `{"memory":{"limit":-2}}`, err: "config.json: /linux/resources/memory/limit: -2 is negative; only -1 (unlimited) may be"},
+		{name: "check", res: `{"memory":{"limit":100,"swap":150,"checkBeforeUpdate":true}}`,
+			want: "memory.max=100 above [memory.current]\nmemory.swap.max=50 above [memory.current memory.swap.current]"},
+		{name: "v1 memory", res: `{"memory":{"kernel":1,"kernelTCP":1,"swappiness":0,"disableOOMKiller":true,"useHierarchy":false}}`,
+			warn: "/linux/resources/memory/kernel: cgroup v1 only, ignored\n/linux/resources/memory/kernelTCP: cgroup v1 only, ignored\n/linux/resources/memory/swappiness: cgroup v1 only, ignored\n/linux/resources/memory/disableOOMKiller: cgroup v1 only, ignored\n/linux/resources/memory/useHierarchy: cgroup v1 only, ignored"},
+		{name: "pids", res: `{"pids":{"limit":7}}`, want: "pids.max=7"},
+		{name: "pids none", res: `{"pids":{"limit":0}}`, want: "pids.max=1"},
+		{name: "pids unlimited", res: `{"pids":{"limit":-1}}`, want: "pids.max=max"},
+		{name: "pids unset", res: `{"pids":{}}`},
+		{name: "pids negative", res: `{"pids":{"limit":-7}}`, err: "config.json: /linux/resources/pids/limit: -7 is negative; only -1 (unlimited) may be"},
+		{name: "cpu", res: `{"cpu":{"shares":1024,"quota":50000,"period":200000,"burst":1000,"cpus":"0-1","mems":" 0\n"}}`,
+			want: "cpu.weight=100\ncpu.max.burst=1000 retry\ncpu.max=50000 200000\ncpuset.cpus=0-1\ncpuset.mems=0"},
+		{name: "quota alone", res: `{"cpu":{"quota":50000}}`, want: "cpu.max=50000 100000"},
+		{name: "no quota", res: `{"cpu":{"quota":-1}}`, want: "cpu.max=max 100000"},
+		{name: "period alone", res: `{"cpu":{"period":50000}}`, want: "cpu.max=max 50000"},
+		{name: "idle outweighs", res: `{"cpu":{"shares":512,"idle":1}}`, want: "cpu.idle=1"},
+		{name: "idle off, then weight", res: `{"cpu":{"shares":512,"idle":0}}`, want: "cpu.idle=0\ncpu.weight=59"},
+		{name: "idle wrong", res: `{"cpu":{"idle":2}}`, err: "config.json: /linux/resources/cpu/idle: 2 is neither 0 nor 1"},
+		{name: "realtime", res: `{"cpu":{"realtimeRuntime":5,"realtimePeriod":6}}`,
+			warn: "/linux/resources/cpu/realtimeRuntime: cgroup v1 only, ignored\n/linux/resources/cpu/realtimePeriod: cgroup v1 only, ignored"},
+		{name: "io", res: `{"blockIO":{"weight":500,"weightDevice":[{"major":8,"minor":0,"weight":10}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1024}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}`,
+			want: "io.bfq.weight=500 else io.weight=4950\nio.bfq.weight=8:0 10 else io.weight=8:0 1\nio.max=8:0 rbps=1024\nio.max=8:16 wiops=max"},
+		{name: "io clamped", res: `{"blockIO":{"weight":2000,"leafWeight":3}}`, want: "io.bfq.weight=1000 else io.weight=10000",
+			warn: "/linux/resources/blockIO/leafWeight: cgroup v1 only, ignored\n/linux/resources/blockIO/weight: 2000 is outside of 10 to 1000, 1000 is used"},
+		{name: "hugetlb", res: `{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}`, want: "hugetlb.2MB.max=0\nhugetlb.2MB.rsvd.max=0 ?ENOENT"},
+		{name: "hugetlb path", res: `{"hugepageLimits":[{"pageSize":"../../x","limit":0}]}`, err: `config.json: /linux/resources/hugepageLimits/0/pageSize: "../../x" is not like 2MB (a number, then KB, MB or GB)`},
+		{name: "rdma", res: `{"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":100},"a":{"hcaObjects":1},"b":{}}}`, want: "rdma.max=a hca_object=1\nrdma.max=mlx5_1 hca_handle=3 hca_object=100"},
+		{name: "rdma name", res: `{"rdma":{"a b":{"hcaObjects":1}}}`, err: `config.json: /linux/resources/rdma/a b: "a b" is not a device name`},
+		{name: "network", res: `{"network":{"classID":1,"priorities":[{"name":"eth0","priority":1}]}}`,
+			warn: "/linux/resources/network/classID: cgroup v1 only, ignored\n/linux/resources/network/priorities: cgroup v1 only, ignored"},
+		{name: "unified last", res: `{"unified":{"memory.high":"100","io.max":"8:0 rbps=1\n8:16 rbps=2\n","cgroup.max.depth":"3","cpu.max.burst":"5"},"pids":{"limit":1}}`,
+			want: "pids.max=1\ncgroup.max.depth=3\ncpu.max.burst=5 retry\nio.max=8:0 rbps=1\nio.max=8:16 rbps=2\nmemory.high=100"},
+		{name: "unified path", res: `{"unified":{"../x.y":"1"}}`, err: `config.json: /linux/resources/unified/..~1x.y: "../x.y" is a path; it must be the plain name of a file`},
+		{name: "unified dots", res: `{"unified":{"..":"1"}}`, err: `config.json: /linux/resources/unified/..: ".." is not the name of a controller's file, like memory.high`},
+		{name: "unified processes", res: `{"unified":{"cgroup.procs":"1"}}`, err: `config.json: /linux/resources/unified/cgroup.procs: "cgroup.procs" does not limit anything`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			writes, warnings, err := Files(resources(t, tt.res))
+			if got := fmt.Sprint(err); tt.err != "" && got != tt.err || tt.err == "" && err != nil {
+				t.Errorf("error\n%v, want\n%v", got, tt.err)
+			}
+			if got := render(writes); got != tt.want {
+				t.Errorf("writes\n%s\nwant\n%s", got, tt.want)
+			}
+			if got := strings.Join(warnings, "\n"); got != tt.warn {
+				t.Errorf("warnings\n%s\nwant\n%s", got, tt.warn)
+			}
+		})
+	}
+}
+
+// Every write must lead back to config.json and stay a plain file name.
+func FuzzFiles(f *testing.F) {
+	f.Add(`{"memory":{"limit":1},"unified":{"a.b":"c"},"hugepageLimits":[{"pageSize":"1GB","limit":3}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var res specs.LinuxResources
+		if json.Unmarshal([]byte(text), &res) != nil {
+			t.Skip()
+		}
+		writes, _, err := Files(&res)
+		if err != nil && len(writes) > 0 {
+			t.Error("writes beside an error")
+		}
+		for _, w := range writes {
+			if strings.ContainsAny(w.File, "/\x00") || !strings.HasPrefix(w.Pointer, root) || w.Value == "" {
+				t.Errorf("bad write %+v", w)
+			}
+		}
+	})
+}
+
+func TestCPUWeight(t *testing.T) {
+	for shares, want := range map[uint64]uint64{0: 0, 1: 1, 2: 1, 3: 2, 100: 17, 512: 59, 1024: 100, 2048: 174, 10240: 639, 65536: 3023, 262143: 10000, 262144: 10000, 1 << 40: 10000} {
+		if got := CPUWeight(shares); got != want {
+			t.Errorf("CPUWeight(%d) = %d, want %d", shares, got, want)
+		}
+	}
+}
+
+func TestIOWeight(t *testing.T) {
+	for weight, want := range map[uint16]uint64{0: 0, 1: 1, 10: 1, 100: 910, 500: 4950, 1000: 10000, 65535: 10000} {
+		if got := IOWeight(weight); got != want {
+			t.Errorf("IOWeight(%d) = %d, want %d", weight, got, want)
+		}
+	}
+}
+
+// The rules are runc's (opencontainers/cgroups, ConvertMemorySwapToCgroupV2Value).
+func TestSwapMax(t *testing.T) {
+	tests := []struct {
+		swap, limit int64
+		want        string
+		bad         bool
+	}{
+		{0, 0, "", false}, {0, -1, "max", false}, {0, 100, "", false},
+		{-1, 0, "max", false}, {-1, -1, "max", false}, {-1, 100, "max", false},
+		{100, -1, "100", false}, {100, 0, "", true}, {100, 100, "0", false},
+		{100, 99, "1", false}, {99, 100, "", true}, {-2, 100, "", true},
+	}
+	for _, tt := range tests {
+		got, err := SwapMax(tt.swap, tt.limit)
+		if got != tt.want || (err != nil) != tt.bad {
+			t.Errorf("SwapMax(%d, %d) = %q, %v, want %q", tt.swap, tt.limit, got, err, tt.want)
+		}
+	}
+}
+
+func TestPageSize(t *testing.T) {
+	for text, want := range map[string]bool{"2MB": true, "64KB": true, "1GB": true, "1024MB": true, "": false, "B": false, "MB": false, "0MB": false, "2M": false, "2TB": false, "2 MB": false, "../1KB": false, "2MB\n": false, "-2MB": false} {
+		if got := pageSize(text); got != want {
+			t.Errorf("pageSize(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestControllers(t *testing.T) {
+	writes, _, err := Files(resources(t, `{"memory":{"limit":1},"pids":{"limit":1},"unified":{"memory.high":"1","cgroup.max.depth":"1","cpuset.cpus":"0"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Controllers(writes); !slices.Equal(got, []string{"memory", "pids", "cpuset"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestMerge(t *testing.T) {
+	tests := []struct{ name, stored, update, merged, touched string }{
+		{"nothing", `{"memory":{"limit":100,"swap":200}}`, `{}`, "memory.max=100\nmemory.swap.max=100", ""},
+		{"limit recalculates swap", `{"memory":{"limit":100,"swap":200,"reservation":5}}`, `{"memory":{"limit":150}}`,
+			"memory.max=150\nmemory.swap.max=50\nmemory.low=5", "memory.max=150\nmemory.swap.max=50"},
+		{"swap alone", `{"memory":{"limit":100}}`, `{"memory":{"swap":150}}`, "memory.max=100\nmemory.swap.max=50", "memory.max=100\nmemory.swap.max=50"},
+		{"reservation leaves limit alone", `{"memory":{"limit":100}}`, `{"memory":{"reservation":7}}`, "memory.max=100\nmemory.low=7", "memory.low=7"},
+		{"period keeps quota", `{"cpu":{"quota":5000,"period":10000,"shares":1024}}`, `{"cpu":{"period":20000}}`,
+			"cpu.weight=100\ncpu.max=5000 20000", "cpu.max=5000 20000"},
+		{"quota off", `{"cpu":{"quota":5000}}`, `{"cpu":{"quota":-1}}`, "cpu.max=max 100000", "cpu.max=max 100000"},
+		{"idle off brings the weight back", `{"cpu":{"shares":2048,"idle":1}}`, `{"cpu":{"idle":0}}`,
+			"cpu.idle=0\ncpu.weight=174", "cpu.idle=0\ncpu.weight=174"},
+		{"podman's zeros", `{"memory":{"limit":100},"cpu":{"quota":5000,"shares":2}}`, `{"memory":{"limit":0},"cpu":{"shares":0,"quota":0,"cpus":""}}`,
+			"memory.max=100\ncpu.weight=1\ncpu.max=5000 100000", ""},
+		{"pids", `{"pids":{"limit":5}}`, `{"pids":{"limit":-1}}`, "pids.max=max", "pids.max=max"},
+		{"throttles by device", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1},{"major":8,"minor":1,"rate":1}]}}`,
+			`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":2}]}}`,
+			"io.max=8:1 rbps=1\nio.max=8:0 rbps=2", "io.max=8:0 rbps=2"},
+		{"unified", `{"unified":{"memory.high":"1","memory.min":"2"}}`, `{"unified":{"memory.high":"3"}}`,
+			"memory.high=3\nmemory.min=2", "memory.high=3"},
+		{"check carries over", `{"memory":{"limit":9,"checkBeforeUpdate":true}}`, `{"memory":{"limit":8}}`,
+			"memory.max=8 above [memory.current]", "memory.max=8 above [memory.current]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			stored := resources(t, tt.stored)
+			merged, touched := Merge(stored, resources(t, tt.update))
+			for _, c := range []struct {
+				name string
+				res  *specs.LinuxResources
+				want string
+			}{{"merged", merged, tt.merged}, {"touched", touched, tt.touched}, {"stored", stored, render(first(Files(resources(t, tt.stored))))}} {
+				if got := render(first(Files(c.res))); got != c.want {
+					t.Errorf("%s\n%s\nwant\n%s", c.name, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func first[T any](v T, _ []string, _ error) T { return v }

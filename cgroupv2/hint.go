@@ -1,0 +1,40 @@
+package cgroupv2
+
+import "golang.org/x/sys/unix"
+
+// The fixes, one line each. They keep clear of the phrases by which podman and
+// docker classify a runtime's message (CONTRACT 1.9).
+const (
+	hintDelegate = `as root, put the lines "[Service]" and "Delegate=cpu cpuset io memory pids" into ` +
+		`/etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload, then log out and in again ` +
+		`(for a system unit: Delegate=yes in that unit)`
+	hintBus = `a user session has a service manager: log in through pam_systemd (machinectl shell USER@), ` +
+		`install dbus-user-session, or run loginctl enable-linger USER once`
+	hintUnified = `boot with systemd.unified_cgroup_hierarchy=1`
+	hintInner   = `a cgroup that has processes of its own cannot give controllers to its children: ` +
+		`move them to a child first, or use a Delegate= unit with DelegateSubgroup=runtime`
+	hintWholeDisk = `limits of io take whole disks, not partitions`
+	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
+	hintIdle      = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
+	hintBurst     = `the burst must not be above the quota`
+)
+
+// hint finds the fix for a write that failed. missing says that the controller
+// is not among the directory's; root that the caller may do anything here.
+func hint(file string, errno unix.Errno, missing, root bool) string {
+	switch {
+	case missing && root:
+		return hintKernel
+	case missing, errno == unix.EACCES, errno == unix.EPERM:
+		return hintDelegate
+	case file == "cgroup.subtree_control" && errno == unix.EBUSY:
+		return hintInner
+	case (file == "io.max" || file == "io.weight" || file == "io.bfq.weight") && errno == unix.ENODEV:
+		return hintWholeDisk
+	case file == "cpu.weight" && errno == unix.EINVAL:
+		return hintIdle
+	case (file == "cpu.max" || file == "cpu.max.burst") && errno == unix.EINVAL:
+		return hintBurst
+	}
+	return ""
+}

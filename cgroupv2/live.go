@@ -1,0 +1,223 @@
+package cgroupv2
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The live files act on the cgroup file system.
+//
+// Every access goes through a directory's file descriptor and openat2 with
+// RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, so a file name from
+// config.json (unified, hugetlb) cannot lead elsewhere, and a cgroup that was
+// removed and made anew under the same name is not taken for the old one:
+// operations on the old descriptor answer ENODEV or ENOENT.
+//
+// Files are opened for each access and closed at once. A cgroup's files are
+// tiny; one read of a large buffer gets a consistent picture, two might not.
+
+// Dir is an open cgroup directory. It is safe for concurrent use, Close
+// excepted.
+type Dir struct {
+	fd   int
+	path string
+}
+
+// Error says which file of which cgroup could not be used, and why.
+type Error struct {
+	// Op is what was tried: "write", "read", "create", "delete", ...
+	Op string
+	// Dir is the cgroup's absolute path, File the file's name in it.
+	Dir, File string
+	// Value is what was to be written, Pointer the part of config.json that
+	// asked for it.
+	Value, Pointer string
+	// Reason adds to the errno what is known, as "controller io is not
+	// available here".
+	Reason string
+	Errno  unix.Errno
+
+	hint string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("cgroupv2: " + e.Op)
+	if e.Value != "" {
+		b.WriteString(" " + quote(e.Value) + " to")
+	}
+	b.WriteString(" " + path.Join(e.Dir, e.File))
+	if e.Pointer != "" {
+		b.WriteString(" (" + e.Pointer + ")")
+	}
+	if e.Reason != "" {
+		b.WriteString(": " + e.Reason)
+	}
+	if e.Errno != 0 {
+		b.WriteString(": " + errnoText(e.Errno))
+	}
+	return b.String()
+}
+
+// Unwrap gives the errno for errors.Is.
+func (e *Error) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
+
+// Hint is a line for the user that says how to make it work, or "". Print it
+// on a line of its own, after the error.
+func (e *Error) Hint() string { return e.hint }
+
+// fault makes an *Error from what a system call said.
+func (d *Dir) fault(op, file string, err error) *Error {
+	e := &Error{Op: op, Dir: d.path, File: file}
+	e.Reason = err.Error()
+	if errors.As(err, &e.Errno) {
+		e.Reason = strings.TrimSuffix(strings.TrimSuffix(e.Reason, e.Errno.Error()), ": ")
+	}
+	return e
+}
+
+// Open opens the cgroup at an absolute path; it must be a directory of a
+// cgroup2 file system. The descriptor (see FD) also serves CLONE_INTO_CGROUP.
+// Errors are *Error.
+func Open(name string) (*Dir, error) {
+	d := &Dir{path: name}
+	fd, err := retry(func() (int, error) {
+		return unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, d.fault("open", "", err)
+	}
+	d.fd = fd
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		unix.Close(fd)
+		return nil, &Error{Op: "open", Dir: name, Reason: "is not on a cgroup2 file system"}
+	}
+	return d, nil
+}
+
+// FD is the directory's descriptor, valid until Close, marked close-on-exec.
+func (d *Dir) FD() int { return d.fd }
+
+// Path is the absolute path by which the directory was opened.
+func (d *Dir) Path() string { return d.path }
+
+// Close releases the descriptor; the cgroup stays.
+func (d *Dir) Close() error { return unix.Close(d.fd) }
+
+// Sub opens a cgroup below d by a relative path. Errors are *Error.
+func (d *Dir) Sub(relative string) (*Dir, error) {
+	fd, err := d.open(relative, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, d.fault("open", relative, err)
+	}
+	return &Dir{fd: fd, path: path.Join(d.path, relative)}, nil
+}
+
+func (d *Dir) open(name string, flags uint64) (int, error) {
+	how := &unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	return retry(func() (int, error) { return unix.Openat2(d.fd, name, how) })
+}
+
+// retry repeats a call that was interrupted; openat2 beneath also answers
+// EAGAIN when something was renamed meanwhile. Bounded, so that nothing hangs.
+func retry(call func() (int, error)) (n int, err error) {
+	for range 100 {
+		if n, err = call(); err != unix.EINTR && err != unix.EAGAIN {
+			break
+		}
+	}
+	return n, err
+}
+
+// read returns a file's content without its last newline.
+func (d *Dir) read(name string) (string, error) {
+	fd, err := d.open(name, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	return readAll(fd)
+}
+
+func readAll(fd int) (string, error) {
+	var content []byte
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(fd, buf) })
+		if err != nil {
+			return "", err
+		}
+		if n == 0 {
+			return string(bytes.TrimSuffix(content, []byte("\n"))), nil
+		}
+		content = append(content, buf[:n]...)
+	}
+}
+
+// write hands the value over in one write(2), as cgroup files want it.
+func (d *Dir) write(name, value string) error {
+	fd, err := d.open(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = retry(func() (int, error) { return unix.Write(fd, []byte(value)) })
+	return err
+}
+
+// fields reads a file of "key value" lines.
+func (d *Dir) fields(name string) (map[string]uint64, error) {
+	text, err := d.read(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseFields(text), nil
+}
+
+func parseFields(text string) map[string]uint64 {
+	values := map[string]uint64{}
+	for line := range strings.Lines(text) {
+		key, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if v, err := strconv.ParseUint(number, 10, 64); err == nil {
+			values[key] = v
+		}
+	}
+	return values
+}
+
+// words reads a file of words, as cgroup.controllers.
+func (d *Dir) words(name string) ([]string, error) {
+	text, err := d.read(name)
+	return strings.Fields(text), err
+}
+
+// Available names the controllers that d's children may be given
+// (cgroup.controllers). Errors are *Error.
+func (d *Dir) Available() ([]string, error) {
+	names, err := d.words("cgroup.controllers")
+	if err != nil {
+		return nil, d.fault("read", "cgroup.controllers", err)
+	}
+	return names, nil
+}
+
+// gone is true for the errnos of a cgroup that was removed: ENOENT at open,
+// ENODEV at read and write.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV)
+}

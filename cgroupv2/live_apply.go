@@ -1,0 +1,125 @@
+package cgroupv2
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Apply makes the writes in their order. A limit that cannot be set is an
+// *Error with the controller, the file, the value and the fix; what was written
+// before it stays. All checks are done before the first write.
+func (d *Dir) Apply(writes []Write) error { return d.apply(writes, d.put) }
+
+// Ensure is Apply for a cgroup that somebody else (systemd) has limited
+// already: a file that reads as the value is left alone. It proves each limit,
+// as systemd says nothing when a controller was not delegated to it.
+func (d *Dir) Ensure(writes []Write) error {
+	return d.apply(writes, func(w Write) error {
+		if now, err := d.read(w.File); err == nil && now == w.Value {
+			return nil
+		}
+		return d.put(w)
+	})
+}
+
+func (d *Dir) apply(writes []Write, put func(Write) error) error {
+	if err := d.Check(Checks(writes)); err != nil {
+		return err
+	}
+	var later []Write
+	for _, w := range writes {
+		err := put(w)
+		if w.Retry && errors.Is(err, unix.EINVAL) {
+			later = append(later, w)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, w := range later {
+		if err := put(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Dir) put(w Write) error {
+	err := d.write(w.File, w.Value)
+	if err == nil {
+		return nil
+	}
+	e := d.fault("write", w.File, err)
+	e.Value, e.Pointer = w.Value, w.Pointer
+	switch {
+	case e.Errno == unix.ENOENT && w.Else != nil:
+		return d.put(*w.Else)
+	case slices.Contains(w.Tolerate, e.Errno):
+		return nil
+	}
+	return d.explain(e, w.Controller())
+}
+
+// explain tells a missing controller from a missing file. EACCES comes from
+// open(2) of a file that does not exist in a directory that is not ours, too.
+func (d *Dir) explain(e *Error, controller string) *Error {
+	have, err := d.Available()
+	missing := err == nil && controller != "cgroup" && !slices.Contains(have, controller)
+	e.Reason = "controller " + controller
+	switch {
+	case missing:
+		e.Reason += " is not available here"
+	case e.Errno == unix.ENOENT:
+		e.Reason += " is available but the kernel has no such file"
+	}
+	e.hint = hint(e.File, e.Errno, missing, os.Geteuid() == 0)
+	return e
+}
+
+// Checks collects the checks of writes, for Dir.Check before an update that
+// goes through systemd.
+func Checks(writes []Write) []Check {
+	var checks []Check
+	for _, w := range writes {
+		if w.Check != nil {
+			checks = append(checks, *w.Check)
+		}
+	}
+	return checks
+}
+
+// Check refuses a limit at or below what is in use. Use that cannot be read
+// passes: the specification makes the check a MAY.
+func (d *Dir) Check(checks []Check) error {
+	for _, c := range checks {
+		used, err := d.sum(c.Files)
+		if err != nil || c.Limit > used {
+			continue
+		}
+		return fmt.Errorf("cgroupv2: %s: %d bytes are in use and checkBeforeUpdate is set, so %d is refused", c.Pointer, used, c.Limit)
+	}
+	return nil
+}
+
+func (d *Dir) sum(names []string) (uint64, error) {
+	var total uint64
+	for _, name := range names {
+		text, err := d.read(name)
+		if err != nil {
+			return 0, err
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}

@@ -1,0 +1,233 @@
+package cgroupv2
+
+import (
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// accounting are the controllers that a container gets when they can be had,
+// also without limits: stats and the word about an OOM come from them.
+var accounting = []string{"cpu", "io", "memory", "pids"}
+
+// Create makes the cgroup at a path relative to d, and on the way down gives
+// each directory's children the required controllers and those of accounting
+// that are to be had. It returns the open leaf and the relative paths of the
+// directories that did not exist before, outermost first: the undo list.
+//
+// A required controller that the leaf does not have in the end is an *Error
+// that says which step refused it; whatever was made is removed again. The
+// ancestors keep the controllers they were given.
+func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []string, err error) {
+	at, err := d.Sub(".")
+	if err != nil {
+		return nil, nil, err
+	}
+	at.path = d.path
+	var refused error
+	walked := ""
+	for _, name := range strings.Split(path.Clean(relative), "/") {
+		if e := at.Enable(required); e != nil && refused == nil {
+			refused = e
+		}
+		next, isNew, e := at.child(name)
+		at.Close()
+		if e != nil {
+			d.undo(made)
+			return nil, nil, e
+		}
+		at, walked = next, path.Join(walked, name)
+		if isNew {
+			made = append(made, walked)
+		}
+	}
+	if err := at.lacks(required, refused); err != nil {
+		at.Close()
+		d.undo(made)
+		return nil, nil, err
+	}
+	return at, made, nil
+}
+
+// child makes or opens one directory.
+func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
+	err = unix.Mkdirat(d.fd, name, 0o755)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		e := d.fault("create", name, err)
+		e.hint = hint(name, e.Errno, false, os.Geteuid() == 0)
+		return nil, false, e
+	}
+	child, openErr := d.Sub(name)
+	return child, err == nil, openErr
+}
+
+// undo removes what Create made; nothing runs there yet.
+func (d *Dir) undo(made []string) {
+	for _, relative := range slices.Backward(made) {
+		_ = unix.Unlinkat(d.fd, relative, unix.AT_REMOVEDIR)
+	}
+}
+
+// lacks checks that a new cgroup has its controllers.
+func (d *Dir) lacks(required []string, refused error) error {
+	if len(required) == 0 {
+		return nil
+	}
+	have, err := d.Available()
+	if err != nil {
+		return err
+	}
+	for _, name := range required {
+		if slices.Contains(have, name) {
+			continue
+		}
+		if refused != nil {
+			return refused
+		}
+		return d.unavailable(name)
+	}
+	return nil
+}
+
+func (d *Dir) unavailable(controller string) *Error {
+	return &Error{
+		Op: "use", Dir: d.path, Reason: "controller " + controller + " is not available here",
+		hint: hint("", 0, true, os.Geteuid() == 0),
+	}
+}
+
+// Enable gives d's children the required controllers and those of accounting
+// that d has (cgroup.subtree_control): all in one write, and one by one when
+// the kernel refuses that. Only a required controller gives an *Error: EBUSY
+// when d has processes of its own, EACCES when d is not delegated.
+func (d *Dir) Enable(required []string) error {
+	have, err := d.Available()
+	if err != nil {
+		return err
+	}
+	on, err := d.words("cgroup.subtree_control")
+	if err != nil {
+		return d.fault("read", "cgroup.subtree_control", err)
+	}
+	var missing []string
+	for _, name := range slices.Concat(required, accounting) {
+		if slices.Contains(have, name) && !slices.Contains(on, name) && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	refused := d.enable(missing)
+	for _, name := range required {
+		if e := refused[name]; e != nil {
+			return d.refused(name, e)
+		}
+		if !slices.Contains(have, name) {
+			return d.unavailable(name)
+		}
+	}
+	return nil
+}
+
+func (d *Dir) enable(names []string) map[string]error {
+	if len(names) == 0 || d.write("cgroup.subtree_control", "+"+strings.Join(names, " +")) == nil {
+		return nil
+	}
+	refused := map[string]error{}
+	for _, name := range names {
+		if err := d.write("cgroup.subtree_control", "+"+name); err != nil {
+			refused[name] = err
+		}
+	}
+	return refused
+}
+
+func (d *Dir) refused(controller string, err error) *Error {
+	e := d.fault("write", "cgroup.subtree_control", err)
+	e.Value = "+" + controller
+	e.hint = hint(e.File, e.Errno, false, os.Geteuid() == 0)
+	if e.Errno == unix.EBUSY {
+		e.Reason = "has processes of its own"
+	}
+	return e
+}
+
+// Evacuate moves every process of d into its child EvacuationLeaf, which it
+// makes, so that d can give controllers to its children. It is meant for our
+// own delegated cgroup, whose processes are all our unit's. A process that
+// forks meanwhile is caught by the next of ten passes; then EBUSY tells.
+// Zombies do not count. Errors are *Error.
+func (d *Dir) Evacuate() error {
+	leaf, _, err := d.child(EvacuationLeaf)
+	if err != nil {
+		return err
+	}
+	defer leaf.Close()
+	for range 10 {
+		pids, err := d.pids("cgroup.procs")
+		if err != nil {
+			return d.fault("read", "cgroup.procs", err)
+		}
+		if len(pids) == 0 {
+			return nil
+		}
+		if err := leaf.adopt(pids); err != nil {
+			return err
+		}
+	}
+	return &Error{Op: "evacuate", Dir: d.path, Reason: "processes keep appearing", Errno: unix.EBUSY}
+}
+
+func (d *Dir) adopt(pids []int) error {
+	for _, pid := range pids {
+		if err := d.Attach(pid); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Attach moves a process into d; 0 is the caller itself. It waits for an RCU
+// grace period (11 to 17 ms on an idle machine): CLONE_INTO_CGROUP with FD does
+// not. Errors are *Error; ESRCH when the process is gone.
+func (d *Dir) Attach(pid int) error {
+	if err := d.write("cgroup.procs", strconv.Itoa(pid)); err != nil {
+		e := d.fault("write", "cgroup.procs", err)
+		e.Value = strconv.Itoa(pid)
+		e.hint = hint(e.File, e.Errno, false, os.Geteuid() == 0)
+		return e
+	}
+	return nil
+}
+
+// delegable is the kernel's list (/sys/kernel/cgroup/delegate, Linux 4.15) for
+// hosts where /sys is not to be had.
+const delegable = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\nmemory.oom.group\nmemory.reclaim"
+
+// Delegate hands d to a container's root user: the directory and the files
+// that the kernel lists as delegable, no other (a limit must stay ours). It
+// does nothing where uid and gid own the directory already, which is the rule
+// without root. Errors are *Error.
+func (d *Dir) Delegate(uid, gid int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(d.fd, &st); err == nil && int(st.Uid) == uid && int(st.Gid) == gid {
+		return nil
+	}
+	list := delegable
+	if content, err := os.ReadFile("/sys/kernel/cgroup/delegate"); err == nil {
+		list = string(content)
+	}
+	for _, name := range strings.Fields(list) {
+		err := unix.Fchownat(d.fd, path.Base(name), uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return d.fault("delegate", name, err)
+		}
+	}
+	if err := unix.Fchown(d.fd, uid, gid); err != nil {
+		return d.fault("delegate", "", err)
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+package cgroupv2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Freezing and killing end in a state that cgroup.events reports; the kernel
+// notifies pollers of that file with POLLPRI. A poll may miss nothing because
+// the file is read again after each wake-up and before the first wait. Every
+// wait also ends with its context, and wakes up at least each pollInterval:
+// older kernels lose a notification when the cgroup is removed.
+const pollInterval = 100 * time.Millisecond
+
+// await reads cgroup.events until key has the value want.
+func (d *Dir) await(ctx context.Context, key string, want uint64) error {
+	fd, err := d.open("cgroup.events", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for {
+		buf := make([]byte, 256)
+		n, err := unix.Pread(fd, buf, 0)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		if v, ok := parseFields(string(buf[:max(n, 0)]))[key]; ok && v == want {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}, pollTimeout(ctx))
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// pollTimeout is in milliseconds.
+func pollTimeout(ctx context.Context) int {
+	wait := pollInterval
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, max(time.Until(deadline), 0))
+	}
+	return int(wait.Milliseconds()) + 1
+}
+
+// Freeze stops every process of the cgroup and its children and waits until
+// all of them stand. When ctx ends first they are thawed again. Errors are
+// *Error; ENOENT on a root cgroup, which cannot freeze.
+func (d *Dir) Freeze(ctx context.Context) error {
+	if err := d.write("cgroup.freeze", "1"); err != nil {
+		return d.fault("write", "cgroup.freeze", err)
+	}
+	if err := d.await(ctx, "frozen", 1); err != nil {
+		_ = d.write("cgroup.freeze", "0")
+		return d.fault("freeze", "", fmt.Errorf("a process does not stop: %w", err))
+	}
+	return nil
+}
+
+// Thaw lets the processes run again; it does not wait, since a parent may hold
+// them frozen.
+func (d *Dir) Thaw() error {
+	if err := d.write("cgroup.freeze", "0"); err != nil && !gone(err) {
+		return d.fault("write", "cgroup.freeze", err)
+	}
+	return nil
+}
+
+// Frozen tells whether the cgroup stands frozen, by itself or by a parent. A
+// cgroup without a freezer, or one that is gone, is not frozen.
+func (d *Dir) Frozen() bool {
+	values, err := d.fields("cgroup.events")
+	return err == nil && values["frozen"] == 1
+}
+
+// Populated tells whether a live process is in the cgroup or below. One that
+// is gone is not populated.
+func (d *Dir) Populated() bool {
+	values, err := d.fields("cgroup.events")
+	return err == nil && values["populated"] != 0
+}
+
+// Kill sends SIGKILL to every process of the cgroup and its children, also
+// frozen ones, and waits until none is left (zombies do not count).
+// cgroup.kill (Linux 5.14) does it at once; where it is missing or refused
+// (threaded cgroups: EOPNOTSUPP) the cgroup is frozen, signalled and thawed
+// until it is empty, which a fork bomb cannot outrun. Errors are *Error; a
+// cgroup that is gone is none.
+func (d *Dir) Kill(ctx context.Context) error {
+	err := d.write("cgroup.kill", "1")
+	switch {
+	case err == nil:
+		err = d.await(ctx, "populated", 0)
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP):
+		err = d.killByHand(ctx)
+	}
+	if err == nil || gone(err) {
+		return nil
+	}
+	return d.fault("kill", "", fmt.Errorf("%w%s", err, d.survivors()))
+}
+
+func (d *Dir) killByHand(ctx context.Context) error {
+	for d.Populated() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := d.Signal(ctx, unix.SIGKILL); err != nil {
+			return err
+		}
+		short, cancel := context.WithTimeout(ctx, pollInterval)
+		_ = d.await(short, "populated", 0)
+		cancel()
+	}
+	return nil
+}
+
+// survivors names processes that are left, for an error.
+func (d *Dir) survivors() string {
+	pids, _ := d.Processes()
+	if len(pids) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", left: %s", strings.Trim(fmt.Sprint(pids[:min(len(pids), 8)]), "[]"))
+}
+
+// Signal sends a signal to every process of the cgroup and its children. They
+// are frozen meanwhile, so that none escapes by a fork and no pid can be given
+// to a stranger: a frozen process exits only by SIGKILL. A cgroup that was
+// frozen before stays so. Errors are *Error.
+func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
+	if !d.Frozen() {
+		short, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		// Without a freezer the signal goes out all the same.
+		_ = d.Freeze(short)
+		defer d.Thaw()
+	}
+	pids, err := d.Processes()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, signal); err != nil && err != unix.ESRCH {
+			return d.fault("signal", strconv.Itoa(pid), err)
+		}
+	}
+	return nil
+}
+
+// Processes lists the pids, in the caller's pid namespace, of all processes in
+// the cgroup and its children, sorted, each once. Processes of namespaces that
+// the caller cannot see (pid 0) are left out. Errors are *Error; a cgroup that
+// is gone has none.
+func (d *Dir) Processes() ([]int, error) {
+	var pids []int
+	err := d.walk(func(at *Dir) error {
+		more, err := at.pids("cgroup.procs")
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			// A threaded cgroup: its parents list the processes.
+			return nil
+		}
+		pids = append(pids, more...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids), nil
+}
+
+func (d *Dir) pids(file string) ([]int, error) {
+	names, err := d.words(file)
+	var pids []int
+	for _, name := range names {
+		if pid, e := strconv.Atoi(name); e == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+// walk visits children before their parents. A cgroup that vanishes on the
+// way is passed over.
+func (d *Dir) walk(visit func(*Dir) error) error {
+	names, err := d.children()
+	for _, name := range names {
+		child, e := d.Sub(name)
+		if gone(e) {
+			continue
+		}
+		if e != nil {
+			return e
+		}
+		e = child.walk(visit)
+		child.Close()
+		if e != nil {
+			return e
+		}
+	}
+	if err == nil {
+		err = visit(d)
+	}
+	if err == nil || gone(err) {
+		return nil
+	}
+	var typed *Error
+	if errors.As(err, &typed) {
+		return err
+	}
+	return d.fault("read", "", err)
+}
+
+// children names the directories in d.
+func (d *Dir) children() ([]string, error) {
+	names, err := d.names()
+	return d.directories(names), err
+}
+
+// names lists d. The descriptor is opened anew: d.fd's own position would be
+// shared with other callers.
+func (d *Dir) names() ([]string, error) {
+	fd, err := d.open(".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var names []string
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil || n <= 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
+
+// directories: a cgroup's files all have a dot after the controller's name; a
+// cgroup may have one too, so fstatat decides.
+func (d *Dir) directories(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool {
+		var st unix.Stat_t
+		err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		return err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR
+	})
+}
+
+// Delete removes the cgroup and its children. Processes in it are killed. The
+// kernel answers EBUSY as long as a process is there, or a zombie's parent has
+// not caught up: it is tried again, ever more slowly, until ctx ends; then the
+// *Error names who is left. A cgroup that is gone already is no error. d must
+// still be closed.
+func (d *Dir) Delete(ctx context.Context) error {
+	wait := time.Millisecond
+	for {
+		err := d.walk((*Dir).remove)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || ctx.Err() != nil {
+			e := d.fault("delete", "", err)
+			e.Reason = strings.TrimPrefix(d.survivors(), ", ")
+			return e
+		}
+		_ = d.Kill(ctx)
+		sleep(ctx, wait)
+		wait = min(2*wait, pollInterval)
+	}
+}
+
+func sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// remove removes one directory by its name in its parent, if that name still
+// means d.
+func (d *Dir) remove() error {
+	parent, err := unix.Openat(d.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	name := path.Base(d.path)
+	var own, named unix.Stat_t
+	if err := unix.Fstat(d.fd, &own); err != nil {
+		return err
+	}
+	if err := unix.Fstatat(parent, name, &named, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if own.Dev != named.Dev || own.Ino != named.Ino {
+		return unix.ENOENT
+	}
+	return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
+}
