@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// floorName stands for the bare system calls in the tables.
+const floorName = "floor"
+
+// warmUp is how many rounds are run before any counts.
+const warmUp = 5
+
+// turn is what one runtime does in a round.
+type turn struct {
+	name string
+	do   func(*samples) error
+}
+
+// measure runs the rounds of each verb.
+func (b *bench) measure(o options, s *samples) error {
+	for _, verb := range o.verbs {
+		turns, end, err := b.turns(verb)
+		if err == nil {
+			err = rounds(o.rounds, able(verb, turns), s)
+		}
+		if end != nil {
+			end()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// able leaves out who cannot do it at all, on this host or not yet, and says so.
+func able(verb string, turns []turn) []turn {
+	var list []turn
+	for _, t := range turns {
+		if err := t.do(newSamples()); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s left out of %s: %v\n", t.name, verb, err)
+			continue
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// rounds lets all take their turns, another one first each time.
+func rounds(n int, turns []turn, s *samples) error {
+	for i := range warmUp + n {
+		into := s
+		if i < warmUp {
+			into = newSamples()
+		}
+		for j := range turns {
+			t := turns[(i+j)%len(turns)]
+			if err := t.do(into); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// turns lists who takes part in measuring a verb; end undoes what it needed.
+func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
+	switch verb {
+	case "run":
+		turns = append(turns, turn{floorName, b.runFloor})
+		for _, c := range b.runtimes {
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.run(c, s) }})
+		}
+	case "lifecycle":
+		for _, c := range b.runtimes {
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.lifecycle(c, s) }})
+		}
+	case "exec", "state", "kill":
+		return b.inContainers(verb)
+	default:
+		err = fmt.Errorf("no verb %q", verb)
+	}
+	return turns, nil, err
+}
+
+func (b *bench) runFloor(s *samples) error {
+	args := []string{b.file("floor"), b.file("rootfs")}
+	if b.cgroup2 {
+		args = append(args, "cgroup2")
+	}
+	return b.take(s, "run", floorName, args...)
+}
+
+func (b *bench) run(c contender, s *samples) error {
+	return b.take(s, "run", c.name, b.command(c, "run", "-b", b.file("true"), b.id())...)
+}
+
+// lifecycle takes a container from create to delete. It waits for its end in
+// between, so that delete finds it stopped.
+func (b *bench) lifecycle(c contender, s *samples) error {
+	id, pidFile := b.id(), b.file("pid")
+	if err := b.take(s, "create", c.name, b.command(c, "create", "-b", b.file("true"), "--pid-file", pidFile, id)...); err != nil {
+		return err
+	}
+	if err := b.take(s, "start", c.name, b.command(c, "start", id)...); err != nil {
+		return err
+	}
+	if err := waitForEnd(pidFile); err != nil {
+		return err
+	}
+	if err := b.take(s, "delete", c.name, b.command(c, "delete", id)...); err != nil {
+		return err
+	}
+	s.sum("create+start+delete", c.name, "create", "start", "delete")
+	return nil
+}
+
+// inContainers measures a verb on containers that stay for all rounds.
+func (b *bench) inContainers(verb string) (turns []turn, end func(), err error) {
+	arguments := map[string][]string{"exec": {"/bin/true"}, "state": nil, "kill": {"CONT"}}[verb]
+	var started [][]string
+	end = func() {
+		for _, deletion := range started {
+			if _, err := b.spawn(deletion...); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+			}
+		}
+	}
+	for _, c := range b.runtimes {
+		id := b.id()
+		if err := b.startPausing(c, id); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s left out of %s: %v\n", c.name, verb, err)
+			continue
+		}
+		started = append(started, b.command(c, "delete", "--force", id))
+		args := append(b.command(c, verb, id), arguments...)
+		turns = append(turns, turn{c.name, func(s *samples) error { return b.take(s, verb, c.name, args...) }})
+	}
+	return turns, end, nil
+}
+
+func (b *bench) startPausing(c contender, id string) error {
+	if _, err := b.spawn(b.command(c, "create", "-b", b.file("pause"), id)...); err != nil {
+		return err
+	}
+	_, err := b.spawn(b.command(c, "start", id)...)
+	return err
+}
+
+// take measures a command.
+func (b *bench) take(s *samples, what, who string, args ...string) error {
+	got, err := b.spawn(args...)
+	if err != nil {
+		return err
+	}
+	s.add(what, who, got)
+	return nil
+}
+
+// command is a runtime's command line.
+func (b *bench) command(c contender, verb string, args ...string) []string {
+	head := append([]string{c.path, "--root", b.file("state-" + c.name)}, c.global...)
+	return slices.Concat(head, []string{verb}, args)
+}
+
+func (b *bench) id() string {
+	b.next++
+	return fmt.Sprintf("bench-%d-%d", os.Getpid(), b.next)
+}
+
+// waitForEnd waits until the container's init is gone. Whose child it became
+// differs; a zombie that nobody collected counts as gone, as it does for the
+// runtimes.
+func waitForEnd(pidFile string) error {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int((10 * time.Second).Milliseconds()))
+	if err == nil && n == 0 {
+		err = fmt.Errorf("process %d does not end", pid)
+	}
+	return err
+}
