@@ -24,7 +24,7 @@ func commitSubjects(t *tree) ([]finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("git log: %w", err)
 	}
-	form := regexp.MustCompile(`^(Revert "|[a-z0-9][a-zA-Z0-9/_.,{}+-]*: \S)`)
+	form := regexp.MustCompile(`^(Revert "|[a-z0-9.][\w/.-]*(, [a-z0-9.][\w/.-]*)*: \S)`)
 	var found []finding
 	for line := range strings.Lines(string(out)) {
 		hash, subject, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")

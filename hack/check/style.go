@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // meaningless are package names that tell nothing.
@@ -176,14 +177,17 @@ func lastName(e ast.Expr) string {
 	return ""
 }
 
+// isErrorVariable leaves fields out: in tests they are often an error's text.
 func isErrorVariable(e ast.Expr) bool {
-	name := lastName(e)
-	return name == "err" || name == "Err" || strings.HasSuffix(name, "Err")
+	id, ok := e.(*ast.Ident)
+	return ok && (id.Name == "err" || strings.HasSuffix(id.Name, "Err"))
 }
 
 // isErrorValue knows sentinels by their names: ErrNotExist, errClosed, EOF.
 func isErrorValue(e ast.Expr) bool {
 	name := lastName(e)
-	rest, ok := strings.CutPrefix(strings.ToLower(name[:min(1, len(name))])+name[min(1, len(name)):], "err")
-	return name == "EOF" || ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z'
+	if len(name) < 4 {
+		return name == "EOF"
+	}
+	return strings.EqualFold(name[:3], "err") && unicode.IsUpper(rune(name[3]))
 }
