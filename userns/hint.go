@@ -52,11 +52,11 @@ func HintNosuid(path string) string {
 }
 
 // HintOwner is for "Target process is owned by a different user", newuidmap's
-// answer when its caller's gid is not the one in /etc/passwd (after newgrp or
-// with Group= in a unit), or when the process to map is not dumpable.
+// answer when its caller's gid is not the one in /etc/passwd: after newgrp, or
+// with Group= in a unit.
 func HintOwner(gid int) string {
-	return fmt.Sprintf("newuidmap wants the caller's gid, %d, to be the primary group in /etc/passwd; "+
-		"leave newgrp or drop Group=, or set GRANT_AUX_GROUP_SUBIDS yes in /etc/login.defs", gid)
+	return fmt.Sprintf("newuidmap wants the caller's gid, %d, to be its primary group in /etc/passwd: "+
+		"leave newgrp, drop Group=, or set GRANT_AUX_GROUP_SUBIDS yes in /etc/login.defs", gid)
 }
 
 func hintInstall(kind Kind) string {

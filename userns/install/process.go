@@ -1,0 +1,165 @@
+package install
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/userns"
+)
+
+// maxComplaint bounds what is kept of a helper's standard error.
+const maxComplaint = 4096
+
+// process is a running helper.
+type process struct {
+	m *userns.Map
+	// args is the helper's argument vector.
+	args   []string
+	pid    int
+	pidfd  int
+	stderr int
+	said   []byte
+}
+
+// start starts the helper for one map of process pid.
+func start(m *userns.Map, pid int) (*process, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("userns: open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("userns: pipe for %s: %w", m.Program, err)
+	}
+	defer unix.Close(pipe[1])
+	p := &process{m: m, args: m.Args(pid), pidfd: -1, stderr: pipe[0]}
+	if err := p.fork(null, pipe[1]); err != nil {
+		unix.Close(pipe[0])
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) fork(null, stderr int) error {
+	pid, err := syscall.ForkExec(p.m.Program, p.args, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{},
+		Files: []uintptr{uintptr(null), uintptr(stderr), uintptr(stderr)},
+		Sys:   &syscall.SysProcAttr{PidFD: &p.pidfd},
+	})
+	if err != nil {
+		return &userns.Error{
+			Code: userns.CodeHelper,
+			Text: fmt.Sprintf("start %s: %s", p.m.Program, err),
+			Err:  err,
+		}
+	}
+	p.pid = pid
+	return nil
+}
+
+// waitAll collects what the helpers say until all have ended or ctx has; then
+// it kills those that are left.
+func waitAll(ctx context.Context, started []*process) {
+	if len(started) == 0 {
+		return
+	}
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		for _, p := range started {
+			p.kill()
+		}
+	})
+	for _, p := range started {
+		p.drain()
+	}
+	if !stop() {
+		<-killed // result closes the descriptors that kill uses
+	}
+}
+
+// kill ends the helper, if it has not ended.
+func (p *process) kill() {
+	unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+}
+
+// drain reads standard error until the helper ends: it has then closed its end,
+// and all it said lies in the pipe. A child that the helper might leave behind
+// with the pipe open does not hold this up.
+func (p *process) drain() {
+	poll := []unix.PollFd{{Fd: int32(p.stderr), Events: unix.POLLIN}, {Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(poll, -1); err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		if poll[0].Revents&unix.POLLIN != 0 {
+			p.read()
+			continue
+		}
+		if poll[1].Revents != 0 {
+			return
+		}
+		if poll[0].Revents != 0 {
+			poll[0] = unix.PollFd{Fd: -1} // closed: wait for the end only
+		}
+	}
+}
+
+func (p *process) read() {
+	var buf [512]byte
+	n, err := unix.Read(p.stderr, buf[:])
+	if err == nil && len(p.said) < maxComplaint {
+		p.said = append(p.said, buf[:n]...)
+	}
+}
+
+// result reaps the helper, which has ended, and says how.
+func (p *process) result(ctx context.Context) error {
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.pid, &status, 0, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for %s: %w", p.m.Program, err)
+		}
+	}
+	unix.Close(p.stderr)
+	unix.Close(p.pidfd)
+	return verdict(status, ctx)
+}
+
+// verdict puts an exit status into words; a kill by us is ctx's doing.
+func verdict(status unix.WaitStatus, ctx context.Context) error {
+	switch {
+	case status.Exited() && status.ExitStatus() == 0:
+		return nil
+	case status.Signaled() && status.Signal() == unix.SIGKILL && ctx.Err() != nil:
+		return ctx.Err()
+	case status.Signaled():
+		return fmt.Errorf("killed by %s", unix.SignalName(status.Signal()))
+	}
+	return fmt.Errorf("exit status %d", status.ExitStatus())
+}
+
+// complaint is what the helper said, in one line.
+func (p *process) complaint() string {
+	lines := bytes.Split(bytes.TrimSpace(p.said), []byte{'\n'})
+	words := make([]string, 0, len(lines))
+	for _, l := range lines {
+		words = append(words, string(bytes.TrimSpace(l)))
+	}
+	return strings.Join(words, "; ")
+}
