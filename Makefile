@@ -52,13 +52,13 @@ bin/homerun-seccomp: .deps-build
 
 .PHONY: try
 try: ## build homerun and run a container on this machine's own files, read-only
-	@hack/deps try
+	@hack/deps build try
 	@$(MAKE) --no-print-directory build
 	@hack/try
 
 .PHONY: test
 test: ## everything: check, reproducible, and all tests, here or in the test machine
-	@hack/deps test
+	@hack/deps build test
 	@$(MAKE) --no-print-directory build check reproducible
 	@$(RUN) go run ./hack/testrun ./...
 
