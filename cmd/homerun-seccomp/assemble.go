@@ -40,11 +40,13 @@ const (
 	// than any profile and say nothing about how new it is.
 	privateNumbers = 0x0f0000
 
-	restart = 0xffffffff // number -1: a tracer skipped the call
+	// x32Numbers is where the calls begin that x32 has its own structures
+	// for, 512 to 547; x32 numbers new calls below them, like x86_64.
+	x32Numbers = 512
 )
 
 // newest is the highest system call number that a profile mentions on an
-// architecture.
+// architecture, X32Bit, private and x32's own numbers left out.
 type newest struct {
 	arch bpf.Arch
 	nr   uint32
@@ -52,16 +54,17 @@ type newest struct {
 
 // newerCalls gives part 1, which returns ENOSYS or falls off its end. It keeps
 // away from number -1, from ARM's private calls, and, where the profile does
-// not name x32, from x32 calls, all of which are part 3's to judge.
+// not name x32, from x32 calls, all of which are part 3's to judge. x86_64
+// comes first, as libseccomp puts it, being what nearly all calls are.
 func newerCalls(list []newest) []bpf.Instruction {
 	var out []bpf.Instruction
+	if body := x86Tests(list); body != nil {
+		out = appendArch(out, bpf.AuditX86_64, body)
+	}
 	for _, n := range list {
 		if n.arch.Audit != bpf.AuditX86_64 {
-			out = appendArch(out, n.arch.Audit, plainTest(n.nr))
+			out = appendArch(out, n.arch.Audit, above(n.nr, privateNumbers))
 		}
-	}
-	if x64, x32 := x86Pair(list); x64 != nil || x32 != nil {
-		out = appendArch(out, bpf.AuditX86_64, x86Test(x64, x32))
 	}
 	if len(out) == 0 {
 		return nil
@@ -69,21 +72,8 @@ func newerCalls(list []newest) []bpf.Instruction {
 	return append([]bpf.Instruction{{Op: bpf.LdW, K: bpf.OffsetArch}}, out...)
 }
 
-func x86Pair(list []newest) (x64, x32 *uint32) {
-	for i := range list {
-		switch list[i].arch.Name {
-		case "SCMP_ARCH_X86_64":
-			x64 = &list[i].nr
-		case "SCMP_ARCH_X32":
-			x32 = &list[i].nr
-		}
-	}
-	return x64, x32
-}
-
-// appendArch puts a test of the architecture in front of body, which ends with
-// "the number is judged elsewhere", and leaves the architecture in A for the
-// next one. The reload costs nothing: the next test is never an equal one.
+// appendArch puts a test of the architecture in front of body. Where body
+// falls through, the architecture is loaded again for the next test.
 func appendArch(out []bpf.Instruction, audit uint32, body []bpf.Instruction) []bpf.Instruction {
 	out = append(out, bpf.Instruction{Op: bpf.JeqK, K: audit, JF: uint8(len(body) + 2)})
 	out = append(out, bpf.Instruction{Op: bpf.LdW, K: bpf.OffsetNR})
@@ -91,34 +81,31 @@ func appendArch(out []bpf.Instruction, audit uint32, body []bpf.Instruction) []b
 	return append(out, bpf.Instruction{Op: bpf.LdW, K: bpf.OffsetArch})
 }
 
-var retENOSYS = bpf.Instruction{Op: bpf.RetK, K: bpf.Errno | enosys}
-
-// plainTest: nr < newest.. <= privateNumbers. Number -1 is above both.
-func plainTest(nr uint32) []bpf.Instruction {
+// above returns ENOSYS for numbers above nr and below limit. Number -1 is
+// above every limit.
+func above(nr, limit uint32) []bpf.Instruction {
 	return []bpf.Instruction{
-		{Op: bpf.JgeK, K: privateNumbers, JT: 2},
+		{Op: bpf.JgeK, K: limit, JT: 2},
 		{Op: bpf.JgtK, K: nr, JF: 1},
-		retENOSYS,
+		{Op: bpf.RetK, K: bpf.Errno | enosys},
 	}
 }
 
-// x86Test tells x86_64 from x32 by X32Bit, which number -1 has too.
-func x86Test(x64, x32 *uint32) []bpf.Instruction {
-	var low, high []bpf.Instruction
-	if x64 != nil {
-		low = []bpf.Instruction{{Op: bpf.JgtK, K: *x64, JF: 1}, retENOSYS}
-	}
-	if x32 != nil {
-		high = []bpf.Instruction{
-			{Op: bpf.JeqK, K: restart, JT: 2},
-			{Op: bpf.JgtK, K: bpf.X32Bit | *x32, JF: 1},
-			retENOSYS,
+// x86Tests judges x86_64 and x32, which share an architecture and differ by
+// X32Bit in the number. One test after the other: what the first lets pass
+// for its limit, the second takes.
+func x86Tests(list []newest) []bpf.Instruction {
+	var x64, x32 []bpf.Instruction
+	for _, n := range list {
+		switch n.arch.Name {
+		case "SCMP_ARCH_X86_64":
+			x64 = above(n.nr, bpf.X32Bit)
+		case "SCMP_ARCH_X32":
+			x32 = []bpf.Instruction{{Op: bpf.JgeK, K: bpf.X32Bit, JF: 3}}
+			x32 = append(x32, above(bpf.X32Bit|n.nr, bpf.X32Bit|x32Numbers)...)
 		}
 	}
-	out := []bpf.Instruction{{Op: bpf.JgeK, K: bpf.X32Bit, JT: uint8(len(low) + 1)}}
-	out = append(out, low...)
-	out = append(out, bpf.Instruction{Op: bpf.Ja, K: uint32(len(high))})
-	return append(out, high...)
+	return append(x64, x32...)
 }
 
 // join puts part 1 and the guard in front of main. Each "return mark" of the

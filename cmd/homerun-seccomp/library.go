@@ -243,13 +243,17 @@ func (l *library) newestOn(a bpf.Arch) (top uint32, ok bool) {
 	if err != nil {
 		return 0, false
 	}
+	limit := uint32(privateNumbers)
+	if arch == libseccomp.ArchX32 {
+		limit = x32Numbers
+	}
 	for _, r := range l.profile.rules {
 		for _, name := range r.names {
 			nr, err := libseccomp.GetSyscallFromNameByArch(name, arch)
 			if err != nil || nr < 0 {
 				continue
 			}
-			if n := uint32(nr) &^ bpf.X32Bit; n < privateNumbers {
+			if n := uint32(nr) &^ bpf.X32Bit; n < limit {
 				top, ok = max(top, n), true
 			}
 		}
