@@ -36,6 +36,9 @@ type Facts struct {
 	Proc map[string]Kind `json:"proc,omitempty"`
 	// Namespaces describes the namespaces that config.json joins, by path.
 	Namespaces map[string]Namespace `json:"namespaces,omitempty"`
+	// Home is the home directory of the process's user in the container's
+	// /etc/passwd, when config.json sets no HOME; empty when not told.
+	Home string `json:"home,omitempty"`
 	// Terminal is true when the runtime's standard input is a terminal.
 	Terminal bool `json:"terminal,omitempty"`
 }

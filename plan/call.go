@@ -33,8 +33,16 @@ type Memory struct {
 	Cells []Cell
 	// Mutable puts the block into the writable part of the image.
 	Mutable bool
+	// share, when set, names the content: equal ones are encoded once.
+	share share
 	// Show prints the block as strace does.
 	Show func(name func(Ref) string) string
+}
+
+// share names the content of a string array by where its strings are.
+type share struct {
+	first *string
+	n     int
 }
 
 // Pointer is an address inside a Memory: of Text with a NUL behind it, or of
@@ -125,6 +133,9 @@ func stringArray(list []string) *Memory {
 	m := &Memory{Bytes: make([]byte, 8*(len(list)+1)), Pointers: make([]Pointer, len(list))}
 	for i, s := range list {
 		m.Pointers[i] = Pointer{Offset: 8 * i, Text: s}
+	}
+	if len(list) > 0 {
+		m.share = share{&list[0], len(list)}
 	}
 	m.Show = func(func(Ref) string) string { return showStrings(list) }
 	return m

@@ -68,6 +68,7 @@ type encoder struct {
 	cells              []uint32 // by slot: its address
 	texts              map[string]uint32
 	blocks             map[*Memory]uint32
+	shared             map[share]uint32
 }
 
 // placeCells places the blocks that slots live in, before anything refers to
@@ -148,6 +149,21 @@ func (e *encoder) text(s string) uint32 {
 
 // block is the address of a structure, with its pointers filled in.
 func (e *encoder) block(m *Memory) uint32 {
+	if at, ok := e.shared[m.share]; ok {
+		return at
+	}
+	at := e.placed(m)
+	if m.share.first != nil {
+		if e.shared == nil {
+			e.shared = make(map[share]uint32)
+		}
+		e.shared[m.share] = at
+	}
+	return at
+}
+
+// placed puts a block into the image.
+func (e *encoder) placed(m *Memory) uint32 {
 	at, placed := e.blocks[m]
 	if !placed && m.Mutable {
 		at, placed = e.writable(m.Bytes), true

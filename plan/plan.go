@@ -13,6 +13,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -116,6 +117,23 @@ type RuntimeStep struct {
 	Text string
 	// Pointer says where in config.json the step comes from.
 	Pointer string
+}
+
+// Input is a descriptor that the stage is started with.
+type Input struct {
+	Name string
+	FD   int
+}
+
+// Inputs lists the descriptors that the stage is started with beside the
+// standard streams and the preserved ones, by number.
+func (p *Plan) Inputs() []Input {
+	var list []Input
+	for s, fd := range p.inputs {
+		list = append(list, Input{p.names[s], fd})
+	}
+	slices.SortFunc(list, func(a, b Input) int { return a.FD - b.FD })
+	return list
 }
 
 // Len is the number of steps of the container side.

@@ -1,0 +1,285 @@
+// Package compile turns a config.json and the facts about this host into a
+// plan.
+//
+// # Theory of operation
+//
+// Compilation is a pure function: the same config and the same facts give the
+// same plan on any machine. It reads no file, no environment and no clock.
+//
+// The stage begins as an ordinary child of the runtime, in the runtime's
+// namespaces. It joins the namespaces that config.json names by path, and then
+// makes the container's init with one clone3 that enters all new namespaces at
+// once. CLONE_PARENT makes init the runtime's child, so the first process can
+// tell its id and exit. Init has all capabilities of a new user namespace from
+// the clone on, since nothing is executed in between. From then on the order is:
+//
+//	the id maps              files made before would have no owner
+//	not dumpable             once the files in /proc/self are not needed
+//	sources, as the caller   the container's root may not reach them
+//	the container's root     so that what is made belongs to it
+//	mounts, devices          inside the new root, see package rootfs
+//	masks, pivot             nothing of the host is reachable behind it
+//	limits, user, caps       see package process
+//	the start                init waits; everything that can fail is done
+//	seccomp, execve
+//
+// Only what is needed lives across the pivot: the report, the handshake, and
+// the terminal.
+package compile
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	"github.com/homerun-oci/homerun/rootfs"
+	"github.com/homerun-oci/homerun/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Options are what the caller asks for beside config.json.
+type Options struct {
+	// ID is the container's.
+	ID string
+	// BundleDir is absolute; relative paths of config.json count from it.
+	BundleDir string
+	// Preserve is how many descriptors from 3 on reach the program.
+	Preserve int
+	// NoPivot uses chroot instead of pivot_root.
+	NoPivot bool
+	// NoNewKeyring leaves the caller's session keyring.
+	NoNewKeyring bool
+	// Wait lets init wait for `start`.
+	Wait bool
+	// Hold lets init wait for the runtime once its namespaces exist: for
+	// hooks, limits and networks that are set from outside.
+	Hold bool
+	// IntoCgroup makes init in the cgroup whose directory is the input
+	// "cgroup".
+	IntoCgroup bool
+	// Seccomp is a compiled filter, or nil.
+	Seccomp *Filter
+}
+
+// Filter is a seccomp program.
+type Filter struct {
+	Program []byte
+	Flags   int
+}
+
+// Result is a compiled container.
+type Result struct {
+	Plan *plan.Plan
+	// Maps are the id maps of a new user namespace, or nil.
+	Maps *userns.Maps
+	// Notes tell what was decided without being asked.
+	Notes []string
+	// Warnings tell what was asked and is ignored.
+	Warnings []string
+}
+
+// Signals of the stage, by tag.
+const (
+	// TagInit carries init's process id, as the runtime sees it.
+	TagInit = 1
+	// TagUser says that the first process itself is in the new user namespace.
+	TagUser = 2
+	// TagNamespaces says that all namespaces and mounts exist.
+	TagNamespaces = 3
+	// TagReady says that init waits for `start`.
+	TagReady = 4
+)
+
+// Names of the inputs that a plan may have: descriptors the stage is started
+// with.
+const (
+	InputReport   = "report"
+	InputSync     = "sync"
+	InputTerminal = "terminal"
+	InputCgroup   = "cgroup"
+	InputStart    = "start"
+	InputOutcome  = "outcome"
+)
+
+// compiler is the state of one compilation.
+type compiler struct {
+	b       *plan.Builder
+	spec    *specs.Spec
+	facts   *host.Facts
+	options Options
+	result  *Result
+
+	ns                 namespaces
+	report, sync       plan.Slot
+	terminal, cgroup   plan.Slot
+	start, outcome     plan.Slot
+	joins              []plan.Slot
+	tree               *rootfs.Tree
+	pty                plan.Slot
+	highest            int
+	uidLines, gidLines []host.Mapping
+	setgroups          bool
+	workingUID         uint32
+	workingGID         uint32
+	changesUID         bool
+	environment        []string
+}
+
+// Compile makes the plan for a container's init.
+func Compile(spec *specs.Spec, facts *host.Facts, options Options) (*Result, error) {
+	c := &compiler{spec: withDefaults(spec), facts: facts, options: options, result: &Result{}}
+	for _, step := range []func() error{
+		c.namespaces, c.mappings, c.inputs, c.outer, c.inner, c.fileSystem, c.program,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	p, err := c.b.Build()
+	c.result.Plan = p
+	return c.result, err
+}
+
+// withDefaults fills what may be missing with empty values, so that nothing
+// below has to ask.
+func withDefaults(s *specs.Spec) *specs.Spec {
+	copied := *s
+	if copied.Linux == nil {
+		copied.Linux = &specs.Linux{}
+	}
+	if copied.Root == nil {
+		copied.Root = &specs.Root{}
+	}
+	if copied.Process == nil {
+		copied.Process = &specs.Process{Cwd: "/"}
+	}
+	return &copied
+}
+
+// inputs gives numbers to the descriptors that the stage is started with:
+// behind the standard streams and the preserved ones.
+func (c *compiler) inputs() error {
+	c.highest = 3 + c.options.Preserve
+	c.b = plan.NewBuilder(c.highest)
+	c.b.Preserve(c.options.Preserve)
+	c.report = c.input(InputReport)
+	c.sync = c.input(InputSync)
+	if c.spec.Process.Terminal {
+		c.terminal = c.input(InputTerminal)
+	}
+	if c.options.IntoCgroup {
+		c.cgroup = c.input(InputCgroup)
+	}
+	if c.options.Wait {
+		c.start, c.outcome = c.input(InputStart), c.input(InputOutcome)
+	}
+	for i := range c.ns.joined {
+		c.joins = append(c.joins, c.input(c.ns.joined[i].input()))
+	}
+	return nil
+}
+
+func (c *compiler) input(name string) plan.Slot {
+	s := c.b.Input(name, c.highest)
+	c.highest++
+	return s
+}
+
+// signal tells the runtime that something happened.
+func (c *compiler) signal(tag uint32, value plan.Slot, name string) {
+	c.b.Add(plan.Step{Op: plan.Signal{FD: c.report.Ref(), Tag: tag, Value: value}, Signals: name})
+}
+
+// await waits for one byte; none means that the other side died.
+func (c *compiler) await(fd plan.Slot, name string) {
+	one := int32(1)
+	c.b.Add(plan.Step{Op: plan.Read{FD: fd.Ref(), Size: 1}, Want: &one, Awaits: name})
+}
+
+// absolute makes a path of config.json absolute.
+func (c *compiler) absolute(p string) string {
+	if path.IsAbs(p) {
+		return p
+	}
+	return path.Join(c.options.BundleDir, p)
+}
+
+// outer writes what the first process does: the container's namespaces.
+func (c *compiler) outer() error {
+	c.b.At("default", "close what the caller left open")
+	c.b.Do(plan.CloseRange{First: c.highest})
+	c.join()
+	if c.ns.time {
+		if err := c.timeNamespace(); err != nil {
+			return err
+		}
+	}
+	c.b.At("linux.namespaces", "make the container's namespaces")
+	child, init := c.b.Label(), c.b.Slot("init")
+	c.b.Add(plan.Step{Op: c.clone(), Result: init, OnZero: child})
+	c.signal(TagInit, init, "init")
+	c.b.Do(plan.ExitGroup{})
+	c.b.Place(child)
+	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "init's process id", Pointer: "linux.namespaces"})
+	return nil
+}
+
+func (c *compiler) clone() plan.Clone3 {
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
+	if c.cgroup != 0 {
+		op.Flags |= unix.CLONE_INTO_CGROUP
+		op.Cgroup = c.cgroup.Ref()
+	}
+	return op
+}
+
+// inner writes the start of init: who it is.
+func (c *compiler) inner() error {
+	process.OOMScoreAdj(c.b, c.spec.Process, c.facts.Process.OOMScoreAdj)
+	if c.ns.newUser && !c.ns.userEarly {
+		c.installMaps("init")
+	}
+	c.b.At("default", "hide from the container")
+	if len(c.joins) == 0 {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	}
+	c.b.Do(plan.Umask{})
+	if c.options.Wait {
+		c.b.Do(plan.SetName{Name: "homerun:init"})
+	}
+	c.names()
+	c.loopback()
+	return nil
+}
+
+// names sets the host and the domain name.
+func (c *compiler) names() {
+	if h := c.spec.Hostname; h != "" {
+		c.b.At("hostname", "set the host name")
+		c.b.Do(plan.Sethostname{Name: h})
+	}
+	if d := c.spec.Domainname; d != "" {
+		c.b.At("domainname", "set the domain name")
+		c.b.Do(plan.Setdomainname{Name: d})
+	}
+}
+
+// loopback brings lo up in a new network namespace. A UNIX socket serves,
+// because a unit with RestrictAddressFamilies may have no other.
+func (c *compiler) loopback() {
+	if c.ns.flags&unix.CLONE_NEWNET == 0 {
+		return
+	}
+	c.b.At("linux.namespaces", "bring the loopback interface up")
+	s := c.b.Get("socket", plan.Socket{Domain: unix.AF_UNIX, Type: unix.SOCK_DGRAM | unix.SOCK_CLOEXEC})
+	c.b.Do(plan.SetInterfaceFlags{FD: s.Ref(), Name: "lo", Flags: unix.IFF_UP | unix.IFF_RUNNING})
+	c.b.Close(s)
+}
+
+// warn records something that is ignored.
+func (c *compiler) warn(format string, args ...any) {
+	c.result.Warnings = append(c.result.Warnings, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,219 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/userns"
+	"golang.org/x/sys/unix"
+)
+
+// StepError is an operation of a plan that failed, in the words of config.json.
+type StepError struct {
+	// What is what the step is a part of, Pointer where config.json asks for
+	// it, and Why the reason with the errno's text at its end.
+	What, Pointer, Why string
+	// Index counts from 1 to Total; Text is the call.
+	Index, Total int
+	Text         string
+	// Errno is 0 when the call returned something unexpected.
+	Errno unix.Errno
+	// Hint is advice, or empty.
+	Hint string
+}
+
+// Error is the first line: complete by itself, errno last.
+func (e *StepError) Error() string {
+	where := ""
+	if e.Pointer != "" && e.Pointer != "default" {
+		where = " (" + e.Pointer + ")"
+	}
+	return e.What + where + ": " + e.Why
+}
+
+// Step is the second line.
+func (e *StepError) Step() string {
+	return fmt.Sprintf("step %d of %d: %s", e.Index, e.Total, e.Text)
+}
+
+// Unwrap gives the errno.
+func (e *StepError) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
+
+// Explain turns the failure of step index into words. result is what the call
+// returned: an errno below 0, or a number that was not the wanted one.
+func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
+	step := p.Step(index)
+	e := &StepError{What: step.What, Pointer: step.Pointer, Index: index + 1, Total: p.Len(), Text: p.Text(index)}
+	if e.What == "" {
+		e.What, _, _ = strings.Cut(e.Text, "(")
+	}
+	if result >= 0 {
+		e.Why = unexpected(step, result)
+		return e
+	}
+	e.Errno = unix.Errno(-result)
+	e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
+	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
+		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials,
+	} {
+		if refine(e, step.Op, facts) {
+			break
+		}
+	}
+	return e
+}
+
+func unexpected(step plan.Step, result int) string {
+	if step.Awaits != "" && result == 0 {
+		return "the runtime went away while init waited for " + step.Awaits
+	}
+	return fmt.Sprintf("the call returned %d", result)
+}
+
+// explainExec words the errors of the program's start as callers match them.
+func explainExec(e *StepError, op plan.Operation, _ *host.Facts) bool {
+	name := strings.TrimPrefix(e.What, "exec ")
+	switch op.(type) {
+	case plan.Faccessat:
+		if e.Errno == unix.ENOENT || e.Errno == unix.ENOTDIR {
+			e.What = fmt.Sprintf("executable file %q not found in $PATH", name)
+			e.Errno, e.Why = unix.ENOENT, unix.ENOENT.Error()
+		}
+	case plan.Execve:
+		e.What = fmt.Sprintf("exec %q", name)
+		e.Hint = execHint(e.Errno)
+	default:
+		return false
+	}
+	return true
+}
+
+func execHint(errno unix.Errno) string {
+	switch errno {
+	case unix.ENOENT:
+		return "the file is there, but not the interpreter that its first line or its ELF header names"
+	case unix.EACCES:
+		return "it is a directory, or has no execute permission for this user, or lies on a mount with noexec"
+	case unix.ENOEXEC:
+		return "it is neither a program for this machine nor a script that begins with #!"
+	}
+	return ""
+}
+
+// explainUserNamespace finds who forbids user namespaces.
+func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bool {
+	user := false
+	switch o := op.(type) {
+	case plan.Clone3:
+		user = o.Flags&unix.CLONE_NEWUSER != 0
+	case plan.Unshare:
+		user = o.Flags&unix.CLONE_NEWUSER != 0
+	}
+	if !user {
+		return false
+	}
+	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
+		e.Hint = err.Hint
+		if e.Hint == "" {
+			e.Hint = err.Text
+		}
+	}
+	return true
+}
+
+func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
+	switch o := op.(type) {
+	case plan.Fsconfig:
+		explainFsconfig(e, o, facts)
+	case plan.Fsopen:
+		if e.Errno == unix.ENODEV {
+			e.Why = fmt.Sprintf("unknown file system %q: %s", o.Type, e.Why)
+		}
+	case plan.MountSetattr:
+		if e.Errno == unix.EPERM {
+			e.Hint = "on the host this mount has flags that a user namespace cannot clear or change"
+		}
+	case plan.OpenTree:
+		if e.Errno == unix.EINVAL {
+			e.Hint = "a mount with others below it can be bound in a user namespace only with all of them: use rbind"
+		}
+	case plan.MoveMount:
+		if e.Errno == unix.ENOTDIR {
+			e.Hint = "a directory can be mounted only on a directory, and a file only on a file"
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
+	switch {
+	case o.Command != unix.FSCONFIG_CMD_CREATE && e.Errno == unix.EINVAL:
+		option := o.Key
+		if o.Value != "" {
+			option += "=" + o.Value
+		}
+		e.Pointer += ".options"
+		e.Why = fmt.Sprintf("unknown mount option, or a bad value: %q: %s", option, e.Why)
+	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount proc"):
+		e.Hint = "in a user namespace procfs can be mounted only where the outer /proc is fully visible; " +
+			"inside another container parts of it are covered"
+	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount sysfs"):
+		e.Hint = "sysfs needs a network namespace that belongs to the container's user namespace; with the option ro, /sys of the host is bound instead"
+	case e.Errno == unix.EPERM && !facts.UserNamespace.Initial:
+		e.Hint = "this file system cannot be mounted in a user namespace"
+	}
+}
+
+func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
+	switch op.(type) {
+	case plan.Mkdirat, plan.Mknodat, plan.Symlinkat:
+		if e.Errno == unix.EROFS {
+			e.Why = "the mount point is missing and cannot be made in a read-only file system: " + e.Why
+		}
+		if e.Errno == unix.EACCES || e.Errno == unix.EPERM || e.Errno == unix.EOVERFLOW {
+			e.Hint = "the rootfs must be writable by the container's root, or have all mount points"
+		}
+	case plan.Openat2:
+		if e.Errno == unix.EACCES {
+			e.Hint = "the container's root cannot pass a directory on the way: check owners and permissions against the id maps"
+		}
+		if e.Errno == unix.ELOOP || e.Errno == unix.EXDEV {
+			e.Hint = "a symbolic link in the rootfs leads nowhere inside it"
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool {
+	switch o := op.(type) {
+	case plan.Prlimit64:
+		if e.Errno == unix.EPERM {
+			name, _ := strings.CutPrefix(e.What, "set the limit ")
+			if l, ok := facts.Process.Rlimits[name]; ok {
+				e.Hint = fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", l.Hard, o.Hard)
+			}
+		}
+	case plan.Setgroups, plan.Setresgid, plan.Setresuid:
+		if e.Errno == unix.EINVAL {
+			e.Hint = "an id is not mapped in the container's user namespace"
+		}
+	case plan.Chdir:
+		if e.Errno == unix.EACCES {
+			e.Hint = "the container's root cannot enter it: check owners and permissions against the id maps"
+		}
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,343 @@
+package compile
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Error is a field of config.json that cannot be had on this host.
+type Error struct {
+	Pointer, What, Why string
+	Errno              unix.Errno
+	Hint               string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
+
+// Unwrap gives the errno.
+func (e *Error) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
+
+// namespaces says which namespaces the container gets.
+type namespaces struct {
+	// flags are the CLONE_NEW* for init's clone.
+	flags int
+	// joined are those named by path, the user namespace first.
+	joined []joined
+	// newUser, newCgroup: the container has one of its own. userEarly: the
+	// first process enters it before the clone.
+	newUser, userEarly, newCgroup bool
+	// time: a new time namespace.
+	time bool
+	// joinsMount: the mount namespace is somebody else's.
+	joinsMount bool
+}
+
+// joined is a namespace named by path.
+type joined struct {
+	index int
+	flag  int
+	path  string
+}
+
+func (j joined) pointer() string { return "linux.namespaces[" + strconv.Itoa(j.index) + "]" }
+
+// input is the name of the descriptor that the runtime opens.
+func (j joined) input() string { return "namespace" + strconv.Itoa(j.index) }
+
+// flagOf is the clone flag of an OCI namespace type.
+func flagOf(t specs.LinuxNamespaceType) int {
+	switch t {
+	case specs.PIDNamespace:
+		return unix.CLONE_NEWPID
+	case specs.NetworkNamespace:
+		return unix.CLONE_NEWNET
+	case specs.MountNamespace:
+		return unix.CLONE_NEWNS
+	case specs.IPCNamespace:
+		return unix.CLONE_NEWIPC
+	case specs.UTSNamespace:
+		return unix.CLONE_NEWUTS
+	case specs.UserNamespace:
+		return unix.CLONE_NEWUSER
+	case specs.CgroupNamespace:
+		return unix.CLONE_NEWCGROUP
+	case specs.TimeNamespace:
+		return unix.CLONE_NEWTIME
+	}
+	return 0
+}
+
+// namespaces reads linux.namespaces.
+func (c *compiler) namespaces() error {
+	hasUser := false
+	for i, ns := range c.spec.Linux.Namespaces {
+		flag := flagOf(ns.Type)
+		if flag == 0 {
+			return &Error{Pointer: "linux.namespaces[" + strconv.Itoa(i) + "].type", What: "make a namespace",
+				Why: fmt.Sprintf("unknown type %q", ns.Type)}
+		}
+		hasUser = hasUser || flag == unix.CLONE_NEWUSER
+		if ns.Path == "" {
+			c.ns.flags |= flag
+		} else if err := c.joins1(i, flag, ns); err != nil {
+			return err
+		}
+	}
+	if !hasUser && c.facts.Process.UID != 0 {
+		c.ns.flags |= unix.CLONE_NEWUSER
+		c.result.Notes = append(c.result.Notes, "made a user namespace, which config.json does not ask for: without root there is no other way")
+	}
+	return c.settle()
+}
+
+// joins1 records a namespace to join, unless the runtime is in it already:
+// joining one's own user namespace is an error of the kernel.
+func (c *compiler) joins1(i, flag int, ns specs.LinuxNamespace) error {
+	j := joined{index: i, flag: flag, path: ns.Path}
+	fact := c.facts.Namespaces[ns.Path]
+	e := &Error{Pointer: j.pointer() + ".path", What: "join the " + string(ns.Type) + " namespace " + ns.Path}
+	switch {
+	case fact.Error != "":
+		e.Why, e.Errno = errnoText(fact.Error)
+		return e
+	case fact.Type != "" && fact.Type != string(ns.Type):
+		e.Why = "it is a " + fact.Type + " namespace"
+		return e
+	case !fact.Same:
+		c.ns.joined = append(c.ns.joined, j)
+	}
+	return nil
+}
+
+// errnoText turns an errno's name into its text and number.
+func errnoText(name string) (string, unix.Errno) {
+	for n := unix.Errno(1); n < 134; n++ {
+		if unix.ErrnoName(n) == name {
+			return n.Error(), n
+		}
+	}
+	return name, 0
+}
+
+// settle derives the rest.
+func (c *compiler) settle() error {
+	ns := &c.ns
+	ns.newUser = ns.flags&unix.CLONE_NEWUSER != 0
+	ns.newCgroup = ns.flags&unix.CLONE_NEWCGROUP != 0
+	ns.time = ns.flags&unix.CLONE_NEWTIME != 0
+	ns.userEarly = ns.newUser && ns.time
+	ns.flags &^= unix.CLONE_NEWTIME
+	if ns.userEarly {
+		ns.flags &^= unix.CLONE_NEWUSER
+	}
+	sort.SliceStable(ns.joined, func(i, k int) bool {
+		return ns.joined[i].flag == unix.CLONE_NEWUSER && ns.joined[k].flag != unix.CLONE_NEWUSER
+	})
+	for _, j := range ns.joined {
+		ns.joinsMount = ns.joinsMount || j.flag == unix.CLONE_NEWNS
+	}
+	return c.checkMountNamespace()
+}
+
+// checkMountNamespace refuses what would change mounts of others: the host's,
+// or those of whoever made a namespace that is joined.
+func (c *compiler) checkMountNamespace() error {
+	if c.ns.flags&unix.CLONE_NEWNS != 0 {
+		return nil
+	}
+	e := &Error{Pointer: "linux.namespaces", What: "make the container's file system",
+		Why: "without a mount namespace of its own the mounts would be the host's"}
+	if !c.ns.joinsMount {
+		return e
+	}
+	e.Why = "the mount namespace is joined by its path, so its mounts belong to whoever made it"
+	for pointer, n := range map[string]int{"mounts": len(c.spec.Mounts), "linux.maskedPaths": len(c.spec.Linux.MaskedPaths),
+		"linux.readonlyPaths": len(c.spec.Linux.ReadonlyPaths), "linux.devices": len(c.spec.Linux.Devices)} {
+		if n > 0 {
+			e.Pointer, e.Hint = pointer, "remove "+pointer+", or the path of the mount namespace"
+			return e
+		}
+	}
+	return nil
+}
+
+// join enters the namespaces that are named by path.
+func (c *compiler) join() {
+	if len(c.joins) == 0 {
+		return
+	}
+	c.b.At("default", "hide from the namespaces that are joined")
+	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	for i, j := range c.ns.joined {
+		c.b.At(j.pointer(), "join the namespace "+j.path)
+		c.b.Do(plan.Setns{FD: c.joins[i].Ref(), Type: j.flag})
+	}
+}
+
+// timeNamespace makes the time namespace, in which offsets can be set only
+// before the first process enters it: time_namespaces(7). The one who sets them
+// needs CAP_SYS_TIME in the user namespace that owns it, so a new user
+// namespace comes first.
+func (c *compiler) timeNamespace() error {
+	if c.ns.userEarly {
+		c.b.At("linux.namespaces", "make the user namespace")
+		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWUSER})
+		c.installMaps("user")
+	}
+	c.b.At("linux.timeOffsets", "make the time namespace")
+	c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWTIME})
+	text := ""
+	for _, clock := range []string{"boottime", "monotonic"} {
+		if o, ok := c.spec.Linux.TimeOffsets[clock]; ok {
+			text += fmt.Sprintf("%s %d %d\n", clock, o.Secs, o.Nanosecs)
+		}
+	}
+	if text != "" {
+		c.writeFile("/proc/self/timens_offsets", text)
+	}
+	return nil
+}
+
+// writeFile writes a file of the host's procfs that concerns the stage itself.
+func (c *compiler) writeFile(name, text string) {
+	f := c.b.Get("file", plan.Openat2{DirFD: plan.AtCWD(), Path: name, Flags: unix.O_WRONLY | unix.O_CLOEXEC})
+	c.b.Do(plan.Write{FD: f.Ref(), Data: text})
+	c.b.Close(f)
+}
+
+// mappings decides the id maps of a new user namespace, and as which ids init
+// makes the file system.
+func (c *compiler) mappings() error {
+	c.setgroups = c.facts.UserNamespace.Setgroups != "deny"
+	if !c.ns.newUser {
+		return c.workingIDs()
+	}
+	if err := c.resolveMaps(); err != nil {
+		return err
+	}
+	c.setgroups = c.setgroups && !c.result.Maps.GID.DenySetgroups
+	return c.workingIDs()
+}
+
+func (c *compiler) resolveMaps() error {
+	uids, gids := convert(c.spec.Linux.UIDMappings), convert(c.spec.Linux.GIDMappings)
+	if len(uids) == 0 && len(gids) == 0 {
+		var notes []string
+		var err error
+		if uids, gids, notes, err = userns.Default(c.facts); err != nil {
+			return err
+		}
+		c.result.Notes = append(c.result.Notes, notes...)
+	}
+	maps, err := userns.Resolve(uids, gids, c.facts)
+	if err != nil {
+		return err
+	}
+	c.result.Maps, c.uidLines, c.gidLines = &maps, uids, gids
+	return nil
+}
+
+func convert(list []specs.LinuxIDMapping) []host.Mapping {
+	var out []host.Mapping
+	for _, m := range list {
+		out = append(out, host.Mapping{ContainerID: m.ContainerID, HostID: m.HostID, Size: m.Size})
+	}
+	return out
+}
+
+// workingIDs checks that the process's ids exist in the container, and finds
+// the ids for making files: the container's root, or where there is none the
+// process's own.
+func (c *compiler) workingIDs() error {
+	u := c.spec.Process.User
+	uids, gids := c.uidLines, c.gidLines
+	if !c.ns.newUser {
+		if c.joinsUser() {
+			c.changesUID = true
+			return nil
+		}
+		uids, gids = c.facts.UserNamespace.UIDMap, c.facts.UserNamespace.GIDMap
+	}
+	if !userns.Mapped(u.UID, uids) {
+		return userns.Unmapped("process.user.uid", userns.UID, u.UID, uids)
+	}
+	if !userns.Mapped(u.GID, gids) {
+		return userns.Unmapped("process.user.gid", userns.GID, u.GID, gids)
+	}
+	if !userns.Mapped(0, uids) || !userns.Mapped(0, gids) {
+		c.workingUID, c.workingGID = u.UID, u.GID
+	}
+	c.changesUID = c.ns.newUser || c.facts.Process.UID != int(c.workingUID) || c.facts.Process.GID != int(c.workingGID)
+	return nil
+}
+
+func (c *compiler) joinsUser() bool {
+	return len(c.ns.joined) > 0 && c.ns.joined[0].flag == unix.CLONE_NEWUSER
+}
+
+// installMaps lets the id maps be written. A map of the caller's own id is
+// written by the process itself, with no handshake at all; anything else by
+// the runtime, which is told and awaited.
+func (c *compiler) installMaps(who string) {
+	m := c.result.Maps
+	if m.UID.Method == userns.Self {
+		c.b.At("linux.uidMappings", "map the user id")
+		c.writeFile("/proc/self/uid_map", m.UID.Text())
+	}
+	if m.GID.Method == userns.Self {
+		c.b.At("linux.gidMappings", "map the group id")
+		if m.GID.DenySetgroups {
+			c.writeFile("/proc/self/setgroups", "deny")
+		}
+		c.writeFile("/proc/self/gid_map", m.GID.Text())
+	}
+	if m.UID.Method != userns.Self || m.GID.Method != userns.Self {
+		c.awaitMaps(who)
+	}
+}
+
+// awaitMaps waits for the runtime to write the maps of who.
+func (c *compiler) awaitMaps(who string) {
+	c.b.At("linux.uidMappings", "wait for the id maps")
+	if who == "user" {
+		c.signal(TagUser, 0, "user")
+		c.b.Runtime(plan.RuntimeStep{Await: "user", Text: "the user namespace", Pointer: "linux.namespaces"})
+	}
+	c.await(c.sync, "mapped")
+	c.b.Runtime(plan.RuntimeStep{Do: DoMapIDs, Text: describeMaps(c.result.Maps), Pointer: "linux.uidMappings"})
+	c.b.Runtime(plan.RuntimeStep{Signal: "mapped", Text: "init goes on", Pointer: "linux.uidMappings"})
+}
+
+// What the runtime does itself, by name.
+const (
+	// DoMapIDs writes the id maps of the process that was last awaited.
+	DoMapIDs = "map-ids"
+	// DoNamespaces is everything that is set from outside once the namespaces
+	// exist: hooks, limits, networks.
+	DoNamespaces = "namespaces"
+)
+
+func describeMaps(m *userns.Maps) string {
+	return describeMap(m.UID) + ", " + describeMap(m.GID)
+}
+
+func describeMap(m userns.Map) string {
+	how := "write " + string(m.Kind) + "_map"
+	if m.Method == userns.Helper {
+		how = m.Program
+	}
+	return how + " " + strconv.Quote(m.Text())
+}

@@ -1,0 +1,287 @@
+package compile
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	"github.com/homerun-oci/homerun/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// fileSystem writes the container's file system, up to the pivot.
+func (c *compiler) fileSystem() error {
+	config := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
+		NewCgroup: c.ns.newCgroup, NoPivot: c.options.NoPivot}
+	if c.ns.joinsMount {
+		c.becomeRoot()
+		return c.chroot()
+	}
+	tree, mounts, err := rootfs.Sources(c.b, config)
+	if err != nil {
+		return err
+	}
+	c.tree = tree
+	c.becomeRoot()
+	tree.Mounts(config, mounts)
+	c.b.At("process.cwd", "make the working directory "+c.spec.Process.Cwd)
+	tree.MakeDirectory(c.spec.Process.Cwd)
+	c.openTerminal()
+	if err := c.sysctl(); err != nil {
+		return err
+	}
+	c.hold()
+	tree.Finish(config)
+	return nil
+}
+
+// becomeRoot takes the ids that make the container's file system. Capabilities
+// stay: the change is from another id to 0, or there was a clone into a new
+// user namespace whose effective set the kernel raises again.
+func (c *compiler) becomeRoot() {
+	if !c.changesUID {
+		return
+	}
+	c.b.At("default", "become the container's root")
+	c.b.Do(plan.Setresgid{GID: c.workingGID})
+	if c.workingUID != 0 {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1})
+	}
+	c.b.Do(plan.Setresuid{UID: c.workingUID})
+	if c.workingUID != 0 {
+		all := uint64(1)<<(c.facts.Kernel.LastCapability+1) - 1
+		c.b.Do(plan.Capset{Effective: all, Permitted: all})
+	}
+}
+
+// chroot enters a root in a mount namespace that is somebody else's, leaving
+// its mounts alone.
+func (c *compiler) chroot() error {
+	c.b.At("root.path", "enter the root "+c.facts.Rootfs.Path)
+	c.b.Do(plan.Chdir{Path: c.facts.Rootfs.Path})
+	c.b.Do(plan.Chroot{Path: "."})
+	c.hold()
+	return nil
+}
+
+// hold waits while the runtime does what is done from outside.
+func (c *compiler) hold() {
+	if !c.options.Hold {
+		return
+	}
+	c.b.At("default", "wait for the runtime")
+	c.signal(TagNamespaces, 0, "namespaces")
+	c.await(c.sync, "continue")
+	c.b.Runtime(plan.RuntimeStep{Await: "namespaces", Text: "namespaces and mounts exist", Pointer: "default"})
+	c.b.Runtime(plan.RuntimeStep{Do: DoNamespaces, Text: "limits, networks, hooks", Pointer: "default"})
+	c.b.Runtime(plan.RuntimeStep{Signal: "continue", Text: "init goes on", Pointer: "default"})
+}
+
+// sysctl writes kernel parameters through the container's own procfs.
+func (c *compiler) sysctl() error {
+	if len(c.spec.Linux.Sysctl) == 0 {
+		return nil
+	}
+	proc := c.tree.Proc()
+	keys := make([]string, 0, len(c.spec.Linux.Sysctl))
+	for k := range c.spec.Linux.Sysctl {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		pointer := "linux.sysctl." + k
+		if why := c.foreignSysctl(sysctlPath(k)); why != "" {
+			return &Error{Pointer: pointer, What: "set the kernel parameter " + k, Why: why}
+		}
+		c.b.At(pointer, "set the kernel parameter "+k)
+		f := c.b.Get("sysctl", plan.Openat2{DirFD: proc.Ref(), Path: "sys/" + sysctlPath(k), Flags: unix.O_WRONLY | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
+		c.b.Do(plan.Write{FD: f.Ref(), Data: c.spec.Linux.Sysctl[k]})
+		c.b.Close(f)
+	}
+	return nil
+}
+
+// sysctlPath is a key as a path: sysctl(8) swaps dots and slashes, unless the
+// first separator is a slash already.
+func sysctlPath(key string) string {
+	if i := strings.IndexAny(key, "./"); i >= 0 && key[i] == '/' {
+		return key
+	}
+	swap := strings.NewReplacer(".", "/", "/", ".")
+	return swap.Replace(key)
+}
+
+// foreignSysctl says why a parameter must not be set: only those that belong
+// to a namespace of the container's own are its to set.
+func (c *compiler) foreignSysctl(p string) string {
+	has := func(flag int) bool {
+		if c.ns.flags&flag != 0 || flag == unix.CLONE_NEWUSER && c.ns.newUser {
+			return true
+		}
+		for _, j := range c.ns.joined {
+			if j.flag == flag {
+				return true
+			}
+		}
+		return false
+	}
+	need, name := sysctlNamespace(p)
+	switch {
+	case p == "kernel/hostname":
+		return "the host name is set by hostname"
+	case need == 0:
+		return "it does not belong to a namespace, so it would change the host"
+	case !has(need):
+		return "the container has no " + name + " namespace of its own, so it would change the host"
+	}
+	return ""
+}
+
+// sysctlNamespace is the namespace that a parameter belongs to: config-linux.md,
+// "Sysctl", and namespaces(7).
+func sysctlNamespace(p string) (flag int, name string) {
+	switch p {
+	case "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax",
+		"kernel/shmmni", "kernel/shm_rmid_forced":
+		return unix.CLONE_NEWIPC, "ipc"
+	case "kernel/domainname", "kernel/hostname":
+		return unix.CLONE_NEWUTS, "uts"
+	}
+	switch {
+	case strings.Contains(p, ".."):
+		return 0, ""
+	case strings.HasPrefix(p, "fs/mqueue/"):
+		return unix.CLONE_NEWIPC, "ipc"
+	case strings.HasPrefix(p, "net/"):
+		return unix.CLONE_NEWNET, "network"
+	case strings.HasPrefix(p, "user/"):
+		return unix.CLONE_NEWUSER, "user"
+	}
+	return 0, ""
+}
+
+// openTerminal makes the container's terminal in its own devpts, sends the
+// runtime's end of it away, and binds the other to /dev/console.
+func (c *compiler) openTerminal() {
+	if c.terminal == 0 {
+		return
+	}
+	c.b.At("process.terminal", "make the terminal")
+	master := c.openMaster()
+	c.b.Do(plan.UnlockTerminal{FD: master.Ref()})
+	c.pty = c.b.Get("pty", plan.Ioctl{FD: master.Ref(), Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC})
+	c.b.Do(plan.Fchown{FD: c.pty.Ref(), UID: int(c.spec.Process.User.UID), GID: -1})
+	if size := c.spec.Process.ConsoleSize; size != nil {
+		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: uint16(size.Height), Columns: uint16(size.Width)})
+	}
+	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
+	c.b.Close(master)
+	c.tree.Console(c.pty)
+}
+
+// openMaster opens the multiplexer of the container's devpts by the mount
+// itself, never by a name in the rootfs.
+func (c *compiler) openMaster() plan.Slot {
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	if devpts := c.tree.Devpts(); devpts != 0 {
+		return c.b.Get("master", plan.Openat2{DirFD: devpts.Ref(), Path: "ptmx", Flags: flags,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
+	}
+	return c.tree.OpenInside("master", "/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY)
+}
+
+// controlTerminal makes the terminal the session's own and the standard
+// streams.
+func (c *compiler) controlTerminal() {
+	c.b.At("process.terminal", "start a session")
+	c.b.Do(plan.Setsid{})
+	if c.pty == 0 {
+		return
+	}
+	c.b.At("process.terminal", "take the terminal")
+	c.b.Do(plan.Ioctl{FD: c.pty.Ref(), Request: unix.TIOCSCTTY})
+	for fd := range 3 {
+		c.b.Do(plan.Dup3{Old: c.pty.Ref(), New: fd, Flags: 0})
+	}
+}
+
+// program writes the rest: from behind the pivot to execve.
+func (c *compiler) program() error {
+	p := c.spec.Process
+	c.controlTerminal()
+	c.keyring()
+	process.Personality(c.b, c.spec.Linux.Personality)
+	if err := process.Limits(c.b, p); err != nil {
+		return err
+	}
+	c.b.At("default", "close all directories")
+	c.b.Do(plan.CloseRange{First: c.highest})
+	c.b.At("process.cwd", "enter the working directory "+p.Cwd)
+	c.b.Do(plan.Chdir{Path: p.Cwd})
+	c.waitForStart()
+	if !p.NoNewPrivileges {
+		c.seccomp()
+	}
+	cred := process.Credentials{Process: p, Facts: c.facts, Setgroups: c.setgroups, KeepGroups: c.keepGroups()}
+	if err := cred.Set(c.b); err != nil {
+		return err
+	}
+	process.NoNewPrivileges(c.b, p)
+	c.umask()
+	c.b.At("default", "close everything at execve")
+	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	if p.NoNewPrivileges {
+		c.seccomp()
+	}
+	process.Exec(c.b, p, process.Environment(p.Env, c.facts.Home))
+	return nil
+}
+
+// keepGroups reads the annotation that podman's --group-add keep-groups sets.
+func (c *compiler) keepGroups() bool {
+	return c.spec.Annotations["run.oci.keep_original_groups"] == "1"
+}
+
+func (c *compiler) umask() {
+	mask := uint32(0o22)
+	if m := c.spec.Process.User.Umask; m != nil {
+		mask = *m
+	}
+	c.b.At("process.user.umask", "set the umask to "+strconv.FormatUint(uint64(mask), 8))
+	c.b.Do(plan.Umask{Mask: mask})
+}
+
+func (c *compiler) seccomp() {
+	if c.options.Seccomp == nil {
+		return
+	}
+	c.b.At("linux.seccomp", "load the seccomp filter")
+	c.b.Do(plan.Seccomp{Program: c.options.Seccomp.Program, Flags: c.options.Seccomp.Flags})
+}
+
+// keyring gives the container a session keyring of its own, where keys are
+// allowed and not used up: keyctl(2).
+func (c *compiler) keyring() {
+	if c.options.NoNewKeyring {
+		return
+	}
+	c.b.At("default", "make a session keyring")
+	c.b.Try(plan.Keyctl{Name: "_ses." + c.options.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
+}
+
+// waitForStart tells `create` that all is done, and waits for `start`, which
+// from now on is told of failures.
+func (c *compiler) waitForStart() {
+	if !c.options.Wait {
+		return
+	}
+	c.b.At("default", "wait for start")
+	c.signal(TagReady, 0, "ready")
+	c.b.Runtime(plan.RuntimeStep{Await: "ready", Text: "init waits", Pointer: "default"})
+	c.b.Runtime(plan.RuntimeStep{Signal: "start", Text: "by `homerun start`", Pointer: "default"})
+	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.options.Preserve, Flags: unix.O_CLOEXEC})
+	c.await(c.start, "start")
+}

@@ -1,0 +1,267 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/stage"
+	"github.com/homerun-oci/homerun/userns/install"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// The runtime's side of a plan is a list of steps too: wait for a signal of the
+// stage, do something outside, let the stage go on. The stage's end is seen as
+// the end of its report: it closes at execve, and when the process dies. A
+// record before that says which operation failed.
+//
+// There are two processes to wait for. The first makes init, tells its id, and
+// exits at once; it is reaped before launch returns, so `create` leaves no
+// child behind but init itself.
+
+// launch is the start of one plan.
+type launch struct {
+	result *compile.Result
+	facts  *host.Facts
+	name   string
+	// stdio are the standard streams; preserved the descriptors behind them.
+	stdio     [3]int
+	preserved []int
+	// inputs are descriptors for the plan's inputs, by name, beside the report
+	// and the handshake. The caller closes them.
+	inputs map[string]int
+	// outside does what is done once the namespaces exist, given init's id.
+	outside func(ctx context.Context, pid int) error
+	// directories are for hosts that forbid executable memfds.
+	directories []string
+
+	report, sync int // the runtime's ends
+	first, init  int // process ids; 0 when not known
+	reaped       bool
+}
+
+// start runs the plan up to the point where the program runs, or where init
+// waits for `start`. On an error nothing is left running.
+func (l *launch) start(ctx context.Context) (pid int, err error) {
+	if err := l.spawn(); err != nil {
+		return 0, err
+	}
+	defer unix.Close(l.report)
+	defer unix.Close(l.sync)
+	stop := l.killOnCancel(ctx)
+	err = l.steps(ctx)
+	stop()
+	if err != nil {
+		return 0, l.fail(ctx, err)
+	}
+	return l.init, l.reapFirst()
+}
+
+// killOnCancel ends the stage when the context ends, which ends its report.
+func (l *launch) killOnCancel(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, l.kill)
+}
+
+// spawn starts the first process.
+func (l *launch) spawn() error {
+	var report, sync [2]int
+	if err := unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer unix.Close(report[1])
+	if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
+		unix.Close(report[0])
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer unix.Close(sync[0])
+	l.report, l.sync = report[0], sync[1]
+	files, err := l.files(report[1], sync[0])
+	if err == nil {
+		l.first, err = stage.Start(stage.Config{Plan: l.result.Plan, Files: files, Name: l.name, Directories: l.directories})
+	}
+	if err != nil {
+		unix.Close(l.report)
+		unix.Close(l.sync)
+	}
+	return err
+}
+
+// files lists what the stage gets as 0, 1, 2, and so on.
+func (l *launch) files(report, sync int) ([]uintptr, error) {
+	var files []uintptr
+	for _, fd := range l.stdio {
+		files = append(files, uintptr(fd))
+	}
+	for _, fd := range l.preserved {
+		files = append(files, uintptr(fd))
+	}
+	for _, in := range l.result.Plan.Inputs() {
+		fd, ok := l.inputs[in.Name]
+		switch {
+		case in.Name == compile.InputReport:
+			fd = report
+		case in.Name == compile.InputSync:
+			fd = sync
+		case !ok:
+			return nil, fmt.Errorf("BUG: the plan's input %s is not there", in.Name)
+		}
+		files = append(files, uintptr(fd))
+	}
+	return files, nil
+}
+
+// steps runs the runtime's side.
+func (l *launch) steps(ctx context.Context) error {
+	for _, s := range l.result.Plan.Runtime() {
+		switch {
+		case s.Await != "":
+			if err := l.await(); err != nil {
+				return err
+			}
+			if s.Await == "ready" {
+				return nil
+			}
+		case s.Signal != "":
+			if err := l.signal(); err != nil {
+				return err
+			}
+		default:
+			if err := l.do(ctx, s.Do); err != nil {
+				return err
+			}
+		}
+	}
+	return l.untilExec()
+}
+
+// await reads one record, which must be a signal.
+func (l *launch) await() error {
+	r, err := stage.ReadRecord(l.report)
+	switch {
+	case err == io.EOF:
+		return errDied
+	case err != nil:
+		return err
+	case r.Failed:
+		return l.explain(r)
+	}
+	if r.Tag == compile.TagInit {
+		l.init = r.Value
+	}
+	return nil
+}
+
+// untilExec waits for the end of the report: the program runs.
+func (l *launch) untilExec() error {
+	r, err := stage.ReadRecord(l.report)
+	switch {
+	case err == io.EOF:
+		return nil
+	case err != nil:
+		return err
+	case r.Failed:
+		return l.explain(r)
+	}
+	return fmt.Errorf("BUG: the stage signals %d that nobody awaits", r.Tag)
+}
+
+func (l *launch) signal() error {
+	if _, err := unix.Write(l.sync, []byte{0}); err != nil {
+		return fmt.Errorf("let init go on: %w", err)
+	}
+	return nil
+}
+
+func (l *launch) do(ctx context.Context, what string) error {
+	switch what {
+	case compile.DoMapIDs:
+		pid := l.init
+		if pid == 0 {
+			pid = l.first
+		}
+		return install.Maps(ctx, pid, *l.result.Maps, l.facts)
+	case compile.DoNamespaces:
+		return l.outside(ctx, l.init)
+	}
+	return fmt.Errorf("BUG: the runtime cannot do %s", what)
+}
+
+// errDied says that a process of the stage ended without a report.
+var errDied = errors.New("init died before the container's program ran")
+
+// explain words the failure of an operation, with what explains it read only
+// now.
+func (l *launch) explain(r stage.Record) error {
+	if op := l.result.Plan.Step(r.Index).Op; isClone(op) {
+		probe.ExplainUserNamespaces(&l.facts.Kernel)
+	}
+	return compile.Explain(l.result.Plan, l.facts, r.Index, r.Result)
+}
+
+func isClone(op plan.Operation) bool {
+	switch op.(type) {
+	case plan.Clone3, plan.Unshare:
+		return true
+	}
+	return false
+}
+
+// fail ends what still runs and adds what its end tells.
+func (l *launch) fail(ctx context.Context, err error) error {
+	l.kill()
+	status := l.reapAll()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errDied) && status.Signaled():
+		return fmt.Errorf("%w: killed by %s", err, unix.SignalName(status.Signal()))
+	}
+	return err
+}
+
+// kill ends the processes of the stage. Both are our children and not reaped
+// yet, so their ids are still theirs.
+func (l *launch) kill() {
+	for _, pid := range [...]int{l.init, l.first} {
+		if pid > 0 && !(pid == l.first && l.reaped) {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}
+
+// reapAll waits for the processes of the stage. The status is init's, or if
+// there never was an init the first process's.
+func (l *launch) reapAll() unix.WaitStatus {
+	status := l.reap(l.first)
+	if l.init > 0 {
+		status = l.reap(l.init)
+	}
+	return status
+}
+
+// reapFirst waits for the first process, which exits once init is made.
+func (l *launch) reapFirst() error {
+	l.reap(l.first)
+	l.reaped = true
+	return nil
+}
+
+func (l *launch) reap(pid int) unix.WaitStatus {
+	var status unix.WaitStatus
+	for pid > 0 {
+		if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	return status
+}

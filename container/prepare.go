@@ -1,0 +1,92 @@
+// Package container implements the OCI lifecycle for Go programs: the same that
+// the homerun command offers, which uses nothing else.
+//
+// There is no global state: a Runtime is a value that says where containers are
+// kept. Contexts cancel what waits. A Runtime may be used by several goroutines
+// and several processes at once; each container has a lock.
+package container
+
+import (
+	"path/filepath"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Request describes a container to make.
+type Request struct {
+	// ID is the container's name in the state root.
+	ID string
+	// Bundle holds the checked config and the directory it counts from.
+	Bundle *bundle.Bundle
+	// Facts are measured when nil.
+	Facts *host.Facts
+	// Stdio are the descriptors of the program's standard streams. With
+	// process.terminal the terminal takes their place.
+	Stdio [3]int
+	// Preserve is how many descriptors from 3 on reach the program; a missing
+	// one leaves a gap.
+	Preserve int
+	// ConsoleSocket is the path of a UNIX socket that receives the terminal.
+	ConsoleSocket string
+	// NoPivot and NoNewKeyring are those of the command line.
+	NoPivot, NoNewKeyring bool
+}
+
+// prepared is a compiled request.
+type prepared struct {
+	Request
+	facts  *host.Facts
+	result *compile.Result
+}
+
+// rootfs is the absolute path of the bundle's root.
+func rootfs(b *bundle.Bundle) string {
+	p := ""
+	if b.Config.Root != nil {
+		p = b.Config.Root.Path
+	}
+	if filepath.IsAbs(p) {
+		return filepath.Clean(p)
+	}
+	return filepath.Join(b.Dir, p)
+}
+
+// Facts measures what a plan for the bundle depends on.
+func Facts(b *bundle.Bundle) (*host.Facts, error) {
+	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfs(b), Cgroup: needsCgroup(b.Config)})
+	return &f, err
+}
+
+// needsCgroup tells whether the runtime's own cgroup is in play.
+func needsCgroup(s *specs.Spec) bool {
+	for i := range s.Mounts {
+		if t := s.Mounts[i].Type; t == "cgroup" || t == "cgroup2" {
+			return true
+		}
+	}
+	return false
+}
+
+// prepare measures and compiles.
+func prepare(r Request, o compile.Options) (*prepared, error) {
+	p := &prepared{Request: r, facts: r.Facts}
+	if p.facts == nil {
+		f, err := Facts(r.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		p.facts = f
+	}
+	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
+	o.NoPivot, o.NoNewKeyring = r.NoPivot, r.NoNewKeyring
+	result, err := compile.Compile(r.Bundle.Config, p.facts, o)
+	if err != nil {
+		return nil, err
+	}
+	p.result = result
+	return p, nil
+}

@@ -1,0 +1,101 @@
+package process
+
+import (
+	"strings"
+
+	"github.com/homerun-oci/homerun/plan"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// defaultPath is searched when the environment has no PATH, as execvp(3) does.
+const defaultPath = "/bin:/usr/bin"
+
+// Environment is config.json's environment with the later of two entries of
+// one name winning, and HOME added when it is missing or empty.
+func Environment(env []string, home string) []string {
+	last := make(map[string]int, len(env))
+	for i, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		last[name] = i
+	}
+	list := make([]string, 0, len(env)+1)
+	for i, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		if last[name] == i && (name != "HOME" || value != "") {
+			list = append(list, e)
+		}
+	}
+	if i, ok := last["HOME"]; ok && env[i] != "HOME=" {
+		return list
+	}
+	if home == "" {
+		home = "/"
+	}
+	return append(list, "HOME="+home)
+}
+
+// HasHome tells whether an environment sets HOME to something.
+func HasHome(env []string) bool {
+	home := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "HOME="); ok {
+			home = v
+		}
+	}
+	return home != ""
+}
+
+// Candidates lists the files that args[0] may be, as execvp(3) looks for them.
+func Candidates(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	path := defaultPath
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v
+		}
+	}
+	var list []string
+	for _, dir := range strings.Split(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		list = append(list, strings.TrimSuffix(dir, "/")+"/"+name)
+	}
+	return list
+}
+
+// Exec writes the search for the program and the execve. The happy way is one
+// execve for each candidate up to the one that is there. The way behind it only
+// finds out what to say: the first candidate that exists is executed again for
+// its own error, and when none exists the access to the last one says ENOENT.
+func Exec(b *plan.Builder, p *specs.Process, env []string) {
+	b.At("process.args", "exec "+name(p))
+	candidates := Candidates(name(p), env)
+	if name(p) == "" {
+		candidates = []string{""}
+	}
+	op := func(path string) plan.Execve { return plan.Execve{Path: path, Args: p.Args, Env: env} }
+	for _, c := range candidates {
+		b.Try(op(c), plan.Ignore(unix.ENOENT, unix.ENOTDIR, unix.EACCES)...)
+	}
+	for i, c := range candidates {
+		next := b.Label()
+		access := plan.Step{Op: plan.Faccessat{DirFD: plan.AtCWD(), Path: c}}
+		if i < len(candidates)-1 {
+			access.Tolerate = []plan.Errno{{Errno: unix.ENOENT, To: next}, {Errno: unix.ENOTDIR, To: next}, {Errno: unix.EACCES, To: next}}
+		}
+		b.Add(access)
+		b.Do(op(c))
+		b.Place(next)
+	}
+}
+
+func name(p *specs.Process) string {
+	if len(p.Args) == 0 {
+		return ""
+	}
+	return p.Args[0]
+}

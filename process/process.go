@@ -1,0 +1,127 @@
+// Package process writes the operations that turn the stage into the
+// container's program: user, groups, capabilities, limits, name, working
+// directory, and the final execve.
+//
+// # Theory of operation
+//
+// The order is fixed by what each step still needs. Limits are raised while
+// CAP_SYS_RESOURCE may be there. The bounding set can be lowered only with
+// CAP_SETPCAP. Groups come before the group id and that before the user id,
+// which would take CAP_SETGID away. Changing the user id from 0 clears the
+// permitted set unless PR_SET_KEEPCAPS is on, which execve and the last step
+// switch off again. capset then leaves exactly what config.json says, and
+// ambient capabilities can be raised only from those permitted and
+// inheritable. no_new_privs comes last but for the seccomp filter.
+//
+// The package is pure.
+package process
+
+import (
+	"strconv"
+
+	"github.com/homerun-oci/homerun/plan"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Error is a field of process that cannot be had.
+type Error struct {
+	Pointer, What, Why string
+	Errno              unix.Errno
+	Hint               string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
+
+// Unwrap gives the errno.
+func (e *Error) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
+
+// resources are the rlimits of config.md, "POSIX process".
+func resource(name string) (int, bool) {
+	switch name {
+	case "RLIMIT_AS":
+		return unix.RLIMIT_AS, true
+	case "RLIMIT_CORE":
+		return unix.RLIMIT_CORE, true
+	case "RLIMIT_CPU":
+		return unix.RLIMIT_CPU, true
+	case "RLIMIT_DATA":
+		return unix.RLIMIT_DATA, true
+	case "RLIMIT_FSIZE":
+		return unix.RLIMIT_FSIZE, true
+	case "RLIMIT_LOCKS":
+		return unix.RLIMIT_LOCKS, true
+	case "RLIMIT_MEMLOCK":
+		return unix.RLIMIT_MEMLOCK, true
+	case "RLIMIT_MSGQUEUE":
+		return unix.RLIMIT_MSGQUEUE, true
+	case "RLIMIT_NICE":
+		return unix.RLIMIT_NICE, true
+	case "RLIMIT_NOFILE":
+		return unix.RLIMIT_NOFILE, true
+	case "RLIMIT_NPROC":
+		return unix.RLIMIT_NPROC, true
+	case "RLIMIT_RSS":
+		return unix.RLIMIT_RSS, true
+	case "RLIMIT_RTPRIO":
+		return unix.RLIMIT_RTPRIO, true
+	case "RLIMIT_RTTIME":
+		return unix.RLIMIT_RTTIME, true
+	case "RLIMIT_SIGPENDING":
+		return unix.RLIMIT_SIGPENDING, true
+	case "RLIMIT_STACK":
+		return unix.RLIMIT_STACK, true
+	}
+	return 0, false
+}
+
+// Limits writes the resource limits.
+func Limits(b *plan.Builder, p *specs.Process) error {
+	for i, r := range p.Rlimits {
+		n, ok := resource(r.Type)
+		pointer := "process.rlimits[" + strconv.Itoa(i) + "]"
+		if !ok {
+			return &Error{Pointer: pointer + ".type", What: "set the limit " + r.Type, Why: "unknown resource limit"}
+		}
+		b.At(pointer, "set the limit "+r.Type)
+		b.Do(plan.Prlimit64{Resource: n, Soft: r.Soft, Hard: r.Hard})
+	}
+	return nil
+}
+
+// Personality writes the execution domain.
+func Personality(b *plan.Builder, p *specs.LinuxPersonality) {
+	if p == nil {
+		return
+	}
+	b.At("linux.personality", "set the personality")
+	persona := 0
+	if p.Domain == specs.PerLinux32 {
+		persona = 8
+	}
+	b.Do(plan.Personality{Persona: persona})
+}
+
+// OOMScoreAdj writes the score through an open procfs. self is the stage's own
+// directory there ("self", or "1" in a new PID namespace's procfs).
+func OOMScoreAdj(b *plan.Builder, p *specs.Process, current int) {
+	if p.OOMScoreAdj == nil {
+		return
+	}
+	b.At("process.oomScoreAdj", "set the OOM score adjustment")
+	file := b.Get("oom", plan.Openat2{DirFD: plan.AtCWD(), Path: "/proc/self/oom_score_adj", Flags: unix.O_WRONLY | unix.O_CLOEXEC})
+	var tolerate []plan.Errno
+	if *p.OOMScoreAdj < current {
+		// Only CAP_SYS_RESOURCE in the first user namespace may lower it: keep
+		// what is there, as engines expect.
+		tolerate = plan.Ignore(unix.EACCES)
+	}
+	b.Try(plan.Write{FD: file.Ref(), Data: strconv.Itoa(*p.OOMScoreAdj)}, tolerate...)
+	b.Close(file)
+}

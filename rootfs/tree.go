@@ -1,0 +1,216 @@
+// Package rootfs writes the operations that make a container's file system:
+// the root, the mounts, the devices, masked and read-only paths, and the pivot.
+//
+// # Theory of operation
+//
+// The rootfs and everything in it is hostile: any path in it may be a symbolic
+// link, a FIFO or a device, and another container that shares a volume may
+// change it at any moment. Three rules make that harmless. A target inside the
+// root is reached only through a descriptor from openat2(RESOLVE_IN_ROOT), so
+// the kernel itself keeps symbolic links inside; nothing is checked by path
+// and used later. Directories and files are made one component at a time below
+// such a descriptor. Mounts are made detached (fsmount, open_tree) and attached
+// to a descriptor, never by path.
+//
+// Sources on the host are opened before the credentials change to the
+// container's root, which may not be allowed to reach them, and inside the new
+// mount namespace, because the kernel clones mounts only from the namespace
+// that the caller is in.
+//
+// What is known of the rootfs beforehand (host.Target) only saves operations.
+// When it is wrong by the time the plan runs, an operation fails.
+//
+// The package is pure. Its types are not safe for concurrent use.
+package rootfs
+
+import (
+	"path"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+const pathFlags = unix.O_PATH | unix.O_CLOEXEC
+
+// Tree is the container's file system while its operations are written.
+type Tree struct {
+	b     *plan.Builder
+	facts *host.Facts
+	// root is the container's root mount.
+	root plan.Slot
+	// covered lists the destinations of the mounts so far, cleaned; below them
+	// nothing is known from the facts.
+	covered []string
+	// fresh are new file systems in which the plan knows all names: by
+	// destination, the names.
+	fresh map[string]map[string]bool
+	// proc is the container's own procfs, when config.json mounts one.
+	proc plan.Slot
+	// devpts is the container's own devpts.
+	devpts plan.Slot
+	// restricted says that devices cannot be made and sysfs may be refused.
+	restricted bool
+	// ownCgroupNamespace says that the container gets its own.
+	ownCgroupNamespace bool
+	// directories are those kept open, by path.
+	directories map[string]plan.Slot
+}
+
+// inside cleans a destination: relative to the root, without dot-dot.
+func inside(destination string) string {
+	return strings.TrimPrefix(path.Clean("/"+destination), "/")
+}
+
+// open resolves a path inside the root.
+func (t *Tree) open(p string, flags int) plan.Openat2 {
+	if p == "" {
+		p = "."
+	}
+	return plan.Openat2{DirFD: t.root.Ref(), Path: p, Flags: flags, Resolve: unix.RESOLVE_IN_ROOT}
+}
+
+// isCovered tells whether a mount of the plan lies at or above p.
+func (t *Tree) isCovered(p string) bool {
+	for _, c := range t.covered {
+		if c == "" || p == c || strings.HasPrefix(p, c+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// known is what the facts tell of a destination that no mount covers.
+func (t *Tree) known(destination string) (host.Target, bool) {
+	p := inside(destination)
+	if p == "" {
+		return host.Target{Kind: host.Directory}, true
+	}
+	if t.isCovered(p) {
+		return host.Target{}, false
+	}
+	target, ok := t.facts.Targets[destination]
+	return target, ok
+}
+
+// target opens the destination of a mount, made if it is missing: a directory,
+// or else an empty file. The caller closes the slot.
+func (t *Tree) target(destination string, directory bool) plan.Slot {
+	p := inside(destination)
+	slot := t.b.Slot("target")
+	target, ok := t.known(destination)
+	switch {
+	case ok && target.Kind != host.Missing:
+		t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+	case ok:
+		t.make(target.Resolved, directory)
+		t.b.Add(plan.Step{Op: t.open(target.Resolved, pathFlags), Result: slot})
+	case t.isMissing(p):
+		t.makeFresh(p, directory)
+		t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+	default:
+		t.openOrMake(p, directory, slot)
+	}
+	return slot
+}
+
+// openOrMake covers what the facts do not tell: a path that is there is
+// opened, else made.
+func (t *Tree) openOrMake(p string, directory bool, slot plan.Slot) {
+	missing, done := t.b.Label(), t.b.Label()
+	t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot,
+		Tolerate: []plan.Errno{{Errno: unix.ENOENT, To: missing}}, OnNonzero: done})
+	t.b.Place(missing)
+	t.make(p, directory)
+	t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+	t.b.Place(done)
+}
+
+// make makes the missing components of a path, one at a time, each below a
+// descriptor of the one before. A symbolic link that leads nowhere is an error.
+func (t *Tree) make(p string, directory bool) {
+	parent := t.root
+	for i, name := range strings.Split(p, "/") {
+		at := strings.Join(strings.Split(p, "/")[:i+1], "/")
+		if at == p && !directory {
+			t.b.Try(plan.Mknodat{DirFD: parent.Ref(), Path: name, Mode: unix.S_IFREG | 0o644}, plan.Ignore(unix.EEXIST)...)
+			t.leave(parent)
+			break
+		}
+		if !t.isDirectory(at) {
+			t.b.Try(plan.Mkdirat{DirFD: parent.Ref(), Path: name, Mode: 0o755}, plan.Ignore(unix.EEXIST)...)
+		}
+		if at == p {
+			t.leave(parent)
+			break
+		}
+		next := t.b.Get("dir", t.open(at, pathFlags|unix.O_DIRECTORY))
+		t.leave(parent)
+		parent = next
+	}
+	t.note(p)
+}
+
+// makeFresh makes a name directly inside a new file system, whose directory
+// stays open since others follow.
+func (t *Tree) makeFresh(p string, directory bool) {
+	dir, name := splitPath(p)
+	at := t.directory(dir)
+	if directory {
+		t.b.Try(plan.Mkdirat{DirFD: at.Ref(), Path: name, Mode: 0o755}, plan.Ignore(unix.EEXIST)...)
+	} else {
+		t.b.Try(plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: unix.S_IFREG | 0o644}, plan.Ignore(unix.EEXIST)...)
+	}
+	t.note(p)
+}
+
+// leave closes a directory that make opened.
+func (t *Tree) leave(dir plan.Slot) {
+	if dir != t.root {
+		t.b.Close(dir)
+	}
+}
+
+// isDirectory tells that a mount of the plan lies at p.
+func (t *Tree) isDirectory(p string) bool {
+	for _, c := range t.covered {
+		if c == p {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers that a name exists in a fresh file system.
+func (t *Tree) note(p string) {
+	dir, name := path.Split(p)
+	if names := t.fresh[strings.TrimSuffix(dir, "/")]; names != nil {
+		names[name] = true
+	}
+}
+
+// isMissing tells that a path directly inside a fresh file system is not there.
+func (t *Tree) isMissing(p string) bool {
+	dir, name := path.Split(p)
+	names, ok := t.fresh[strings.TrimSuffix(dir, "/")]
+	return ok && !names[name]
+}
+
+// attach moves a detached mount to an open target.
+func (t *Tree) attach(mount, target plan.Slot) {
+	t.b.Do(plan.MoveMount{FromFD: mount.Ref(), ToFD: target.Ref(),
+		Flags: unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH})
+}
+
+// setattr changes an open mount.
+func (t *Tree) setattr(mount plan.Slot, a attributes, propagation uint64, deep bool) {
+	if a.set == 0 && a.clear == 0 && propagation == 0 {
+		return
+	}
+	flags := unix.AT_EMPTY_PATH
+	if deep {
+		flags |= unix.AT_RECURSIVE
+	}
+	t.b.Do(plan.MountSetattr{DirFD: mount.Ref(), Flags: flags, Set: a.set, Clear: a.clear, Propagation: propagation})
+}
