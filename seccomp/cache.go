@@ -156,7 +156,7 @@ func (c cache) put(material, output []byte) {
 	if !c.write(name, b) || unix.Renameat(c.fd, name, c.fd, keyOf(material)) != nil {
 		_ = unix.Unlinkat(c.fd, name, 0)
 	}
-	c.trim()
+	c.trim(keyOf(material))
 }
 
 func (c cache) write(name string, b []byte) bool {
@@ -173,8 +173,9 @@ func (c cache) write(name string, b []byte) bool {
 }
 
 // trim removes the oldest entries beyond maxEntries, left-over temporary files
-// among them.
-func (c cache) trim() {
+// among them. latest was just written; file times are too coarse to say so
+// (4 ms before Linux 6.13).
+func (c cache) trim(latest string) {
 	type entry struct {
 		name  string
 		mtime int64
@@ -186,7 +187,12 @@ func (c cache) trim() {
 			entries = append(entries, entry{name, st.Mtim.Nano()})
 		}
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].mtime > entries[j].mtime })
+	sort.Slice(entries, func(i, j int) bool {
+		if entries[i].name == latest || entries[j].name == latest {
+			return entries[i].name == latest
+		}
+		return entries[i].mtime > entries[j].mtime
+	})
 	for i := maxEntries; i < len(entries); i++ {
 		_ = unix.Unlinkat(c.fd, entries[i].name, 0)
 	}

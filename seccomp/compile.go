@@ -27,8 +27,8 @@ type Options struct {
 	// CacheDir is the cache's directory, made with mode 0700 together with
 	// the one above it; "" for none.
 	CacheDir string
-	// HelperPath is the helper program; "" looks next to the running
-	// program and in its ../libexec/homerun.
+	// HelperPath is the helper program, absolute; "" looks next to the
+	// running program and in its ../libexec/homerun.
 	HelperPath string
 	// FailUnknown refuses a profile with a system call name that
 	// libseccomp does not know (annotation

@@ -24,8 +24,8 @@
 //   - Before Linux 5.19 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is EINVAL:
 //     tolerate that and call again with FlagsWithoutWaitKillable.
 //
-// The files cache.go, compile.go and listener.go act on the system; the rest
-// is pure.
+// The files cache.go, compile.go, listener.go and probe.go act on the system;
+// the rest is pure.
 package seccomp
 
 import (

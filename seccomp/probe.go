@@ -1,0 +1,23 @@
+package seccomp
+
+import "golang.org/x/sys/unix"
+
+const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
+
+// SupportedFlags lists those of Flags that the running kernel takes. It loads
+// nothing: the kernel looks at the flags (EINVAL) before it looks for the
+// program, which is missing (EFAULT).
+func SupportedFlags() []string {
+	var names []string
+	for _, f := range flags {
+		with := uintptr(f.Value)
+		if f.Value == FlagWaitKillableRecv {
+			with |= FlagNewListener // it is EINVAL alone
+		}
+		_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, setModeFilter, with, 0)
+		if errno == unix.EFAULT {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
