@@ -23,17 +23,18 @@ type Error struct {
 // Error returns one line: FILE:LINE:COLUMN: PATH: REASON, without those parts
 // that are not known.
 func (e *Error) Error() string {
-	place := []string{e.File, "", ""}[:1]
+	message := e.Reason
+	if e.Path != "" {
+		message = e.Path + ": " + message
+	}
+	place := e.File
 	if e.Line > 0 {
-		place = append(place, strconv.Itoa(e.Line), strconv.Itoa(e.Column))
+		place = strings.TrimPrefix(place+":"+strconv.Itoa(e.Line)+":"+strconv.Itoa(e.Column), ":")
 	}
-	var parts []string
-	for _, part := range []string{strings.TrimPrefix(strings.Join(place, ":"), ":"), e.Path, e.Reason} {
-		if part != "" {
-			parts = append(parts, part)
-		}
+	if place == "" {
+		return message
 	}
-	return strings.Join(parts, ": ")
+	return place + ": " + message
 }
 
 // Unwrap returns Err.

@@ -124,6 +124,11 @@ func TestPosition(t *testing.T) {
 			t.Errorf("%s: got %d:%d %t, want %d:%d %t", test.path, line, column, ok, test.line, test.column, test.ok)
 		}
 	}
+	// What comes before a syntax error can be found.
+	broken := []byte("{\"a\": {\"b\": [1, {\"c\": \"\n\"}]}, \"a\": \"\n")
+	if line, column, ok := Position(broken, "a.b[1].c.d"); line != 1 || column != 23 || !ok {
+		t.Errorf("in a broken document: %d:%d %t", line, column, ok)
+	}
 	if _, _, ok := Position(nil, ""); ok {
 		t.Error("a position in an empty document")
 	}

@@ -15,14 +15,14 @@ const noIndex = -1
 
 // Position finds where in raw the value with a JSON path such as
 // mounts[4].options[1] begins. If raw has no such value it is the nearest
-// ancestor that exists. It is not ok if path or what comes before the value
-// is malformed. Lines and columns count from 1, columns in bytes. It reads raw
+// ancestor that exists before any syntax error. It is not ok if path is
+// malformed or raw is blank. Lines and columns count from 1, columns in bytes. It reads raw
 // again and is meant for error messages.
 func Position(raw []byte, path string) (line, column int, ok bool) {
 	steps, ok := parsePath(path)
 	r := reader{text: string(raw)}
 	r.peek()
-	at := r.pos
+	at, blank := r.pos, r.pos == len(r.text)
 	for _, s := range steps {
 		if !r.enter(s) {
 			break
@@ -30,7 +30,7 @@ func Position(raw []byte, path string) (line, column int, ok bool) {
 		at = r.pos
 	}
 	line, column = lineColumn(r.text, at)
-	return line, column, ok && at < len(r.text)
+	return line, column, ok && !blank
 }
 
 // enter moves the reader from before a value to before its member.
@@ -68,8 +68,12 @@ func (r *reader) enterObject(key string) bool {
 		}
 		r.skip()
 	}
-	r.pos = max(at, 0)
-	return at >= 0
+	if at < 0 {
+		return false
+	}
+	// Start afresh there: the object may be malformed after it.
+	*r = reader{text: r.text, pos: at}
+	return true
 }
 
 // locate returns the JSON path of the innermost value that a reader of text is

@@ -33,11 +33,10 @@ type reader struct {
 }
 
 func (r *reader) fail(offset int, reason string) {
-	if r.failed {
-		return
-	}
-	r.failed, r.offset, r.reason = true, offset, reason
 	r.pos = len(r.text)
+	if !r.failed {
+		r.failed, r.offset, r.reason = true, offset, reason
+	}
 }
 
 // mismatch fails at the current token.
