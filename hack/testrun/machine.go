@@ -121,7 +121,11 @@ func (r *runner) readSections(stream io.Reader) error {
 // that breaks off is a failure to it.
 func (r *runner) section(pkg string, text *bytes.Buffer) error {
 	if pkg == "" {
-		io.Copy(r.out, text) // what the machine says before the first test
+		// What the machine says before the first test.
+		if before := strings.TrimSpace(text.String()); before != "" {
+			fmt.Fprintln(r.out, before)
+		}
+		text.Reset()
 		return nil
 	}
 	cmd := exec.Command("go", "tool", "test2json", "-t", "-p", pkg)
