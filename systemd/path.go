@@ -1,0 +1,143 @@
+// Package systemd runs containers as transient scopes of a systemd manager,
+// speaks sd_notify, and writes unit files.
+//
+// The names, properties and texts are made by pure functions; only the files
+// dbus*.go and notify.go touch the machine. The interface is documented in
+// org.freedesktop.systemd1(5), systemd.resource-control(5) and sd_notify(3).
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/unit"
+)
+
+// maxUnitName is systemd's UNIT_NAME_MAX without its final NUL.
+const maxUnitName = 255
+
+// ParsePath reads linux.cgroupsPath for the systemd manager:
+//
+//	slice:prefix:name   prefix-name.scope in slice (name.scope if prefix is empty)
+//	slice:name          name.scope in slice
+//	name                name.scope in the default slice
+//	(empty)             homerun-ID.scope in the default slice
+//
+// The default slice is user.slice in a user manager (rootless) and system.slice
+// otherwise. A slice may come as a path, of which the last part counts. A name
+// that ends in .slice is a slice unit, which has no processes of its own. Bytes
+// that no unit name may have are escaped as systemd-escape does. Whatever else
+// is wrong is an error that names cgroupsPath.
+func ParsePath(cgroupsPath, id string, rootless bool) (slice, scope string, err error) {
+	slice, prefix, name, err := split(cgroupsPath)
+	if err != nil {
+		return "", "", pathError(cgroupsPath, err)
+	}
+	if cgroupsPath == "" {
+		prefix, name = "homerun", id
+	}
+	if slice == "" {
+		slice = defaultSlice(rootless)
+	}
+	slice = path.Base(slice)
+	if _, err := ExpandSlice(slice); err != nil {
+		return "", "", pathError(cgroupsPath, err)
+	}
+	scope, err = unitName(prefix, name)
+	if err != nil {
+		return "", "", pathError(cgroupsPath, err)
+	}
+	return slice, scope, nil
+}
+
+func pathError(cgroupsPath string, err error) error {
+	return fmt.Errorf("config.json: /linux/cgroupsPath: %q: %w", cgroupsPath, err)
+}
+
+func defaultSlice(rootless bool) string {
+	if rootless {
+		return "user.slice"
+	}
+	return "system.slice"
+}
+
+func split(cgroupsPath string) (slice, prefix, name string, err error) {
+	parts := strings.Split(cgroupsPath, ":")
+	switch len(parts) {
+	case 1:
+		return "", "", parts[0], nil
+	case 2:
+		return parts[0], "", parts[1], nil
+	case 3:
+		return parts[0], parts[1], parts[2], nil
+	}
+	return "", "", "", errors.New("the systemd manager takes slice:prefix:name")
+}
+
+func unitName(prefix, name string) (string, error) {
+	if name == "" {
+		return "", errors.New("has no name for the scope")
+	}
+	if strings.Contains(prefix+name, "/") {
+		return "", errors.New("is a path; the systemd manager takes slice:prefix:name")
+	}
+	if prefix != "" && !strings.HasSuffix(name, ".slice") {
+		name = prefix + "-" + name
+	}
+	if !strings.HasSuffix(name, ".slice") {
+		name = escape(name) + ".scope"
+	} else if _, err := ExpandSlice(name); err != nil {
+		return "", err
+	}
+	if len(name) > maxUnitName {
+		return "", fmt.Errorf("makes a unit name of %d bytes; systemd takes %d", len(name), maxUnitName)
+	}
+	return name, nil
+}
+
+// escape leaves valid names alone: callers look for the very name they gave
+// (podman for libpod-ID.scope), and systemd-escape would touch each "-".
+func escape(name string) string {
+	if validUnit(name) {
+		return name
+	}
+	return unit.UnitNameEscape(name)
+}
+
+const unitCharacters = ":_.-\\abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+func validUnit(name string) bool {
+	return onlyOf(name, unitCharacters) && !strings.HasPrefix(name, ".")
+}
+
+func onlyOf(s, characters string) bool {
+	for _, c := range []byte(s) {
+		if strings.IndexByte(characters, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ExpandSlice gives a slice's place in the tree, as "a.slice/a-b.slice" for
+// a-b.slice. The root slice -.slice is "".
+func ExpandSlice(slice string) (string, error) {
+	name, ok := strings.CutSuffix(slice, ".slice")
+	if !ok || name == "" || len(slice) > maxUnitName || !validUnit(name) {
+		return "", fmt.Errorf("%q is not the name of a slice", slice)
+	}
+	if name == "-" {
+		return "", nil
+	}
+	parts := strings.Split(name, "-")
+	var expanded []string
+	for i, part := range parts {
+		if part == "" {
+			return "", fmt.Errorf("%q is not the name of a slice", slice)
+		}
+		expanded = append(expanded, strings.Join(parts[:i+1], "-")+".slice")
+	}
+	return strings.Join(expanded, "/"), nil
+}

@@ -1,0 +1,327 @@
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/coreos/go-systemd/v22/unit"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+func TestParsePath(t *testing.T) {
+	tests := []struct{ path, slice, scope, err string }{
+		{"", "user.slice", "homerun-web.scope", ""},
+		{"user.slice:libpod:123", "user.slice", "libpod-123.scope", ""},
+		{":libpod:123", "user.slice", "libpod-123.scope", ""},
+		{"::123", "user.slice", "123.scope", ""},
+		{"a-b.slice:123", "a-b.slice", "123.scope", ""},
+		{"123", "user.slice", "123.scope", ""},
+		{"/user.slice/user-1000.slice:cri:x", "user-1000.slice", "cri-x.scope", ""},
+		{"user.slice::pod.slice", "user.slice", "pod.slice", ""},
+		{"user.slice:libpod:pod.slice", "user.slice", "pod.slice", ""},
+		{"-.slice::x", "-.slice", "x.scope", ""},
+		{"a+b", "user.slice", `a\x2bb.scope`, ""},
+		{"my-app_1.2", "user.slice", "my-app_1.2.scope", ""},
+		{"a:b:c:d", "", "", `config.json: /linux/cgroupsPath: "a:b:c:d": the systemd manager takes slice:prefix:name`},
+		{"/a/b", "", "", `config.json: /linux/cgroupsPath: "/a/b": is a path; the systemd manager takes slice:prefix:name`},
+		{"user.slice:libpod:", "", "", `config.json: /linux/cgroupsPath: "user.slice:libpod:": has no name for the scope`},
+		{"user:libpod:x", "", "", `config.json: /linux/cgroupsPath: "user:libpod:x": "user" is not the name of a slice`},
+		{"a--b.slice:libpod:x", "", "", `config.json: /linux/cgroupsPath: "a--b.slice:libpod:x": "a--b.slice" is not the name of a slice`},
+	}
+	for _, tt := range tests {
+		slice, scope, err := ParsePath(tt.path, "web", true)
+		if slice != tt.slice || scope != tt.scope || tt.err == "" && err != nil || tt.err != "" && fmt.Sprint(err) != tt.err {
+			t.Errorf("ParsePath(%q) = %q, %q, %v", tt.path, slice, scope, err)
+		}
+	}
+	if slice, _, _ := ParsePath("", "web", false); slice != "system.slice" {
+		t.Errorf("root's default slice is %s", slice)
+	}
+}
+
+func TestExpandSlice(t *testing.T) {
+	for slice, want := range map[string]string{"a.slice": "a.slice", "a-b.slice": "a.slice/a-b.slice", "a-b-c.slice": "a.slice/a-b.slice/a-b-c.slice", "-.slice": "",
+		"": "!", ".slice": "!", "a-.slice": "!", "-a.slice": "!", "a": "!", "a/b.slice": "!", "a b.slice": "!"} {
+		got, err := ExpandSlice(slice)
+		if err != nil {
+			got = "!"
+		}
+		if got != want {
+			t.Errorf("ExpandSlice(%q) = %q, %v", slice, got, err)
+		}
+	}
+}
+
+// Whatever comes in, a unit name comes out that systemd takes, or an error.
+func FuzzParsePath(f *testing.F) {
+	for _, seed := range []string{"", "a:b", "user.slice:libpod:x", "/a.slice/b.slice:c:d", "a+b", "x.slice"} {
+		f.Add(seed, "id")
+	}
+	f.Fuzz(func(t *testing.T, path, id string) {
+		slice, scope, err := ParsePath(path, id, true)
+		if err != nil {
+			return
+		}
+		name, isScope := strings.CutSuffix(scope, ".scope")
+		name, isSlice := strings.CutSuffix(name, ".slice")
+		if !isScope && !isSlice || name == "" && isScope || !validUnit(scope) || len(scope) > maxUnitName {
+			t.Errorf("ParsePath(%q, %q): scope %q", path, id, scope)
+		}
+		if _, err := ExpandSlice(slice); err != nil {
+			t.Errorf("ParsePath(%q, %q): slice %q: %v", path, id, slice, err)
+		}
+	})
+}
+
+func TestParseGVariant(t *testing.T) {
+	tests := []struct {
+		text string
+		want any
+	}{
+		{"true", true}, {"false", false}, {"15", int32(15)}, {"-15", int32(-15)}, {"0x1f", int32(31)}, {" 7 ", int32(7)},
+		{"uint64 10000000", uint64(10000000)}, {"int64 -5", int64(-5)}, {"uint32 5", uint32(5)}, {"byte 0xff", byte(255)},
+		{"1.5", 1.5}, {"double 2", 2.0}, {"1e3", 1000.0}, {"'a b'", "a b"}, {`"a'b"`, "a'b"}, {`'a\'b\n'`, "a'b\n"}, {"''", ""},
+		{"['a', 'b']", []string{"a", "b"}}, {"[1,2]", []int32{1, 2}}, {"[uint32 1, uint32 2]", []uint32{1, 2}}, {"@as []", []string{}},
+		{"", nil}, {"x", nil}, {"1 2", nil}, {"'a", nil}, {`'\q'`, nil}, {"[", nil}, {"[]", nil}, {"[1,'a']", nil}, {"[1 2]", nil}, {"[1,", nil},
+		{"byte 256", nil}, {"3000000000", nil}, {"uint64 -1", nil}, {"nan", nil}, {"inf", nil}, {"@x []", nil}, {"uint64", nil}, {"[['a']]", nil}, {"'a\x00'", nil},
+	}
+	for _, tt := range tests {
+		got, err := ParseGVariant(tt.text)
+		if (err != nil) != (tt.want == nil) || err == nil && !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("ParseGVariant(%q) = %#v, %v, want %#v", tt.text, got, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: more than one line", err)
+		}
+	}
+}
+
+func FuzzParseGVariant(f *testing.F) {
+	for _, seed := range []string{"true", "uint64 1", "['a','b']", `'\''`, "@as []", "1.5e3", "[[1]]"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := ParseGVariant(text)
+		if (v == nil) != (err != nil) {
+			t.Errorf("%#v, %v", v, err)
+		}
+	})
+}
+
+func request(t testing.TB, res string) Request {
+	t.Helper()
+	var r specs.LinuxResources
+	if err := json.Unmarshal([]byte(res), &r); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Resources(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func show(r Request) (properties, files string) {
+	var p, f []string
+	for _, one := range r.Properties {
+		p = append(p, fmt.Sprintf("%s %T %v", one.Name, one.Value, one.Value))
+	}
+	for _, w := range r.Files {
+		f = append(f, w.File+"="+w.Value)
+	}
+	return strings.Join(p, "\n"), strings.Join(f, "\n")
+}
+
+func TestResources(t *testing.T) {
+	const inf = "18446744073709551615"
+	tests := []struct{ name, res, properties, files string }{
+		{"nothing", `{}`, "", ""},
+		{"memory", `{"memory":{"limit":1000,"reservation":500,"swap":1500}}`, "MemoryMax uint64 1000\nMemorySwapMax uint64 500\nMemoryLow uint64 500", ""},
+		{"unlimited", `{"memory":{"limit":-1},"pids":{"limit":-1}}`, "MemoryMax uint64 " + inf + "\nMemorySwapMax uint64 " + inf + "\nTasksMax uint64 " + inf, ""},
+		{"pids", `{"pids":{"limit":0}}`, "TasksMax uint64 1", ""},
+		{"unified pids 0", `{"unified":{"pids.max":"0"}}`, "TasksMax uint64 1", ""},
+		{"cpu", `{"cpu":{"shares":1024,"quota":50000,"period":100000,"cpus":"0,2-3,9"}}`,
+			"CPUWeight uint64 100\nCPUQuotaPerSecUSec uint64 500000\nCPUQuotaPeriodUSec uint64 100000\nAllowedCPUs []uint8 [13 2]", ""},
+		{"quota rounded up to a percent", `{"cpu":{"quota":33333,"period":100000}}`, "CPUQuotaPerSecUSec uint64 340000\nCPUQuotaPeriodUSec uint64 100000", "cpu.max=33333 100000"},
+		{"quota off", `{"cpu":{"quota":-1}}`, "CPUQuotaPerSecUSec uint64 " + inf + "\nCPUQuotaPeriodUSec uint64 100000", ""},
+		{"idle", `{"cpu":{"idle":1}}`, "CPUWeight uint64 0", ""},
+		{"idle off", `{"cpu":{"idle":0}}`, "CPUWeight uint64 " + inf, ""},
+		{"idle off with a weight", `{"cpu":{"idle":0,"shares":2}}`, "CPUWeight uint64 1", ""},
+		{"mems and burst", `{"cpu":{"mems":"0","burst":7}}`, "AllowedMemoryNodes []uint8 [1]", "cpu.max.burst=7"},
+		{"io", `{"blockIO":{"weight":500,"weightDevice":[{"major":8,"minor":0,"weight":10}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":5},{"major":8,"minor":16,"rate":0}],"throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":6}]}}`,
+			"IOWeight uint64 4950\nIODeviceWeight []systemd.DeviceValue [{/dev/block/8:0 1}]\nIOReadBandwidthMax []systemd.DeviceValue [{/dev/block/8:0 5} {/dev/block/8:16 " + inf + "}]\nIOWriteIOPSMax []systemd.DeviceValue [{/dev/block/8:0 6}]", ""},
+		{"files", `{"hugepageLimits":[{"pageSize":"2MB","limit":1}],"rdma":{"a":{"hcaHandles":1}}}`, "", "hugetlb.2MB.max=1\nhugetlb.2MB.rsvd.max=1\nrdma.max=a hca_handle=1"},
+		{"unified", `{"unified":{"memory.high":"5","memory.min":"max","memory.zswap.max":"1","io.weight":"default 7","io.max":"8:0 rbps=1 wbps=max","memory.oom.group":"1","cpu.weight":"3","cpuset.cpus.partition":"root"}}`,
+			"CPUWeight uint64 3\nIOReadBandwidthMax []systemd.DeviceValue [{/dev/block/8:0 1}]\nIOWriteBandwidthMax []systemd.DeviceValue [{/dev/block/8:0 " + inf + "}]\nIOWeight uint64 7\nMemoryHigh uint64 5\nMemoryMin uint64 " + inf + "\nOOMPolicy string kill\nMemoryZSwapMax uint64 1",
+			"cpuset.cpus.partition=root\nmemory.oom.group=1"},
+		{"unified wins", `{"memory":{"limit":5},"unified":{"memory.max":"6"}}`, "MemoryMax uint64 6", ""},
+		{"unified nonsense goes to the file", `{"unified":{"memory.max":"6G","cpu.max":"a b c","io.max":"x","cpuset.cpus":"-"}}`, "", "cpu.max=a b c\ncpuset.cpus=-\nio.max=x\nmemory.max=6G"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			properties, files := show(request(t, tt.res))
+			if properties != tt.properties {
+				t.Errorf("properties\n%s\nwant\n%s", properties, tt.properties)
+			}
+			if files != tt.files {
+				t.Errorf("files\n%s\nwant\n%s", files, tt.files)
+			}
+		})
+	}
+}
+
+func TestQuotaPerSecond(t *testing.T) {
+	for _, tt := range []struct {
+		quota, period, want uint64
+		exact, ok           bool
+	}{
+		{100000, 100000, 1000000, true, true}, {1000, 100000, 10000, true, true}, {1, 100000, 10000, false, true},
+		{1500, 1000, 1500000, true, true}, {33333, 100000, 340000, false, true}, {Infinity, 5, Infinity, true, true},
+		{Infinity - 1, 1, 0, false, false}, {Infinity / 2, 1000000, Infinity / 2 / 10000 * 10000, false, true},
+	} {
+		got, exact, ok := quotaPerSecond(tt.quota, tt.period)
+		if ok != tt.ok || exact != tt.exact || ok && got != tt.want && tt.quota != Infinity/2 {
+			t.Errorf("quotaPerSecond(%d, %d) = %d, %v, %v", tt.quota, tt.period, got, exact, ok)
+		}
+	}
+}
+
+func TestAnnotations(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"KillSignal", "15", "KillSignal int32 15"},
+		{"TimeoutStopUSec", "uint64 10000000", "TimeoutStopUSec uint64 10000000"},
+		{"TimeoutStopUSec", "5", "TimeoutStopUSec uint64 5"},
+		{"TimeoutStopSec", "uint64 10", "TimeoutStopUSec uint64 10000000"},
+		{"TimeoutStopSec", "1.5", "TimeoutStopUSec uint64 1500000"},
+		{"CollectMode", "'inactive'", "CollectMode string inactive"},
+		{"SendSIGHUP", "true", "SendSIGHUP bool true"},
+		{"After", "['a.service']", "After []string [a.service]"},
+		{"ManagedOOMMemoryPressureLimit", "uint32 7", "ManagedOOMMemoryPressureLimit uint32 7"},
+		{"FailureAction", "'reboot-force'", `error config.json: /annotations/org.systemd.property.FailureAction: property "FailureAction" may not be set by an annotation`},
+		{"MemoryMax", "uint64 1", `error config.json: /annotations/org.systemd.property.MemoryMax: property "MemoryMax" may not be set by an annotation`},
+		{"KillSignal", "'x'", "error config.json: /annotations/org.systemd.property.KillSignal: 'x' does not fit the property's type i"},
+		{"KillSignal", "-1", "error config.json: /annotations/org.systemd.property.KillSignal: -1 does not fit the property's type i"},
+		{"KillSignal", "x", `error config.json: /annotations/org.systemd.property.KillSignal: "x" is not a GVariant text: "x" is not a number`},
+		{"TimeoutStopSec", "-1.5", "error config.json: /annotations/org.systemd.property.TimeoutStopSec: -1.5 does not fit the property's type t"},
+	}
+	for _, tt := range tests {
+		list, err := Annotations(map[string]string{annotationPrefix + tt.name: tt.value, "other": "x"})
+		got := fmt.Sprintf("error %v", err)
+		if err == nil {
+			got, _ = show(Request{Properties: list})
+		}
+		if got != tt.want {
+			t.Errorf("%s=%s\n%s, want\n%s", tt.name, tt.value, got, tt.want)
+		}
+	}
+}
+
+func TestProperties(t *testing.T) {
+	limit := int64(5)
+	r, err := Properties(Scope{Unit: "libpod-1.scope", Slice: "user.slice", Description: "homerun container 1", PIDs: []uint32{42}},
+		&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, map[string]string{annotationPrefix + "CollectMode": "'inactive'"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := show(r)
+	want := strings.Join([]string{"Description string homerun container 1", "DefaultDependencies bool false", "CollectMode string inactive",
+		"CPUAccounting bool true", "MemoryAccounting bool true", "IOAccounting bool true", "TasksAccounting bool true",
+		"Slice string user.slice", "Delegate bool true", "PIDs []uint32 [42]", "TasksMax uint64 5"}, "\n")
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	r, err = Properties(Scope{Unit: "pod.slice", Slice: "user.slice"}, nil, nil)
+	if got, _ := show(r); err != nil || strings.Contains(got, "PIDs") || !strings.Contains(got, "Wants []string [user.slice]") {
+		t.Errorf("slice:\n%s, %v", got, err)
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	tests := []struct {
+		name  string
+		place Place
+		want  string
+	}{
+		{"root", Place{System: true}, "/run/dbus/system_bus_socket /run/systemd/private*"},
+		{"session", Place{UID: 1000, HostUID: 1000, SessionAddress: "unix:path=/a%20b,guid=1;unix:abstract=/x", RuntimeDir: "/run/user/1000"},
+			"/a b @/x /run/user/1000/bus /run/user/1000/systemd/private*"},
+		{"only XDG_RUNTIME_DIR elsewhere", Place{UID: 1000, HostUID: 1000, RuntimeDir: "/tmp/r/"},
+			"/tmp/r/bus /run/user/1000/bus /tmp/r/systemd/private* /run/user/1000/systemd/private*"},
+		{"nothing set", Place{UID: 1000, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private*"},
+		{"in a user namespace", Place{UID: 0, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private* /run/dbus/system_bus_socket"},
+		{"no programs", Place{UID: 1000, HostUID: 1000, SessionAddress: "unixexec:path=/bin/sh;autolaunch:;unix:path=x;unix:runtime=yes", RuntimeDir: "/run/user/1000"},
+			"/run/user/1000/bus /run/user/1000/bus /run/user/1000/systemd/private* | DBUS_SESSION_BUS_ADDRESS: transport \"unixexec\" is not used DBUS_SESSION_BUS_ADDRESS: transport \"autolaunch\" is not used DBUS_SESSION_BUS_ADDRESS: names no socket"},
+	}
+	for _, tt := range tests {
+		list, notes := tt.place.candidates()
+		var names []string
+		for _, c := range list {
+			name := c.path
+			if c.private {
+				name += "*"
+			}
+			names = append(names, name)
+		}
+		got := strings.Join(names, " ")
+		if len(notes) > 0 {
+			got += " | " + strings.Join(notes, " ")
+		}
+		if got != tt.want {
+			t.Errorf("%s:\n%s, want\n%s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestNewPlace(t *testing.T) {
+	facts := &host.Facts{UserNamespace: host.UserNamespace{OwnerUID: 1000}}
+	got := NewPlace(facts, func(name string) string { return "<" + name + ">" })
+	want := Place{HostUID: 1000, SessionAddress: "<DBUS_SESSION_BUS_ADDRESS>", RuntimeDir: "<XDG_RUNTIME_DIR>"}
+	if got != want {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestGenerateUnit(t *testing.T) {
+	text, err := GenerateUnit(Service{ID: "web", Bundle: "%h/my bundles/$web", Executable: "/opt/100%/homerun", Arguments: []string{"--detach=false"}, Payload: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, err := unit.Deserialize(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, o := range options {
+		got[o.Section+"."+o.Name] = o.Value
+	}
+	for name, want := range map[string]string{
+		"Unit.RequiresMountsFor": `"%h/my bundles/$web"`,
+		"Service.Type":           "notify", "Service.NotifyAccess": "main", "Service.Delegate": "yes", "Service.KillMode": "mixed",
+		"Service.ExecStart":    `/opt/100%%/homerun --cgroup-manager=cgroupfs run --notify=payload --bundle "%h/my bundles/$$web" --detach=false web`,
+		"Service.ExecStopPost": "-/opt/100%%/homerun delete --force web",
+		"Install.WantedBy":     "default.target",
+	} {
+		if got[name] != want {
+			t.Errorf("%s=%s, want %s", name, got[name], want)
+		}
+	}
+	if _, err := GenerateUnit(Service{ID: "a\nExecStart=/bin/sh", Bundle: "/b", Executable: "/h"}); err == nil {
+		t.Error("a line break went through")
+	}
+}
+
+// unable ends a test that this host cannot run. In CI that is a failure; on a
+// desk HOMERUN_TEST_MAY_SKIP=1 makes it a skip.
+func unable(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+		t.Skip(why)
+	}
+	t.Fatal(why + " (HOMERUN_TEST_MAY_SKIP=1 skips it)")
+}
