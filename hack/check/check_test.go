@@ -131,6 +131,7 @@ var cases = []struct {
 	{"errors-is", "plan/a.go", "package plan\nfunc f(err error) {\n\tswitch err {\n\tcase nil:\n\tcase ErrX:\n\t}\n}\n", "switches on an error"},
 	{"errors-is", "plan/a.go", "package plan\nimport \"syscall\"\nfunc f(err error) bool { return err == syscall.EPERM }\n", "compares errors with =="},
 	{"errors-is", "plan/a.go", "package plan\n" + sysImport + "func f(err error) bool { return err == nil || err == unix.EPERM || errno == 3 }\n", ""},
+	{"errors-is", "plan/a.go", "package plan\nconst errText = \"x\"\nfunc f(s string) bool { return s == errText }\n", ""},
 	{"errors-is", "plan/a_test.go", "package plan\nfunc f() bool { return tt.err != \"\" && got != tt.err }\n", ""},
 	{"rootfs-paths", "rootfs/a.go", "package rootfs\nimport \"path/filepath\"\nvar x = filepath.Join(\"a\", \"b\")\n", "CVE-2021-30465"},
 	{"rootfs-paths", "host/probe/a.go", "package probe\nimport \"os\"\nfunc f() { os.MkdirAll(\"a\", 0) }\n", "CVE-2024-45310"},

@@ -117,11 +117,12 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 
 func errorComparisons(t *tree) ([]finding, error) {
 	var found []finding
+	constant := t.constants()
 	for _, f := range t.gofiles {
 		ast.Inspect(f.ast, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:
-				if comparesErrors(n) {
+				if comparesErrors(n) && !constant[f.dir+"."+lastName(n.X)] && !constant[f.dir+"."+lastName(n.Y)] {
 					found = append(found, t.at(f, n.Pos(), "compares errors with %s", n.Op))
 				}
 			case *ast.SwitchStmt:
@@ -133,6 +134,25 @@ func errorComparisons(t *tree) ([]finding, error) {
 		})
 	}
 	return found, nil
+}
+
+// constants names each package's constants: errX may be the text of an error.
+func (t *tree) constants() map[string]bool {
+	names := map[string]bool{}
+	for _, f := range t.gofiles {
+		for _, d := range f.ast.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.CONST {
+				continue
+			}
+			for _, s := range g.Specs {
+				if v, ok := s.(*ast.ValueSpec); ok {
+					names[f.dir+"."+v.Names[0].Name] = true
+				}
+			}
+		}
+	}
+	return names
 }
 
 // comparesErrors goes by names, which for errors are a firm custom in Go.
