@@ -1,0 +1,108 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/netns"
+)
+
+// Control sends one command to the helper of the container whose network state
+// is in stateDir, and returns its answer.
+func Control(stateDir string, command netns.Command, timeout time.Duration) (netns.Reply, error) {
+	conn, err := dial(stateDir, timeout)
+	if err != nil {
+		return netns.Reply{}, err
+	}
+	defer conn.Close()
+	reply, err := exchange(conn, command)
+	if err != nil {
+		return reply, fmt.Errorf("network: %s: %w", Name, err)
+	}
+	return reply, reply.Err()
+}
+
+// dial connects to the control socket through the directory's descriptor:
+// a socket's path is limited to 107 bytes, a state directory's is not.
+func dial(stateDir string, timeout time.Duration) (*os.File, error) {
+	dir, err := unix.Open(stateDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, noHelper(err)
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("network: socket: %w", err)
+	}
+	conn := os.NewFile(uintptr(fd), netns.ControlSocket)
+	address := &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + netns.ControlSocket}
+	if err := unix.Connect(fd, address); err != nil {
+		conn.Close()
+		return nil, noHelper(err)
+	}
+	limit := unix.NsecToTimeval(timeout.Nanoseconds())
+	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("network: setsockopt: %w", err)
+	}
+	return conn, nil
+}
+
+// noHelper is the error for a container without a helper that listens.
+func noHelper(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		return &netns.Error{
+			Message: "network: the container has no network helper that runs",
+			Hint:    "only containers of `homerun run --net pasta` or `--net slirp4netns` have one, while they run",
+		}
+	}
+	return fmt.Errorf("network: control socket: %w", err)
+}
+
+func exchange(conn *os.File, command netns.Command) (netns.Reply, error) {
+	var reply netns.Reply
+	data, err := json.Marshal(command)
+	if err != nil {
+		return reply, err
+	}
+	if _, err := conn.Write(data); err != nil {
+		return reply, err
+	}
+	if err := unix.Shutdown(int(conn.Fd()), unix.SHUT_WR); err != nil {
+		return reply, err
+	}
+	if data, err = io.ReadAll(io.LimitReader(conn, 16<<20)); err != nil {
+		return reply, err
+	}
+	return reply, json.Unmarshal(data, &reply)
+}
+
+// List tells what is published.
+func List(stateDir string) ([]netns.Published, error) {
+	reply, err := Control(stateDir, netns.Command{Op: netns.OpList}, commandTimeout)
+	return reply.Ports, err
+}
+
+// Add publishes ports of a running container: all of them or none.
+func Add(stateDir string, ports []netns.Forward) ([]netns.Published, error) {
+	reply, err := Control(stateDir, netns.Command{Op: netns.OpAdd, Ports: ports}, commandTimeout)
+	return reply.Ports, err
+}
+
+// Remove takes published ports back.
+func Remove(stateDir string, ports []netns.Forward) ([]netns.Published, error) {
+	reply, err := Control(stateDir, netns.Command{Op: netns.OpRemove, Ports: ports}, commandTimeout)
+	return reply.Ports, err
+}
+
+// commandTimeout leaves room for a driver's own limit of 5 s.
+const commandTimeout = 15 * time.Second
