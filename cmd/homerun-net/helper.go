@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/netns/client"
+)
+
+// helper is one container's network.
+type helper struct {
+	request  netns.Request
+	settings settings
+	// container is the pidfd of the container's init.
+	container int
+	// gone is closed when the container's init has ended.
+	gone chan struct{}
+	link *link
+	// publisher is set once the link is up.
+	publisher *publisher
+	control   net.Listener
+	note      string
+
+	terminated context.Context
+	forget     func()
+	// stop gets one value for the first OpStop.
+	stop chan struct{}
+}
+
+// link is a driver that has connected the container.
+type link struct {
+	driver  netns.Mode
+	process *process
+	// fixed are the forwards that the driver's own options publish.
+	fixed []netns.Forward
+	// pesto tells that a running pasta takes changes through its socket.
+	pesto bool
+	// closers end what belongs to the driver, last one first.
+	closers []func()
+}
+
+func (l *link) close() {
+	l.process.kill()
+	for i := len(l.closers) - 1; i >= 0; i-- {
+		l.closers[i]()
+	}
+}
+
+// open does the request, in the order in which it can fail cheaply.
+func (h *helper) open() error {
+	if err := h.watch(); err != nil {
+		return err
+	}
+	if err := checkTun(); err != nil {
+		return err
+	}
+	h.settings = measure(h.request)
+	if err := h.settings.checkPorts(h.request.Ports); err != nil {
+		return err
+	}
+	if err := h.record(); err != nil {
+		return err
+	}
+	if err := h.startDriver(); err != nil {
+		return err
+	}
+	h.settings.six.Container = h.address6()
+	h.publisher = newPublisher(h)
+	if err := h.publisher.start(h.request.Ports); err != nil {
+		return err
+	}
+	if err := h.listen(); err != nil {
+		return err
+	}
+	return h.record()
+}
+
+// watch holds the container's init by a pidfd and learns of its end.
+func (h *helper) watch() error {
+	h.gone = make(chan struct{})
+	h.container = h.request.PIDFD
+	if h.container == 0 {
+		fd, err := unix.PidfdOpen(h.request.PID, 0)
+		if err != nil {
+			return fmt.Errorf("network: container process %d: %w", h.request.PID, err)
+		}
+		h.container = fd
+	}
+	if ended(h.container, 0) {
+		return &netns.Error{Message: fmt.Sprintf("network: container process %d: ended before it was connected", h.request.PID)}
+	}
+	go func() {
+		ended(h.container, -1)
+		close(h.gone)
+	}()
+	return nil
+}
+
+// ended waits for a process, for ever when timeout (in ms) is negative.
+func ended(pidfd, timeout int) bool {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, timeout)
+		if !errors.Is(err, unix.EINTR) {
+			return n == 1
+		}
+	}
+}
+
+// startDriver starts the driver that was asked for, or the first that works.
+func (h *helper) startDriver() (err error) {
+	switch h.request.Driver {
+	case netns.Pasta:
+		h.link, err = h.startPasta()
+	case netns.Slirp4netns:
+		h.link, err = h.startSlirp()
+	default:
+		h.link, err = h.startAny()
+	}
+	return err
+}
+
+// startAny prefers pasta: it is faster, has IPv6, and slirp4netns is being
+// retired. What pasta cannot do on this host, slirp4netns often can (without a
+// default route, under an AppArmor that knows no pasta); a port that is taken,
+// or a missing tun device, it cannot.
+func (h *helper) startAny() (*link, error) {
+	l, first := h.startPasta()
+	if first == nil {
+		return l, nil
+	}
+	var e *netns.Error
+	if errors.As(first, &e) {
+		switch e.Reason {
+		case netns.PortBusy, netns.PortPrivileged, netns.PortAddress, netns.NoTun:
+			return nil, first
+		}
+	}
+	l, second := h.startSlirp()
+	if second == nil {
+		h.note = fmt.Sprintf("network: using slirp4netns: %v", first)
+		return l, nil
+	}
+	if missing(first) && missing(second) {
+		return nil, netns.ExplainMissing(netns.Auto, safeDirectories())
+	}
+	if missing(second) {
+		return nil, first
+	}
+	return nil, second
+}
+
+func missing(err error) bool {
+	var e *netns.Error
+	return errors.As(err, &e) && e.Reason == netns.NotInstalled
+}
+
+// result is what the caller is told.
+func (h *helper) result() netns.Result {
+	s := h.settings
+	r := netns.Result{
+		OK: true, Driver: h.link.driver, Device: netns.Device, MTU: s.mtu, Host: s.hostAddress(),
+		Processes: h.processes(), Note: h.note, Address6: s.six.Container,
+	}
+	if s.v4 {
+		r.Address, r.Gateway = s.four.Container, s.four.Gateway
+	}
+	r.DNS = s.pastaDNS()
+	if h.link.driver == netns.Slirp4netns {
+		r.DNS = s.slirpDNS()
+	}
+	return r
+}
+
+// processes are the helper, first, and its children.
+func (h *helper) processes() []netns.Process {
+	list := []netns.Process{{Name: client.Name, PID: os.Getpid()}}
+	if h.link != nil {
+		list = append(list, netns.Process{Name: string(h.link.driver), PID: h.link.process.pid()})
+	}
+	for i := range list {
+		list[i].Start, _ = client.StartTime(list[i].PID)
+	}
+	return list
+}
+
+// record writes down what delete has to end: first the helper alone, so that
+// it is known from its start.
+func (h *helper) record() error {
+	data, err := json.Marshal(netns.Record{Version: netns.Version, Processes: h.processes()})
+	if err != nil {
+		return err
+	}
+	next := netns.RecordFile + ".new"
+	if err := os.WriteFile(next, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if err := os.Rename(next, netns.RecordFile); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	return nil
+}
+
+// wait is the rest of the helper's life.
+func (h *helper) wait() int {
+	select {
+	case <-h.gone:
+	case <-h.terminated.Done():
+	case <-h.stop:
+	case <-h.link.process.gone:
+		log.Printf("%s ended: the container has no network any more", h.link.driver)
+		return 1
+	}
+	return 0
+}
+
+// close undoes what was done so far.
+func (h *helper) close() {
+	if h.control != nil {
+		h.control.Close()
+	}
+	if h.publisher != nil {
+		h.publisher.close()
+	}
+	if h.link != nil {
+		h.link.close()
+	}
+	os.Remove(netns.RecordFile)
+	h.forget()
+}
