@@ -60,9 +60,11 @@ func harmless(name *ast.Ident, value ast.Expr, f *gofile, assembly string) bool 
 	if name.Name == "_" {
 		return true
 	}
+	if f.ast.Name.Name == "main" && (name.Name == "version" || name.Name == "commit") {
+		return true
+	}
 	if value == nil {
-		linker := f.ast.Name.Name == "main" && (name.Name == "version" || name.Name == "commit")
-		return linker || strings.Contains(assembly, "·"+name.Name)
+		return strings.Contains(assembly, "·"+name.Name)
 	}
 	return isError(value, f) || isLiteral(value, f)
 }
