@@ -207,11 +207,28 @@ func (r *Relay) pass(ctx context.Context, message string, fds []int) error {
 	if len(fds) > 0 {
 		control = unix.UnixRights(fds...)
 	}
-	if _, _, err := r.upstream.WriteMsgUnix([]byte(message), control, nil); err != nil {
+	if err := send(r.upstream, []byte(message), control); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return fmt.Errorf("systemd: notify: pass on: %s", plain(err))
 	}
 	return nil
+}
+
+// send is sendmsg(2) on a connected datagram socket, which WriteMsgUnix refuses.
+func send(socket *net.UnixConn, message, control []byte) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sendErr error
+	err = raw.Write(func(fd uintptr) bool {
+		sendErr = unix.Sendmsg(int(fd), message, control, nil, unix.MSG_NOSIGNAL)
+		return sendErr != unix.EAGAIN
+	})
+	if err != nil {
+		return err
+	}
+	return sendErr
 }
