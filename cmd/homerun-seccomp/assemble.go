@@ -8,8 +8,8 @@ import (
 
 // # What the program is made of
 //
-// libseccomp compiles the rules, but two things it cannot say. They are put in
-// front of its program, so that the whole is up to three parts, each of which
+// libseccomp compiles the rules, but three things it cannot say. They are put
+// in front of its program, so that the whole is up to four parts, each of which
 // either returns or falls into the next:
 //
 //  1. newer: a call with a number above the newest one that the profile
@@ -17,7 +17,9 @@ import (
 //     libraries try a new call first and fall back on ENOSYS only; a profile
 //     older than the C library would break its programs with EPERM
 //     (runc#2151, runtime-spec#1122).
-//  2. guard: the rules whose action is the default action. libseccomp refuses
+//  2. narrow: calls whose int arguments have bits in the upper half; narrow.go
+//     tells.
+//  3. guard: the rules whose action is the default action. libseccomp refuses
 //     such a rule (EACCES), and other runtimes skip it. But its absence is not
 //     its presence: from an ALLOW of socket with conditions libseccomp makes,
 //     for 32-bit x86, an ALLOW of socketcall(SYS_SOCKET, ...) without them,
@@ -26,8 +28,8 @@ import (
 //     CVE-2026-31431). And of an ALLOW without conditions and a denial with
 //     some, libseccomp keeps the ALLOW. The guard is a libseccomp program of
 //     only these rules, whose own default is a mark that is replaced by a jump
-//     to part 3: what it denies stays denied.
-//  3. main: libseccomp's program for all other rules.
+//     to part 4: what it denies stays denied.
+//  4. main: libseccomp's program for all other rules.
 //
 // A default of ALLOW or LOG has no guard: rules equal to it would open what
 // other rules of the profile shut, and are what happens without them anyway.
@@ -54,7 +56,7 @@ type newest struct {
 
 // newerCalls gives part 1, which returns ENOSYS or falls off its end. It keeps
 // away from number -1, from ARM's private calls, and, where the profile does
-// not name x32, from x32 calls, all of which are part 3's to judge. x86_64
+// not name x32, from x32 calls, all of which are main's to judge. x86_64
 // comes first, as libseccomp puts it, being what nearly all calls are.
 func newerCalls(list []newest) []bpf.Instruction {
 	var out []bpf.Instruction
@@ -108,16 +110,24 @@ func x86Tests(list []newest) []bpf.Instruction {
 	return append(x64, x32...)
 }
 
-// join puts part 1 and the guard in front of main. Each "return mark" of the
-// guard becomes a jump to main.
-func join(newer, guard, main []bpf.Instruction, mark uint32) ([]bpf.Instruction, error) {
-	p := append(append([]bpf.Instruction(nil), newer...), guard...)
-	for i := len(newer); i < len(p); i++ {
+// guarded puts the guard in front of main. Each "return mark" of the guard
+// becomes a jump to main.
+func guarded(guard, main []bpf.Instruction, mark uint32) []bpf.Instruction {
+	p := append([]bpf.Instruction(nil), guard...)
+	for i := range p {
 		if p[i].Op == bpf.RetK && p[i].K == mark {
 			p[i] = bpf.Instruction{Op: bpf.Ja, K: uint32(len(p) - i - 1)}
 		}
 	}
-	p = append(p, main...)
+	return append(p, main...)
+}
+
+// join makes the program of its parts and checks it.
+func join(parts ...[]bpf.Instruction) ([]bpf.Instruction, error) {
+	var p []bpf.Instruction
+	for _, part := range parts {
+		p = append(p, part...)
+	}
 	if len(p) > bpf.MaxInstructions {
 		return nil, fmt.Errorf("linux.seccomp: compiles to %d instructions, and the kernel takes %d", len(p), bpf.MaxInstructions)
 	}

@@ -26,18 +26,18 @@ func build(p *profile, failUnknown bool) (*seccomp.Filter, error) {
 		_ = libseccomp.SetAPI(6)
 	}
 	l := &library{profile: p, mark: p.mark()}
-	main, err := l.program(p.action, func(r *rule) bool { return r.action != p.action })
-	if err != nil {
-		return nil, err
-	}
-	guard, err := l.guard()
+	rules, err := l.rules()
 	if err != nil {
 		return nil, err
 	}
 	if len(l.unknown) > 0 && failUnknown {
 		return nil, fmt.Errorf("linux.seccomp.%s, and annotation run.oci.seccomp_fail_unknown_syscall is set", l.unknown[0])
 	}
-	program, err := join(l.newer(), guard, main, l.mark)
+	ints, err := l.intArguments()
+	if err != nil {
+		return nil, err
+	}
+	program, err := join(l.newer(), ints, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +45,66 @@ func build(p *profile, failUnknown bool) (*seccomp.Filter, error) {
 		Program: bpf.Bytes(program), Flags: p.flags, Listener: p.notifies(),
 		ListenerPath: p.path, ListenerMetadata: p.metadata,
 	}, nil
+}
+
+// rules compiles the guard and all other rules.
+func (l *library) rules() ([]bpf.Instruction, error) {
+	d := l.profile.action
+	main, err := l.program(d, func(r *rule) bool { return r.action != d })
+	if err != nil {
+		return nil, err
+	}
+	guard, err := l.guard()
+	if err != nil {
+		return nil, err
+	}
+	return guarded(guard, main, l.mark), nil
+}
+
+// intArguments gives the part for arguments that the kernel cuts to 32 bits.
+// Its programs are for the 64-bit architectures only: a 32-bit one has no upper
+// halves, and socketcall's rules, made from socket's, would contradict each
+// other there without the rule that the profile has for socketcall.
+func (l *library) intArguments() ([]bpf.Instruction, error) {
+	calls := l.profile.narrowCalls()
+	arches := l.with64Bits()
+	for i := range calls {
+		c := &calls[i]
+		one := &library{profile: l.profile.only(c.call), mark: l.mark}
+		one.profile.architectures = arches
+		program, err := one.rules()
+		if err != nil {
+			return nil, err
+		}
+		c.ignoreUpper(program)
+		c.numbers = numbers(c.call, arches)
+	}
+	return narrowPart(arches, calls)
+}
+
+func (l *library) with64Bits() []bpf.Arch {
+	var list []bpf.Arch
+	for _, a := range l.withNative() {
+		if a.Audit&is64Bit != 0 && a.Name != "SCMP_ARCH_X32" {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// numbers gives a call's number by architecture.
+func numbers(call string, arches []bpf.Arch) map[uint32]uint32 {
+	numbers := map[uint32]uint32{}
+	for _, a := range arches {
+		arch, err := libraryArch(a.Name)
+		if err != nil {
+			continue
+		}
+		if nr, err := libseccomp.GetSyscallFromNameByArch(call, arch); err == nil && nr >= 0 {
+			numbers[a.Audit] = uint32(nr)
+		}
+	}
+	return numbers
 }
 
 // mark is a return value that no rule of the profile has.
