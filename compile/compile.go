@@ -204,7 +204,7 @@ func (c *compiler) absolute(p string) string {
 	if path.IsAbs(p) {
 		return p
 	}
-	return path.Join(c.options.BundleDir, p)
+	return c.options.BundleDir + "/" + p
 }
 
 // outer writes what the first process does: the container's namespaces.

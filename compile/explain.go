@@ -56,6 +56,7 @@ func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	}
 	if result >= 0 {
 		e.Why = unexpected(step, result)
+		explainDirectory(e, step.Op)
 		return e
 	}
 	e.Errno = unix.Errno(-result)
@@ -75,6 +76,16 @@ func unexpected(step plan.Step, result int) string {
 		return "the runtime went away while init waited for " + step.Awaits
 	}
 	return fmt.Sprintf("the call returned %d", result)
+}
+
+// explainDirectory words the execution of a directory as the kernel would, if
+// it told it from a file without execute permission.
+func explainDirectory(e *StepError, op plan.Operation) {
+	if o, ok := op.(plan.Faccessat); ok && strings.HasSuffix(o.Path, "/.") {
+		e.Errno = unix.EACCES
+		e.What = fmt.Sprintf("exec %q", strings.TrimPrefix(e.What, "exec "))
+		e.Why = unix.EACCES.Error() + ": " + unix.EISDIR.Error()
+	}
 }
 
 // explainExec words the errors of the program's start as callers match them.
@@ -100,7 +111,7 @@ func execHint(errno unix.Errno) string {
 	case unix.ENOENT:
 		return "the file is there, but not the interpreter that its first line or its ELF header names"
 	case unix.EACCES:
-		return "it is a directory, or has no execute permission for this user, or lies on a mount with noexec"
+		return "it has no execute permission for this user, or lies on a mount with noexec"
 	case unix.ENOEXEC:
 		return "it is neither a program for this machine nor a script that begins with #!"
 	}

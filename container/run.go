@@ -14,6 +14,7 @@ type Process struct {
 	Pid int
 	// Terminal is the runtime's end of the container's terminal, or -1.
 	Terminal int
+	pidfd    int
 	// Notes and Warnings tell what was decided without being asked, and what
 	// is ignored.
 	Notes, Warnings []string
@@ -26,11 +27,16 @@ func Start(ctx context.Context, r Request) (*Process, error) {
 		return nil, err
 	}
 	l := &launch{result: p.result, facts: p.facts, name: "homerun", stdio: r.Stdio, inputs: map[string]int{}}
-	process := &Process{Terminal: -1, Notes: p.result.Notes, Warnings: p.result.Warnings}
+	process := &Process{Terminal: -1, pidfd: -1, Notes: p.result.Notes, Warnings: p.result.Warnings}
 	if r.Bundle.Config.Process.Terminal {
-		return process, p.withTerminal(ctx, l, process)
+		err = p.withTerminal(ctx, l, process)
+	} else {
+		process.Pid, err = l.start(ctx)
 	}
-	process.Pid, err = l.start(ctx)
+	if err == nil {
+		// Init is our child and not waited for, so the id is its own.
+		process.pidfd, err = unix.PidfdOpen(process.Pid, 0)
+	}
 	return process, err
 }
 
@@ -85,5 +91,13 @@ func (p *Process) Wait() (int, error) {
 			return 128 + int(status.Signal()), nil
 		}
 		return status.ExitStatus(), nil
+	}
+}
+
+// Signal sends a signal to init. It does nothing when init has ended and was
+// waited for.
+func (p *Process) Signal(s unix.Signal) {
+	if p.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
 	}
 }

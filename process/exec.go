@@ -73,6 +73,7 @@ func Candidates(name string, env []string) []string {
 // its own error, and when none exists the access to the last one says ENOENT.
 func Exec(b *plan.Builder, p *specs.Process, env []string) {
 	b.At("process.args", "exec "+name(p))
+	isDirectory := int32(-1) // no call succeeds with -1: a directory is an error
 	candidates := Candidates(name(p), env)
 	if name(p) == "" {
 		candidates = []string{""}
@@ -88,6 +89,8 @@ func Exec(b *plan.Builder, p *specs.Process, env []string) {
 			access.Tolerate = []plan.Errno{{Errno: unix.ENOENT, To: next}, {Errno: unix.ENOTDIR, To: next}, {Errno: unix.EACCES, To: next}}
 		}
 		b.Add(access)
+		b.Add(plan.Step{Op: plan.Faccessat{DirFD: plan.AtCWD(), Path: c + "/."}, Want: &isDirectory,
+			Tolerate: plan.Ignore(unix.ENOTDIR, unix.EACCES)})
 		b.Do(op(c))
 		b.Place(next)
 	}

@@ -49,6 +49,12 @@ func (t *Tree) openRoot(c Config) error {
 	t.b.Do(plan.MountSetattr{DirFD: plan.AtCWD(), Path: "/", Flags: unix.AT_RECURSIVE, Propagation: unix.MS_SLAVE})
 	t.b.At("root.path", "open the root "+rootfs.Path)
 	t.root = t.b.Get("root", openTree(rootfs.Path, true))
+	if rootfs.Path == "/" && c.Spec.Root.Readonly {
+		// The host's own file system, with all that is mounted on it.
+		t.b.At("root.readonly", "make the host's file systems read-only")
+		t.setattr(t.root, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, true)
+		t.b.At("root.path", "open the root "+rootfs.Path)
+	}
 	if p, _, _ := propagationOption(propagationName(c.Spec)); p != unix.MS_SHARED && p != unix.MS_SLAVE {
 		t.setattr(t.root, attributes{}, unix.MS_PRIVATE, true)
 	}

@@ -101,7 +101,7 @@ func (t *Tree) target(destination string, directory bool) plan.Slot {
 	slot := t.b.Slot("target")
 	target, ok := t.known(destination)
 	switch {
-	case ok && target.Kind != host.Missing:
+	case ok && target.Kind != host.Missing, t.isDirectory(p):
 		t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
 	case ok:
 		t.make(target.Resolved, directory)

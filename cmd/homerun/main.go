@@ -1,31 +1,36 @@
+// Homerun is an OCI container runtime for people without root.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"runtime/debug"
+)
 
-	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/container"
+// version and commit are set by the linker.
+var (
+	version = "unknown"
+	commit  = ""
 )
 
 func main() {
-	b, err := bundle.Load(os.Args[1], "")
-	if err == nil {
-		_, err = bundle.Check(b.Config)
+	// The process lives for milliseconds: collecting garbage costs more than
+	// the garbage.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(64 << 20)
+	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+// run executes one command line and returns the exit status.
+func run(ctx context.Context, args []string) int {
+	o := &options{}
+	root := newRootCommand(o, args)
+	root.SetArgs(normalize(root, args))
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return o.status
+	default:
+		return o.fail(err)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	p, err := container.Start(context.Background(), container.Request{ID: "x", Bundle: b, Stdio: [3]int{0, 1, 2}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		if s, ok := err.(interface{ Step() string }); ok {
-			fmt.Fprintln(os.Stderr, s.Step())
-		}
-		os.Exit(1)
-	}
-	s, _ := p.Wait()
-	os.Exit(s)
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+
+	"github.com/homerun-oci/homerun/container"
+	"golang.org/x/sys/unix"
+)
+
+// foreground waits for a container, passing on signals and, with a terminal,
+// what is typed and shown.
+func foreground(p *container.Process) (int, error) {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	t, err := newTerminal(p.Terminal)
+	if err != nil {
+		return 0, err
+	}
+	go forward(signals, p, t)
+	status, err := p.Wait()
+	signal.Stop(signals)
+	t.finish()
+	return status, err
+}
+
+// forward passes signals on to init, except those that are about this process
+// itself: its children, its own runtime's, and its terminal's size.
+func forward(signals <-chan os.Signal, p *container.Process, t *terminal) {
+	for s := range signals {
+		switch s {
+		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+		case unix.SIGWINCH:
+			t.resize()
+			if t.master == nil {
+				p.Signal(unix.SIGWINCH)
+			}
+		default:
+			p.Signal(s.(unix.Signal))
+		}
+	}
+}
+
+// terminal relays between the caller's terminal and the container's.
+type terminal struct {
+	master *os.File
+	saved  *unix.Termios
+	output sync.WaitGroup
+}
+
+// newTerminal starts the relay; with no terminal it does nothing.
+func newTerminal(fd int) (*terminal, error) {
+	t := &terminal{}
+	if fd < 0 {
+		return t, nil
+	}
+	t.master = os.NewFile(uintptr(fd), "terminal")
+	t.resize()
+	t.raw()
+	t.output.Add(1)
+	go func() {
+		defer t.output.Done()
+		copyUntilEnd(1, fd)
+	}()
+	go copyUntilEnd(fd, 0)
+	return t, nil
+}
+
+// resize gives the container's terminal the size of the caller's.
+func (t *terminal) resize() {
+	if t.master == nil {
+		return
+	}
+	if size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
+		_ = unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, size)
+	}
+}
+
+// raw leaves all editing of lines to the container's terminal.
+func (t *terminal) raw() {
+	saved, err := unix.IoctlGetTermios(0, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	t.saved = saved
+	raw := *saved
+	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	raw.Oflag &^= unix.OPOST
+	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+	_ = unix.IoctlSetTermios(0, unix.TCSETS, &raw)
+}
+
+// finish shows what the container still wrote, and gives the caller's terminal
+// back as it was.
+func (t *terminal) finish() {
+	if t.master == nil {
+		return
+	}
+	t.output.Wait()
+	if t.saved != nil {
+		_ = unix.IoctlSetTermios(0, unix.TCSETS, t.saved)
+	}
+}
+
+// copyUntilEnd copies until the source ends: a terminal's end reads as EIO.
+func copyUntilEnd(to, from int) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := unix.Read(from, b)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		if n <= 0 || err != nil || !writeAll(to, b[:n]) {
+			return
+		}
+	}
+}
+
+func writeAll(fd int, b []byte) bool {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return false
+		}
+		b = b[max(n, 0):]
+	}
+	return true
+}

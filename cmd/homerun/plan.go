@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/spf13/cobra"
+)
+
+// planFlags are those of plan.
+type planFlags struct {
+	bundle, config, facts string
+	json, showFacts, wait bool
+	rootfs                rootfsFlags
+}
+
+func newPlanCommand(o *options) *cobra.Command {
+	f := &planFlags{}
+	c := &cobra.Command{
+		Use:   "plan [-b BUNDLE] [POINTER]",
+		Short: "Print what run would do, one system call a line",
+		Long: `Print the plan for a bundle: each operation that the container's init makes, in
+order, with the place in config.json that asks for it. With POINTER, such as
+mounts[4] or linux.maskedPaths, only the operations that come from there.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.verb = "plan"
+			return printPlan(os.Stdout, f, strings.Join(args, ""))
+		},
+	}
+	c.Flags().StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
+	c.Flags().StringVarP(&f.config, "config", "f", "", "another name for config.json")
+	c.Flags().StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
+	c.Flags().BoolVar(&f.showFacts, "show-facts", false, "print the facts about this host instead")
+	c.Flags().BoolVar(&f.wait, "create", false, "plan for create, where init waits for start")
+	return c
+}
+
+func printPlan(w io.Writer, f *planFlags, pointer string) error {
+	b, err := loadBundle(f.bundle, f.config)
+	if err != nil {
+		return err
+	}
+	facts, err := factsFor(b, f.facts)
+	if err != nil {
+		return err
+	}
+	if f.showFacts {
+		return printJSON(w, facts)
+	}
+	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Wait: f.wait})
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(w, document(facts, r, pointer))
+	}
+	return printSteps(w, r, pointer)
+}
+
+// factsFor reads the facts from a file, or measures them.
+func factsFor(b *bundle.Bundle, file string) (*host.Facts, error) {
+	if file == "" {
+		return container.Facts(b)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the facts %s: %w", file, unwrapPath(err))
+	}
+	facts := &host.Facts{}
+	if err := json.Unmarshal(text, facts); err != nil {
+		return nil, fmt.Errorf("read the facts %s: %w", file, err)
+	}
+	return facts, nil
+}
+
+// selects tells whether a step comes from the pointer or something below it.
+func selects(pointer, where string) bool {
+	rest, ok := strings.CutPrefix(where, pointer)
+	return ok && (pointer == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// printSteps prints both sides of a plan, aligned, with the provenance column.
+func printSteps(w io.Writer, r *compile.Result, pointer string) error {
+	out := bufio.NewWriter(w)
+	p := r.Plan
+	width := columnWidth(p, pointer)
+	for i := range p.Len() {
+		if where := p.Step(i).Pointer; selects(pointer, where) {
+			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, p.Line(i), where)
+		}
+	}
+	if len(p.Runtime()) > 0 && pointer == "" {
+		fmt.Fprintf(out, "\nruntime\n")
+	}
+	for i, s := range p.Runtime() {
+		if selects(pointer, s.Pointer) {
+			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, runtimeLine(s), s.Pointer)
+		}
+	}
+	return out.Flush()
+}
+
+// columnWidth is that of the longest line of a sensible length.
+func columnWidth(p *plan.Plan, pointer string) int {
+	width := 0
+	for i := range p.Len() {
+		if n := len(p.Line(i)); n <= 100 && selects(pointer, p.Step(i).Pointer) {
+			width = max(width, n)
+		}
+	}
+	return width
+}
+
+func runtimeLine(s plan.RuntimeStep) string {
+	switch {
+	case s.Await != "":
+		return "await " + s.Await + "  // " + s.Text
+	case s.Signal != "":
+		return "signal " + s.Signal + "  // " + s.Text
+	}
+	return s.Do + "  // " + s.Text
+}
+
+// planDocument is the JSON form of a plan. It is stable.
+type planDocument struct {
+	Facts   *host.Facts    `json:"facts"`
+	Notes   []string       `json:"notes,omitempty"`
+	Steps   []stepDocument `json:"steps"`
+	Runtime []string       `json:"runtime,omitempty"`
+}
+
+type stepDocument struct {
+	Index   int    `json:"index"`
+	Call    string `json:"call"`
+	Line    string `json:"line"`
+	Pointer string `json:"pointer"`
+	What    string `json:"what,omitempty"`
+}
+
+func document(facts *host.Facts, r *compile.Result, pointer string) planDocument {
+	d := planDocument{Facts: facts, Notes: r.Notes}
+	for i := range r.Plan.Len() {
+		if s := r.Plan.Step(i); selects(pointer, s.Pointer) {
+			d.Steps = append(d.Steps, stepDocument{i + 1, r.Plan.Text(i), r.Plan.Line(i), s.Pointer, s.What})
+		}
+	}
+	for _, s := range r.Plan.Runtime() {
+		d.Runtime = append(d.Runtime, runtimeLine(s))
+	}
+	return d
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

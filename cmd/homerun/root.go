@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// options are those before the verb, and what the verb leaves for main.
+type options struct {
+	root          string
+	log           string
+	logFormat     string
+	logLevel      string
+	debug         bool
+	systemdCgroup bool
+	cgroupManager string
+	rootless      string
+
+	// verb and id are for messages.
+	verb, id string
+	// status is the exit status after success: the container's.
+	status int
+}
+
+// verb is a command and how to build it.
+type verb struct {
+	name  string
+	build func(*options) *cobra.Command
+}
+
+// verbs lists all commands in the order of the help text.
+func verbs() []verb {
+	return []verb{
+		{"run", newRunCommand},
+		{"plan", newPlanCommand},
+		{"spec", newSpecCommand},
+	}
+}
+
+// newRootCommand builds the command tree: only the verb that args name, since
+// building all of them costs more than most verbs' work; or all of them, for
+// help, completion and mistakes.
+func newRootCommand(o *options, args []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "homerun",
+		Short:         "An OCI container runtime for people without root",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          unknownCommand,
+	}
+	root.SetVersionTemplate(versionText())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	globalFlags(root.PersistentFlags(), o)
+	all := verbs()
+	if i := slices.IndexFunc(all, func(v verb) bool { return v.name == verbIn(root, args) }); i >= 0 {
+		root.AddCommand(all[i].build(o))
+		return root
+	}
+	for _, v := range all {
+		root.AddCommand(v.build(o))
+	}
+	return root
+}
+
+// unknownCommand answers a command line without a verb that exists.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	message := fmt.Sprintf("unknown command %q", args[0])
+	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+		message += fmt.Sprintf("; did you mean %q?", similar[0])
+	}
+	return fmt.Errorf("%s", message)
+}
+
+func globalFlags(f *pflag.FlagSet, o *options) {
+	f.StringVar(&o.root, "root", "", "directory of the containers' state")
+	f.StringVar(&o.log, "log", "", "file that receives errors, as well as standard error")
+	f.StringVar(&o.logFormat, "log-format", "text", "format of the log: text or json")
+	f.StringVar(&o.logLevel, "log-level", "error", "least level that is logged: error, warn, info, debug, trace")
+	f.BoolVar(&o.debug, "debug", false, "the same as --log-level debug")
+	f.BoolVar(&o.systemdCgroup, "systemd-cgroup", false, "make cgroups through systemd")
+	f.StringVar(&o.cgroupManager, "cgroup-manager", "auto", "who makes cgroups: auto, systemd, cgroupfs, disabled")
+	f.StringVar(&o.rootless, "rootless", "auto", "accepted for other runtimes' callers; homerun finds out itself")
+	f.String("criu", "", "accepted for other runtimes' callers")
+	_ = f.MarkHidden("criu")
+}
+
+// versionText is what --version prints. Callers take the version from the one
+// line that has the word in it.
+func versionText() string {
+	text := "homerun version " + version + "\n"
+	if commit != "" {
+		text += "commit: " + commit + "\n"
+	}
+	return text + "spec: 1.3.0\n"
+}
+
+// verbIn finds the verb in a command line: the first word that is no global
+// flag and no global flag's value.
+func verbIn(root *cobra.Command, args []string) string {
+	for i := 0; i < len(args); i++ {
+		name, isFlag := strings.CutPrefix(args[i], "-")
+		if !isFlag {
+			return args[i]
+		}
+		name = strings.TrimPrefix(name, "-")
+		if f := root.PersistentFlags().Lookup(name); f != nil && f.NoOptDefVal == "" {
+			i++
+		}
+	}
+	return ""
+}
+
+// normalize gives long flags with a single dash their second one, as callers
+// that were written for Go's flag package pass them (-no-subreaper).
+func normalize(root *cobra.Command, args []string) []string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		if a == "--" {
+			break
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "-"), "=")
+		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && len(name) > 2 && isLong(root, name) {
+			out[i] = "-" + a
+		}
+	}
+	return out
+}
+
+func isLong(root *cobra.Command, name string) bool {
+	if root.PersistentFlags().Lookup(name) != nil {
+		return true
+	}
+	for _, c := range root.Commands() {
+		if c.Flags().Lookup(name) != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/spec"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// runFlags are those of run.
+type runFlags struct {
+	bundle, config        string
+	noPivot, noNewKeyring bool
+	preserve              int
+	rootfs                rootfsFlags
+}
+
+// rootfsFlags are those of run --rootfs.
+type rootfsFlags struct {
+	path, hostname, cwd, name string
+	here, writable, tty       bool
+	env, volumes              []string
+}
+
+func newRunCommand(o *options) *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use:   "run [-b BUNDLE] ID | run --rootfs DIR [--] [COMMAND...]",
+		Short: "Make a container, run its program, and wait for it",
+		Example: `  homerun run -b ~/bundles/web web
+  homerun run --rootfs / -- sh -c 'id; ps'
+  homerun run --rootfs / --here -- make test`,
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), f, args) },
+	}
+	flags := c.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
+	flags.StringVarP(&f.config, "config", "f", "", "another name for config.json")
+	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
+	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
+	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
+	flags.Bool("no-subreaper", false, "accepted for other runtimes' callers")
+	rootfsRunFlags(c, &f.rootfs)
+	return c
+}
+
+func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
+	flags := c.Flags()
+	flags.StringVar(&r.path, "rootfs", "", "run in this directory, without a bundle; / is the host's own file system, read-only")
+	flags.StringVar(&r.name, "name", "", "with --rootfs: the container's id")
+	flags.StringVar(&r.hostname, "hostname", "", "with --rootfs: the host name")
+	flags.StringVarP(&r.cwd, "workdir", "w", "", "with --rootfs: the working directory")
+	flags.BoolVar(&r.here, "here", false, "with --rootfs: have the current directory, writable, at its own path")
+	flags.BoolVar(&r.writable, "writable", false, "with --rootfs: let the program write to the root")
+	flags.BoolVarP(&r.tty, "tty", "t", false, "with --rootfs: give the program a terminal (the default on one)")
+	flags.StringArrayVarP(&r.env, "env", "e", nil, "with --rootfs: add NAME=VALUE to the environment")
+	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, "with --rootfs: bind SOURCE:DESTINATION[:OPTIONS]")
+}
+
+func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
+	o.verb = "run"
+	request, err := o.runRequest(f, args)
+	if err != nil {
+		return err
+	}
+	request.Stdio = [3]int{0, 1, 2}
+	request.NoPivot, request.NoNewKeyring, request.Preserve = f.noPivot, f.noNewKeyring, f.preserve
+	p, err := container.Start(ctx, *request)
+	if err != nil {
+		return err
+	}
+	if f.rootfs.path != "" {
+		for _, n := range p.Notes {
+			note("%s", n)
+		}
+	}
+	o.status, err = foreground(p)
+	return err
+}
+
+// runRequest finds the config: a bundle's, or one made for --rootfs.
+func (o *options) runRequest(f *runFlags, args []string) (*container.Request, error) {
+	if f.rootfs.path != "" {
+		return o.rootfsRequest(&f.rootfs, args)
+	}
+	if len(args) != 1 {
+		return nil, errOneID
+	}
+	o.id = args[0]
+	if err := checkID(o.id); err != nil {
+		return nil, err
+	}
+	b, err := loadBundle(f.bundle, f.config)
+	if err != nil {
+		return nil, err
+	}
+	return &container.Request{ID: o.id, Bundle: b}, nil
+}
+
+// rootfsRequest makes the config for --rootfs.
+func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Request, error) {
+	o.id = r.name
+	if o.id == "" {
+		o.id = "run-" + strconv.Itoa(os.Getpid())
+	}
+	if err := checkID(o.id); err != nil {
+		return nil, err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the current directory: %w", err)
+	}
+	s, err := r.spec(cwd, args).Config()
+	if err != nil {
+		return nil, err
+	}
+	b := &bundle.Bundle{Dir: cwd, Config: s}
+	_, err = b.Check()
+	return &container.Request{ID: o.id, Bundle: b}, err
+}
+
+func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
+	path, err := filepath.Abs(r.path)
+	if err != nil {
+		path = r.path
+	}
+	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Term: os.Getenv("TERM"), Cwd: r.cwd, Hostname: r.hostname,
+		Volumes: r.volumes, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || isTerminal(0) && isTerminal(1)}
+	if s.Hostname == "" {
+		s.Hostname = "homerun"
+	}
+	if r.here {
+		s.Here = cwd
+	}
+	return s
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,120 @@
+package spec
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Rootfs describes a container without a bundle: `homerun run --rootfs`.
+type Rootfs struct {
+	// Path is the root directory, absolute.
+	Path string
+	// Args is the program; empty means a shell.
+	Args []string
+	// Env has NAME=VALUE entries that are added.
+	Env []string
+	// Term is the caller's TERM.
+	Term string
+	// Cwd is the working directory in the container; Here, when not empty, is
+	// bound at its own path, writable, and the working directory by default.
+	Cwd, Here string
+	// Hostname of the container.
+	Hostname string
+	// Volumes are SOURCE:DESTINATION[:OPTIONS].
+	Volumes []string
+	// ReadOnly is the root's; for / it includes everything mounted below.
+	ReadOnly bool
+	// Terminal gives the program a terminal of its own.
+	Terminal bool
+	// HostNetwork leaves the container in the caller's network namespace.
+	HostNetwork bool
+	// TTYGroup says that group 5 is mapped.
+	TTYGroup bool
+}
+
+// Config makes the config.json. It fails on a volume that cannot be read.
+func (r Rootfs) Config() (*specs.Spec, error) {
+	s := Template(true)
+	s.Root = &specs.Root{Path: r.Path, Readonly: r.ReadOnly}
+	s.Hostname = r.Hostname
+	s.Process.Terminal = r.Terminal
+	s.Process.Args = r.Args
+	if len(r.Args) == 0 {
+		s.Process.Args = []string{"/bin/sh"}
+	}
+	s.Process.Env = append([]string{"PATH=" + Path, "TERM=" + r.Term}, r.Env...)
+	s.Process.Rlimits = nil
+	s.Process.Capabilities = usualCapabilities()
+	s.Process.Cwd = r.cwd()
+	s.Mounts = append(r.scratch(), Mounts(r.TTYGroup)...)
+	if r.HostNetwork {
+		s.Linux.Namespaces = without(s.Linux.Namespaces, specs.NetworkNamespace)
+	}
+	return s, r.binds(s)
+}
+
+// usualCapabilities are what package managers and daemons expect of root; in a
+// user namespace they reach no further than the container.
+func usualCapabilities() *specs.LinuxCapabilities {
+	list := []string{"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+		"CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"}
+	return &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list}
+}
+
+func (r Rootfs) cwd() string {
+	switch {
+	case r.Cwd != "":
+		return r.Cwd
+	case r.Here != "":
+		return r.Here
+	}
+	return "/"
+}
+
+// scratch are the directories of the host's own file system that a container
+// on / gets new.
+func (r Rootfs) scratch() []specs.Mount {
+	if r.Path != "/" {
+		return nil
+	}
+	return []specs.Mount{
+		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777"}},
+		{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}},
+	}
+}
+
+// binds adds the working directory and the volumes.
+func (r Rootfs) binds(s *specs.Spec) error {
+	if r.Here != "" {
+		s.Mounts = append(s.Mounts, bind(r.Here, r.Here, nil))
+	}
+	for _, v := range r.Volumes {
+		parts := strings.SplitN(v, ":", 3)
+		if len(parts) < 2 || !path.IsAbs(parts[1]) || parts[0] == "" {
+			return fmt.Errorf("volume %q: want SOURCE:DESTINATION[:OPTIONS] with an absolute destination", v)
+		}
+		var options []string
+		if len(parts) == 3 {
+			options = strings.Split(parts[2], ",")
+		}
+		s.Mounts = append(s.Mounts, bind(parts[0], parts[1], options))
+	}
+	return nil
+}
+
+func bind(source, destination string, options []string) specs.Mount {
+	return specs.Mount{Destination: destination, Type: "bind", Source: source, Options: append([]string{"rbind"}, options...)}
+}
+
+func without(list []specs.LinuxNamespace, t specs.LinuxNamespaceType) []specs.LinuxNamespace {
+	var out []specs.LinuxNamespace
+	for _, ns := range list {
+		if ns.Type != t {
+			out = append(out, ns)
+		}
+	}
+	return out
+}
