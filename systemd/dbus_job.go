@@ -43,7 +43,8 @@ func (c *Conn) Start(unit string, list []Property) (*Job, error) {
 		return nil, err
 	}
 	j := &Job{conn: c, unit: unit, list: list}
-	return j, j.send()
+	j.send()
+	return j, nil
 }
 
 // watch subscribes to the end of the unit's jobs. No reply is waited for:
@@ -72,14 +73,12 @@ func variants(list []Property) []sdbus.Property {
 }
 
 // send makes the call. Mode fail: a job in the way is an error, never undone.
-func (j *Job) send() error {
+// What goes wrong while sending comes with the answer: until the call is Done
+// another goroutine may write to it.
+func (j *Job) send() {
 	aux := []sdbus.PropertyCollection{}
 	j.call = j.conn.bus.Object(destination, object).Go(manager+"StartTransientUnit", 0, make(chan *dbus.Call, 1),
 		j.unit, "fail", variants(j.list), aux)
-	if j.call.Err != nil {
-		return fault("start", j.unit, j.call.Err)
-	}
-	return nil
 }
 
 // Wait waits until the unit runs: its processes are then in its cgroup, and
@@ -155,12 +154,14 @@ func (j *Job) again(ctx context.Context, err error) error {
 		if err := j.conn.ResetFailed(ctx, j.unit); err != nil {
 			return err
 		}
-		return j.send()
+		j.send()
+		return nil
 	}
 	if p, ok := refused(j.list, err); ok && len(j.dropped) < maxDropped {
 		j.list = without(j.list, p.Name)
 		j.dropped = append(j.dropped, p)
-		return j.send()
+		j.send()
+		return nil
 	}
 	return fault("start", j.unit, err)
 }

@@ -82,6 +82,13 @@ func (m *fakeManager) note(format string, args ...any) {
 	m.calls = append(m.calls, fmt.Sprintf(format, args...))
 }
 
+// with changes the knobs.
+func (m *fakeManager) with(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
 func (m *fakeManager) seen() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -244,7 +251,8 @@ func TestStart(t *testing.T) {
 
 func TestStartSlowJob(t *testing.T) {
 	m, c := newManager(t)
-	m.delay = 300 * time.Millisecond
+	const delay = 300 * time.Millisecond
+	m.with(func() { m.delay = delay })
 	begin := time.Now()
 	j, err := c.Start("a.scope", scopeProperties())
 	if err != nil {
@@ -253,14 +261,14 @@ func TestStartSlowJob(t *testing.T) {
 	if time.Since(begin) > 200*time.Millisecond {
 		t.Error("Start waits for the job")
 	}
-	if err := j.Wait(limited(t, 5*time.Second)); err != nil || time.Since(begin) < m.delay {
+	if err := j.Wait(limited(t, 5*time.Second)); err != nil || time.Since(begin) < delay {
 		t.Error(err, time.Since(begin))
 	}
 }
 
 func TestStartJobFails(t *testing.T) {
 	m, c := newManager(t)
-	m.result = "canceled"
+	m.with(func() { m.result = "canceled" })
 	if _, err := start(t, c, "a.scope"); fmt.Sprint(err) != "systemd: start a.scope: the job ended with result canceled" {
 		t.Error(err)
 	}
@@ -268,7 +276,7 @@ func TestStartJobFails(t *testing.T) {
 
 func TestStartUnitExists(t *testing.T) {
 	m, c := newManager(t)
-	m.units["failed.scope"], m.units["running.scope"] = true, true
+	m.with(func() { m.units["failed.scope"], m.units["running.scope"] = true, true })
 	if _, err := start(t, c, "failed.scope"); err != nil {
 		t.Error(err)
 	}
@@ -284,7 +292,7 @@ func TestStartUnitExists(t *testing.T) {
 
 func TestStartUnknownProperties(t *testing.T) {
 	m, c := newManager(t)
-	m.unknown["CollectMode"], m.unknown["MemoryZSwapMax"] = true, true
+	m.with(func() { m.unknown["CollectMode"], m.unknown["MemoryZSwapMax"] = true, true })
 	j, err := start(t, c, "a.scope")
 	if err != nil {
 		t.Fatal(err)
@@ -297,9 +305,7 @@ func TestStartUnknownProperties(t *testing.T) {
 	if !slices.Equal(names, []string{"CollectMode", "MemoryZSwapMax"}) || len(writes) != 1 || writes[0].File != "memory.zswap.max" {
 		t.Errorf("dropped %v, writes %v", names, writes)
 	}
-	m.mu.Lock()
-	m.unknown = map[string]bool{"Delegate": true}
-	m.mu.Unlock()
+	m.with(func() { m.unknown = map[string]bool{"Delegate": true} })
 	if _, err := start(t, c, "b.scope"); err == nil {
 		t.Error("went on without Delegate")
 	}
@@ -307,7 +313,7 @@ func TestStartUnknownProperties(t *testing.T) {
 
 func TestStartTimeout(t *testing.T) {
 	m, c := newManager(t)
-	m.stuck = true
+	m.with(func() { m.stuck = true })
 	j, err := c.Start("a.scope", scopeProperties())
 	if err != nil {
 		t.Fatal(err)
@@ -325,9 +331,7 @@ func TestErrorsAreWorded(t *testing.T) {
 		{"org.freedesktop.DBus.Error.AccessDenied", "Permission denied", "the service manager refuses this user"},
 		{"org.example.Odd", "Unit x.slice not found.\nNo such file or directory", "Unit x.slice not there. ENOENT"},
 	} {
-		m.mu.Lock()
-		m.dbusError = dbus.NewError(tt.name, []any{tt.text})
-		m.mu.Unlock()
+		m.with(func() { m.dbusError = dbus.NewError(tt.name, []any{tt.text}) })
 		_, err := start(t, c, "a.scope")
 		var e *Error
 		if !errors.As(err, &e) || e.Name != tt.name || err.Error() != "systemd: start a.scope: "+tt.want {
@@ -347,7 +351,7 @@ func TestBusWithoutSystemd(t *testing.T) {
 // The bus dies while a job is waited for.
 func TestLostBus(t *testing.T) {
 	m, c := newManager(t)
-	m.stuck = true
+	m.with(func() { m.stuck = true })
 	j, err := c.Start("a.scope", scopeProperties())
 	if err != nil {
 		t.Fatal(err)
@@ -433,7 +437,7 @@ func TestConnectSkipsOthers(t *testing.T) {
 
 func TestSetProperties(t *testing.T) {
 	m, c := newManager(t)
-	m.unknown["MemoryZSwapMax"] = true
+	m.with(func() { m.unknown["MemoryZSwapMax"] = true })
 	dropped, err := c.SetProperties(limited(t, time.Second), "a.scope", []Property{{Name: "OOMPolicy", Value: "kill"}, {Name: "TasksMax", Value: uint64(3)}, {Name: "MemoryZSwapMax", Value: uint64(1)}})
 	if err != nil || len(dropped) != 1 || dropped[0].Name != "MemoryZSwapMax" {
 		t.Errorf("dropped %v, %v", dropped, err)
@@ -449,7 +453,7 @@ func TestSetProperties(t *testing.T) {
 
 func TestStopAndAttach(t *testing.T) {
 	m, c := newManager(t)
-	m.units["failed.scope"] = true
+	m.with(func() { m.units["failed.scope"] = true })
 	ctx := limited(t, 5*time.Second)
 	if err := c.Stop(ctx, "failed.scope"); err != nil {
 		t.Error(err)

@@ -3,7 +3,6 @@ package systemd
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -316,12 +315,9 @@ func TestGenerateUnit(t *testing.T) {
 	}
 }
 
-// unable ends a test that this host cannot run. In CI that is a failure; on a
-// desk HOMERUN_TEST_MAY_SKIP=1 makes it a skip.
+// unable ends a test that this host cannot run. It skips: hack/testrun then
+// takes the test to the test machine, and counts one that ran nowhere as failed.
 func unable(t testing.TB, why string) {
 	t.Helper()
-	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
-		t.Skip(why)
-	}
-	t.Fatal(why + " (HOMERUN_TEST_MAY_SKIP=1 skips it)")
+	t.Skip(why)
 }
