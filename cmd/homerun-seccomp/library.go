@@ -14,10 +14,6 @@ import (
 	"github.com/homerun-oci/homerun/seccomp/bpf"
 )
 
-// treeThreshold is the number of rules from which libseccomp is told to look
-// up the number in a binary tree instead of one by one.
-const treeThreshold = 32
-
 // build compiles a profile. assemble.go tells what the program is made of.
 func build(p *profile, failUnknown bool) (*seccomp.Filter, error) {
 	// The level depends on the kernel otherwise, and what depends on the
@@ -189,7 +185,6 @@ func (l *library) program(action uint32, want func(*rule) bool) ([]bpf.Instructi
 	if err := l.addArchitectures(f); err != nil {
 		return nil, err
 	}
-	count := 0
 	for i := range l.profile.rules {
 		r := &l.profile.rules[i]
 		if !want(r) {
@@ -197,12 +192,6 @@ func (l *library) program(action uint32, want func(*rule) bool) ([]bpf.Instructi
 		}
 		if err := l.addRule(f, r); err != nil {
 			return nil, fmt.Errorf("linux.seccomp.%s: %w", r.where, err)
-		}
-		count += len(r.names)
-	}
-	if count > treeThreshold {
-		if err := f.SetOptimize(2); err != nil {
-			return nil, fmt.Errorf("linux.seccomp: %w", err)
 		}
 	}
 	return export(f)

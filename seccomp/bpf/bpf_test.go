@@ -166,3 +166,53 @@ func FuzzDisassemble(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCompact: the shorter program returns the same.
+func FuzzCompact(f *testing.F) {
+	f.Add(Bytes(socketOnly), uint32(41), uint32(AuditX86_64), uint64(1))
+	f.Add([]byte{0x20, 0, 0, 0, 16, 0, 0, 0, 0x54, 0, 0, 0, 3, 0, 0, 0, 0x45, 0, 0, 1, 1, 0, 0, 0, 6, 0, 0, 0, 1, 0, 0, 0, 6, 0, 0, 0, 1, 0, 0, 0}, uint32(1), uint32(2), uint64(3))
+	f.Fuzz(func(t *testing.T, b []byte, nr, arch uint32, arg uint64) {
+		p, err := Parse(b)
+		if err != nil || Check(p) != nil {
+			return
+		}
+		q := Compact(p)
+		for _, in := range p { // the operands are the interesting numbers
+			for _, d := range []Data{{NR: nr, Arch: arch}, {NR: in.K, Arch: arch}, {NR: in.K + 1, Arch: arch}, {NR: nr, Arch: in.K}} {
+				d.Args = [6]uint64{arg, arg >> 1, uint64(in.K), uint64(in.K) << 32, 0, ^arg}
+				if a, z := Interpret(p, d), Interpret(q, d); a != z {
+					t.Fatalf("%+v: %#x, compacted %#x", d, a, z)
+				}
+			}
+		}
+	})
+}
+
+// TestCompactManyConditions: many conditions on one call take no exponential
+// time, and jumps beyond 255 instructions arrive.
+func TestCompactManyConditions(t *testing.T) {
+	const n = 600
+	p := []Instruction{{Op: LdW, K: OffsetNR}, {Op: JeqK, K: 16, JT: 1}, {Op: RetK, K: Errno | 1}}
+	for i := range uint32(n) {
+		p = append(p, Instruction{Op: LdW, K: OffsetArgs + 12}, Instruction{Op: JeqK, K: i % 7, JF: 3},
+			Instruction{Op: LdW, K: OffsetArgs + 8}, Instruction{Op: JeqK, K: i, JF: 1}, Instruction{Op: RetK, K: Allow})
+	}
+	for nr := range uint32(1000) {
+		p = append(p, Instruction{Op: LdW, K: OffsetNR}, Instruction{Op: JeqK, K: 2 * nr, JF: 1}, Instruction{Op: RetK, K: Errno | 2})
+	}
+	p = append(p, Instruction{Op: RetK, K: Errno | 3})
+	q := Compact(p)
+	if len(p) <= MaxInstructions || len(q) > MaxInstructions || Check(q) != nil {
+		t.Fatalf("%d instructions become %d: %v", len(p), len(q), Check(q))
+	}
+	for i := range uint64(n + 2) {
+		for _, nr := range []uint32{15, 16, uint32(i)} {
+			for hi := range uint64(8) {
+				d := Data{NR: nr, Arch: AuditX86_64, Args: [6]uint64{0, hi<<32 | i}}
+				if a, z := Interpret(p, d), Interpret(q, d); a != z {
+					t.Fatalf("%+v: %s, compacted %s", d, ActionText(a), ActionText(z))
+				}
+			}
+		}
+	}
+}

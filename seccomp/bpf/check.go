@@ -10,6 +10,11 @@ func Check(p []Instruction) error {
 	if len(p) == 0 || len(p) > MaxInstructions {
 		return fmt.Errorf("bpf: program of %d instructions: want 1 to %d", len(p), MaxInstructions)
 	}
+	return checkEach(p)
+}
+
+// checkEach is Check for a program of any length but 0.
+func checkEach(p []Instruction) error {
 	for i, in := range p {
 		if why := refuse(in, len(p)-i-1); why != "" {
 			return fmt.Errorf("bpf: instruction %d (op %#04x, k %#x): %s", i, in.Op, in.K, why)
