@@ -3,7 +3,6 @@ package cgroupv2
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +78,7 @@ func (d *Dir) explain(e *Error, controller string) *Error {
 	case e.Errno == unix.ENOENT:
 		e.Reason += " is available but the kernel has no such file"
 	}
-	e.hint = hint(e.File, e.Errno, missing, os.Geteuid() == 0)
+	e.hint = hint(e.File, e.Errno, missing, privileged())
 	return e
 }
 

@@ -59,7 +59,7 @@ func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
 	err = unix.Mkdirat(d.fd, name, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		e := d.fault("create", name, err)
-		e.hint = hint(name, e.Errno, false, os.Geteuid() == 0)
+		e.hint = hint(name, e.Errno, false, privileged())
 		return nil, false, e
 	}
 	child, openErr := d.Sub(name)
@@ -97,7 +97,7 @@ func (d *Dir) lacks(required []string, refused error) error {
 func (d *Dir) unavailable(controller string) *Error {
 	return &Error{
 		Op: "use", Dir: d.path, Reason: "controller " + controller + " is not available here",
-		hint: hint("", 0, true, os.Geteuid() == 0),
+		hint: hint("", 0, true, privileged()),
 	}
 }
 
@@ -132,11 +132,25 @@ func (d *Dir) Enable(required []string) error {
 	return nil
 }
 
+// enable looks for processes first. The kernel refuses "+memory" for a cgroup
+// that has some (EBUSY), but takes "+pids" and "+cpu", which can work on
+// threads: d then becomes the root of a threaded subtree, and its children
+// "domain invalid", where no process can be (EOPNOTSUPP). The root of the whole
+// tree, which has no cgroup.type, may have processes.
 func (d *Dir) enable(names []string) map[string]error {
-	if len(names) == 0 || d.write("cgroup.subtree_control", "+"+strings.Join(names, " +")) == nil {
+	if len(names) == 0 {
 		return nil
 	}
 	refused := map[string]error{}
+	if d.inhabited() {
+		for _, name := range names {
+			refused[name] = unix.EBUSY
+		}
+		return refused
+	}
+	if d.write("cgroup.subtree_control", "+"+strings.Join(names, " +")) == nil {
+		return nil
+	}
 	for _, name := range names {
 		if err := d.write("cgroup.subtree_control", "+"+name); err != nil {
 			refused[name] = err
@@ -145,10 +159,19 @@ func (d *Dir) enable(names []string) map[string]error {
 	return refused
 }
 
+func (d *Dir) inhabited() bool {
+	words, err := d.words("cgroup.procs")
+	if err != nil || len(words) == 0 {
+		return false
+	}
+	_, err = d.read("cgroup.type")
+	return err == nil
+}
+
 func (d *Dir) refused(controller string, err error) *Error {
 	e := d.fault("write", "cgroup.subtree_control", err)
 	e.Value = "+" + controller
-	e.hint = hint(e.File, e.Errno, false, os.Geteuid() == 0)
+	e.hint = hint(e.File, e.Errno, false, privileged())
 	if e.Errno == unix.EBUSY {
 		e.Reason = "has processes of its own"
 	}
@@ -190,6 +213,17 @@ func (d *Dir) adopt(pids []int) error {
 	return nil
 }
 
+// privileged is true for root of the first user namespace, whose number is
+// fixed (linux/proc_ns.h); root of another one has the rights, and needs the
+// hints, of a user.
+func privileged() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	name, err := os.Readlink("/proc/self/ns/user")
+	return err != nil || name == "user:[4026531837]"
+}
+
 // Attach moves a process into d; 0 is the caller itself. It waits for an RCU
 // grace period (11 to 17 ms on an idle machine): CLONE_INTO_CGROUP with FD does
 // not. Errors are *Error; ESRCH when the process is gone.
@@ -197,7 +231,7 @@ func (d *Dir) Attach(pid int) error {
 	if err := d.write("cgroup.procs", strconv.Itoa(pid)); err != nil {
 		e := d.fault("write", "cgroup.procs", err)
 		e.Value = strconv.Itoa(pid)
-		e.hint = hint(e.File, e.Errno, false, os.Geteuid() == 0)
+		e.hint = hint(e.File, e.Errno, false, privileged())
 		return e
 	}
 	return nil

@@ -22,12 +22,24 @@ func ProbeDelegation(c host.Cgroup) Delegation {
 	if unit(c.MountPoint, own) {
 		found.Unit, found.Top = own, own
 	}
+	found.ancestors(c.MountPoint, own)
+	if found.Unit == "" {
+		found.Maybe = service(c.MountPoint, own)
+	}
+	if own == "/" && found.Unit == "" && writable(c.MountPoint) {
+		found.Writable, found.Top = "/", "/"
+	}
+	return found
+}
+
+// ancestors walks up as long as the caller may write.
+func (found *Delegation) ancestors(mountPoint, own string) {
 	for at := own; at != "/"; {
 		at = path.Dir(at)
-		if !writable(path.Join(c.MountPoint, at)) {
+		if !writable(path.Join(mountPoint, at)) {
 			break
 		}
-		if at == path.Dir(own) && found.Unit == "" && !isUnit(own) && delegated(path.Join(c.MountPoint, at)) {
+		if at == path.Dir(own) && found.Unit == "" && !isUnit(own) && delegated(path.Join(mountPoint, at)) {
 			found.Unit = at
 		}
 		if found.Writable == "" {
@@ -35,10 +47,18 @@ func ProbeDelegation(c host.Cgroup) Delegation {
 		}
 		found.Top = at
 	}
-	if own == "/" && found.Unit == "" && writable(c.MountPoint) {
-		found.Writable, found.Top = "/", "/"
+}
+
+// service is the service that own is, or is a part of, when the caller may
+// write there.
+func service(mountPoint, own string) string {
+	if !isUnit(own) {
+		own = path.Dir(own)
 	}
-	return found
+	if strings.HasSuffix(own, ".service") && writable(path.Join(mountPoint, own)) {
+		return own
+	}
+	return ""
 }
 
 // unit is true when own is a unit that was delegated, or the root of a cgroup
@@ -61,9 +81,9 @@ func isUnit(name string) bool {
 	return strings.HasSuffix(name, ".scope") || strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".slice")
 }
 
-// delegated looks for the mark that systemd leaves on a cgroup with
-// Delegate=yes (core/cgroup.c: trusted.delegate, readable by root, and since
-// version 251 user.delegate).
+// delegated looks for the mark that root's systemd leaves on a cgroup with
+// Delegate=yes (core/cgroup.c, cgroup_xattr_apply: trusted.delegate, readable
+// by root, and since version 251 user.delegate). A user manager leaves none.
 func delegated(dir string) bool {
 	for _, name := range []string{"user.delegate", "trusted.delegate"} {
 		mark := make([]byte, 8)

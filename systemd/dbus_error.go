@@ -44,7 +44,8 @@ func (e *Error) Hint() string { return e.hint }
 // words.
 var meanings = map[string]struct{ reason, hint string }{
 	errUnitExists: {"a unit of this name exists", "another container, or its remains, has it: see systemctl --user status"},
-	"org.freedesktop.systemd1.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
+	"org.freedesktop.systemd1.UnixProcessIdUnknown":   {"the container's process ended before it was moved", ""},
+	"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
 	"org.freedesktop.DBus.Error.ServiceUnknown": {
 		"no service manager is on this bus",
 		"dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",

@@ -261,8 +261,33 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 	return fault("reset", unit, err)
 }
 
+// Delegated asks whether the service or scope that a process is in has
+// Delegate=yes. pid is in systemd's pid namespace; 0 is the caller. Errors are
+// *Error. It costs two round trips, and is needed for services of a user
+// manager only (cgroupv2.Delegation.Maybe).
+func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var unit dbus.ObjectPath
+	if err := c.call(ctx, "GetUnitByPID", pid).Store(&unit); err != nil {
+		return false, fault("find own unit", "", err)
+	}
+	kind := "Service"
+	if strings.HasSuffix(string(unit), "_2escope") {
+		kind = "Scope"
+	}
+	var answer dbus.Variant
+	err := c.bus.Object(destination, unit).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0,
+		destination+"."+kind, "Delegate").Store(&answer)
+	if err != nil {
+		return false, fault("ask for Delegate of", string(unit), err)
+	}
+	delegated, _ := answer.Value().(bool)
+	return delegated, nil
+}
+
 // Attach has systemd move processes into a unit, or into the cgroup sub below
-// it ("" for the unit's own): the way for exec when the caller's cgroup and the
+// it, which must exist ("" for the unit's own): the way for exec when the caller's cgroup and the
 // unit have no common ancestor that the caller may write (an ssh session's
 // scope). pids are in systemd's pid namespace. Errors are *Error.
 func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...uint32) error {

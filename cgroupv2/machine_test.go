@@ -1,0 +1,260 @@
+package cgroupv2
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// inMachine is for tests that want unified cgroup v2 with controllers and a
+// service manager.
+func inMachine(t testing.TB) {
+	t.Helper()
+	if os.Getenv("HOMERUN_TEST_MACHINE") != "1" {
+		unable(t, "needs the test machine (hack/machine)")
+	}
+}
+
+func place(t testing.TB) host.Cgroup {
+	t.Helper()
+	own, err := OfProcess(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: own}
+}
+
+// limitedCgroup makes a cgroup with the limits where Choose says.
+func limitedCgroup(t testing.TB, res string) *Dir {
+	t.Helper()
+	writes, _, err := Files(resources(t, res))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := place(t)
+	choice, err := Choose(Situation{Manager: Cgroupfs, ID: t.Name(), Limits: true, Cgroup: c, Delegation: ProbeDelegation(c)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(choice.Reason)
+	top, err := Open(c.MountPoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer top.Close()
+	d, _, err := top.Create(strings.TrimPrefix(choice.Path, "/"), Controllers(writes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Delete(limited(t, 10*time.Second)); err != nil {
+			t.Error(err)
+		}
+		d.Close()
+	})
+	start := time.Now()
+	if err := d.Apply(writes); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d writes: %v", len(writes), time.Since(start))
+	if err := d.Ensure(writes); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func inside(d *Dir, args ...string) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: d.FD(), Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// A process that allocates past its limit is killed, and the stats tell.
+func TestMachineMemoryLimit(t *testing.T) {
+	inMachine(t)
+	d := limitedCgroup(t, `{"memory":{"limit":8388608,"swap":8388608}}`)
+	err := inside(d, "sh", "-c", `x=$(head -c 50000000 /dev/zero | tr '\0' x); echo ${#x}`).Run()
+	if err == nil || d.OOMKills() == 0 {
+		t.Errorf("%v with %d OOM kills", err, d.OOMKills())
+	}
+	s, err := d.Stats()
+	if err != nil || s.Memory.Usage.Limit != 8388608 || s.OOMKills == 0 || s.Memory.Usage.Failcnt == 0 {
+		t.Errorf("stats %+v, %v", s, err)
+	}
+}
+
+func TestMachinePidsLimit(t *testing.T) {
+	inMachine(t)
+	for res, runs := range map[string]bool{`{"pids":{"limit":0}}`: true, `{"pids":{"limit":1}}`: true} {
+		d := limitedCgroup(t, res)
+		if err := inside(d, "/bin/echo").Run(); (err == nil) != runs {
+			t.Errorf("%s: %v", res, err)
+		}
+		if out, err := inside(d, "sh", "-c", "sleep 0 & wait").CombinedOutput(); err == nil {
+			t.Errorf("%s: forked: %s", res, out)
+		}
+		if err := d.Delete(limited(t, 5*time.Second)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMachineForkBomb(t *testing.T) {
+	inMachine(t)
+	d := limitedCgroup(t, `{"pids":{"limit":20}}`)
+	bomb := inside(d, "sh", "-c", `f() { f | f & }; f; sleep 60`)
+	if err := bomb.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go bomb.Wait()
+	time.Sleep(500 * time.Millisecond)
+	pids, err := d.Processes()
+	if err != nil || len(pids) > 20 {
+		t.Errorf("%d processes, %v", len(pids), err)
+	}
+	if err := d.Kill(limited(t, 10*time.Second)); err != nil || d.Populated() {
+		t.Error(err)
+	}
+}
+
+func TestMachineCheckBeforeUpdate(t *testing.T) {
+	inMachine(t)
+	d := limitedCgroup(t, `{"memory":{"limit":50000000}}`)
+	spawn(t, d, "sleep", "60")
+	time.Sleep(100 * time.Millisecond)
+	writes, _, err := Files(resources(t, `{"memory":{"limit":1,"checkBeforeUpdate":true}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apply(writes); err == nil || !strings.Contains(err.Error(), "bytes are in use and checkBeforeUpdate is set, so 1 is refused") {
+		t.Error(err)
+	}
+	if got := d.text("memory.max"); got != "49999872" {
+		t.Errorf("memory.max is %s", got)
+	}
+}
+
+// A controller that was not delegated is named, with the fix.
+func TestMachineMissingController(t *testing.T) {
+	inMachine(t)
+	c := place(t)
+	delegation := ProbeDelegation(c)
+	base, err := Open(path.Join(c.MountPoint, delegation.Writable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.Close()
+	_, made, err := base.Create("homerun-missing", []string{"rdma"})
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "controller rdma is not available here") || e.Hint() == "" || made != nil {
+		t.Errorf("%v, made %v", err, made)
+	}
+	t.Log(err, "\nhint:", e.Hint())
+}
+
+func TestMachineDelegation(t *testing.T) {
+	inMachine(t)
+	c := place(t)
+	got := ProbeDelegation(c)
+	t.Logf("%s: %+v", c.Path, got)
+	parent := path.Dir(c.Path)
+	if got.Unit != "" || got.Writable != parent || got.Maybe != c.Path {
+		t.Errorf("got %+v", got)
+	}
+	if os.Getuid() != 0 && !strings.HasSuffix(got.Top, "/user@1000.service") || os.Getuid() == 0 && got.Top != "/" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The rest runs inside of a unit with Delegate=yes.
+func TestMachineDelegatedUnit(t *testing.T) {
+	inMachine(t)
+	for _, properties := range [][]string{{"Delegate=yes"}, {"Delegate=yes", "DelegateSubgroup=runtime"}} {
+		args := []string{"--quiet", "--collect", "--pipe", "--wait", "--setenv=HOMERUN_TEST_MACHINE=1", "--setenv=HOMERUN_TEST_UNIT=1"}
+		if os.Getuid() != 0 {
+			args = append(args, "--user")
+		}
+		for _, p := range properties {
+			args = append(args, "--property="+p)
+		}
+		executable, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(limited(t, time.Minute), "systemd-run", append(args, executable, "-test.v", "-test.run=^TestInUnit$")...)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestInUnit") {
+			t.Errorf("%v: %v\n%s", properties, err, out)
+		}
+	}
+}
+
+// TestInUnit is the inside of TestMachineDelegatedUnit.
+func TestInUnit(t *testing.T) {
+	if os.Getenv("HOMERUN_TEST_UNIT") != "1" {
+		t.Log("only inside of TestMachineDelegatedUnit")
+		return
+	}
+	c := place(t)
+	delegation := ProbeDelegation(c)
+	t.Logf("%s: %+v", c.Path, delegation)
+	if os.Getuid() != 0 {
+		delegation.Unit = delegation.Maybe
+	}
+	choice, err := Choose(Situation{ID: "web", Bus: "bus", Limits: true, Cgroup: c, Delegation: delegation})
+	if err != nil || choice.Manager != Cgroupfs {
+		t.Fatal(choice, err)
+	}
+	unit := strings.TrimSuffix(c.Path, "/runtime")
+	if delegation.Unit != unit || choice.Path != unit+"/homerun-web" || (choice.Evacuate != "") != (unit == c.Path) {
+		t.Fatalf("%+v", choice)
+	}
+	top, err := Open(c.MountPoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer top.Close()
+	if choice.Evacuate != "" {
+		_, _, err := top.Create(choice.Path[1:], []string{"memory", "pids"})
+		if !errors.Is(err, unix.EBUSY) || err.(*Error).Hint() == "" {
+			t.Error("inner processes:", err)
+		}
+		if kind, _ := os.ReadFile(path.Join(c.MountPoint, c.Path, "cgroup.type")); string(kind) != "domain\n" {
+			t.Errorf("the attempt made the cgroup %q", kind)
+		}
+		own, err := Open(path.Join(c.MountPoint, choice.Evacuate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer own.Close()
+		start := time.Now()
+		if err := own.Evacuate(); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("evacuation: %v", time.Since(start))
+	}
+	d, made, err := top.Create(choice.Path[1:], []string{"memory", "pids"})
+	if err != nil || !slices.Equal(made, []string{choice.Path[1:]}) {
+		t.Fatal(made, err)
+	}
+	defer d.Close()
+	if err := d.Apply([]Write{{File: "pids.max", Value: "1"}, {File: "memory.max", Value: "10000000"}}); err != nil {
+		t.Error(err)
+	}
+	if err := inside(d, "/bin/true").Run(); err != nil {
+		t.Error(err)
+	}
+	if err := d.Delete(limited(t, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+}
