@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -150,6 +151,36 @@ func TestMachineScope(t *testing.T) {
 		sub.Close()
 	}
 	t.Log(err)
+}
+
+// The sub-cgroup that keeps the scope free of processes: made, entered, and
+// only then may the scope give controllers away. pids.max 1 is not in the way,
+// and a reload leaves all of it alone.
+func TestMachineSubgroup(t *testing.T) {
+	inMachine(t)
+	c := realManager(t, realPlace())
+	cmd := spawn(t, "sleep", "60")
+	d := scope(t, c, "subgroup", `{"pids":{"limit":1}}`, cmd)
+	start := time.Now()
+	sub, _, err := d.Create("container", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	if err := sub.Attach(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Enable([]string{"memory", "pids"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("sub-cgroup after %v", time.Since(start))
+	systemctl(t, "daemon-reload")
+	if got := content(t, d, "cgroup.subtree_control"); !strings.Contains(got, "memory") || content(t, d, "pids.max") != "1" {
+		t.Errorf("after the reload: %s", got)
+	}
+	if own, _ := cgroupv2.OfProcess(cmd.Process.Pid); filepath.Base(own) != "container" {
+		t.Error(own)
+	}
 }
 
 // Ensure writes what systemd did not, and says what nobody can.
@@ -421,7 +452,7 @@ func TestInService(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Serve(limited(t, 10*time.Second), nil); err != context.DeadlineExceeded {
+	if err := r.Serve(limited(t, 10*time.Second), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	child.Wait()
