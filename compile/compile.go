@@ -57,6 +57,10 @@ type Options struct {
 	// Hold lets init wait for the runtime once its namespaces exist: for
 	// hooks, limits and networks that are set from outside.
 	Hold bool
+	// Record lets the runtime write who init is before the program runs.
+	Record bool
+	// LateCgroup says that init is moved into its cgroup while it is held.
+	LateCgroup bool
 	// IntoCgroup makes init in the cgroup whose directory is the input
 	// "cgroup".
 	IntoCgroup bool
@@ -79,6 +83,13 @@ type Result struct {
 	Notes []string
 	// Warnings tell what was asked and is ignored.
 	Warnings []string
+	// Namespaces are the CLONE_NEW* that the container does not share with the
+	// runtime, for exec to join.
+	Namespaces int
+	// Chroot says that init's root is not that of its mount namespace.
+	Chroot bool
+	// WaitIndex is the step at which init waits for start.
+	WaitIndex int
 }
 
 // Signals of the stage, by tag.
@@ -120,6 +131,7 @@ type compiler struct {
 	tree               *rootfs.Tree
 	pty                plan.Slot
 	highest            int
+	keep               int // the first input that is a directory or a namespace
 	uidLines, gidLines []host.Mapping
 	setgroups          bool
 	workingUID         uint32
@@ -170,11 +182,14 @@ func (c *compiler) inputs() error {
 	if c.spec.Process.Terminal {
 		c.terminal = c.input(InputTerminal)
 	}
-	if c.options.IntoCgroup {
-		c.cgroup = c.input(InputCgroup)
-	}
 	if c.options.Wait {
 		c.start, c.outcome = c.input(InputStart), c.input(InputOutcome)
+	}
+	// Directories and namespaces come last: they are closed before the
+	// working directory is entered.
+	c.keep = c.highest
+	if c.options.IntoCgroup {
+		c.cgroup = c.input(InputCgroup)
 	}
 	for i := range c.ns.joined {
 		c.joins = append(c.joins, c.input(c.ns.joined[i].input()))
@@ -224,6 +239,9 @@ func (c *compiler) outer() error {
 	c.b.Do(plan.ExitGroup{})
 	c.b.Place(child)
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "init's process id", Pointer: "linux.namespaces"})
+	if c.options.Record {
+		c.b.Runtime(plan.RuntimeStep{Do: DoRecord, Text: "write state.json", Pointer: "default"})
+	}
 	return nil
 }
 

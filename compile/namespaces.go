@@ -146,8 +146,20 @@ func (c *compiler) settle() error {
 	sort.SliceStable(ns.joined, func(i, k int) bool {
 		return ns.joined[i].flag == unix.CLONE_NEWUSER && ns.joined[k].flag != unix.CLONE_NEWUSER
 	})
+	c.result.Namespaces = ns.flags
 	for _, j := range ns.joined {
 		ns.joinsMount = ns.joinsMount || j.flag == unix.CLONE_NEWNS
+		c.result.Namespaces |= j.flag
+	}
+	if ns.userEarly {
+		c.result.Namespaces |= unix.CLONE_NEWUSER
+	}
+	if ns.time {
+		c.result.Namespaces |= unix.CLONE_NEWTIME
+	}
+	c.result.Chroot = ns.joinsMount || c.options.NoPivot
+	if c.options.LateCgroup {
+		ns.flags &^= unix.CLONE_NEWCGROUP
 	}
 	return c.checkMountNamespace()
 }
@@ -325,6 +337,8 @@ func (c *compiler) awaitMaps(who string) {
 const (
 	// DoMapIDs writes the id maps of the process that was last awaited.
 	DoMapIDs = "map-ids"
+	// DoRecord writes who init is.
+	DoRecord = "record"
 	// DoNamespaces is everything that is set from outside once the namespaces
 	// exist: hooks, limits, networks.
 	DoNamespaces = "namespaces"

@@ -25,7 +25,8 @@ func (c *compiler) fileSystem() error {
 	}
 	c.tree = tree
 	c.becomeRoot()
-	tree.Mounts(config, mounts)
+	early, late := c.splitMounts(mounts)
+	tree.Mounts(config, early)
 	c.b.At("process.cwd", "make the working directory "+c.spec.Process.Cwd)
 	tree.MakeDirectory(c.spec.Process.Cwd)
 	c.openTerminal()
@@ -33,8 +34,35 @@ func (c *compiler) fileSystem() error {
 		return err
 	}
 	c.hold()
+	c.lateCgroup(late)
 	tree.Finish(config)
 	return nil
+}
+
+// splitMounts puts the mounts of the cgroup tree last when init is moved into
+// its cgroup only while it waits: what they show is fixed when they are made.
+func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Mount) {
+	if !c.options.LateCgroup {
+		return mounts, nil
+	}
+	for _, m := range mounts {
+		if m.IsCgroup() {
+			late = append(late, m)
+		} else {
+			early = append(early, m)
+		}
+	}
+	return early, late
+}
+
+// lateCgroup makes the cgroup namespace, whose root is the cgroup that init is
+// in by now, and its mounts.
+func (c *compiler) lateCgroup(late []rootfs.Mount) {
+	if c.options.LateCgroup && c.ns.newCgroup {
+		c.b.At("linux.namespaces", "make the cgroup namespace")
+		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWCGROUP})
+	}
+	c.tree.Late(late)
 }
 
 // becomeRoot takes the ids that make the container's file system. Capabilities
@@ -170,7 +198,12 @@ func (c *compiler) openTerminal() {
 		return
 	}
 	c.b.At("process.terminal", "make the terminal")
-	master := c.openMaster()
+	c.terminalPair(c.openMaster())
+	c.tree.Console(c.pty)
+}
+
+// terminalPair opens the program's end of a terminal and sends the other away.
+func (c *compiler) terminalPair(master plan.Slot) {
 	c.b.Do(plan.UnlockTerminal{FD: master.Ref()})
 	c.pty = c.b.Get("pty", plan.Ioctl{FD: master.Ref(), Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC})
 	c.b.Do(plan.Fchown{FD: c.pty.Ref(), UID: int(c.spec.Process.User.UID), GID: -1})
@@ -179,7 +212,6 @@ func (c *compiler) openTerminal() {
 	}
 	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
 	c.b.Close(master)
-	c.tree.Console(c.pty)
 }
 
 // openMaster opens the multiplexer of the container's devpts by the mount
@@ -210,17 +242,23 @@ func (c *compiler) controlTerminal() {
 
 // program writes the rest: from behind the pivot to execve.
 func (c *compiler) program() error {
-	p := c.spec.Process
 	c.controlTerminal()
 	c.keyring()
+	return c.runProgram()
+}
+
+// runProgram writes what is the same for init and for exec.
+func (c *compiler) runProgram() error {
+	p := c.spec.Process
 	process.Personality(c.b, c.spec.Linux.Personality)
 	if err := process.Limits(c.b, p); err != nil {
 		return err
 	}
 	c.b.At("default", "close all directories")
-	c.b.Do(plan.CloseRange{First: c.highest})
+	c.b.Do(plan.CloseRange{First: c.keep})
 	c.b.At("process.cwd", "enter the working directory "+p.Cwd)
 	c.b.Do(plan.Chdir{Path: p.Cwd})
+	c.awaitRecord()
 	c.waitForStart()
 	if !p.NoNewPrivileges {
 		c.seccomp()
@@ -272,6 +310,17 @@ func (c *compiler) keyring() {
 	c.b.Try(plan.Keyctl{Name: "_ses." + c.options.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
 }
 
+// awaitRecord waits until the runtime has written who init is. If the runtime
+// dies before, init does too.
+func (c *compiler) awaitRecord() {
+	if !c.options.Record {
+		return
+	}
+	c.b.At("default", "wait until the container is recorded")
+	c.await(c.sync, "recorded")
+	c.b.Runtime(plan.RuntimeStep{Signal: "recorded", Text: "init goes on", Pointer: "default"})
+}
+
 // waitForStart tells `create` that all is done, and waits for `start`, which
 // from now on is told of failures.
 func (c *compiler) waitForStart() {
@@ -279,6 +328,7 @@ func (c *compiler) waitForStart() {
 		return
 	}
 	c.b.At("default", "wait for start")
+	c.result.WaitIndex = c.b.Len()
 	c.signal(TagReady, 0, "ready")
 	c.b.Runtime(plan.RuntimeStep{Await: "ready", Text: "init waits", Pointer: "default"})
 	c.b.Runtime(plan.RuntimeStep{Signal: "start", Text: "by `homerun start`", Pointer: "default"})

@@ -31,14 +31,19 @@ type launch struct {
 	result *compile.Result
 	facts  *host.Facts
 	name   string
-	// stdio are the standard streams; preserved the descriptors behind them.
-	stdio     [3]int
-	preserved []int
+	// stdio are the standard streams; preserve counts the descriptors behind
+	// them, from 3 on.
+	stdio    [3]int
+	preserve int
 	// inputs are descriptors for the plan's inputs, by name, beside the report
 	// and the handshake. The caller closes them.
 	inputs map[string]int
-	// outside does what is done once the namespaces exist, given init's id.
-	outside func(ctx context.Context, pid int) error
+	// record writes init's id; outside does what is done once the namespaces
+	// exist.
+	record, outside func(ctx context.Context, pid int) error
+	// terminal: this process wants the terminal, which comes through receiver.
+	terminal           bool
+	receiver, received int
 	// directories are for hosts that forbid executable memfds.
 	directories []string
 
@@ -59,6 +64,9 @@ func (l *launch) start(ctx context.Context) (pid int, err error) {
 	err = l.steps(ctx)
 	stop()
 	if err != nil {
+		return 0, l.fail(ctx, err)
+	}
+	if err := l.receive(); err != nil {
 		return 0, l.fail(ctx, err)
 	}
 	return l.init, l.reapFirst()
@@ -102,8 +110,8 @@ func (l *launch) files(report, sync int) ([]uintptr, error) {
 	for _, fd := range l.stdio {
 		files = append(files, uintptr(fd))
 	}
-	for _, fd := range l.preserved {
-		files = append(files, uintptr(fd))
+	for fd := 3; fd < 3+l.preserve; fd++ {
+		files = append(files, open(fd))
 	}
 	for _, in := range l.result.Plan.Inputs() {
 		fd, ok := l.inputs[in.Name]
@@ -118,6 +126,33 @@ func (l *launch) files(report, sync int) ([]uintptr, error) {
 		files = append(files, uintptr(fd))
 	}
 	return files, nil
+}
+
+// open is a descriptor to preserve, or the mark for a gap where there is none.
+func open(fd int) uintptr {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		return ^uintptr(0)
+	}
+	return uintptr(fd)
+}
+
+// closeInputs closes this process's copies of what the stage was started with.
+func (l *launch) closeInputs() {
+	for _, fd := range l.inputs {
+		unix.Close(fd)
+	}
+	clear(l.inputs)
+}
+
+// receive takes the terminal, which the stage has sent by now.
+func (l *launch) receive() error {
+	if l.receiver == 0 {
+		return nil
+	}
+	defer unix.Close(l.receiver)
+	var err error
+	l.received, err = receiveFD(l.receiver)
+	return err
 }
 
 // steps runs the runtime's side.
@@ -148,7 +183,7 @@ func (l *launch) steps(ctx context.Context) error {
 func (l *launch) await() error {
 	r, err := stage.ReadRecord(l.report)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return errDied
 	case err != nil:
 		return err
@@ -165,7 +200,7 @@ func (l *launch) await() error {
 func (l *launch) untilExec() error {
 	r, err := stage.ReadRecord(l.report)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
 		return err
@@ -190,6 +225,8 @@ func (l *launch) do(ctx context.Context, what string) error {
 			pid = l.first
 		}
 		return install.Maps(ctx, pid, *l.result.Maps, l.facts)
+	case compile.DoRecord:
+		return l.record(ctx, l.init)
 	case compile.DoNamespaces:
 		return l.outside(ctx, l.init)
 	}

@@ -7,13 +7,13 @@
 package container
 
 import (
+	"context"
 	"path/filepath"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Request describes a container to make.
@@ -32,6 +32,13 @@ type Request struct {
 	Preserve int
 	// ConsoleSocket is the path of a UNIX socket that receives the terminal.
 	ConsoleSocket string
+	// PidfdSocket is the path of a UNIX socket that receives init's pidfd.
+	PidfdSocket string
+	// PidFile receives init's process id, last of all.
+	PidFile string
+	// Network, when set, connects the container's network namespace while init
+	// waits.
+	Network func(ctx context.Context, c *Container, pid int) error
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
 }
@@ -57,30 +64,13 @@ func rootfs(b *bundle.Bundle) string {
 
 // Facts measures what a plan for the bundle depends on.
 func Facts(b *bundle.Bundle) (*host.Facts, error) {
-	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfs(b), Cgroup: needsCgroup(b.Config)})
+	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfs(b), Cgroup: true})
 	return &f, err
 }
 
-// needsCgroup tells whether the runtime's own cgroup is in play.
-func needsCgroup(s *specs.Spec) bool {
-	for i := range s.Mounts {
-		if t := s.Mounts[i].Type; t == "cgroup" || t == "cgroup2" {
-			return true
-		}
-	}
-	return false
-}
-
-// prepare measures and compiles.
+// prepare compiles.
 func prepare(r Request, o compile.Options) (*prepared, error) {
 	p := &prepared{Request: r, facts: r.Facts}
-	if p.facts == nil {
-		f, err := Facts(r.Bundle)
-		if err != nil {
-			return nil, err
-		}
-		p.facts = f
-	}
 	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
 	o.NoPivot, o.NoNewKeyring = r.NoPivot, r.NoNewKeyring
 	result, err := compile.Compile(r.Bundle.Config, p.facts, o)

@@ -49,6 +49,9 @@ type Mount struct {
 	host    host.Source
 }
 
+// IsCgroup tells a mount of the cgroup tree.
+func (m *Mount) IsCgroup() bool { return m.Type == "cgroup" || m.Type == "cgroup2" }
+
 func (m *Mount) pointer() string { return "mounts[" + strconv.Itoa(m.index) + "]" }
 
 func (m *Mount) what() string {

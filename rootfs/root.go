@@ -100,6 +100,9 @@ func (t *Tree) Mounts(c Config, mounts []Mount) {
 	t.devices(configDevices(linux(c.Spec).Devices), mounts)
 }
 
+// Late makes mounts that had to wait for something.
+func (t *Tree) Late(mounts []Mount) { t.mounts(mounts) }
+
 func linux(s *specs.Spec) *specs.Linux {
 	if s.Linux == nil {
 		return &specs.Linux{}

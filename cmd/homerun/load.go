@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/container"
+	"github.com/spf13/cobra"
 )
 
 // loadBundle reads and checks a bundle's config.
@@ -26,19 +30,53 @@ func note(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "homerun: "+format+"\n", args...)
 }
 
-// checkID wants an id that is one name of a directory: the characters that runc
-// takes.
-func checkID(id string) error {
-	if id == "" || id == "." || id == ".." || len(id) > 1024 {
-		return fmt.Errorf("invalid container id %q", id)
-	}
-	for _, c := range []byte(id) {
-		ok := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '+' || c == '-' || c == '.'
-		if !ok {
-			return fmt.Errorf("invalid container id %q: want letters, digits, and _ + - .", id)
+var errOneID = errors.New("want one argument: the container's id")
+
+// oneID checks that a verb gets one container id, and remembers both.
+func (o *options) oneID(verb string) cobra.PositionalArgs { return o.idAnd(verb, 1) }
+
+// idAnd checks that a verb gets a container id and at most so many arguments
+// in all.
+func (o *options) idAnd(verb string, most int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		o.verb = verb
+		if len(args) < 1 || len(args) > most {
+			return errOneID
 		}
+		o.id = args[0]
+		return nil
 	}
-	return nil
 }
 
-var errOneID = errors.New("want one argument: the container's id")
+// runtime makes the library's Runtime from the global flags.
+func (o *options) runtime() (*container.Runtime, error) {
+	m, err := container.ParseManager(o.cgroupManager, o.systemdCgroup)
+	if err != nil {
+		return nil, err
+	}
+	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn}
+	if r.Root == "" {
+		r.Root = container.DefaultRoot(os.Getenv)
+	}
+	r.Root, err = filepath.Abs(r.Root)
+	return r, err
+}
+
+// withRuntime gives a verb the Runtime.
+func (o *options) withRuntime(do func(context.Context, *container.Runtime, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		r, err := o.runtime()
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), r, args)
+	}
+}
+
+// warn says what is ignored, when somebody wants to know: callers take what is
+// on standard error for the container's.
+func (o *options) warn(text string) {
+	if o.debug || o.logLevel == "warn" || o.logLevel == "warning" || o.logLevel == "info" || o.logLevel == "debug" || o.logLevel == "trace" {
+		fmt.Fprintf(os.Stderr, "homerun: warning: %s\n", text)
+	}
+}

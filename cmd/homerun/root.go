@@ -35,7 +35,18 @@ type verb struct {
 // verbs lists all commands in the order of the help text.
 func verbs() []verb {
 	return []verb{
+		{"create", newCreateCommand},
+		{"start", newStartCommand},
 		{"run", newRunCommand},
+		{"exec", newExecCommand},
+		{"state", newStateCommand},
+		{"kill", newKillCommand},
+		{"delete", newDeleteCommand},
+		{"list", newListCommand},
+		{"ps", newPsCommand},
+		{"pause", newPauseCommand},
+		{"resume", newResumeCommand},
+		{"wait", newWaitCommand},
 		{"plan", newPlanCommand},
 		{"spec", newSpecCommand},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,10 +17,9 @@ import (
 
 // runFlags are those of run.
 type runFlags struct {
-	bundle, config        string
-	noPivot, noNewKeyring bool
-	preserve              int
-	rootfs                rootfsFlags
+	create       createFlags
+	detach, keep bool
+	rootfs       rootfsFlags
 }
 
 // rootfsFlags are those of run --rootfs.
@@ -41,12 +41,9 @@ func newRunCommand(o *options) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.SetInterspersed(false)
-	flags.StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
-	flags.StringVarP(&f.config, "config", "f", "", "another name for config.json")
-	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
-	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
-	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
-	flags.Bool("no-subreaper", false, "accepted for other runtimes' callers")
+	f.create.add(flags)
+	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the program")
+	flags.BoolVar(&f.keep, "keep", false, "keep the container's state when the program ends")
 	rootfsRunFlags(c, &f.rootfs)
 	return c
 }
@@ -70,9 +67,14 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	request.Stdio = [3]int{0, 1, 2}
-	request.NoPivot, request.NoNewKeyring, request.Preserve = f.noPivot, f.noNewKeyring, f.preserve
-	p, err := container.Start(ctx, *request)
+	r, err := o.runtime()
+	if err != nil {
+		return err
+	}
+	if f.detach && request.Bundle.Config.Process.Terminal && f.create.consoleSocket == "" {
+		return errors.New("process.terminal needs a console socket when detached")
+	}
+	p, err := r.Run(ctx, *request)
 	if err != nil {
 		return err
 	}
@@ -81,27 +83,30 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 			note("%s", n)
 		}
 	}
+	if f.detach {
+		return nil
+	}
 	o.status, err = foreground(p)
+	if err == nil && !f.keep {
+		err = p.Delete(ctx)
+	}
 	return err
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.
 func (o *options) runRequest(f *runFlags, args []string) (*container.Request, error) {
 	if f.rootfs.path != "" {
-		return o.rootfsRequest(&f.rootfs, args)
+		r, err := o.rootfsRequest(&f.rootfs, args)
+		if err == nil {
+			f.create.fill(r)
+		}
+		return r, err
 	}
 	if len(args) != 1 {
 		return nil, errOneID
 	}
 	o.id = args[0]
-	if err := checkID(o.id); err != nil {
-		return nil, err
-	}
-	b, err := loadBundle(f.bundle, f.config)
-	if err != nil {
-		return nil, err
-	}
-	return &container.Request{ID: o.id, Bundle: b}, nil
+	return f.create.request(o.id)
 }
 
 // rootfsRequest makes the config for --rootfs.
@@ -109,9 +114,6 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	o.id = r.name
 	if o.id == "" {
 		o.id = "run-" + strconv.Itoa(os.Getpid())
-	}
-	if err := checkID(o.id); err != nil {
-		return nil, err
 	}
 	cwd, err := os.Getwd()
 	if err != nil {

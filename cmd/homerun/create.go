@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// createFlags are those that create and run share.
+type createFlags struct {
+	bundle, config             string
+	pidFile                    string
+	consoleSocket, pidfdSocket string
+	noPivot, noNewKeyring      bool
+	preserve                   int
+}
+
+func (f *createFlags) add(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
+	flags.StringVarP(&f.config, "config", "f", "", "another name for config.json")
+	flags.StringVar(&f.pidFile, "pid-file", "", "file that receives init's process id")
+	flags.StringVar(&f.consoleSocket, "console-socket", "", "UNIX socket that receives the terminal")
+	flags.StringVar(&f.pidfdSocket, "pidfd-socket", "", "UNIX socket that receives init's pidfd")
+	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
+	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
+	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
+	flags.Bool("no-subreaper", false, "accepted for other runtimes' callers")
+}
+
+// request makes the container's description for a bundle.
+func (f *createFlags) request(id string) (*container.Request, error) {
+	b, err := loadBundle(f.bundle, f.config)
+	if err != nil {
+		return nil, err
+	}
+	r := &container.Request{ID: id, Bundle: b}
+	f.fill(r)
+	return r, nil
+}
+
+func (f *createFlags) fill(r *container.Request) {
+	r.Stdio = [3]int{0, 1, 2}
+	r.ConsoleSocket, r.PidfdSocket, r.PidFile = f.consoleSocket, f.pidfdSocket, f.pidFile
+	r.NoPivot, r.NoNewKeyring = f.noPivot, f.noNewKeyring
+	r.Preserve = max(f.preserve, listenFDs(r.Bundle.Config))
+}
+
+func newCreateCommand(o *options) *cobra.Command {
+	f := &createFlags{}
+	c := &cobra.Command{
+		Use:   "create [-b BUNDLE] ID",
+		Short: "Make a container that waits for start",
+		Args:  o.oneID("create"),
+		RunE:  func(c *cobra.Command, args []string) error { return o.create(c.Context(), f, args[0]) },
+	}
+	f.add(c.Flags())
+	return c
+}
+
+func (o *options) create(ctx context.Context, f *createFlags, id string) error {
+	r, err := o.runtime()
+	if err != nil {
+		return err
+	}
+	request, err := f.request(id)
+	if err != nil {
+		return err
+	}
+	_, err = r.Create(ctx, *request)
+	return err
+}
+
+func newStartCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "start ID",
+		Short: "Let a created container run its program",
+		Args:  o.oneID("start"),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return r.Start(ctx, args[0])
+		}),
+	}
+}

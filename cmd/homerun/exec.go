@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/container"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+)
+
+// execFlags are those of exec.
+type execFlags struct {
+	process, cwd, user, label, apparmor, cgroup string
+	pidFile, consoleSocket, pidfdSocket         string
+	env, caps                                   []string
+	gids                                        []uint
+	tty, detach, noNewPrivs, ignorePaused       bool
+	preserve                                    int
+}
+
+func newExecCommand(o *options) *cobra.Command {
+	f := &execFlags{}
+	c := &cobra.Command{
+		Use:   "exec [flags] ID COMMAND... | exec -p process.json ID",
+		Short: "Start a process in a running container",
+		Args:  o.idAnd("exec", 1<<20),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return o.exec(ctx, r, f, args)
+		}),
+	}
+	flags := c.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVarP(&f.process, "process", "p", "", "file with the process as config.json has it")
+	flags.StringVar(&f.cwd, "cwd", "", "working directory")
+	flags.StringVarP(&f.user, "user", "u", "", "user: UID[:GID], or names of the container's")
+	flags.UintSliceVarP(&f.gids, "additional-gids", "g", nil, "supplementary groups")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "add NAME=VALUE to the environment")
+	flags.StringArrayVarP(&f.caps, "cap", "c", nil, "add a capability")
+	flags.BoolVarP(&f.tty, "tty", "t", false, "give it a terminal")
+	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for it")
+	flags.BoolVar(&f.noNewPrivs, "no-new-privs", false, "set no_new_privs")
+	flags.StringVar(&f.label, "process-label", "", "SELinux label")
+	flags.StringVar(&f.apparmor, "apparmor", "", "AppArmor profile")
+	flags.StringVar(&f.cgroup, "cgroup", "", "a cgroup below the container's")
+	flags.BoolVar(&f.ignorePaused, "ignore-paused", false, "start it in a paused container too")
+	flags.StringVar(&f.pidFile, "pid-file", "", "file that receives the process id")
+	flags.StringVar(&f.consoleSocket, "console-socket", "", "UNIX socket that receives the terminal")
+	flags.StringVar(&f.pidfdSocket, "pidfd-socket", "", "UNIX socket that receives the pidfd")
+	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on it gets")
+	return c
+}
+
+func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, args []string) error {
+	process, err := f.load(r, args[0], args[1:])
+	if err != nil {
+		return err
+	}
+	p, err := r.Exec(ctx, args[0], container.ExecRequest{
+		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
+		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
+	})
+	if err != nil || f.detach {
+		return err
+	}
+	o.status, err = foreground(p)
+	return err
+}
+
+// load makes the process: from the file, or from config.json's with what the
+// command line changes.
+func (f *execFlags) load(r *container.Runtime, id string, args []string) (*specs.Process, error) {
+	var process *specs.Process
+	if f.process != "" {
+		text, err := readInput(f.process)
+		if err != nil {
+			return nil, err
+		}
+		if process, err = bundle.DecodeProcess(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.process, err)
+		}
+	} else {
+		var err error
+		if process, err = r.Process(id); err != nil {
+			return nil, err
+		}
+		process.Terminal = false
+		if len(args) > 0 && args[0] == "--" {
+			args = args[1:]
+		}
+		if len(args) == 0 {
+			return nil, fmt.Errorf("want a command, or --process")
+		}
+		process.Args = args
+	}
+	if err := f.change(r, id, process); err != nil {
+		return nil, err
+	}
+	_, err := bundle.CheckProcess(process)
+	return process, err
+}
+
+// change applies the flags.
+func (f *execFlags) change(r *container.Runtime, id string, p *specs.Process) error {
+	p.Terminal = p.Terminal || f.tty
+	p.NoNewPrivileges = p.NoNewPrivileges || f.noNewPrivs
+	if f.cwd != "" {
+		p.Cwd = f.cwd
+	}
+	if f.label != "" {
+		p.SelinuxLabel = f.label
+	}
+	if f.apparmor != "" {
+		p.ApparmorProfile = f.apparmor
+	}
+	p.Env = append(p.Env[:len(p.Env):len(p.Env)], f.env...)
+	if f.user != "" {
+		if err := r.ResolveUser(id, f.user, &p.User); err != nil {
+			return err
+		}
+	}
+	for _, g := range f.gids {
+		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(g))
+	}
+	addCapabilities(p, f.caps)
+	return nil
+}
+
+// addCapabilities adds capabilities to every set but the inheritable one
+// (CVE-2022-29162), and so to none of the ambient ones either.
+func addCapabilities(p *specs.Process, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	c := specs.LinuxCapabilities{}
+	if p.Capabilities != nil {
+		c = *p.Capabilities
+	}
+	for _, n := range names {
+		if n = strings.ToUpper(n); !strings.HasPrefix(n, "CAP_") {
+			n = "CAP_" + n
+		}
+		c.Bounding, c.Effective, c.Permitted = add(c.Bounding, n), add(c.Effective, n), add(c.Permitted, n)
+	}
+	p.Capabilities = &c
+}
+
+func add(list []string, s string) []string { return append(list[:len(list):len(list)], s) }
+
+// readInput reads a file, or standard input for "-", of a sensible size.
+func readInput(name string) ([]byte, error) {
+	f := os.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, fmt.Errorf("open %s: %w", name, unwrapPath(err))
+		}
+		defer f.Close()
+	}
+	return io.ReadAll(io.LimitReader(f, 16<<20))
+}
+
+// listenFDs counts the sockets that systemd, or who imitates it, passes to this
+// very process, and tells the program of them: sd_listen_fds(3).
+func listenFDs(s *specs.Spec) int {
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 1 || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || s.Process == nil {
+		return 0
+	}
+	s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_PID=1")
+	if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
+		s.Process.Env = append(s.Process.Env, "LISTEN_FDNAMES="+names)
+	}
+	return n
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func newKillCommand(o *options) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "kill ID [SIGNAL]",
+		Short: "Send a signal to a container's init (SIGTERM by default)",
+		Args:  o.idAnd("kill", 2),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			name := "TERM"
+			if len(args) > 1 {
+				name = args[1]
+			}
+			s, err := parseSignal(name)
+			if err != nil {
+				return err
+			}
+			return r.Kill(ctx, args[0], s, all)
+		}),
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "to all processes of the container")
+	return c
+}
+
+// parseSignal reads a number, a name with or without SIG, or RTMIN+N.
+func parseSignal(s string) (unix.Signal, error) {
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n <= 64 {
+		return unix.Signal(n), nil
+	}
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if n := unix.SignalNum("SIG" + name); n != 0 {
+		return n, nil
+	}
+	if n, ok := realtime(name); ok {
+		return n, nil
+	}
+	return 0, fmt.Errorf("unknown signal %q", s)
+}
+
+// realtime reads RTMIN+N and RTMAX-N, counted as the C library does: signal(7).
+func realtime(name string) (unix.Signal, bool) {
+	base, rest := 0, ""
+	switch {
+	case strings.HasPrefix(name, "RTMIN"):
+		base, rest = 34, name[len("RTMIN"):]
+	case strings.HasPrefix(name, "RTMAX"):
+		base, rest = 64, name[len("RTMAX"):]
+	default:
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	if rest != "" && err != nil || base+n < 34 || base+n > 64 {
+		return 0, false
+	}
+	return unix.Signal(base + n), true
+}
+
+func newDeleteCommand(o *options) *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "delete [-f] ID",
+		Short: "Remove a container that has stopped",
+		Args:  o.oneID("delete"),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return r.Delete(ctx, args[0], force)
+		}),
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "kill it first; no error when there is none")
+	return c
+}
+
+func newPauseCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pause ID",
+		Short: "Freeze all processes of a container",
+		Args:  o.oneID("pause"),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return r.Pause(ctx, args[0])
+		}),
+	}
+}
+
+func newResumeCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume ID",
+		Short: "Let a paused container go on",
+		Args:  o.oneID("resume"),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return r.Resume(ctx, args[0])
+		}),
+	}
+}
+
+func newWaitCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "wait ID",
+		Short: "Wait for a container's init to end",
+		Args:  o.oneID("wait"),
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			return r.Wait(ctx, args[0])
+		}),
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/spf13/cobra"
+)
+
+func newStateCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "state ID",
+		Short: "Print a container's state as JSON",
+		Args:  o.oneID("state"),
+		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
+			c, err := r.Peek(args[0])
+			if err != nil {
+				return err
+			}
+			return printJSON(os.Stdout, c.Document())
+		}),
+	}
+}
+
+func newListCommand(o *options) *cobra.Command {
+	var format string
+	var quiet bool
+	c := &cobra.Command{
+		Use:     "list [-q] [-f table|json]",
+		Aliases: []string{"ls"},
+		Short:   "List containers",
+		Args:    cobra.NoArgs,
+		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, _ []string) error {
+			o.verb = "list"
+			list, err := r.List()
+			if err != nil {
+				return err
+			}
+			return printList(list, format, quiet)
+		}),
+	}
+	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "ids only")
+	return c
+}
+
+func printList(list []*container.Container, format string, quiet bool) error {
+	switch {
+	case quiet:
+		for _, c := range list {
+			fmt.Println(c.ID)
+		}
+		return nil
+	case format == "json":
+		documents := []container.Document{}
+		for _, c := range list {
+			documents = append(documents, c.Document())
+		}
+		return printJSON(os.Stdout, documents)
+	case format != "table":
+		return fmt.Errorf("unknown format %q: want table or json", format)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 12, 1, 3, ' ', 0)
+	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
+	for _, c := range list {
+		d := c.Document()
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, d.Bundle, d.Created.Format(time.RFC3339Nano), d.Owner)
+	}
+	return w.Flush()
+}
+
+func newPsCommand(o *options) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "ps [-f table|json] ID",
+		Short: "List a container's processes",
+		Args:  o.idAnd("ps", 100),
+		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
+			c, err := r.Peek(args[0])
+			if err != nil {
+				return err
+			}
+			pids, err := c.Processes()
+			if err != nil {
+				return err
+			}
+			return printProcesses(pids, format)
+		}),
+	}
+	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
+	return c
+}
+
+func printProcesses(pids []int, format string) error {
+	switch format {
+	case "json":
+		if pids == nil {
+			pids = []int{}
+		}
+		return printJSON(os.Stdout, pids)
+	case "table":
+	default:
+		return fmt.Errorf("unknown format %q: want table or json", format)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 1, 1, ' ', 0)
+	fmt.Fprintln(w, "UID\tPID\tPPID\tC\tSTIME\tTTY\tTIME\tCMD")
+	for _, pid := range pids {
+		if p, err := container.DescribeProcess(pid); err == nil {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", p.User, pid, p.Parent, p.Percent, startTime(p.Started), p.Terminal, cpuTime(p.CPU), p.Command)
+		}
+	}
+	return w.Flush()
+}
+
+// startTime is ps's: the time of day today, else the day.
+func startTime(t time.Time) string {
+	if time.Since(t) < 24*time.Hour {
+		return t.Format("15:04")
+	}
+	return t.Format("Jan02")
+}
+
+func cpuTime(d time.Duration) string {
+	s := int(d.Seconds())
+	two := func(n int) string { return strconv.Itoa(n/10) + strconv.Itoa(n%10) }
+	return two(s/3600) + ":" + two(s/60%60) + ":" + two(s%60)
+}

@@ -1,0 +1,135 @@
+package compile
+
+import (
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Join describes a process to be started in an existing container: by exec, or
+// as a hook.
+type Join struct {
+	// Process is what runs.
+	Process *specs.Process
+	// Spec is the container's config, for what the process inherits.
+	Spec *specs.Spec
+	// Path, when set, is executed instead of looking Args[0] up.
+	Path string
+	// Namespaces are the CLONE_NEW* to join, by init's pidfd.
+	Namespaces int
+	// Preserve is how many descriptors from 3 on reach the process.
+	Preserve int
+	// Chroot: init's root, the input "root", is entered first.
+	Chroot bool
+	// IntoCgroup starts the process in the input "cgroup".
+	IntoCgroup bool
+	// Seccomp is a compiled filter, or nil.
+	Seccomp *Filter
+	// Hook leaves the credentials as they are: a hook is the caller's.
+	Hook bool
+	// Hold waits for the runtime once the process exists.
+	Hold bool
+}
+
+// InputInit is init's pidfd, InputRoot its root directory.
+const (
+	InputInit = "init"
+	InputRoot = "root"
+)
+
+// CompileJoin makes the plan for a process in an existing container. The first
+// process joins the namespaces with one setns (Linux 5.8); the second is then
+// in the PID namespace too, and can be in the container's cgroup from its
+// first moment.
+func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
+	spec := &specs.Spec{Linux: &specs.Linux{}, Root: &specs.Root{}, Process: j.Process}
+	if j.Spec != nil {
+		spec.Annotations = j.Spec.Annotations
+		if j.Spec.Linux != nil {
+			spec.Linux = j.Spec.Linux
+		}
+	}
+	c := &compiler{spec: spec, facts: facts, result: &Result{}, setgroups: facts.UserNamespace.Setgroups != "deny"}
+	c.options = Options{Preserve: j.Preserve, Seccomp: j.Seccomp, NoNewKeyring: true, IntoCgroup: j.IntoCgroup}
+	if err := c.inputs(); err != nil {
+		return nil, err
+	}
+	init := c.input(InputInit)
+	c.enter(j, init)
+	if err := c.joined(j); err != nil {
+		return nil, err
+	}
+	p, err := c.b.Build()
+	c.result.Plan = p
+	return c.result, err
+}
+
+// enter joins the container and makes the process.
+func (c *compiler) enter(j Join, init plan.Slot) {
+	var root plan.Slot
+	if j.Chroot {
+		root = c.input(InputRoot)
+	}
+	c.b.At("default", "close what the caller left open")
+	c.b.Do(plan.CloseRange{First: c.highest})
+	c.b.At("default", "hide from the container")
+	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	c.b.At("default", "join the container's namespaces")
+	if j.Namespaces != 0 {
+		c.b.Do(plan.Setns{FD: init.Ref(), Type: j.Namespaces})
+	}
+	child, pid := c.b.Label(), c.b.Slot("process")
+	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
+	c.signal(TagInit, pid, "init")
+	c.b.Do(plan.ExitGroup{})
+	c.b.Place(child)
+	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	if root != 0 {
+		c.b.At("default", "enter the container's root")
+		c.b.Do(plan.Fchdir{FD: root.Ref()})
+		c.b.Do(plan.Chroot{Path: "."})
+	}
+}
+
+// joined writes what the process does in the container.
+func (c *compiler) joined(j Join) error {
+	p := j.Process
+	if j.Hold {
+		c.hold1()
+	}
+	if c.terminal != 0 {
+		c.execTerminal()
+	}
+	c.controlTerminal()
+	if j.Hook {
+		c.hookProgram(j)
+		return nil
+	}
+	process.OOMScoreAdj(c.b, p, c.facts.Process.OOMScoreAdj)
+	return c.runProgram()
+}
+
+// hold1 waits for what the runtime does to the process from outside.
+func (c *compiler) hold1() {
+	c.options.Hold = true
+	c.hold()
+}
+
+// execTerminal makes the terminal in the container's devpts.
+func (c *compiler) execTerminal() {
+	c.b.At("process.terminal", "make the terminal")
+	master := c.b.Get("master", plan.Openat2{DirFD: plan.AtCWD(), Path: "/dev/pts/ptmx", Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC})
+	c.terminalPair(master)
+}
+
+// hookProgram executes a hook, with the caller's credentials and limits.
+func (c *compiler) hookProgram(j Join) {
+	c.b.At("hooks", "close all directories")
+	c.b.Do(plan.CloseRange{First: c.keep})
+	c.b.Do(plan.Chdir{Path: "/"})
+	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.b.At("hooks", "exec "+j.Path)
+	c.b.Do(plan.Execve{Path: j.Path, Args: j.Process.Args, Env: j.Process.Env})
+}

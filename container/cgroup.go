@@ -1,0 +1,415 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// With the cgroupfs manager the cgroup is made and limited before init exists,
+// and init is cloned into it. With systemd the scope needs a process, so init
+// comes first: the request goes out as soon as init's id is known, systemd
+// moves init while the stage makes its mounts, and the container's program
+// waits for the limits. Below the scope lies one more cgroup for the container,
+// so that exec can always enter it: the scope itself is left empty, as a cgroup
+// with controllers for its children must be.
+
+// Manager says who makes cgroups.
+type Manager = cgroupv2.Manager
+
+// ParseManager reads --cgroup-manager, and --systemd-cgroup, which wins over
+// auto.
+func ParseManager(name string, systemdCgroup bool) (Manager, error) {
+	switch m := Manager(name); {
+	case systemdCgroup && (m == "" || m == cgroupv2.Auto):
+		return cgroupv2.Systemd, nil
+	case m == "":
+		return cgroupv2.Auto, nil
+	case m == cgroupv2.Auto, m == cgroupv2.Systemd, m == cgroupv2.Cgroupfs, m == cgroupv2.None:
+		return m, nil
+	}
+	return "", errors.New("unknown cgroup manager " + name + ": want auto, systemd, cgroupfs or disabled")
+}
+
+// subgroup is the container's cgroup below its scope.
+const subgroup = "container"
+
+// cgroupPlan is how one container gets its cgroup.
+type cgroupPlan struct {
+	choice cgroupv2.Choice
+	facts  *host.Facts
+	config *specs.Spec
+	writes []cgroupv2.Write
+
+	place   systemd.Place
+	conn    *systemd.Conn
+	unit    string
+	request systemd.Request
+	job     *systemd.Job
+	maps    *userns.Maps
+}
+
+// planCgroup chooses the manager.
+func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
+	p := &cgroupPlan{facts: request.Facts, config: request.Bundle.Config}
+	res := resources(p.config)
+	writes, warnings, err := cgroupv2.Files(res)
+	if err != nil {
+		return nil, err
+	}
+	p.writes = writes
+	for _, w := range warnings {
+		c.runtime.warn("%s", w)
+	}
+	s := cgroupv2.Situation{Manager: c.runtime.Manager, CgroupsPath: cgroupsPath(p.config), ID: c.ID, Limits: len(writes) > 0,
+		Cgroup: p.facts.Cgroup}
+	if s.Manager != cgroupv2.None {
+		p.lookAround(&s)
+	}
+	if p.choice, err = cgroupv2.Choose(s); err != nil {
+		p.close()
+		return nil, err
+	}
+	c.State.Cgroup.Manager = string(p.choice.Manager)
+	if p.choice.Manager != cgroupv2.Systemd {
+		p.close()
+		return p, nil
+	}
+	return p, p.planScope(c)
+}
+
+// lookAround finds what Choose decides from, and no more than it needs.
+func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
+	if !s.Cgroup.Unified {
+		return
+	}
+	if s.Manager != cgroupv2.Systemd {
+		s.Delegation = cgroupv2.ProbeDelegation(s.Cgroup)
+	}
+	if s.Manager == cgroupv2.Cgroupfs || strings.Contains(s.CgroupsPath, "/") && !strings.Contains(s.CgroupsPath, ":") && s.Manager != cgroupv2.Systemd {
+		return
+	}
+	p.place = systemd.NewPlace(p.facts, os.Getenv)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := systemd.Connect(ctx, p.place)
+	if err != nil {
+		s.NoBus, _, _ = strings.Cut(err.Error(), "\n")
+		return
+	}
+	p.conn, s.Bus = conn, conn.Socket()
+}
+
+func (p *cgroupPlan) close() {
+	if p.conn != nil {
+		p.conn.Close()
+		p.conn = nil
+	}
+}
+
+// planScope names the scope and collects its properties.
+func (p *cgroupPlan) planScope(c *Container) error {
+	slice, scope, err := systemd.ParsePath(cgroupsPath(p.config), c.ID, !p.place.System)
+	if err != nil {
+		return err
+	}
+	p.unit = scope
+	p.request, err = systemd.Properties(systemd.Scope{Unit: scope, Slice: slice, Description: "homerun container " + c.ID},
+		resources(p.config), p.config.Annotations)
+	return err
+}
+
+func resources(s *specs.Spec) *specs.LinuxResources {
+	if s.Linux == nil {
+		return nil
+	}
+	return s.Linux.Resources
+}
+
+func cgroupsPath(s *specs.Spec) string {
+	if s.Linux == nil {
+		return ""
+	}
+	return s.Linux.CgroupsPath
+}
+
+// outside tells that the cgroup is set while init waits; into, that init is
+// made in it.
+func (p *cgroupPlan) outside() bool { return p.choice.Manager == cgroupv2.Systemd }
+func (p *cgroupPlan) into() bool    { return p.choice.Manager == cgroupv2.Cgroupfs }
+
+// make makes the cgroup that init is cloned into.
+func (p *cgroupPlan) make(c *Container, l *launch) error {
+	p.maps = l.result.Maps
+	if !p.into() {
+		return nil
+	}
+	mount := p.facts.Cgroup.MountPoint
+	c.State.Cgroup.Path = path.Join(mount, p.choice.Path)
+	c.State.Undo = append(c.State.Undo, Undo{Kind: "cgroup", Name: c.State.Cgroup.Path})
+	if err := c.write(); err != nil {
+		return err
+	}
+	if err := p.evacuate(mount); err != nil {
+		return err
+	}
+	top, err := cgroupv2.Open(mount)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	leaf, _, err := top.Create(strings.TrimPrefix(p.choice.Path, "/"), cgroupv2.Controllers(p.writes))
+	if err != nil {
+		return err
+	}
+	if err := leaf.Apply(p.writes); err != nil {
+		leaf.Close()
+		return err
+	}
+	l.inputs[compile.InputCgroup] = leaf.FD()
+	return p.devicesAndDelegation(c, leaf)
+}
+
+// evacuate moves the processes of our own delegated cgroup out of the way.
+func (p *cgroupPlan) evacuate(mount string) error {
+	if p.choice.Evacuate == "" {
+		return nil
+	}
+	own, err := cgroupv2.Open(path.Join(mount, p.choice.Evacuate))
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	return own.Evacuate()
+}
+
+// started asks systemd for the scope, with init in it.
+func (p *cgroupPlan) started(c *Container, pid int) error {
+	if !p.outside() {
+		return nil
+	}
+	for i := range p.request.Properties {
+		if p.request.Properties[i].Name == "PIDs" {
+			p.request.Properties[i].Value = []uint32{uint32(pid)}
+		}
+	}
+	c.State.Cgroup.Scope = p.unit
+	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: p.unit})
+	if err := c.write(); err != nil {
+		return err
+	}
+	job, err := p.conn.Start(p.unit, p.request.Properties)
+	p.job = job
+	return err
+}
+
+// finish waits for the scope, proves its limits, and moves init below it.
+func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
+	if !p.outside() {
+		return nil
+	}
+	defer p.close()
+	if err := p.job.Wait(ctx); err != nil {
+		return err
+	}
+	own, err := cgroupv2.OfProcess(pid)
+	if err != nil {
+		return err
+	}
+	scope, err := cgroupv2.Open(path.Join(p.facts.Cgroup.MountPoint, own))
+	if err != nil {
+		return err
+	}
+	defer scope.Close()
+	c.State.Cgroup.Path = scope.Path()
+	if err := scope.Ensure(p.writes); err != nil {
+		return err
+	}
+	return p.below(c, scope, pid)
+}
+
+// below makes the container's own cgroup in the scope. The name is crun's, and
+// its annotation changes it; an empty one leaves init in the scope.
+func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
+	name := subgroup
+	if a, ok := p.config.Annotations["run.oci.systemd.subgroup"]; ok {
+		name = a
+	}
+	if name == "" || strings.ContainsAny(name, "/") || name == ".." {
+		return p.devicesAndDelegation(c, scope)
+	}
+	leaf, _, err := scope.Create(name, nil)
+	if err != nil {
+		return err
+	}
+	defer leaf.Close()
+	if err := leaf.Attach(pid); err != nil {
+		return err
+	}
+	if err := scope.Enable(cgroupv2.Controllers(p.writes)); err != nil {
+		return err
+	}
+	c.State.Cgroup.Path = leaf.Path()
+	if err := p.devicesAndDelegation(c, leaf); err != nil {
+		return err
+	}
+	return c.write()
+}
+
+// devicesAndDelegation attaches the device program, which only real root can,
+// and gives the cgroup to the container's root where it has a namespace of its
+// own with a writable mount.
+func (p *cgroupPlan) devicesAndDelegation(_ *Container, dir *cgroupv2.Dir) error {
+	if res := resources(p.config); res != nil && len(res.Devices) > 0 && p.facts.Process.UID == 0 && p.facts.UserNamespace.Initial {
+		rules, err := cgroupv2.DeviceRules(res.Devices)
+		if err != nil {
+			return err
+		}
+		if err := dir.AttachDevices(cgroupv2.DeviceProgram(rules)); err != nil {
+			return err
+		}
+	}
+	if p.maps == nil || !p.delegates() {
+		return nil
+	}
+	uid, okUID := userns.ToHost(0, p.maps.UID.Mappings)
+	gid, okGID := userns.ToHost(0, p.maps.GID.Mappings)
+	if !okUID || !okGID {
+		return nil
+	}
+	if err := dir.Delegate(int(uid), int(gid)); err != nil && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}
+
+// delegates tells whether the container may have cgroups of its own.
+func (p *cgroupPlan) delegates() bool {
+	own := false
+	for _, ns := range p.config.Linux.Namespaces {
+		own = own || ns.Type == specs.CgroupNamespace && ns.Path == ""
+	}
+	for _, m := range p.config.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			return own && !contains(m.Options, "ro")
+		}
+	}
+	return false
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+// openCgroup opens the container's cgroup; nil when it has none.
+func (c *Container) openCgroup() (*cgroupv2.Dir, error) {
+	if c.State.Cgroup.Path == "" {
+		return nil, nil
+	}
+	return cgroupv2.Open(c.State.Cgroup.Path)
+}
+
+// killCgroup signals all processes of the container's cgroup; done is false
+// when it has none.
+func (c *Container) killCgroup(s unix.Signal) (done bool, err error) {
+	dir, err := c.openCgroup()
+	if dir == nil {
+		return err != nil && errors.Is(err, os.ErrNotExist), nil
+	}
+	defer dir.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	if s == unix.SIGKILL {
+		return true, dir.Kill(ctx)
+	}
+	return true, dir.Signal(ctx, s)
+}
+
+// cgroupProcesses lists the processes of the container's cgroup.
+func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
+	dir, err := c.openCgroup()
+	if dir == nil {
+		return nil, err != nil && errors.Is(err, os.ErrNotExist), nil
+	}
+	defer dir.Close()
+	pids, err = dir.Processes()
+	return pids, true, err
+}
+
+// frozen tells whether the container is paused.
+func (c *Container) frozen() bool {
+	dir, err := c.openCgroup()
+	if err != nil || dir == nil {
+		return false
+	}
+	defer dir.Close()
+	return dir.Frozen()
+}
+
+// removeCgroup removes a cgroup with all below it.
+func (c *Container) removeCgroup(ctx context.Context, name string) error {
+	dir, err := cgroupv2.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Delete(ctx)
+}
+
+// stopScope ends the scope. Dead scopes vanish by themselves; what is left is
+// one whose start was interrupted.
+func (c *Container) stopScope(ctx context.Context, unit string) error {
+	if p := c.State.Cgroup.Path; p != "" {
+		if err := c.removeCgroup(ctx, p); err != nil {
+			c.runtime.warn("%v", err)
+		}
+		if !isDirectory(scopeOf(p)) {
+			return nil
+		}
+	}
+	facts, err := Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
+	if err != nil {
+		return err
+	}
+	conn, err := systemd.Connect(ctx, systemd.NewPlace(facts, os.Getenv))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Stop(ctx, unit); err != nil {
+		return err
+	}
+	return conn.ResetFailed(ctx, unit)
+}
+
+// scopeOf is the scope's cgroup above the container's.
+func scopeOf(p string) string {
+	for d := p; d != "/" && d != "."; d = path.Dir(d) {
+		if strings.HasSuffix(d, ".scope") {
+			return d
+		}
+	}
+	return p
+}

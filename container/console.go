@@ -1,0 +1,101 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/compile"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// connect prepares where the terminal goes: to the caller's console socket, or
+// to this process. Callers check that the message holds exactly one descriptor;
+// the stage sends it straight into the socket.
+func (l *launch) connect(consoleSocket string, p *specs.Process) error {
+	switch {
+	case !p.Terminal && consoleSocket != "":
+		return errors.New("a console socket needs process.terminal")
+	case !p.Terminal:
+		return nil
+	case consoleSocket == "" && !l.terminal:
+		return errors.New("process.terminal needs a console socket when detached")
+	case consoleSocket != "":
+		fd, err := connectUnix(consoleSocket)
+		l.inputs[compile.InputTerminal] = fd
+		return err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make a socket for the terminal: %w", err)
+	}
+	l.inputs[compile.InputTerminal], l.receiver = pair[1], pair[0]
+	return nil
+}
+
+// connectUnix connects to a UNIX socket. A path longer than a socket address
+// is reached through its directory.
+func connectUnix(path string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("make a socket: %w", err)
+	}
+	address := path
+	if len(path) > 107 {
+		dir, base := splitFile(path)
+		d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("connect to %s: %w", path, err)
+		}
+		defer unix.Close(d)
+		address = "/proc/self/fd/" + strconv.Itoa(d) + "/" + base
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("connect to %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// receiveFD reads one message with one descriptor.
+func receiveFD(socket int) (int, error) {
+	data, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(socket, data, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("receive the terminal: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		return -1, errNoTerminal
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return -1, errNoTerminal
+	}
+	return fds[0], nil
+}
+
+var errNoTerminal = errors.New("receive the terminal: init sent none")
+
+// sendPidfd sends a descriptor of a process to a socket, as runc does.
+func sendPidfd(socket string, pid int) error {
+	if socket == "" {
+		return nil
+	}
+	fd, err := connectUnix(socket)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", pid, err)
+	}
+	defer unix.Close(pidfd)
+	if err := unix.Sendmsg(fd, []byte("pidfd"), unix.UnixRights(pidfd), nil, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("send the pidfd to %s: %w", socket, err)
+	}
+	return nil
+}

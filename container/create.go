@@ -1,0 +1,239 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/homerun-oci/homerun/compile"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// create is killed at any moment: by its caller's time limit, by a user, by the
+// kernel. What it does is therefore written to state.json before it is done, as
+// something to undo; and until the runtime has written init's process id and
+// said so, init waits on a pipe whose end is this process, so init dies with
+// it. What is left in any case is a directory that delete --force clears.
+
+// Create makes a container whose init waits for Start. When it returns without
+// an error, init is a child of the calling process, and nothing else is.
+func (r *Runtime) Create(ctx context.Context, request Request) (*Container, error) {
+	c, l, err := r.begin(request, compile.Options{Wait: true})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.makeFIFOs(l); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	defer l.closeInputs()
+	if err := c.launch(ctx, l, request); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	return c, nil
+}
+
+// Run makes a container and starts its program. With Keep the state is left
+// when the program ends. The Process is a child of the calling process.
+func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
+	c, l, err := r.begin(request, compile.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	defer l.closeInputs()
+	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c}
+	l.terminal = request.ConsoleSocket == ""
+	if err := c.launch(ctx, l, request); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	process.Pid, process.Terminal = l.init, l.received
+	// Init is our child and not waited for, so the id is its own.
+	if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
+		return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
+	}
+	if err := c.poststart(ctx); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	return process, nil
+}
+
+// begin makes the container's directory and compiles its plan.
+func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch, error) {
+	c, err := r.make(request.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := c.compile(request, o)
+	if err != nil {
+		err = c.abandon(context.Background(), err)
+		c.Close()
+		return nil, nil, err
+	}
+	return c, l, nil
+}
+
+func (c *Container) compile(request Request, o compile.Options) (*launch, error) {
+	if request.Facts == nil {
+		var err error
+		if request.Facts, err = Facts(request.Bundle); err != nil {
+			return nil, err
+		}
+	}
+	cgroup, err := c.planCgroup(&request)
+	if err != nil {
+		return nil, err
+	}
+	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil
+	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
+	if o.Seccomp, err = c.filter(&request); err != nil {
+		return nil, err
+	}
+	p, err := prepare(request, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.result.Warnings {
+		c.runtime.warn("%s", w)
+	}
+	c.describe(p)
+	l := &launch{result: p.result, facts: p.facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
+		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
+	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, cgroup) }
+	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
+	if err := c.write(); err != nil {
+		return nil, err
+	}
+	if err := c.keepConfig(&request); err != nil {
+		return nil, err
+	}
+	if err := cgroup.make(c, l); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// hasCreateHooks tells whether hooks run while the container is made.
+func hasCreateHooks(h *specs.Hooks) bool {
+	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+}
+
+// describe fills what state.json tells of the config.
+func (c *Container) describe(p *prepared) {
+	s := p.Bundle.Config
+	c.State.Version, c.State.ID = StateVersion, c.ID
+	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, p.Bundle.Dir, s.Annotations
+	c.State.Rootfs = p.facts.Rootfs.Path
+	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
+	c.State.Namespaces = p.result.Namespaces
+	c.State.Chroot = p.result.Chroot
+	c.State.Steps = p.result.Plan.Len()
+}
+
+// keepConfig copies config.json, which exec, start and delete need; the bundle
+// may have changed by then.
+func (c *Container) keepConfig(request *Request) error {
+	if request.Bundle.Raw == nil {
+		return nil
+	}
+	if err := os.WriteFile(c.file(configFile), request.Bundle.Raw, 0o600); err != nil {
+		return fmt.Errorf("keep config.json: %w", unwrap(err))
+	}
+	return nil
+}
+
+// unwrap takes the errno out of an *os.PathError, whose words repeat ours.
+func unwrap(err error) error {
+	if p, ok := err.(*os.PathError); ok {
+		return p.Err
+	}
+	return err
+}
+
+// makeFIFOs makes the way on which start and a waiting init meet. Init holds
+// both ends of each, so opening the other side never blocks, and fails when
+// init is dead.
+func (c *Container) makeFIFOs(l *launch) error {
+	for name, input := range map[string]string{startFIFO: compile.InputStart, outcomeFIFO: compile.InputOutcome} {
+		if err := unix.Mkfifo(c.file(name), 0o600); err != nil {
+			return fmt.Errorf("make the FIFO %s: %w", name, err)
+		}
+		fd, err := unix.Open(c.file(name), unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open the FIFO %s: %w", name, err)
+		}
+		l.inputs[input] = fd
+	}
+	return nil
+}
+
+// launch starts the plan with what request asks for at its end.
+func (c *Container) launch(ctx context.Context, l *launch, request Request) error {
+	if err := l.connect(request.ConsoleSocket, request.Bundle.Config.Process); err != nil {
+		return err
+	}
+	if _, err := l.start(ctx); err != nil {
+		return err
+	}
+	if err := sendPidfd(request.PidfdSocket, l.init); err != nil {
+		return err
+	}
+	if request.PidFile != "" {
+		return WritePidFile(request.PidFile, l.init)
+	}
+	return nil
+}
+
+// record writes init's process id, before init goes on.
+func (c *Container) record(_ context.Context, pid int, cgroup *cgroupPlan) error {
+	_, start, err := processStat(pid)
+	if err != nil {
+		return errDied
+	}
+	c.State.Pid, c.State.StartTime = pid, start
+	if err := cgroup.started(c, pid); err != nil {
+		return err
+	}
+	return c.write()
+}
+
+// outside does what is done in the runtime's namespaces once the container's
+// exist.
+func (c *Container) outside(ctx context.Context, pid int, request *Request, cgroup *cgroupPlan) error {
+	if err := cgroup.finish(ctx, c, pid); err != nil {
+		return err
+	}
+	if request.Network != nil {
+		if err := request.Network(ctx, c, pid); err != nil {
+			return err
+		}
+	}
+	return c.createHooks(ctx, request.Bundle)
+}
+
+// abandon undoes a container whose making failed, and returns why it did.
+func (c *Container) abandon(ctx context.Context, cause error) error {
+	undo := context.WithoutCancel(ctx)
+	if err := c.destroy(undo); err != nil {
+		c.runtime.warn("clean up after a failure: %v", err)
+	}
+	return cause
+}
+
+// WritePidFile writes a process id, as a whole and without a newline, as all
+// callers read it.
+func WritePidFile(name string, pid int) error {
+	if err := replaceFile(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
+		return fmt.Errorf("write the pid file %s: %w", name, unwrap(err))
+	}
+	return nil
+}
+
+// errNotWaiting is for start.
+var errNotWaiting = errors.New("cannot start a container that is not waiting for it")

@@ -1,0 +1,153 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// delete undoes what state.json lists, last first, and then removes the
+// directory, whose name makes the container exist. Each step may have been done
+// already, or never: neither is an error. A step that fails does not keep the
+// others from running; the directory stays then, so that delete can be repeated.
+
+// endLimit is how long a killed process may take to end.
+const endLimit = 10 * time.Second
+
+// Delete removes a container that has stopped, or with force any: one that
+// runs is killed, one that is half made is cleared, and one that does not exist
+// is fine.
+func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
+	c, err := r.open(id)
+	if errors.Is(err, ErrNotExist) && force {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.read(); err != nil && !force {
+		return err
+	}
+	if !force {
+		if err := c.deletable(); err != nil {
+			return err
+		}
+	}
+	return c.remove(ctx)
+}
+
+// deletable refuses a container whose program runs.
+func (c *Container) deletable() error {
+	if status := c.Status(); status != Stopped && status != Created {
+		return fmt.Errorf("cannot delete container %q that is %s: it is not stopped", c.ID, status)
+	}
+	return nil
+}
+
+// remove ends and undoes a container, and runs its last hooks.
+func (c *Container) remove(ctx context.Context) error {
+	existed := c.State.Pid != 0
+	b, configErr := c.bundle()
+	if err := c.destroy(ctx); err != nil {
+		return err
+	}
+	if existed && configErr == nil {
+		c.poststop(ctx, b)
+	}
+	return nil
+}
+
+// destroy kills what runs, undoes what was made, and removes the directory.
+func (c *Container) destroy(ctx context.Context) error {
+	var problems []error
+	if err := c.end(); err != nil {
+		problems = append(problems, err)
+	}
+	for i := len(c.State.Undo) - 1; i >= 0; i-- {
+		if err := c.undo(ctx, c.State.Undo[i]); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) == 0 {
+		problems = append(problems, c.removeDirectory())
+	}
+	return errors.Join(problems...)
+}
+
+// end kills all processes and waits for init.
+func (c *Container) end() error {
+	if c.State.Pid == 0 {
+		return nil
+	}
+	if _, err := c.killCgroup(unix.SIGKILL); err != nil {
+		c.runtime.warn("%v", err)
+	}
+	if c.State.Namespaces&unix.CLONE_NEWPID == 0 {
+		_ = c.killAll(unix.SIGKILL)
+	}
+	if err := c.killInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	return c.awaitEnd(endLimit)
+}
+
+// undo undoes one thing.
+func (c *Container) undo(ctx context.Context, u Undo) error {
+	switch u.Kind {
+	case "cgroup":
+		return c.removeCgroup(ctx, u.Name)
+	case "scope":
+		return c.stopScope(ctx, u.Name)
+	case "process":
+		return endProcess(u)
+	case "file":
+		if err := os.Remove(u.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", u.Name, unwrap(err))
+		}
+		return nil
+	}
+	return fmt.Errorf("state.json lists %q to undo, which this homerun does not know", u.Kind)
+}
+
+// endProcess ends a helper, if it is still the same process.
+func endProcess(u Undo) error {
+	pid, err := strconv.Atoi(u.Name)
+	if err != nil {
+		return fmt.Errorf("state.json lists the process %q to undo", u.Name)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	if alive(pid, u.StartTime) {
+		_ = unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0)
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 2000); n == 0 {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+	}
+	return nil
+}
+
+// removeDirectory removes the container's files and then its name. The
+// directory is ours alone, so nothing else can be in it.
+func (c *Container) removeDirectory() error {
+	for _, name := range []string{startFIFO, outcomeFIFO, configFile, stateFile} {
+		_ = unix.Unlink(c.file(name))
+	}
+	err := unix.Rmdir(c.dir)
+	if err == unix.ENOTEMPTY || err == unix.EEXIST {
+		err = os.RemoveAll(c.dir)
+	}
+	if err != nil && err != unix.ENOENT {
+		return fmt.Errorf("remove %s: %w", c.dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package container
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// ExecRequest describes a process to start in a running container.
+type ExecRequest struct {
+	// Process is what runs, complete: see Container.Process.
+	Process *specs.Process
+	// Stdio are the standard streams; a terminal takes their place.
+	Stdio [3]int
+	// Preserve is how many descriptors from 3 on reach the process.
+	Preserve int
+	// ConsoleSocket receives the terminal; without one the caller gets it.
+	ConsoleSocket string
+	// PidfdSocket receives the process's pidfd, PidFile its id.
+	PidfdSocket, PidFile string
+	// Cgroup is a cgroup below the container's to start it in.
+	Cgroup string
+	// IgnorePaused starts it in a paused container too.
+	IgnorePaused bool
+	// Detached: nobody waits, so the terminal must go to a socket.
+	Detached bool
+}
+
+// Exec starts a process in a running container.
+func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Process, error) {
+	c, err := r.Peek(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.executable(request.IgnorePaused); err != nil {
+		return nil, err
+	}
+	b, err := c.bundle()
+	if err != nil {
+		return nil, err
+	}
+	facts, err := probe.Measure(probe.Request{Spec: &specs.Spec{Process: request.Process}})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.insideFacts(&facts); err != nil {
+		return nil, err
+	}
+	filter, err := c.filter(&Request{ID: c.ID, Bundle: b})
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.join(compile.Join{Process: request.Process, Spec: b.Config, Namespaces: c.State.Namespaces,
+		Preserve: request.Preserve, Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "", Seccomp: filter}, &facts)
+	if err != nil {
+		return nil, err
+	}
+	defer l.closeInputs()
+	return c.startExec(ctx, l, request)
+}
+
+// executable refuses a container in which nothing can be started.
+func (c *Container) executable(ignorePaused bool) error {
+	switch status := c.Status(); {
+	case status == Stopped || status == Creating:
+		return fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
+	case status == Paused && !ignorePaused:
+		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+	}
+	return nil
+}
+
+// insideFacts tells what the container's user namespace maps and allows.
+func (c *Container) insideFacts(facts *host.Facts) error {
+	if c.State.Namespaces&unix.CLONE_NEWUSER == 0 {
+		return nil
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(c.State.Pid) + "/setgroups")
+	if err != nil {
+		return fmt.Errorf("look into the container's user namespace: %w", unwrap(err))
+	}
+	facts.UserNamespace.Setgroups = string(bytes.TrimSpace(text))
+	return nil
+}
+
+// startExec starts the plan with what the request asks for at its end.
+func (c *Container) startExec(ctx context.Context, l *launch, request ExecRequest) (*Process, error) {
+	l.stdio, l.preserve, l.terminal = request.Stdio, request.Preserve, !request.Detached
+	if err := c.execCgroup(l, request.Cgroup); err != nil {
+		return nil, err
+	}
+	if err := l.connect(request.ConsoleSocket, request.Process); err != nil {
+		return nil, err
+	}
+	pid, err := l.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Pid: pid, Terminal: l.received, container: c, Warnings: l.result.Warnings}
+	if p.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+		return nil, fmt.Errorf("open the process: %w", err)
+	}
+	if err := sendPidfd(request.PidfdSocket, pid); err != nil {
+		return nil, err
+	}
+	if request.PidFile != "" {
+		err = WritePidFile(request.PidFile, pid)
+	}
+	return p, err
+}
+
+// execCgroup opens the cgroup for the process: init's own, where it is now, or
+// one below the container's.
+func (c *Container) execCgroup(l *launch, below string) error {
+	if c.State.Cgroup.Path == "" {
+		if below != "" {
+			return errors.New("the container has no cgroup")
+		}
+		return nil
+	}
+	dir, err := c.openCgroup()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	target, err := dir.Sub(relativeCgroup(below))
+	if err != nil {
+		return err
+	}
+	l.inputs[compile.InputCgroup] = target.FD()
+	return nil
+}
+
+func relativeCgroup(p string) string {
+	for len(p) > 0 && p[0] == '/' {
+		p = p[1:]
+	}
+	if p == "" {
+		return "."
+	}
+	return p
+}
+
+// join compiles a plan for a process in the container and opens its inputs.
+func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
+	result, err := compile.CompileJoin(j, facts)
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
+		directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
+	init, err := c.openInit()
+	if err != nil {
+		return nil, err
+	}
+	l.inputs[compile.InputInit] = init
+	if j.Chroot {
+		root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			l.closeInputs()
+			return nil, fmt.Errorf("open the container's root: %w", err)
+		}
+		l.inputs[compile.InputRoot] = root
+	}
+	return l, nil
+}
+
+// runPiped runs a plan with state on standard input, and waits for it.
+func (l *launch) runPiped(ctx context.Context, state []byte, words *bytes.Buffer) error {
+	in, out, err := pipes()
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	defer out.close()
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	l.stdio = [3]int{in.read, null, out.write}
+	pid, err := l.start(ctx)
+	in.closeRead()
+	out.closeWrite()
+	if err != nil {
+		return err
+	}
+	return finishPiped(ctx, pid, in, out, state, words)
+}
+
+// finishPiped feeds and waits for the process; it is killed when ctx ends.
+func finishPiped(ctx context.Context, pid int, in, out *pipe, state []byte, words *bytes.Buffer) error {
+	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
+	go in.feed(state)
+	out.drain(words)
+	p := &Process{Pid: pid, pidfd: -1}
+	status, err := p.Wait()
+	stop()
+	switch {
+	case err != nil:
+		return err
+	case status > 128:
+		return fmt.Errorf("killed by %s", unix.SignalName(unix.Signal(status-128)))
+	case status != 0:
+		return fmt.Errorf("exit status %d", status)
+	}
+	return nil
+}
+
+// Pause freezes the container's processes; Resume thaws them.
+func (r *Runtime) Pause(ctx context.Context, id string) error {
+	return r.freezer(id, Running, func(d *cgroupv2.Dir) error { return d.Freeze(ctx) })
+}
+
+// Resume lets a paused container go on.
+func (r *Runtime) Resume(_ context.Context, id string) error {
+	return r.freezer(id, Paused, func(d *cgroupv2.Dir) error { return d.Thaw() })
+}
+
+// freezer does something with the cgroup of a container of the wanted status.
+func (r *Runtime) freezer(id, want string, do func(*cgroupv2.Dir) error) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if status := c.Status(); status != want && !(want == Running && status == Created) {
+		if status == Stopped {
+			return ErrNotRunning
+		}
+		return fmt.Errorf("the container is %s, not %s", status, want)
+	}
+	dir, err := c.openCgroup()
+	if err != nil {
+		return err
+	}
+	if dir == nil {
+		return errors.New("the container has no cgroup, so its processes cannot be frozen")
+	}
+	defer dir.Close()
+	return do(dir)
+}

@@ -1,0 +1,122 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/stage"
+	"golang.org/x/sys/unix"
+)
+
+// Start lets a created container run its program, and returns when it does, or
+// with the reason why it cannot. It does not hang when init is dead: then
+// nobody has the other ends of the FIFOs.
+func (r *Runtime) Start(ctx context.Context, id string) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.startable(); err != nil {
+		return err
+	}
+	b, err := c.bundle()
+	if err != nil {
+		return err
+	}
+	if err := c.startContainerHooks(ctx, b); err != nil {
+		return c.abandonStart(ctx, err)
+	}
+	if err := c.release(b); err != nil {
+		return c.abandonStart(ctx, err)
+	}
+	return c.poststart(ctx)
+}
+
+// startable refuses a container that does not wait.
+func (c *Container) startable() error {
+	switch status := c.Status(); status {
+	case Created:
+		return nil
+	case Stopped:
+		return fmt.Errorf("cannot start a container that has stopped")
+	case Creating:
+		return fmt.Errorf("%w: it is %s", errNotWaiting, status)
+	default:
+		return fmt.Errorf("cannot start an already running container")
+	}
+}
+
+// abandonStart ends a container whose start failed; it stays to be deleted.
+func (c *Container) abandonStart(_ context.Context, cause error) error {
+	c.killInit(unix.SIGKILL)
+	return cause
+}
+
+// release lets init go on and waits for its outcome: an operation that failed,
+// or the end of the report when the program runs.
+func (c *Container) release(b *bundle.Bundle) error {
+	outcome, err := unix.Open(c.file(outcomeFIFO), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
+	}
+	defer unix.Close(outcome)
+	if err := c.letGo(); err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(outcome, false); err != nil {
+		return fmt.Errorf("wait for init: %w", err)
+	}
+	r, err := stage.ReadRecord(outcome)
+	unix.Unlink(c.file(startFIFO))
+	unix.Unlink(c.file(outcomeFIFO))
+	if err == io.EOF {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.explainStart(b, r)
+}
+
+// letGo writes the byte that init waits for.
+func (c *Container) letGo() error {
+	fd, err := unix.Open(c.file(startFIFO), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("container init is not running: %w", err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte{0}); err != nil {
+		return fmt.Errorf("let init go on: %w", err)
+	}
+	return nil
+}
+
+// explainStart words a failure behind the wait. The plan is compiled again;
+// what comes behind the wait is the same whatever the mounts were, so the step
+// is found from the end.
+func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
+	filter, err := c.filter(&Request{ID: c.ID, Bundle: b})
+	if err != nil {
+		return err
+	}
+	p, err := prepare(Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: filter})
+	if err != nil {
+		return fmt.Errorf("init cannot run the program: %s", unix.Errno(-r.Result).Error())
+	}
+	index := p.result.Plan.Len() - (c.State.Steps - r.Index)
+	return compile.Explain(p.result.Plan, p.facts, max(index, 0), r.Result)
+}
+
+// bundle reads the config that the container was made from.
+func (c *Container) bundle() (*bundle.Bundle, error) {
+	b, err := bundle.Load(c.dir, configFile)
+	if err != nil {
+		return nil, err
+	}
+	b.Dir = c.State.Bundle
+	return b, nil
+}

@@ -1,0 +1,250 @@
+package container
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StateVersion is the version of state.json. docs/state.schema.json describes
+// it; a reader refuses a newer one.
+const StateVersion = 1
+
+// State is what is written to state.json.
+type State struct {
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+	// OCIVersion, Bundle, Annotations are from config.json.
+	OCIVersion  string            `json:"ociVersion"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Created is in UTC.
+	Created time.Time `json:"created"`
+	// UID is the effective user id of who made the container.
+	UID int `json:"uid"`
+	// Pid is init's, and StartTime its start in clock ticks since boot (field
+	// 22 of /proc/PID/stat), by which a new process with the same id is told.
+	Pid       int    `json:"pid,omitempty"`
+	StartTime uint64 `json:"startTime,omitempty"`
+	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
+	Namespaces int `json:"namespaces"`
+	// Steps is how many steps the plan has, by which start finds the one that
+	// failed.
+	Steps int `json:"steps,omitempty"`
+	// Chroot says that init's root is not the root of its mount namespace.
+	Chroot bool `json:"chroot,omitempty"`
+	// Cgroup is where the container's processes are; empty without one.
+	Cgroup CgroupState `json:"cgroup,omitzero"`
+	// Undo lists what is to be undone by delete, in the order it was made.
+	Undo []Undo `json:"undo,omitempty"`
+}
+
+// CgroupState is the container's cgroup.
+type CgroupState struct {
+	// Manager is systemd, cgroupfs or none.
+	Manager string `json:"manager,omitempty"`
+	// Path is the cgroup's directory.
+	Path string `json:"path,omitempty"`
+	// Scope is the systemd unit's name.
+	Scope string `json:"scope,omitempty"`
+	// OOMKills counts the processes that the kernel killed for memory, when
+	// the container had ended.
+	OOMKills uint64 `json:"oomKills,omitempty"`
+}
+
+// Undo is one thing that delete undoes.
+type Undo struct {
+	// Kind is cgroup, scope, process, file.
+	Kind string `json:"kind"`
+	// Name is a path, a unit, or a process id.
+	Name string `json:"name"`
+	// StartTime belongs to a process.
+	StartTime uint64 `json:"startTime,omitempty"`
+}
+
+// The statuses of a container: runtime.md, "State", and paused.
+const (
+	Creating = "creating"
+	Created  = "created"
+	Running  = "running"
+	Stopped  = "stopped"
+	Paused   = "paused"
+)
+
+const (
+	stateFile   = "state.json"
+	configFile  = "config.json"
+	startFIFO   = "start"
+	outcomeFIFO = "outcome"
+)
+
+// read reads state.json. A container without one is still being made.
+func (c *Container) read() error {
+	text, err := os.ReadFile(c.file(stateFile))
+	if errors.Is(err, os.ErrNotExist) {
+		if !isDirectory(c.dir) {
+			return fmt.Errorf("container %q %w", c.ID, ErrNotExist)
+		}
+		c.State = State{Version: StateVersion, ID: c.ID}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the state of container %q: %w", c.ID, err)
+	}
+	if err := json.Unmarshal(text, &c.State); err != nil {
+		return fmt.Errorf("read %s: %w", c.file(stateFile), err)
+	}
+	if c.State.Version > StateVersion {
+		return fmt.Errorf("%s is of version %d, newer than this homerun", c.file(stateFile), c.State.Version)
+	}
+	return nil
+}
+
+// write writes state.json as a whole.
+func (c *Container) write() error {
+	text, err := json.Marshal(&c.State)
+	if err == nil {
+		err = replaceFile(c.file(stateFile), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the state of container %q: %w", c.ID, err)
+	}
+	return nil
+}
+
+// replaceFile writes a file so that a reader sees the old or the new content.
+func replaceFile(name string, text []byte, mode os.FileMode) error {
+	dir, base := splitFile(name)
+	temporary := dir + "." + base + "." + strconv.Itoa(os.Getpid())
+	if err := os.WriteFile(temporary, text, mode); err != nil {
+		return err
+	}
+	if err := unix.Rename(temporary, name); err != nil {
+		unix.Unlink(temporary)
+		return err
+	}
+	return nil
+}
+
+// splitFile splits a path behind its last slash.
+func splitFile(name string) (dir, base string) {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '/' {
+			return name[:i+1], name[i+1:]
+		}
+	}
+	return "", name
+}
+
+// Status tells what the container does now.
+func (c *Container) Status() string {
+	s := &c.State
+	switch {
+	case s.Pid == 0:
+		return Creating
+	case !alive(s.Pid, s.StartTime):
+		return Stopped
+	case c.waits():
+		return Created
+	case c.frozen():
+		return Paused
+	}
+	return Running
+}
+
+// waits tells whether init waits for start: then it reads from the FIFO.
+func (c *Container) waits() bool {
+	fd, err := unix.Open(c.file(startFIFO), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// Document is what `state` prints: runtime.md, "State", and the members that
+// crun and runc add.
+type Document struct {
+	OCIVersion   string            `json:"ociVersion"`
+	ID           string            `json:"id"`
+	Status       string            `json:"status"`
+	Pid          int               `json:"pid"`
+	Bundle       string            `json:"bundle"`
+	Rootfs       string            `json:"rootfs"`
+	Created      time.Time         `json:"created"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Owner        string            `json:"owner"`
+	SystemdScope string            `json:"systemd-scope,omitempty"`
+	OOMKills     uint64            `json:"oomKills,omitempty"`
+}
+
+// Document describes the container as it is now.
+func (c *Container) Document() Document {
+	s := &c.State
+	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: c.Status(), Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
+		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
+		OOMKills: s.Cgroup.OOMKills}
+	if d.OCIVersion == "" {
+		d.OCIVersion = "1.0.0"
+	}
+	if d.Status == Stopped || d.Status == Creating {
+		d.Pid = 0
+	}
+	return d
+}
+
+// owner is a user's name, or the number when it has none.
+func owner(uid int) string {
+	n := strconv.Itoa(uid)
+	if u, err := user.LookupId(n); err == nil {
+		return u.Username
+	}
+	return n
+}
+
+// alive tells whether the process exists, is the same, and is no zombie.
+func alive(pid int, start uint64) bool {
+	state, begun, err := processStat(pid)
+	return err == nil && begun == start && state != 'Z' && state != 'X'
+}
+
+// processStat reads a process's state and start time from /proc/PID/stat,
+// whose second field may hold any character: proc_pid_stat(5).
+func processStat(pid int) (state byte, start uint64, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	return parseStat(string(text))
+}
+
+var errStat = errors.New("unreadable process state")
+
+func parseStat(text string) (state byte, start uint64, err error) {
+	end := len(text) - 1
+	for end >= 0 && text[end] != ')' {
+		end--
+	}
+	field, begin := 2, 0
+	for i := end + 1; end >= 0 && i <= len(text); i++ {
+		if i < len(text) && text[i] != ' ' && text[i] != '\n' {
+			continue
+		}
+		switch {
+		case field == 3 && i > begin:
+			state = text[begin]
+		case field == 22:
+			start, err = strconv.ParseUint(text[begin:i], 10, 64)
+			return state, start, err
+		}
+		field, begin = field+1, i+1
+	}
+	return 0, 0, errStat
+}

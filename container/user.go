@@ -1,0 +1,147 @@
+package container
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Process is config.json's process, for exec to start from.
+func (r *Runtime) Process(id string) (*specs.Process, error) {
+	c, err := r.Peek(id)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.bundle()
+	if err != nil {
+		return nil, err
+	}
+	if b.Config.Process == nil {
+		return nil, errors.New("config.json has no process")
+	}
+	return b.Config.Process, nil
+}
+
+// ResolveUser reads USER[:GROUP]. Digits are ids and nothing else; names are
+// looked up in the container's own files. What is neither is an error, never
+// user 0 (CVE-2026-30892, CVE-2024-40635).
+func (r *Runtime) ResolveUser(id, text string, u *specs.User) error {
+	name, group, hasGroup := strings.Cut(text, ":")
+	c, err := r.Peek(id)
+	if err != nil {
+		return err
+	}
+	uid, gid, err := c.lookupUser(name)
+	if err != nil {
+		return err
+	}
+	if hasGroup {
+		if gid, err = c.lookupGroup(group); err != nil {
+			return err
+		}
+	}
+	u.UID = uid
+	if hasGroup || gid != noID {
+		u.GID = gid
+	}
+	u.AdditionalGids = nil
+	return nil
+}
+
+// noID is (uid_t)-1, which is nobody's.
+const noID = ^uint32(0)
+
+// parseID reads a numeric id: digits only, at most 2^31-1.
+func parseID(s string) (id uint32, numeric bool, err error) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0, true, fmt.Errorf("id %q is out of range", s)
+	}
+	return uint32(n), true, nil
+}
+
+func (c *Container) lookupUser(name string) (uid, gid uint32, err error) {
+	uid, numeric, err := parseID(name)
+	if numeric {
+		return uid, noID, err
+	}
+	line, err := c.lookup("etc/passwd", name, 7)
+	if err != nil {
+		return 0, 0, fmt.Errorf("user %q: %w", name, err)
+	}
+	uid, ok1, err1 := parseID(line[2])
+	gid, ok2, err2 := parseID(line[3])
+	if !ok1 || !ok2 || err1 != nil || err2 != nil {
+		return 0, 0, fmt.Errorf("user %q: the container's /etc/passwd gives ids %q and %q", name, line[2], line[3])
+	}
+	return uid, gid, nil
+}
+
+func (c *Container) lookupGroup(name string) (uint32, error) {
+	gid, numeric, err := parseID(name)
+	if numeric {
+		return gid, err
+	}
+	line, err := c.lookup("etc/group", name, 4)
+	if err != nil {
+		return 0, fmt.Errorf("group %q: %w", name, err)
+	}
+	gid, ok, err := parseID(line[2])
+	if !ok || err != nil {
+		return 0, fmt.Errorf("group %q: the container's /etc/group gives the id %q", name, line[2])
+	}
+	return gid, nil
+}
+
+var errUnknownName = errors.New("no such entry in the container's /etc")
+
+// lookup finds a line of a file in the container by its first field.
+func (c *Container) lookup(file, name string, fields int) ([]string, error) {
+	if name == "" || strings.ContainsAny(name, ":\n") {
+		return nil, errUnknownName
+	}
+	text, err := c.readInside(file)
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		if parts := strings.Split(lines.Text(), ":"); len(parts) >= fields && parts[0] == name {
+			return parts, nil
+		}
+	}
+	return nil, errUnknownName
+}
+
+// readInside reads a regular file below the container's root, whatever it and
+// the way to it are: it never blocks, follows no link out, and reads at most
+// 1 MiB (CVE-2026-47262).
+func (c *Container) readInside(file string) ([]byte, error) {
+	root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, file, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), file)
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return io.ReadAll(io.LimitReader(f, 1<<20))
+}
