@@ -43,6 +43,7 @@ func (p *prober) rootfs() {
 	p.facts.Rootfs = p.rootSource(fd)
 	if p.facts.Rootfs.Kind == host.Directory {
 		p.targets(fd)
+		p.home(fd)
 	}
 }
 
@@ -59,17 +60,24 @@ func (p *prober) rootSource(fd int) host.Source {
 	return s
 }
 
-// targets looks at each destination. One below an earlier mount is covered by
-// it, so the rootfs says nothing about it: it is left out, and likewise when
-// it turns out to be covered only after links were followed.
+// targets looks at each destination, and at the working directory, which is
+// made where it is missing. One below an earlier mount is covered by it, so the
+// rootfs says nothing about it: it is left out, and likewise when it turns out
+// to be covered only after links were followed.
 func (p *prober) targets(root int) {
-	if len(p.Spec.Mounts) == 0 {
+	destinations := make([]string, 0, len(p.Spec.Mounts)+1)
+	for i := range p.Spec.Mounts {
+		destinations = append(destinations, p.Spec.Mounts[i].Destination)
+	}
+	if p.Spec.Process != nil && p.Spec.Process.Cwd != "" && clean(p.Spec.Process.Cwd) != "." {
+		destinations = append(destinations, p.Spec.Process.Cwd)
+	}
+	if len(destinations) == 0 {
 		return
 	}
-	p.facts.Targets = make(map[string]host.Target, len(p.Spec.Mounts))
-	covered := make([]string, 0, 2*len(p.Spec.Mounts))
-	for i := range p.Spec.Mounts {
-		destination := p.Spec.Mounts[i].Destination
+	p.facts.Targets = make(map[string]host.Target, len(destinations))
+	covered := make([]string, 0, 2*len(destinations))
+	for _, destination := range destinations {
 		name := clean(destination)
 		if below(name, covered) && !hasDotDot(destination) {
 			continue
