@@ -10,11 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreground waits for a container, passing on signals and, with a terminal,
-// what is typed and shown.
-func foreground(p *container.Process) (int, error) {
+// catchSignals begins to collect signals. It comes before the container's
+// start: the program may tell somebody that it is ready, and be sent a signal
+// through us, before we have returned from starting it.
+func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
+	return signals
+}
+
+// foreground waits for a process, passing on signals from now on.
+func foreground(p *container.Process) (int, error) {
+	return follow(p, catchSignals())
+}
+
+// follow waits for a process, passing on the signals collected and, with a
+// terminal, what is typed and shown.
+func follow(p *container.Process, signals chan os.Signal) (int, error) {
 	t, err := newTerminal(p.Terminal)
 	if err != nil {
 		return 0, err

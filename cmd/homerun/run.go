@@ -74,6 +74,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if f.detach && request.Bundle.Config.Process.Terminal && f.create.consoleSocket == "" {
 		return errors.New("process.terminal needs a console socket when detached")
 	}
+	signals := catchSignals()
 	p, err := r.Run(ctx, *request)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if f.detach {
 		return nil
 	}
-	o.status, err = foreground(p)
+	o.status, err = follow(p, signals)
 	if err == nil && !f.keep {
 		err = p.Delete(ctx)
 	}
