@@ -62,8 +62,12 @@ type Delegation struct {
 // Choice is the manager for one container.
 type Choice struct {
 	Manager Manager
-	// Path is the cgroup to make, below the mount point (Cgroupfs only).
-	Path string
+	// Path is the cgroup to make, below the mount point, and Base the existing
+	// one above it from which to make it (Cgroupfs only): see Create.
+	Path, Base string
+	// Foreign is true when Base was not delegated to us, so that it may belong
+	// to a service manager.
+	Foreign bool
 	// Evacuate names the cgroup whose processes must first go to a leaf of it
 	// (EvacuationLeaf), since a cgroup with controllers for its children can
 	// hold no process; "" when nothing is in the way.
@@ -159,21 +163,40 @@ func (s Situation) cgroupfs() (Choice, error) {
 	if target == "/" {
 		return Choice{}, &ConfigError{Pointer: "/linux/cgroupsPath", Reason: "is the root of the tree, which takes no container"}
 	}
-	if !below(target, s.Delegation.Top) && target != s.Delegation.Top {
+	base, foreign := s.base(target)
+	if base == "" {
 		why := "no cgroup above it is delegated to this user"
 		return s.none(&noManager{what: "cgroup " + target, why: why, hint: hintDelegate})
 	}
-	return Choice{Manager: Cgroupfs, Path: target, Evacuate: s.evacuate(target), Reason: "cgroupfs: " + reason}, nil
+	return Choice{
+		Manager: Cgroupfs, Path: target, Base: base, Foreign: foreign,
+		Evacuate: s.evacuate(target), Reason: "cgroupfs: " + reason,
+	}, nil
+}
+
+// base is the lowest cgroup above target that the caller may change, "" if
+// none. A path inside of our own service that config.json names is taken as the
+// service's word that it is delegated (podman --cgroups=split).
+func (s Situation) base(target string) (base string, foreign bool) {
+	d := s.Delegation
+	for _, unit := range []string{d.Unit, d.Maybe} {
+		if below(target, unit) {
+			return unit, false
+		}
+	}
+	for _, base := range []string{d.Writable, d.Top} {
+		if below(target, base) {
+			return base, true
+		}
+	}
+	return "", false
 }
 
 // evacuate: only our own delegated cgroup, when we sit in it and the container
 // goes below.
 func (s Situation) evacuate(target string) string {
 	own := path.Clean("/" + s.Cgroup.Path)
-	if s.Delegation.Unit == "" || s.Delegation.Unit != own {
-		return ""
-	}
-	if below(target, own) {
+	if unit, foreign := s.base(target); unit == own && !foreign {
 		return own
 	}
 	return ""

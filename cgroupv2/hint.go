@@ -13,6 +13,7 @@ const (
 	hintUnified = `boot with systemd.unified_cgroup_hierarchy=1`
 	hintInner   = `a cgroup that has processes of its own cannot give controllers to its children: ` +
 		`move them to a child first, or use a Delegate= unit with DelegateSubgroup=runtime`
+	hintForeign   = `use --cgroup-manager=systemd, or run in a unit with Delegate=yes (and give its cgroup as cgroupsPath)`
 	hintWholeDisk = `limits of io take whole disks, not partitions`
 	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
 	hintIdle      = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`

@@ -27,6 +27,8 @@ import (
 type Dir struct {
 	fd   int
 	path string
+	// foreign cgroups belong to a service manager: see Enable.
+	foreign bool
 }
 
 // Error says which file of which cgroup could not be used, and why.

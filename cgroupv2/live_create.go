@@ -15,6 +15,34 @@ import (
 // also without limits: stats and the word about an OOM come from them.
 var accounting = []string{"cpu", "io", "memory", "pids"}
 
+// Create makes the chosen cgroup, below a mount point: it evacuates our own
+// processes where they are in the way, and gives the required controllers to
+// it (see Dir.Create). made holds the absolute paths of the directories that
+// did not exist before, outermost first: the undo list. Errors are *Error.
+func (c Choice) Create(mountPoint string, required []string) (leaf *Dir, made []string, err error) {
+	base, err := Open(path.Join(mountPoint, c.Base))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer base.Close()
+	base.foreign = c.Foreign && (isUnit(c.Base) || c.Base == "/" && booted())
+	if c.Evacuate != "" {
+		if err := base.Evacuate(); err != nil {
+			return nil, nil, err
+		}
+	}
+	leaf, made, err = base.Create(strings.TrimPrefix(strings.TrimPrefix(c.Path, c.Base), "/"), required)
+	for i := range made {
+		made[i] = path.Join(base.path, made[i])
+	}
+	return leaf, made, err
+}
+
+// booted is true when systemd runs the machine (sd_booted(3)).
+func booted() bool {
+	return unix.Access("/run/systemd/system", unix.F_OK) == nil
+}
+
 // Create makes the cgroup at a path relative to d, and on the way down gives
 // each directory's children the required controllers and those of accounting
 // that are to be had. It returns the open leaf and the relative paths of the
@@ -28,7 +56,7 @@ func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	at.path = d.path
+	at.path, at.foreign = d.path, d.foreign
 	var refused error
 	walked := ""
 	for _, name := range strings.Split(path.Clean(relative), "/") {
@@ -62,8 +90,12 @@ func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
 		e.hint = hint(name, e.Errno, false, privileged())
 		return nil, false, e
 	}
-	child, openErr := d.Sub(name)
-	return child, err == nil, openErr
+	isNew = err == nil
+	child, err = d.Sub(name)
+	if err == nil {
+		child.foreign = !isNew && isUnit(name)
+	}
+	return child, isNew, err
 }
 
 // undo removes what Create made; nothing runs there yet.
@@ -105,6 +137,10 @@ func (d *Dir) unavailable(controller string) *Error {
 // that d has (cgroup.subtree_control): all in one write, and one by one when
 // the kernel refuses that. Only a required controller gives an *Error: EBUSY
 // when d has processes of its own, EACCES when d is not delegated.
+//
+// A foreign cgroup's controllers are left as they are: systemd takes away again
+// what it did not turn on itself (seen within 10 ms for cpu in a slice), and the
+// limits would vanish with it.
 func (d *Dir) Enable(required []string) error {
 	have, err := d.Available()
 	if err != nil {
@@ -120,6 +156,9 @@ func (d *Dir) Enable(required []string) error {
 			missing = append(missing, name)
 		}
 	}
+	if d.foreign {
+		return d.borrow(required, on)
+	}
 	refused := d.enable(missing)
 	for _, name := range required {
 		if e := refused[name]; e != nil {
@@ -127,6 +166,26 @@ func (d *Dir) Enable(required []string) error {
 		}
 		if !slices.Contains(have, name) {
 			return d.unavailable(name)
+		}
+	}
+	return nil
+}
+
+// steady are the controllers that systemd keeps on everywhere, for accounting
+// (DefaultMemoryAccounting=, DefaultTasksAccounting=). Another may be on in a
+// slice because a unit needs it now, and go with that unit.
+var steady = []string{"memory", "pids"}
+
+func (d *Dir) borrow(required, on []string) error {
+	_, err := d.read("cgroup.type")
+	top := err != nil
+	for _, name := range required {
+		if slices.Contains(on, name) && (top || slices.Contains(steady, name)) {
+			continue
+		}
+		return &Error{
+			Op: "use", Dir: d.path, hint: hintForeign,
+			Reason: "controller " + name + " is turned on and off here by the service manager, whose cgroup this is",
 		}
 	}
 	return nil

@@ -47,12 +47,7 @@ func limitedCgroup(t testing.TB, res string) *Dir {
 		t.Fatal(err)
 	}
 	t.Log(choice.Reason)
-	top, err := Open(c.MountPoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer top.Close()
-	d, _, err := top.Create(strings.TrimPrefix(choice.Path, "/"), Controllers(writes))
+	d, _, err := choice.Create(c.MountPoint, Controllers(writes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,35 +214,28 @@ func TestInUnit(t *testing.T) {
 	if delegation.Unit != unit || choice.Path != unit+"/homerun-web" || (choice.Evacuate != "") != (unit == c.Path) {
 		t.Fatalf("%+v", choice)
 	}
-	top, err := Open(c.MountPoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer top.Close()
 	if choice.Evacuate != "" {
-		_, _, err := top.Create(choice.Path[1:], []string{"memory", "pids"})
-		if !errors.Is(err, unix.EBUSY) || err.(*Error).Hint() == "" {
-			t.Error("inner processes:", err)
-		}
-		if kind, _ := os.ReadFile(path.Join(c.MountPoint, c.Path, "cgroup.type")); string(kind) != "domain\n" {
-			t.Errorf("the attempt made the cgroup %q", kind)
-		}
-		own, err := Open(path.Join(c.MountPoint, choice.Evacuate))
+		own, err := Open(path.Join(c.MountPoint, c.Path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer own.Close()
-		start := time.Now()
-		if err := own.Evacuate(); err != nil {
-			t.Fatal(err)
+		_, _, err = own.Create("x", []string{"memory", "pids"})
+		if !errors.Is(err, unix.EBUSY) || err.(*Error).Hint() == "" {
+			t.Error("inner processes:", err)
 		}
-		t.Logf("evacuation: %v", time.Since(start))
+		if kind := own.text("cgroup.type"); kind != "domain" {
+			t.Errorf("the attempt made the cgroup %q", kind)
+		}
 	}
-	d, made, err := top.Create(choice.Path[1:], []string{"memory", "pids"})
-	if err != nil || !slices.Equal(made, []string{choice.Path[1:]}) {
+	start := time.Now()
+	d, made, err := choice.Create(c.MountPoint, []string{"cpu", "memory", "pids"})
+	if err != nil || !slices.Equal(made, []string{c.MountPoint + choice.Path}) {
 		t.Fatal(made, err)
 	}
 	defer d.Close()
+	t.Logf("evacuated and made in %v", time.Since(start))
+	testCPU(t, d)
 	if err := d.Apply([]Write{{File: "pids.max", Value: "1"}, {File: "memory.max", Value: "10000000"}}); err != nil {
 		t.Error(err)
 	}
@@ -257,4 +245,57 @@ func TestInUnit(t *testing.T) {
 	if err := d.Delete(limited(t, 5*time.Second)); err != nil {
 		t.Error(err)
 	}
+}
+
+// testCPU tries the order of quota and burst, and of idle and weight, in both
+// directions. It runs where cpu is ours to give.
+func testCPU(t *testing.T, d *Dir) {
+	t.Helper()
+	for _, step := range []struct{ update, max, burst, idle, weight string }{
+		{`{"cpu":{"quota":50000,"burst":40000,"shares":2048}}`, "50000 100000", "40000", "0", "174"},
+		{`{"cpu":{"quota":10000,"burst":5000}}`, "10000 100000", "5000", "0", "174"},
+		{`{"cpu":{"quota":90000,"period":50000,"burst":80000}}`, "90000 50000", "80000", "0", "174"},
+		{`{"cpu":{"quota":-1,"burst":0,"idle":1}}`, "max 100000", "0", "1", ""},
+		{`{"cpu":{"idle":0,"shares":2}}`, "max 100000", "0", "0", "1"},
+	} {
+		writes, _, err := Files(resources(t, step.update))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Apply(writes); err != nil {
+			t.Errorf("%s: %v", step.update, err)
+		}
+		for file, want := range map[string]string{"cpu.max": step.max, "cpu.max.burst": step.burst, "cpu.idle": step.idle, "cpu.weight": step.weight} {
+			// What the weight of an idle group reads as differs between kernels.
+			if got := d.text(file); got != want && want != "" {
+				t.Errorf("%s: %s is %q, want %q", step.update, file, got, want)
+			}
+		}
+	}
+	writes, _, err := Files(resources(t, `{"cpu":{"quota":1000,"burst":5000}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != hintBurst {
+		t.Errorf("burst above quota: %v", err)
+	}
+}
+
+// A slice's controllers are systemd's: what it has not turned on, we do not
+// pretend to have.
+func TestMachineForeignController(t *testing.T) {
+	inMachine(t)
+	c := place(t)
+	delegation := ProbeDelegation(c)
+	choice, err := Choose(Situation{Manager: Cgroupfs, ID: "foreign", Limits: true, Cgroup: c, Delegation: delegation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, made, err := choice.Create(c.MountPoint, []string{"cpu"})
+	var e *Error
+	if d != nil || !errors.As(err, &e) || e.Hint() != hintForeign || made != nil {
+		t.Fatal(err, made)
+	}
+	t.Log(err)
 }

@@ -153,6 +153,38 @@ func TestMachineScope(t *testing.T) {
 	t.Log(err)
 }
 
+// Each property that systemd has for a resource of this kernel, as it says
+// itself.
+func TestMachineProperties(t *testing.T) {
+	inMachine(t)
+	c := realManager(t, realPlace())
+	d := scope(t, c, "properties", `{"memory":{"limit":67108864,"swap":67108864,"reservation":4194304},"pids":{"limit":-1},
+		"cpu":{"shares":2048,"quota":33333,"period":100000,"cpus":"0","mems":"0"},"blockIO":{"weight":500,"throttleReadBpsDevice":[{"major":98,"minor":0,"rate":1048576}]},
+		"unified":{"memory.high":"50331648"}}`, spawn(t, "sleep", "60"))
+	unit := filepath.Base(d.Path())
+	names := "MemoryMax,MemorySwapMax,MemoryLow,MemoryHigh,TasksMax,CPUWeight,CPUQuotaPerSecUSec,CPUQuotaPeriodUSec,AllowedCPUs,AllowedMemoryNodes,IOWeight,IOReadBandwidthMax"
+	got := strings.Split(systemctl(t, "show", "-p", names, unit), "\n")
+	for _, want := range []string{"MemoryMax=67108864", "MemorySwapMax=0", "MemoryLow=4194304", "MemoryHigh=50331648", "TasksMax=infinity", "CPUWeight=174",
+		"CPUQuotaPerSecUSec=340ms", "CPUQuotaPeriodUSec=100ms", "AllowedCPUs=0", "AllowedMemoryNodes=0", "IOWeight=4950", "IOReadBandwidthMax=/dev/block/98:0 1048576"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("systemctl does not show %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%q", got)
+	}
+	update := request(t, `{"cpu":{"idle":1,"quota":-1}}`)
+	if dropped, err := c.SetProperties(limited(t, 5*time.Second), unit, update.Properties); err != nil || dropped != nil {
+		t.Fatal(dropped, err)
+	}
+	if got := systemctl(t, "show", "-p", "CPUWeight", unit); got != "CPUWeight=idle" {
+		t.Errorf("systemctl shows %s", got)
+	}
+	if got := systemctl(t, "show", "-p", "CPUQuotaPerSecUSec", unit); got != "CPUQuotaPerSecUSec=infinity" {
+		t.Errorf("systemctl shows %s", got)
+	}
+}
+
 // The sub-cgroup that keeps the scope free of processes: made, entered, and
 // only then may the scope give controllers away. pids.max 1 is not in the way,
 // and a reload leaves all of it alone.
