@@ -83,6 +83,8 @@ type Result struct {
 	Notes []string
 	// Warnings tell what was asked and is ignored.
 	Warnings []string
+	// Joins are the namespaces that the runtime opens as inputs.
+	Joins []JoinInput
 	// Namespaces are the CLONE_NEW* that the container does not share with the
 	// runtime, for exec to join.
 	Namespaces int
@@ -90,6 +92,13 @@ type Result struct {
 	Chroot bool
 	// WaitIndex is the step at which init waits for start.
 	WaitIndex int
+}
+
+// JoinInput is a namespace that the runtime opens for the stage.
+type JoinInput struct {
+	Name, Path, Pointer string
+	// Type is its CLONE_NEW*, which the descriptor is checked for.
+	Type int
 }
 
 // Signals of the stage, by tag.
@@ -191,8 +200,9 @@ func (c *compiler) inputs() error {
 	if c.options.IntoCgroup {
 		c.cgroup = c.input(InputCgroup)
 	}
-	for i := range c.ns.joined {
-		c.joins = append(c.joins, c.input(c.ns.joined[i].input()))
+	for _, j := range c.ns.joined {
+		c.joins = append(c.joins, c.input(j.input()))
+		c.result.Joins = append(c.result.Joins, JoinInput{Name: j.input(), Path: j.path, Pointer: j.pointer() + ".path", Type: j.flag})
 	}
 	return nil
 }
@@ -267,6 +277,9 @@ func (c *compiler) inner() error {
 	c.b.Do(plan.Umask{})
 	if c.options.Wait {
 		c.b.Do(plan.SetName{Name: "homerun:init"})
+	}
+	if c.options.IntoCgroup && c.ns.newCgroup {
+		c.cgroupNamespace()
 	}
 	c.names()
 	c.loopback()

@@ -97,6 +97,10 @@ func explainExec(e *StepError, op plan.Operation, _ *host.Facts) bool {
 			e.What = fmt.Sprintf("executable file %q not found in $PATH", name)
 			e.Errno, e.Why = unix.ENOENT, unix.ENOENT.Error()
 		}
+		if e.Errno == unix.EACCES {
+			e.What = fmt.Sprintf("exec %q", name)
+			e.Hint = execHint(e.Errno)
+		}
 	case plan.Execve:
 		e.What = fmt.Sprintf("exec %q", name)
 		e.Hint = execHint(e.Errno)

@@ -77,8 +77,10 @@ func (c *compiler) enter(j Join, init plan.Slot) {
 	c.b.At("default", "hide from the container")
 	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
 	c.b.At("default", "join the container's namespaces")
-	if j.Namespaces != 0 {
-		c.b.Do(plan.Setns{FD: init.Ref(), Type: j.Namespaces})
+	// Inside the cgroup namespace the way from our own cgroup into the
+	// container's is not visible: cgroup_namespaces(7). So that one comes last.
+	if others := j.Namespaces &^ unix.CLONE_NEWCGROUP; others != 0 {
+		c.b.Do(plan.Setns{FD: init.Ref(), Type: others})
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
@@ -86,6 +88,10 @@ func (c *compiler) enter(j Join, init plan.Slot) {
 	c.b.Do(plan.ExitGroup{})
 	c.b.Place(child)
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	if j.Namespaces&unix.CLONE_NEWCGROUP != 0 {
+		c.b.At("default", "join the container's cgroup namespace")
+		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWCGROUP})
+	}
 	if root != 0 {
 		c.b.At("default", "enter the container's root")
 		c.b.Do(plan.Fchdir{FD: root.Ref()})

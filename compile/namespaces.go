@@ -158,7 +158,9 @@ func (c *compiler) settle() error {
 		c.result.Namespaces |= unix.CLONE_NEWTIME
 	}
 	c.result.Chroot = ns.joinsMount || c.options.NoPivot
-	if c.options.LateCgroup {
+	if c.options.LateCgroup || c.options.IntoCgroup {
+		// The clone would make the namespace's root of the cgroup that the
+		// first process is in.
 		ns.flags &^= unix.CLONE_NEWCGROUP
 	}
 	return c.checkMountNamespace()

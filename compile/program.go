@@ -59,10 +59,15 @@ func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Moun
 // in by now, and its mounts.
 func (c *compiler) lateCgroup(late []rootfs.Mount) {
 	if c.options.LateCgroup && c.ns.newCgroup {
-		c.b.At("linux.namespaces", "make the cgroup namespace")
-		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWCGROUP})
+		c.cgroupNamespace()
 	}
 	c.tree.Late(late)
+}
+
+// cgroupNamespace makes the cgroup that init is in the root of what it sees.
+func (c *compiler) cgroupNamespace() {
+	c.b.At("linux.namespaces", "make the cgroup namespace")
+	c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWCGROUP})
 }
 
 // becomeRoot takes the ids that make the container's file system. Capabilities
@@ -327,6 +332,7 @@ func (c *compiler) waitForStart() {
 	if !c.options.Wait {
 		return
 	}
+	process.Look(c.b, c.spec.Process)
 	c.b.At("default", "wait for start")
 	c.result.WaitIndex = c.b.Len()
 	c.signal(TagReady, 0, "ready")

@@ -263,6 +263,10 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 	if err := scope.Enable(cgroupv2.Controllers(p.writes)); err != nil {
 		return err
 	}
+	// The limits hold for the scope; programs read them in their own cgroup.
+	if err := leaf.Apply(p.writes); err != nil {
+		return err
+	}
 	c.State.Cgroup.Path = leaf.Path()
 	if err := p.devicesAndDelegation(c, leaf); err != nil {
 		return err

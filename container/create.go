@@ -113,6 +113,9 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	if err := c.keepConfig(&request); err != nil {
 		return nil, err
 	}
+	if err := l.openNamespaces(); err != nil {
+		return nil, err
+	}
 	if err := cgroup.make(c, l); err != nil {
 		return nil, err
 	}
@@ -122,6 +125,22 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 // hasCreateHooks tells whether hooks run while the container is made.
 func hasCreateHooks(h *specs.Hooks) bool {
 	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+}
+
+// openNamespaces opens the namespaces that are joined by path, and checks by
+// the descriptor what they are: ioctl_nsfs(2), NS_GET_NSTYPE.
+func (l *launch) openNamespaces() error {
+	for _, j := range l.result.Joins {
+		fd, err := unix.Open(j.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("join the namespace %s (%s): %w", j.Path, j.Pointer, err)
+		}
+		l.inputs[j.Name] = fd
+		if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != j.Type {
+			return fmt.Errorf("join the namespace %s (%s): it is not of that type", j.Path, j.Pointer)
+		}
+	}
+	return nil
 }
 
 // describe fills what state.json tells of the config.
@@ -194,7 +213,7 @@ func (c *Container) launch(ctx context.Context, l *launch, request Request) erro
 func (c *Container) record(_ context.Context, pid int, cgroup *cgroupPlan) error {
 	_, start, err := processStat(pid)
 	if err != nil {
-		return errDied
+		return fmt.Errorf("%w: read its start time: %v", errDied, err)
 	}
 	c.State.Pid, c.State.StartTime = pid, start
 	if err := cgroup.started(c, pid); err != nil {

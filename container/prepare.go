@@ -71,6 +71,13 @@ func Facts(b *bundle.Bundle) (*host.Facts, error) {
 // prepare compiles.
 func prepare(r Request, o compile.Options) (*prepared, error) {
 	p := &prepared{Request: r, facts: r.Facts}
+	if p.facts == nil {
+		f, err := Facts(r.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		p.facts = f
+	}
 	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
 	o.NoPivot, o.NoNewKeyring = r.NoPivot, r.NoNewKeyring
 	result, err := compile.Compile(r.Bundle.Config, p.facts, o)

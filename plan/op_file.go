@@ -104,17 +104,21 @@ type Chdir struct{ Path string }
 // Call implements Operation.
 func (o Chdir) Call() Call { return Call{"chdir", unix.SYS_CHDIR, []Arg{text(o.Path)}} }
 
-// Faccessat asks whether a file is there: access(2) with F_OK.
+// Faccessat asks whether a file is there (Mode 0, F_OK) or may be executed
+// (X_OK): access(2).
 type Faccessat struct {
 	DirFD Ref
 	Path  string
+	Mode  int
 }
 
 // Call implements Operation.
 func (o Faccessat) Call() Call {
 	return Call{"faccessat", unix.SYS_FACCESSAT, []Arg{
-		dirfd(o.DirFD), text(o.Path), flags(0, func(int64) string { return "F_OK" })}}
+		dirfd(o.DirFD), text(o.Path), flags(o.Mode, accessModes)}}
 }
+
+func accessModes(n int64) string { return table{{0, "F_OK"}, {unix.X_OK, "X_OK"}}.value(n) }
 
 // Close closes a descriptor: close(2).
 type Close struct{ FD Ref }

@@ -96,6 +96,39 @@ func Exec(b *plan.Builder, p *specs.Process, env []string) {
 	}
 }
 
+// Look finds out before init waits for start whether there is a program at all:
+// callers learn of a missing one only from create. It runs as the container's
+// root; where another user will execute the file, permission is left for then.
+func Look(b *plan.Builder, p *specs.Process) {
+	b.At("process.args", "exec "+name(p))
+	found := b.Label()
+	never := int32(-1)
+	candidates := Candidates(name(p), p.Env)
+	for _, c := range candidates {
+		next := b.Label()
+		denied := next
+		if p.User.UID != 0 {
+			denied = found
+		}
+		b.Try(plan.Faccessat{DirFD: plan.AtCWD(), Path: c, Mode: unix.X_OK}, plan.Errno{Errno: unix.ENOENT, To: next},
+			plan.Errno{Errno: unix.ENOTDIR, To: next}, plan.Errno{Errno: unix.EACCES, To: denied})
+		b.Add(plan.Step{Op: plan.Faccessat{DirFD: plan.AtCWD(), Path: c + "/."}, Want: &never,
+			Tolerate: []plan.Errno{{Errno: unix.ENOTDIR, To: found}, {Errno: unix.EACCES, To: found}}})
+		b.Place(next)
+	}
+	for i, c := range candidates {
+		next := b.Label()
+		access := plan.Step{Op: plan.Faccessat{DirFD: plan.AtCWD(), Path: c}}
+		if i < len(candidates)-1 {
+			access.Tolerate = []plan.Errno{{Errno: unix.ENOENT, To: next}, {Errno: unix.ENOTDIR, To: next}, {Errno: unix.EACCES, To: next}}
+		}
+		b.Add(access)
+		b.Do(plan.Faccessat{DirFD: plan.AtCWD(), Path: c, Mode: unix.X_OK})
+		b.Place(next)
+	}
+	b.Place(found)
+}
+
 func name(p *specs.Process) string {
 	if len(p.Args) == 0 {
 		return ""
