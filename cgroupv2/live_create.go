@@ -60,7 +60,12 @@ func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []stri
 	var refused error
 	walked := ""
 	for _, name := range strings.Split(path.Clean(relative), "/") {
-		if e := at.Enable(required); e != nil && refused == nil {
+		if e := at.Enable(required); e != nil && at.foreign {
+			at.Close()
+			d.undo(made)
+			return nil, nil, e
+		} else if e != nil && refused == nil {
+			// It may be on already, from above.
 			refused = e
 		}
 		next, isNew, e := at.child(name)
