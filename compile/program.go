@@ -212,11 +212,20 @@ func (c *compiler) terminalPair(master plan.Slot) {
 	c.b.Do(plan.UnlockTerminal{FD: master.Ref()})
 	c.pty = c.b.Get("pty", plan.Ioctl{FD: master.Ref(), Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC})
 	c.b.Do(plan.Fchown{FD: c.pty.Ref(), UID: int(c.spec.Process.User.UID), GID: -1})
-	if size := c.spec.Process.ConsoleSize; size != nil {
-		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: uint16(size.Height), Columns: uint16(size.Width)})
+	if rows, columns := c.terminalSize(); rows != 0 || columns != 0 {
+		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: rows, Columns: columns})
 	}
 	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
 	c.b.Close(master)
+}
+
+// terminalSize is that of config.json, or else of the caller's terminal, so
+// that the program sees it from its first moment.
+func (c *compiler) terminalSize() (rows, columns uint16) {
+	if size := c.spec.Process.ConsoleSize; size != nil {
+		return uint16(size.Height), uint16(size.Width)
+	}
+	return c.facts.TerminalRows, c.facts.TerminalColumns
 }
 
 // openMaster opens the multiplexer of the container's devpts by the mount

@@ -41,6 +41,9 @@ type Facts struct {
 	Home string `json:"home,omitempty"`
 	// Terminal is true when the runtime's standard input is a terminal.
 	Terminal bool `json:"terminal,omitempty"`
+	// TerminalRows and TerminalColumns are its size.
+	TerminalRows    uint16 `json:"terminalRows,omitempty"`
+	TerminalColumns uint16 `json:"terminalColumns,omitempty"`
 }
 
 // Process holds the runtime's own identity and limits, as seen in its user

@@ -128,4 +128,7 @@ func (p *prober) terminal() {
 	}
 	_, err := unix.IoctlGetTermios(0, unix.TCGETS)
 	p.facts.Terminal = err == nil
+	if size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
+		p.facts.TerminalRows, p.facts.TerminalColumns = size.Row, size.Col
+	}
 }
