@@ -1,0 +1,148 @@
+// Package tests runs homerun as people do: by command scripts, in the places
+// where it has to work.
+//
+// # Theory of operation
+//
+// A script (script/NAME.txtar, in the language of testscript) says in comments before its
+// first command where it runs:
+//
+//	# worlds: root user nested podman     default: root user nested
+//	# runtimes: homerun crun runc         default: homerun
+//	# mount: FILE[=CONTENT]               what hides a file of the host
+//	# groups: 4 24                        supplementary groups of the user
+//
+// root is the initial user namespace as root, user an ordinary user with
+// subordinate ids, nested the same user behind `unshare -r`, podman behind
+// `podman unshare`. Each script runs in each world in a process of its own, the
+// session: this very binary, executed again with the world's credentials. The
+// session is a subreaper, so whatever a script leaves running comes to it and is
+// found; it also compares mounts and state directories. Sessions run in
+// parallel and each has a deadline.
+//
+// RUNTIME=crun (or runc) runs the scripts that name it against that runtime,
+// which tells whether a failing script is about homerun or about the script.
+// HOMERUN names a binary to test in place of one that is built here.
+//
+// Where a world cannot be had, its tests fail, or with HOMERUN_TEST_MAY_SKIP=1
+// are skipped.
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// sessionVariable holds a session as JSON; mkUser and the like never see it.
+const sessionVariable = "HOMERUN_TEST_SESSION"
+
+// base is what all tests of one run share, in a directory that the
+// unprivileged user can read.
+type base struct {
+	dir     string // of everything below
+	self    string // this binary, copied to where the user can execute it
+	homerun string
+	rootfs  string
+	user    *user
+}
+
+// shared is set by TestMain.
+var shared base
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(sessionVariable); text != "" {
+		os.Exit(runSession(text))
+	}
+	os.Exit(testAll(m))
+}
+
+// testAll makes what tests share, and removes it.
+func testAll(m *testing.M) int {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "become a subreaper:", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "homerun-tests-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.dir = dir
+	if err := shared.prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
+		return 1
+	}
+	defer shared.user.remove()
+	status := m.Run()
+	endChildren(nil)
+	return status
+}
+
+func (b *base) prepare() error {
+	if err := os.Chmod(b.dir, 0o755); err != nil {
+		return err
+	}
+	b.self = filepath.Join(b.dir, "session")
+	self, err := os.Executable()
+	if err == nil {
+		err = copyFile(self, b.self, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	if b.homerun, err = buildHomerun(filepath.Join(b.dir, "bin")); err != nil {
+		return err
+	}
+	b.rootfs = filepath.Join(b.dir, "rootfs")
+	if err := makeRootfs(b.rootfs); err != nil {
+		return err
+	}
+	b.user, err = findUser(b.dir)
+	return err
+}
+
+// buildHomerun builds the binary under test once. Where there is no go, as in
+// the test machine, the one in bin/ serves.
+func buildHomerun(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, "homerun")
+	if given := os.Getenv("HOMERUN"); given != "" {
+		return out, copyFile(given, out, 0o755)
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return out, copyFile("../bin/homerun", out, 0o755)
+	}
+	cmd := exec.Command("go", "build", "-o", out, "../cmd/homerun")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/homerun: %w\n%s", err, text)
+	}
+	return out, nil
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, text, mode); err != nil {
+		return err
+	}
+	return os.Chmod(to, mode)
+}
+
+// unavailable ends a test whose world cannot be had.
+func unavailable(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+		t.Skipf(format, args...)
+	}
+	t.Fatalf(format+" (HOMERUN_TEST_MAY_SKIP=1 skips this)", args...)
+}

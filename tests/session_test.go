@@ -1,0 +1,215 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// session is one script in one world. It is JSON on its way into the process
+// that runs it.
+type session struct {
+	Dir, Script    string
+	World, Runtime string
+	Mounts, Groups []string
+	Base           string
+	Homerun        string
+	Rootfs         string
+}
+
+// runSession is main in a session's process.
+func runSession(text string) int {
+	os.Unsetenv(sessionVariable)
+	s := &session{}
+	if err := json.Unmarshal([]byte(text), s); err != nil {
+		fmt.Println("read the session:", err)
+		return 1
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Println("become a subreaper:", err)
+		return 1
+	}
+	if err := s.ownDirectories(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	before := s.snapshot()
+	log := &scriptLog{}
+	s.play(log)
+	for _, left := range endChildren(nil) {
+		log.fail("left running: " + left)
+	}
+	for _, change := range differences(before, s.snapshot()) {
+		log.fail("left behind: " + change)
+	}
+	os.Stdout.WriteString(log.text.String())
+	if log.failed {
+		return 1
+	}
+	return 0
+}
+
+// ownDirectories gives the session a state root, and a runtime directory that
+// no other session uses: podman's, which made the world, stays as it is.
+func (s *session) ownDirectories() error {
+	if err := os.Mkdir(filepath.Join(s.Dir, "state"), 0o700); err != nil || s.World == "root" {
+		return err
+	}
+	dir := filepath.Join(s.Dir, "run")
+	os.Setenv("XDG_RUNTIME_DIR", dir)
+	return os.Mkdir(dir, 0o700)
+}
+
+// play runs the script in a goroutine, which ends when it fails.
+func (s *session) play(log *scriptLog) {
+	text, err := os.ReadFile(s.Script)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(s.Dir, "work"), 0o755)
+	}
+	if err != nil {
+		log.fail(err.Error())
+		return
+	}
+	ts, cancel := s.script(log)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ts.run(string(text))
+	}()
+	<-done
+}
+
+// script makes the script and its environment.
+func (s *session) script(log *scriptLog) (*script, context.CancelFunc) {
+	work := filepath.Join(s.Dir, "work")
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ts := &script{ctx: ctx, work: work, dir: work, log: log, commands: s.commands(), condition: s.condition,
+		runner: &runner{session: s, background: make(map[string]*process)}}
+	ts.env = map[string]string{
+		"WORK": work, "PATH": filepath.Dir(s.Homerun) + ":" + os.Getenv("PATH"), "TERM": "xterm", "LANG": "C.UTF-8",
+		"RUNTIME": s.Runtime, "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
+		"UID": fmt.Sprint(os.Getuid()), "GID": fmt.Sprint(os.Getgid()),
+	}
+	for _, name := range []string{"HOME", "USER", "XDG_RUNTIME_DIR"} {
+		if value := os.Getenv(name); value != "" {
+			ts.env[name] = value
+		}
+	}
+	return ts, cancel
+}
+
+// condition answers [root], [user] and the like.
+func (s *session) condition(name string) (bool, error) {
+	switch name {
+	case "root", "user", "nested", "podman":
+		return s.World == name, nil
+	case "userns":
+		return s.World == "nested" || s.World == "podman", nil
+	case "homerun", "crun", "runc":
+		return s.Runtime == name, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
+}
+
+// snapshot lists what a container must not leave: mounts, and files where
+// runtimes keep state.
+func (s *session) snapshot() []string {
+	all := lines("/proc/self/mountinfo")
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), filepath.Join(s.Dir, "state"), "/run/homerun"} {
+		if dir == "" {
+			continue
+		}
+		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil {
+				all = append(all, path)
+			}
+			return nil
+		})
+	}
+	return all
+}
+
+// differences lists what appeared. The ids of mounts (the first two fields)
+// may change, and mounts of others in /tmp and /run come and go.
+func differences(before, after []string) []string {
+	var list []string
+	for _, line := range after {
+		if !slices.Contains(before, line) {
+			list = append(list, line)
+		}
+	}
+	sort.Strings(list)
+	return list
+}
+
+// child is a process that came to this subreaper.
+type child struct {
+	pid  int
+	text string
+}
+
+// endChildren kills and reaps all children except those given, and lists those
+// that were still running after a moment.
+func endChildren(except []int) []string {
+	limit := time.Now().Add(3 * time.Second)
+	for {
+		list := children(except)
+		if len(list) == 0 {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return kill(list, except)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// kill ends children, and what comes to us by their end.
+func kill(list []child, except []int) []string {
+	var texts []string
+	for ; len(list) > 0; list = children(except) {
+		for _, c := range list {
+			texts = append(texts, c.text)
+			unix.Kill(c.pid, unix.SIGKILL)
+			unix.Wait4(c.pid, nil, 0, nil)
+		}
+	}
+	return texts
+}
+
+// children reaps those that have ended and lists the others.
+func children(except []int) []child {
+	var list []child
+	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, e := range entries {
+		text, err := os.ReadFile(e)
+		if err != nil {
+			continue
+		}
+		var pid, parent int
+		var state string
+		fmt.Sscan(string(text), &pid)
+		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')'):]), " ")
+		fmt.Sscan(rest, &state, &parent)
+		if parent != os.Getpid() || slices.Contains(except, pid) {
+			continue
+		}
+		if state == "Z" {
+			unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			continue
+		}
+		name, _ := os.ReadFile(filepath.Join(filepath.Dir(e), "cmdline"))
+		list = append(list, child{pid, fmt.Sprintf("%d %s %s", pid, state, strings.ReplaceAll(string(name), "\x00", " "))})
+	}
+	return list
+}
