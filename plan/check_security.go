@@ -129,7 +129,7 @@ func checkHostPaths(p *Plan) (int, string) {
 // the working directory is entered, so that a cwd of /proc/self/fd/N leads
 // nowhere (CVE-2024-21626).
 func checkClosedBeforeChdir(p *Plan) (int, string) {
-	pivot := p.first(func(op Operation) bool { return is[PivotRoot](op) || is[Setns](op) })
+	pivot := p.first(func(op Operation) bool { return is[PivotRoot](op) || is[Setns](op) || is[Chroot](op) })
 	if pivot < 0 {
 		return 0, ""
 	}
@@ -137,7 +137,7 @@ func checkClosedBeforeChdir(p *Plan) (int, string) {
 	for i := pivot; i < len(p.steps); i++ {
 		switch o := p.steps[i].Op.(type) {
 		case CloseRange:
-			if o.Flags == 0 {
+			if o.Flags == 0 && o.First <= p.lastInput()+1 {
 				closed = i
 			}
 		case Openat2, OpenTree, Fsmount:
@@ -149,6 +149,15 @@ func checkClosedBeforeChdir(p *Plan) (int, string) {
 		}
 	}
 	return 0, ""
+}
+
+// lastInput is the highest descriptor that the stage is started with.
+func (p *Plan) lastInput() int {
+	last := p.ReportFD
+	for _, fd := range p.inputs {
+		last = max(last, fd)
+	}
+	return last
 }
 
 // checkCredentialOrder: the last change of groups comes before the last of the
@@ -195,6 +204,14 @@ func checkCloexec(p *Plan) (int, string) {
 		case OpenTree:
 			if o.Flags&unix.OPEN_TREE_CLOEXEC == 0 {
 				return i, "without OPEN_TREE_CLOEXEC"
+			}
+		case Socket:
+			if o.Type&unix.SOCK_CLOEXEC == 0 {
+				return i, "without SOCK_CLOEXEC"
+			}
+		case Ioctl:
+			if o.Request == unix.TIOCGPTPEER && o.Arg&unix.O_CLOEXEC == 0 {
+				return i, "without O_CLOEXEC"
 			}
 		case Dup3:
 			if o.Flags&unix.O_CLOEXEC == 0 && (o.New > 2+p.Preserved || o.New < 0) {

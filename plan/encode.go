@@ -263,15 +263,16 @@ func (a *Arg) size() int {
 	if a.text != nil {
 		return len(*a.text) + 1
 	}
-	if a.memory == nil {
+	return a.memory.size()
+}
+
+func (m *Memory) size() int {
+	if m == nil {
 		return 0
 	}
-	n := len(a.memory.Bytes) + 8
-	for _, p := range a.memory.Pointers {
-		if p.Memory != nil {
-			n += len(p.Memory.Bytes) + 8
-		}
-		n += len(p.Text) + 1
+	n := len(m.Bytes) + 8
+	for _, p := range m.Pointers {
+		n += p.Memory.size() + len(p.Text) + 1
 	}
 	return n
 }
