@@ -1,0 +1,235 @@
+package plan
+
+import "golang.org/x/sys/unix"
+
+const inRoot = unix.RESOLVE_IN_ROOT
+
+// tree adds the root of a container, from which targets are opened.
+func tree(b *Builder) Slot {
+	hide(b)
+	b.At("root.path", "open the root")
+	root := b.Get("root", OpenTree{AtCWD(), "/rootfs", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC})
+	b.At("mounts[0]", "mount")
+	return root
+}
+
+func opened(dir Ref, path string, resolve uint64) Openat2 {
+	return Openat2{DirFD: dir, Path: path, Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve}
+}
+
+func mountBreaches() []breach {
+	const dumpable, masks = "not-dumpable-before-mounts", "masks-after-mounts"
+	clone := OpenTree{AtCWD(), "/srv", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC}
+	undumpable, dumped := Prctl{Option: unix.PR_SET_DUMPABLE}, Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1}
+	return []breach{
+		{"never", dumpable, 0, do(clone), do(undumpable, clone)},
+		{"later", dumpable, 0, do(clone, undumpable), do(undumpable, clone)},
+		{"the other value", dumpable, 1, do(dumped, clone), do(undumpable, clone)},
+		{"before setns", dumpable, 0, func(b *Builder) { b.Do(Setns{b.Input("ns", 5).Ref(), unix.CLONE_NEWNET}); exit(b) },
+			func(b *Builder) { hide(b); b.Do(Setns{b.Input("ns", 5).Ref(), unix.CLONE_NEWNET}); exit(b) }},
+		{"before execve", dumpable, 1, program, func(b *Builder) { hide(b); program(b) }},
+
+		{"mount after a mask", masks, 4, masked("linux.maskedPaths[0]", true), masked("linux.maskedPaths[0]", false)},
+		{"mount after read-only", masks, 4, masked("linux.readonlyPaths[2]", true), masked("linux.readonlyPaths[2]", false)},
+	}
+}
+
+// masked covers a path, and mounts something of config.json behind or before.
+func masked(pointer string, mask bool) func(b *Builder) {
+	return func(b *Builder) {
+		root := tree(b)
+		target := b.Get("target", opened(root.Ref(), "proc", inRoot))
+		pointers := []string{"mounts[1]", pointer}
+		if mask {
+			pointers[0], pointers[1] = pointer, "mounts[1]"
+		}
+		for _, p := range pointers {
+			b.At(p, "")
+			b.Do(MoveMount{FromFD: root.Ref(), ToFD: target.Ref()})
+		}
+		exit(b)
+	}
+}
+
+func pathBreaches() []breach {
+	const rule = "targets-resolved-in-root"
+	return append([]breach{
+		{"target by path", rule, 2, moved(func(Slot, *Builder) MoveMount { return MoveMount{ToFD: AtCWD(), ToPath: "data"} }, 0),
+			moved(func(Slot, *Builder) MoveMount { return MoveMount{ToFD: AtCWD(), ToPath: "/rootfs"} }, 0)},
+		{"target not resolved in the root", rule, 3, intoOpened(0), intoOpened(inRoot)},
+		{"path below the target", rule, 3, moved(nil, inRoot, "link"), moved(nil, inRoot)},
+		{"slot set in two ways", rule, 4, twoTargets(0), twoTargets(inRoot)},
+		{"directory in no directory", rule, 1, do(Prctl{Option: unix.PR_SET_DUMPABLE}, Mkdirat{AtCWD(), "data", 0o755}), inDirectory(inRoot, Mkdirat{Path: "data"})},
+		{"directory in an unresolved one", rule, 3, inDirectory(0, Mkdirat{Path: "data"}), inDirectory(inRoot, Mkdirat{Path: "data"})},
+		{"directory by a path", rule, 3, inDirectory(inRoot, Mkdirat{Path: "a/b"}), inDirectory(inRoot, Mkdirat{Path: "a"})},
+		{"directory above", rule, 3, inDirectory(inRoot, Mkdirat{Path: ".."}), inDirectory(inRoot, Mkdirat{Path: "..."})},
+		{"node by a path", rule, 3, inDirectory(inRoot, Mknodat{Path: "a/null"}), inDirectory(inRoot, Mknodat{Path: "null"})},
+		{"node in an unresolved one", rule, 3, inDirectory(0, Mknodat{Path: "null"}), inDirectory(inRoot, Mknodat{Path: "null"})},
+		{"link by a path", rule, 3, inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "a/b"}), inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "b"})},
+		{"link without a name", rule, 3, inDirectory(inRoot, Symlinkat{Target: "/"}), inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "b"})},
+		{"mode by a path", rule, 3, inDirectory(inRoot, Fchmodat{Path: "a/b"}), inDirectory(inRoot, Fchmodat{Path: "b"})},
+	}, hostPathBreaches()...)
+}
+
+// moved attaches the root to a target opened with the resolve flags, or as
+// the function has it.
+func moved(how func(target Slot, b *Builder) MoveMount, resolve uint64, below ...string) func(b *Builder) {
+	return func(b *Builder) {
+		root := tree(b)
+		if how != nil {
+			op := how(root, b)
+			op.FromFD = root.Ref()
+			b.Do(op)
+		} else {
+			op := MoveMount{FromFD: root.Ref(), ToFD: b.Get("target", opened(root.Ref(), "data", resolve)).Ref()}
+			for _, p := range below {
+				op.ToPath = p
+			}
+			b.Do(op)
+		}
+		exit(b)
+	}
+}
+
+func intoOpened(resolve uint64) func(b *Builder) { return moved(nil, resolve) }
+
+// twoTargets sets the target's slot by two opens, the second as told.
+func twoTargets(resolve uint64) func(b *Builder) {
+	return func(b *Builder) {
+		root := tree(b)
+		target := b.Get("target", opened(root.Ref(), "data", inRoot))
+		b.Add(Step{Op: opened(root.Ref(), "data", resolve), Result: target})
+		b.Do(MoveMount{FromFD: root.Ref(), ToFD: target.Ref()})
+		exit(b)
+	}
+}
+
+// pivoted attaches the root to a target in it after pivot_root, or before.
+func pivoted(after bool) func(b *Builder) {
+	return func(b *Builder) {
+		root := tree(b)
+		attach := MoveMount{FromFD: root.Ref(), ToFD: b.Get("target", opened(root.Ref(), "data", inRoot)).Ref()}
+		if after {
+			do(PivotRoot{".", "."}, attach)(b)
+		} else {
+			do(attach, PivotRoot{".", "."})(b)
+		}
+	}
+}
+
+// inDirectory makes a file in a directory that was opened with the flags.
+func inDirectory(resolve uint64, op Operation) func(b *Builder) {
+	return func(b *Builder) {
+		root := tree(b)
+		dir := b.Get("dir", opened(root.Ref(), "etc", resolve)).Ref()
+		switch o := op.(type) {
+		case Mkdirat:
+			o.DirFD = dir
+			b.Do(o)
+		case Mknodat:
+			o.DirFD, o.Mode = dir, unix.S_IFREG
+			b.Do(o)
+		case Symlinkat:
+			o.DirFD = dir
+			b.Do(o)
+		case Fchmodat:
+			o.DirFD = dir
+			b.Do(o)
+		}
+		exit(b)
+	}
+}
+
+func hostPathBreaches() []breach {
+	const path, directory = "no-host-path-after-pivot", "no-directory-open-at-chdir"
+	open := Openat2{DirFD: AtCWD(), Path: "/etc/passwd", Flags: unix.O_CLOEXEC}
+	around := func(before, after []Operation) func(b *Builder) {
+		return func(b *Builder) {
+			hide(b)
+			do(append(append(before, PivotRoot{".", "."}), after...)...)(b)
+		}
+	}
+	ops := func(list ...Operation) []Operation { return list }
+	clone := OpenTree{AtCWD(), "/srv", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC}
+	closed := CloseRange{First: 3}
+	return []breach{
+		{"open", path, 2, around(nil, ops(open)), around(ops(open), nil)},
+		{"open_tree", path, 2, around(nil, ops(clone)), around(ops(clone), nil)},
+		{"move_mount", path, 4, pivoted(true), pivoted(false)},
+		{"fsopen", path, 2, around(nil, ops(Fsopen{"tmpfs"})), around(ops(Fsopen{"tmpfs"}), nil)},
+		{"chroot", path, 2, around(nil, ops(Chroot{"."})), around(nil, ops(Chdir{"/"}))},
+
+		{"nothing closed", directory, 2, around(nil, ops(Chdir{"/home"})), around(nil, ops(closed, Chdir{"/home"}))},
+		{"closed later", directory, 2, around(nil, ops(Chdir{"/home"}, closed)), around(nil, ops(Chdir{"/"}, closed))},
+		{"closed before pivot_root", directory, 3, around(ops(closed), ops(Chdir{"/home"})), around(nil, ops(closed, Chdir{"/home"}))},
+		{"closed at execve", directory, 3, around(nil, ops(CloseRange{3, unix.CLOSE_RANGE_CLOEXEC}, Chdir{"/home"})),
+			around(nil, ops(closed, Chdir{"/home"}))},
+		{"after setns", directory, 2, joined(Chdir{"/home"}), joined(closed, Chdir{"/home"})},
+		{"after chroot", directory, 1, do(Chroot{"."}, Chdir{"/home"}), do(Chroot{"."}, closed, Chdir{"/home"})},
+		{"closed above", directory, 3, around(nil, ops(CloseRange{First: 5}, Chdir{"/home"})), around(nil, ops(CloseRange{First: 4}, Chdir{"/home"}))},
+		{"opened again", directory, 4, reopened(true), reopened(false)},
+	}
+}
+
+// joined enters a namespace of others first.
+func joined(after ...Operation) func(b *Builder) {
+	return func(b *Builder) {
+		hide(b)
+		b.Do(Setns{b.Input("init", 5).Ref(), unix.CLONE_NEWNS})
+		do(after...)(b)
+	}
+}
+
+// reopened opens a directory behind or before the closing.
+func reopened(behind bool) func(b *Builder) {
+	return func(b *Builder) {
+		hide(b)
+		root := b.Input("root", 5)
+		b.Do(PivotRoot{".", "."})
+		open := opened(root.Ref(), "etc", inRoot)
+		if behind {
+			do(CloseRange{First: 6}, open, Chdir{"/home"})(b)
+		} else {
+			do(open, CloseRange{First: 6}, Chdir{"/home"})(b)
+		}
+	}
+}
+
+func processBreaches() []breach {
+	const order, filter, cloexec = "groups-then-gid-then-uid", "no-new-privs-before-seccomp", "close-on-exec"
+	load, drop := Seccomp{Program: make([]byte, 8)}, Capset{}
+	nnp, keep := Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1}, Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}
+	hidden := func(list ...Operation) func(b *Builder) {
+		return do(append([]Operation{Prctl{Option: unix.PR_SET_DUMPABLE}}, list...)...)
+	}
+	return []breach{
+		{"groups last", order, 1, do(Setresgid{}, Setgroups{}), do(Setgroups{}, Setresgid{})},
+		{"gid last", order, 1, do(Setresuid{}, Setresgid{}), do(Setresgid{}, Setresuid{})},
+		{"groups after uid", order, 2, do(Setresgid{}, Setresuid{}, Setgroups{}), do(Setresgid{}, Setresuid{}, Setgroups{}, Setresgid{}, Setresuid{})},
+
+		{"capabilities gone", filter, 2, hidden(drop, load), hidden(load, drop)},
+		{"no_new_privs late", filter, 2, hidden(drop, load, nnp), hidden(nnp, drop, load)},
+		{"another prctl", filter, 3, hidden(keep, drop, load), hidden(nnp, drop, load)},
+
+		{"open", cloexec, 0, do(Openat2{DirFD: AtCWD(), Path: "x"}), do(Openat2{DirFD: AtCWD(), Path: "x", Flags: unix.O_CLOEXEC})},
+		{"open_tree", cloexec, 1, hidden(OpenTree{AtCWD(), "/", unix.OPEN_TREE_CLONE}),
+			hidden(OpenTree{AtCWD(), "/", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC})},
+		{"dup3", cloexec, 0, do(Dup3{Int(0), 3, 0}), do(Dup3{Int(0), 3, unix.O_CLOEXEC})},
+		{"dup3 behind the preserved", cloexec, 0, preserving(2, Dup3{Int(0), 5, 0}), preserving(3, Dup3{Int(0), 5, 0})},
+		{"socket", cloexec, 0, do(Socket{unix.AF_UNIX, unix.SOCK_DGRAM, 0}), do(Socket{unix.AF_UNIX, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC, 0})},
+		{"terminal", cloexec, 0, do(Ioctl{Int(3), unix.TIOCGPTPEER, unix.O_RDWR}), do(Ioctl{Int(3), unix.TIOCGPTPEER, unix.O_RDWR | unix.O_CLOEXEC})},
+		{"no close_range", cloexec, 1, func(b *Builder) { hide(b); b.Do(Execve{Path: "/bin/true"}) }, func(b *Builder) { hide(b); program(b) }},
+		{"close_range too high", cloexec, 2, func(b *Builder) {
+			hide(b)
+			b.Do(CloseRange{4, unix.CLOSE_RANGE_CLOEXEC})
+			b.Do(Execve{Path: "/bin/true"})
+		}, func(b *Builder) { hide(b); program(b) }},
+	}
+}
+
+func preserving(n int, list ...Operation) func(b *Builder) {
+	return func(b *Builder) {
+		b.Preserve(n)
+		do(list...)(b)
+	}
+}

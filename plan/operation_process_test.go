@@ -1,0 +1,87 @@
+package plan
+
+import "golang.org/x/sys/unix"
+
+// message is a struct msghdr for one block of data and one control message.
+type message struct {
+	text    string
+	control any
+}
+
+// filter is a struct sock_fprog.
+type filter struct{ program []byte }
+
+func processRows(s slots) []row {
+	file := s.file.Ref()
+	const all = ^uint64(0)
+	return []row{
+		{Unshare{unix.CLONE_NEWTIME}, `unshare(CLONE_NEWTIME)`, unix.SYS_UNSHARE, []any{unix.CLONE_NEWTIME}},
+		{Setns{file, unix.CLONE_NEWNET}, `setns($file, CLONE_NEWNET)`, unix.SYS_SETNS, []any{cell(fileFD), unix.CLONE_NEWNET}},
+		{Sethostname{"web"}, `sethostname("web", 3)`, unix.SYS_SETHOSTNAME, []any{"web", 3}},
+		{Setdomainname{"lan"}, `setdomainname("lan", 3)`, unix.SYS_SETDOMAINNAME, []any{"lan", 3}},
+		{Setsid{}, `setsid()`, unix.SYS_SETSID, nil},
+		{Setgroups{}, `setgroups(0, NULL)`, unix.SYS_SETGROUPS, []any{0, nil}},
+		{Setgroups{[]uint32{5, 1 << 31}}, `setgroups(2, [5, 2147483648])`, unix.SYS_SETGROUPS, []any{2, [2]uint32{5, 1 << 31}}},
+		{Setresgid{100}, `setresgid(100, 100, 100)`, unix.SYS_SETRESGID, []any{100, 100, 100}},
+		{Setresuid{1 << 31}, `setresuid(2147483648, 2147483648, 2147483648)`, unix.SYS_SETRESUID,
+			[]any{-1 << 31, -1 << 31, -1 << 31}},
+		{Capset{Effective: 1<<unix.CAP_KILL | 1<<unix.CAP_BPF, Permitted: all >> 63},
+			`capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, {effective=1<<CAP_KILL|1<<CAP_BPF, permitted=1<<CAP_CHOWN, inheritable=0})`,
+			unix.SYS_CAPSET, []any{unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3},
+				[2]unix.CapUserData{{Effective: 1 << unix.CAP_KILL, Permitted: 1}, {Effective: 1 << (unix.CAP_BPF - 32)}}}},
+		{Prctl{Option: unix.PR_SET_DUMPABLE}, `prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)`, unix.SYS_PRCTL, []any{unix.PR_SET_DUMPABLE, 0}},
+		{Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}, `prctl(PR_SET_KEEPCAPS, 1)`, unix.SYS_PRCTL, []any{unix.PR_SET_KEEPCAPS, 1}},
+		{Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: 12}, `prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN)`, unix.SYS_PRCTL, []any{unix.PR_CAPBSET_DROP, 12}},
+		{Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_RAISE, Arg3: 5},
+			`prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0)`, unix.SYS_PRCTL,
+			[]any{unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, 5, 0, 0}},
+		{Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_CLEAR_ALL},
+			`prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)`, unix.SYS_PRCTL,
+			[]any{unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0}},
+		{Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1}, `prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`, unix.SYS_PRCTL,
+			[]any{unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}},
+		{Prctl{Option: unix.PR_SET_PDEATHSIG, Arg2: 9}, `prctl(PR_SET_PDEATHSIG, SIGKILL)`, unix.SYS_PRCTL, []any{unix.PR_SET_PDEATHSIG, 9}},
+		{SetName{"homerun:init"}, `prctl(PR_SET_NAME, "homerun:init")`, unix.SYS_PRCTL, []any{unix.PR_SET_NAME, "homerun:init"}},
+		{Prlimit64{unix.RLIMIT_NOFILE, 1024, 4096}, `prlimit64(0, RLIMIT_NOFILE, {rlim_cur=1024, rlim_max=4*1024}, NULL)`,
+			unix.SYS_PRLIMIT64, []any{0, unix.RLIMIT_NOFILE, unix.Rlimit{Cur: 1024, Max: 4096}, nil}},
+		{Prlimit64{unix.RLIMIT_CORE, 0, all}, `prlimit64(0, RLIMIT_CORE, {rlim_cur=0, rlim_max=RLIM64_INFINITY}, NULL)`,
+			unix.SYS_PRLIMIT64, []any{0, unix.RLIMIT_CORE, unix.Rlimit{Max: all}, nil}},
+		{Personality{8}, `personality(PER_LINUX32)`, unix.SYS_PERSONALITY, []any{8}},
+		{Keyctl{"_ses.web"}, `keyctl(KEYCTL_JOIN_SESSION_KEYRING, "_ses.web")`, unix.SYS_KEYCTL,
+			[]any{unix.KEYCTL_JOIN_SESSION_KEYRING, "_ses.web"}},
+		{Seccomp{[]byte("12345678abcdefgh"), unix.SECCOMP_FILTER_FLAG_LOG},
+			`seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, {len=2, filter})`, unix.SYS_SECCOMP,
+			[]any{unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_LOG, filter{[]byte("12345678abcdefgh")}}},
+		{Execve{"/bin/sh", []string{"sh", "-c", ""}, []string{"HOME=/"}}, `execve("/bin/sh", ["sh", "-c", ""], ["HOME=/"])`,
+			unix.SYS_EXECVE, []any{"/bin/sh", []string{"sh", "-c", ""}, []string{"HOME=/"}}},
+		{Execve{"/bin/sh", []string{"sh"}, nil}, `execve("/bin/sh", ["sh"], [])`,
+			unix.SYS_EXECVE, []any{"/bin/sh", []string{"sh"}, []string{}}},
+		{ExitGroup{7}, `exit_group(7)`, unix.SYS_EXIT_GROUP, []any{7}},
+	}
+}
+
+func terminalRows(s slots) []row {
+	file := s.file.Ref()
+	const master = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	return []row{
+		{Ioctl{file, unix.TIOCGPTPEER, master}, `ioctl($file, TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)`,
+			unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCGPTPEER, master}},
+		{Ioctl{file, unix.TIOCSCTTY, 0}, `ioctl($file, TIOCSCTTY, 0)`, unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCSCTTY, 0}},
+		{UnlockTerminal{file}, `ioctl($file, TIOCSPTLCK, [0])`, unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCSPTLCK, uint32(0)}},
+		{SetWindowSize{file, 24, 80}, `ioctl($file, TIOCSWINSZ, {ws_row=24, ws_col=80, ws_xpixel=0, ws_ypixel=0})`,
+			unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCSWINSZ, unix.Winsize{Row: 24, Col: 80}}},
+		{SendFD{file, s.dir, "/dev/ptmx"}, `sendmsg($file, {msg_name=NULL, msg_namelen=0, ` +
+			`msg_iov=[{iov_base="/dev/ptmx", iov_len=9}], msg_iovlen=1, ` +
+			`msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[$dir]}], ` +
+			`msg_controllen=24, msg_flags=0}, MSG_NOSIGNAL)`,
+			unix.SYS_SENDMSG, []any{cell(fileFD), message{"/dev/ptmx", rights(dirFD)}, unix.MSG_NOSIGNAL}},
+	}
+}
+
+// rights is the control message that passes a descriptor: unix(7).
+func rights(fd int32) any {
+	return struct {
+		Header     unix.Cmsghdr
+		FD, Unused int32
+	}{unix.Cmsghdr{Len: uint64(unix.CmsgLen(4)), Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}, fd, 0}
+}
