@@ -112,6 +112,13 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 		return
 	}
 	p.conn, s.Bus = conn, conn.Socket()
+	if s.Delegation.Maybe == "" {
+		return
+	}
+	// A user manager does not mark what it delegates, so it is asked.
+	if yes, err := conn.Delegated(ctx, 0); err == nil && yes {
+		s.Delegation.Unit = s.Delegation.Maybe
+	}
 }
 
 func (p *cgroupPlan) close() {
@@ -164,37 +171,21 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	if err := p.evacuate(mount); err != nil {
-		return err
-	}
-	top, err := cgroupv2.Open(mount)
+	leaf, made, err := p.choice.Create(mount, cgroupv2.Controllers(p.writes))
 	if err != nil {
-		return err
-	}
-	defer top.Close()
-	leaf, _, err := top.Create(strings.TrimPrefix(p.choice.Path, "/"), cgroupv2.Controllers(p.writes))
-	if err != nil {
-		return err
-	}
-	if err := leaf.Apply(p.writes); err != nil {
-		leaf.Close()
 		return err
 	}
 	l.inputs[compile.InputCgroup] = leaf.FD()
-	return p.devicesAndDelegation(c, leaf)
-}
-
-// evacuate moves the processes of our own delegated cgroup out of the way.
-func (p *cgroupPlan) evacuate(mount string) error {
-	if p.choice.Evacuate == "" {
-		return nil
+	if len(made) > 1 { // outermost first, the container's own last
+		c.State.Undo = nil
+		for _, dir := range made {
+			c.State.Undo = append(c.State.Undo, Undo{Kind: "cgroup", Name: dir})
+		}
 	}
-	own, err := cgroupv2.Open(path.Join(mount, p.choice.Evacuate))
-	if err != nil {
+	if err := leaf.Apply(p.writes); err != nil {
 		return err
 	}
-	defer own.Close()
-	return own.Evacuate()
+	return p.devicesAndDelegation(leaf)
 }
 
 // started asks systemd for the scope, with init in it.
@@ -230,6 +221,10 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	if err != nil {
 		return err
 	}
+	if !strings.Contains(own+"/", "/"+p.unit+"/") {
+		// systemd issue 36781: a busy manager takes a new scope for empty.
+		return errors.New("systemd made the scope " + p.unit + " and ended it at once: init is in " + own)
+	}
 	scope, err := cgroupv2.Open(path.Join(p.facts.Cgroup.MountPoint, own))
 	if err != nil {
 		return err
@@ -250,7 +245,7 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 		name = a
 	}
 	if name == "" || strings.ContainsAny(name, "/") || name == ".." {
-		return p.devicesAndDelegation(c, scope)
+		return p.devicesAndDelegation(scope)
 	}
 	leaf, _, err := scope.Create(name, nil)
 	if err != nil {
@@ -268,7 +263,7 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 		return err
 	}
 	c.State.Cgroup.Path = leaf.Path()
-	if err := p.devicesAndDelegation(c, leaf); err != nil {
+	if err := p.devicesAndDelegation(leaf); err != nil {
 		return err
 	}
 	return c.write()
@@ -277,7 +272,7 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 // devicesAndDelegation attaches the device program, which only real root can,
 // and gives the cgroup to the container's root where it has a namespace of its
 // own with a writable mount.
-func (p *cgroupPlan) devicesAndDelegation(_ *Container, dir *cgroupv2.Dir) error {
+func (p *cgroupPlan) devicesAndDelegation(dir *cgroupv2.Dir) error {
 	if res := resources(p.config); res != nil && len(res.Devices) > 0 && p.facts.Process.UID == 0 && p.facts.UserNamespace.Initial {
 		rules, err := cgroupv2.DeviceRules(res.Devices)
 		if err != nil {
@@ -382,16 +377,20 @@ func (c *Container) removeCgroup(ctx context.Context, name string) error {
 	return dir.Delete(ctx)
 }
 
-// stopScope ends the scope. Dead scopes vanish by themselves; what is left is
-// one whose start was interrupted.
+// stopScope ends the scope: what is in it is killed, and systemd told, in case
+// its start was interrupted. A dead scope vanishes by itself.
 func (c *Container) stopScope(ctx context.Context, unit string) error {
-	if p := c.State.Cgroup.Path; p != "" {
-		if err := c.removeCgroup(ctx, p); err != nil {
-			c.runtime.warn("%v", err)
+	if dir, err := cgroupv2.Open(scopeOf(c.State.Cgroup.Path)); err == nil {
+		err = dir.Kill(ctx)
+		dir.Close()
+		if err != nil {
+			return err
 		}
-		if !isDirectory(scopeOf(p)) {
+		if vanishes(scopeOf(c.State.Cgroup.Path)) {
 			return nil
 		}
+	} else if c.State.Cgroup.Path != "" {
+		return nil
 	}
 	facts, err := Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
 	if err != nil {
@@ -402,13 +401,22 @@ func (c *Container) stopScope(ctx context.Context, unit string) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.Stop(ctx, unit); err != nil {
-		return err
-	}
-	return conn.ResetFailed(ctx, unit)
+	return conn.Stop(ctx, unit)
 }
 
-// scopeOf is the scope's cgroup above the container's.
+// vanishes waits a moment for systemd to notice that a scope is empty, which
+// saves asking it.
+func vanishes(dir string) bool {
+	for range 50 {
+		if !isDirectory(dir) {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return false
+}
+
+// scopeOf is the scope's cgroup, at or above the container's.
 func scopeOf(p string) string {
 	for d := p; d != "/" && d != "."; d = path.Dir(d) {
 		if strings.HasSuffix(d, ".scope") {

@@ -77,6 +77,7 @@ func hint(err error) string {
 		root *rootfs.Error
 		proc *process.Error
 		user *userns.Error
+		any  interface{ Hint() string }
 	)
 	switch {
 	case errors.As(err, &step):
@@ -89,6 +90,8 @@ func hint(err error) string {
 		return proc.Hint
 	case errors.As(err, &user):
 		return user.Hint
+	case errors.As(err, &any):
+		return any.Hint()
 	}
 	return ""
 }
