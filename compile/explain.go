@@ -6,6 +6,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
@@ -153,7 +154,7 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 		}
 	case plan.MountSetattr:
 		if e.Errno == unix.EPERM {
-			e.Hint = "on the host this mount has flags that a user namespace cannot clear or change"
+			explainLocked(e, o)
 		}
 	case plan.OpenTree:
 		if e.Errno == unix.EINVAL {
@@ -167,6 +168,19 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 		return false
 	}
 	return true
+}
+
+// explainLocked names the flags that a mount of the host would have to lose: in
+// a user namespace they are locked, mount_namespaces(7).
+func explainLocked(e *StepError, o plan.MountSetattr) {
+	names := rootfs.Locked(o)
+	if names == "" {
+		e.Hint = "on the host this mount has flags that a user namespace cannot clear or change"
+		return
+	}
+	e.Pointer += ".options"
+	e.Why = "locked by the host's mount: " + names + ": " + e.Why
+	e.Hint = "a user namespace cannot clear flags that a mount has outside: leave out the option that clears them, or change the mount on the host"
 }
 
 func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
@@ -189,7 +203,9 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 }
 
 func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
-	switch op.(type) {
+	switch o := op.(type) {
+	case plan.Sendfile:
+		e.Why = "a file changed while it was copied: " + e.Why
 	case plan.Mkdirat, plan.Mknodat, plan.Symlinkat:
 		if e.Errno == unix.EROFS {
 			e.Why = "the mount point is missing and cannot be made in a read-only file system: " + e.Why
@@ -201,7 +217,9 @@ func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
 		if e.Errno == unix.EACCES {
 			e.Hint = "the container's root cannot pass a directory on the way: check owners and permissions against the id maps"
 		}
-		if e.Errno == unix.ELOOP || e.Errno == unix.EXDEV {
+		if e.Errno == unix.ELOOP && o.Resolve&unix.RESOLVE_NO_SYMLINKS != 0 {
+			e.Hint = "in the rootfs this must be a directory, not a symbolic link"
+		} else if e.Errno == unix.ELOOP || e.Errno == unix.EXDEV {
 			e.Hint = "a symbolic link in the rootfs leads nowhere inside it"
 		}
 	default:
@@ -220,6 +238,9 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 			}
 		}
 	case plan.Setgroups, plan.Setresgid, plan.Setresuid:
+		if e.Errno == unix.EPERM {
+			e.Hint = "the user namespace, which somebody else made, allows no supplementary groups"
+		}
 		if e.Errno == unix.EINVAL {
 			e.Hint = "an id is not mapped in the container's user namespace"
 		}

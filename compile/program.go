@@ -13,20 +13,20 @@ import (
 
 // fileSystem writes the container's file system, up to the pivot.
 func (c *compiler) fileSystem() error {
-	config := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
-		NewCgroup: c.ns.newCgroup, NoPivot: c.options.NoPivot}
 	if c.ns.joinsMount {
 		c.becomeRoot()
 		return c.chroot()
 	}
-	tree, mounts, err := rootfs.Sources(c.b, config)
+	tree, mounts, err := rootfs.Sources(c.b, c.rootfsConfig())
 	if err != nil {
 		return err
 	}
 	c.tree = tree
 	c.becomeRoot()
 	early, late := c.splitMounts(mounts)
-	tree.Mounts(config, early)
+	if err := tree.Mounts(early); err != nil {
+		return err
+	}
 	c.b.At("process.cwd", "make the working directory "+c.spec.Process.Cwd)
 	tree.MakeDirectory(c.spec.Process.Cwd)
 	c.openTerminal()
@@ -34,8 +34,42 @@ func (c *compiler) fileSystem() error {
 		return err
 	}
 	c.hold()
-	c.lateCgroup(late)
-	tree.Finish(config)
+	if err := c.lateCgroup(late); err != nil {
+		return err
+	}
+	tree.Finish()
+	c.result.Warnings = append(c.result.Warnings, tree.Warnings...)
+	return nil
+}
+
+// rootfsConfig says what the file system is made from.
+func (c *compiler) rootfsConfig() rootfs.Config {
+	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
+		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
+		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, Cgroup: c.options.Cgroup, NoPivot: c.options.NoPivot}
+	if c.joinsUser() {
+		r.UserNamespace = c.ns.joined[0].path
+	}
+	return r
+}
+
+// idmapInputs adds the descriptors for id-mapped mounts, which the runtime
+// prepares.
+func (c *compiler) idmapInputs() error {
+	if c.ns.joinsMount {
+		return nil
+	}
+	list, err := rootfs.IDMaps(c.rootfsConfig())
+	if err != nil {
+		return err
+	}
+	c.result.IDMaps = list
+	for i := range list {
+		if c.idmaps == nil {
+			c.idmaps = make(map[int]plan.Slot)
+		}
+		c.idmaps[list[i].Mount()] = c.input(list[i].Input)
+	}
 	return nil
 }
 
@@ -57,11 +91,11 @@ func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Moun
 
 // lateCgroup makes the cgroup namespace, whose root is the cgroup that init is
 // in by now, and its mounts.
-func (c *compiler) lateCgroup(late []rootfs.Mount) {
+func (c *compiler) lateCgroup(late []rootfs.Mount) error {
 	if c.options.LateCgroup && c.ns.newCgroup {
 		c.cgroupNamespace()
 	}
-	c.tree.Late(late)
+	return c.tree.Late(late)
 }
 
 // cgroupNamespace makes the cgroup that init is in the root of what it sees.
@@ -90,10 +124,14 @@ func (c *compiler) becomeRoot() {
 }
 
 // chroot enters a root in a mount namespace that is somebody else's, leaving
-// its mounts alone.
+// its mounts alone. It is opened without magic links, which would lead to what
+// the runtime has open.
 func (c *compiler) chroot() error {
 	c.b.At("root.path", "enter the root "+c.facts.Rootfs.Path)
-	c.b.Do(plan.Chdir{Path: c.facts.Rootfs.Path})
+	root := c.b.Get("root", plan.Openat2{DirFD: plan.AtCWD(), Path: c.facts.Rootfs.Path,
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS})
+	c.b.Do(plan.Fchdir{FD: root.Ref()})
+	c.b.Close(root)
 	c.b.Do(plan.Chroot{Path: "."})
 	c.hold()
 	return nil
@@ -277,7 +315,7 @@ func (c *compiler) runProgram() error {
 	if !p.NoNewPrivileges {
 		c.seccomp()
 	}
-	cred := process.Credentials{Process: p, Facts: c.facts, Setgroups: c.setgroups, KeepGroups: c.keepGroups()}
+	cred := process.Credentials{Process: p, Facts: c.facts, Setgroups: c.setgroups, Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
 	if err := cred.Set(c.b); err != nil {
 		return err
 	}

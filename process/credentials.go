@@ -16,6 +16,9 @@ type Credentials struct {
 	Facts   *host.Facts
 	// Setgroups says that the user namespace allows setgroups(2).
 	Setgroups bool
+	// Foreign says that the user namespace was made by somebody else, who may
+	// have forbidden it.
+	Foreign bool
 	// KeepGroups leaves the caller's groups alone (run.oci.keep_original_groups).
 	KeepGroups bool
 }
@@ -94,6 +97,8 @@ func (c Credentials) groups(b *plan.Builder) error {
 	b.At("process.user.additionalGids", "set the supplementary groups")
 	switch {
 	case c.KeepGroups:
+	case c.Foreign && len(gids) == 0:
+		b.Try(plan.Setgroups{}, plan.Ignore(unix.EPERM)...)
 	case c.Setgroups:
 		b.Do(plan.Setgroups{GIDs: gids})
 	case len(gids) > 0:
