@@ -43,6 +43,8 @@ type command = func(ts *script, neg bool, args []string)
 //	run [ARG...]           run the bundle here, with ARG before the id; "! run" wants a failure
 //	status N               the exit status of the last run
 //	start NAME [ARG...]    run the bundle in the background, with id NAME
+//	spawn NAME PROGRAM...  run any program in the background
+//	read NAME FILE         set a variable to a file's text
 //	await FILE             wait until a file is there and not empty
 //	signal NAME SIGNAL     send a signal to the runtime process NAME
 //	finish NAME STATUS     wait for NAME, which must exit so; its output is stdout
@@ -51,7 +53,8 @@ func (s *session) commands() map[string]command {
 	all := builtins()
 	maps.Copy(all, map[string]command{
 		"rootfs": s.cmdRootfs, "bundle": s.cmdBundle, "config": cmdConfig, "args": cmdArgs, "sh": cmdShell,
-		"run": cmdRun, "status": cmdStatus, "start": cmdStart, "await": cmdAwait, "signal": cmdSignal,
+		"run": cmdRun, "status": cmdStatus, "start": cmdStart, "spawn": cmdSpawn, "read": cmdRead,
+		"await": cmdAwait, "signal": cmdSignal,
 		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors,
 	})
 	return all
@@ -148,6 +151,16 @@ func cmdStart(ts *script, neg bool, args []string) {
 	r := ts.runner
 	line := r.runtime(ts, "run", append(args[1:], args[0])...)
 	r.background[args[0]] = r.spawn(ts, line, nil)
+}
+
+func cmdSpawn(ts *script, neg bool, args []string) {
+	usage(ts, neg || len(args) < 2, "spawn NAME PROGRAM [ARG...]")
+	ts.runner.background[args[0]] = ts.runner.spawn(ts, args[1:], nil)
+}
+
+func cmdRead(ts *script, neg bool, args []string) {
+	usage(ts, neg || len(args) != 2, "read NAME FILE")
+	ts.env[args[0]] = strings.TrimSpace(ts.ReadFile(args[1]))
 }
 
 // spawn starts a command that must not outlive the script.

@@ -11,7 +11,7 @@ import (
 // makeRootfs makes a root directory of busybox (Debian: busybox-static), whose
 // applets are links.
 func makeRootfs(dir string) error {
-	for _, d := range []string{"bin", "etc", "home/web", "root", "tmp", "proc", "sys", "dev"} {
+	for _, d := range []string{"bin", "etc", "home/web", "root", "mnt", "tmp", "proc", "sys", "dev"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return err
 		}

@@ -66,7 +66,10 @@ func (s *session) ownDirectories() error {
 	}
 	dir := filepath.Join(s.Dir, "run")
 	os.Setenv("XDG_RUNTIME_DIR", dir)
-	return os.Mkdir(dir, 0o700)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Mkdir(filepath.Join(dir, "homerun"), 0o700)
 }
 
 // play runs the script in a goroutine, which ends when it fails.
