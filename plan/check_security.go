@@ -17,7 +17,7 @@ func checkDumpable(p *Plan) (int, string) {
 	})
 	for i := range p.steps {
 		switch p.steps[i].Op.(type) {
-		case Setns, OpenTree, MoveMount, Fsopen, PivotRoot, Seccomp, Execve:
+		case Setns, OpenTree, MoveMount, Fsopen, Fspick, PivotRoot, Seccomp, Execve:
 			if prctl < 0 || prctl > i {
 				return i, "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) does not come before it"
 			}
@@ -43,26 +43,43 @@ func checkTargets(p *Plan) (int, string) {
 	return 0, ""
 }
 
-// resolvedSlots are the slots that only openat2(RESOLVE_IN_ROOT), or the
-// making of a mount, sets.
+// resolvedSlots are the slots that only openat2(RESOLVE_IN_ROOT) from a mount
+// of the container, or the making of a mount, sets.
 func (p *Plan) resolvedSlots() bits {
-	good := bits(make([]uint64, len(p.names)/64+1))
-	bad := bits(make([]uint64, len(p.names)/64+1))
+	good, bad := p.noBits(), p.noBits()
+	bases, notBases := p.noBits(), p.noBits()
 	for i := range p.steps {
 		s := p.steps[i].Result
 		if s == 0 {
 			continue
 		}
-		if o, ok := p.steps[i].Op.(Openat2); ok && o.Resolve&unix.RESOLVE_IN_ROOT != 0 || isRoot(&p.steps[i]) {
-			good.set(s)
-		} else {
-			bad.set(s)
-		}
+		o, open := p.steps[i].Op.(Openat2)
+		inside := open && o.Resolve&unix.RESOLVE_IN_ROOT != 0 && o.DirFD.Slot != 0 && bases.has(o.DirFD.Slot)
+		root := isRoot(&p.steps[i])
+		mark(s, inside || root, good, bad)
+		mark(s, inside || root || isClone(p.steps[i].Op), bases, notBases)
 	}
 	for i := range good {
-		good[i] &^= bad[i]
+		good[i] &^= bad[i] | notBases[i]
 	}
 	return good
+}
+
+func (p *Plan) noBits() bits { return make([]uint64, len(p.names)/64+1) }
+
+func mark(s Slot, yes bool, good, bad bits) {
+	if yes {
+		good.set(s)
+	} else {
+		bad.set(s)
+	}
+}
+
+// isClone tells an operation that makes a detached mount, below which
+// RESOLVE_IN_ROOT keeps a path inside what the container sees.
+func isClone(op Operation) bool {
+	o, ok := op.(OpenTree)
+	return ok && o.Flags&unix.OPEN_TREE_CLONE != 0
 }
 
 // isRoot tells the step that makes the container's root mount, or another
@@ -97,6 +114,19 @@ func createsBelow(op Operation) (Ref, bool) {
 		return below(o.DirFD, o.LinkPath)
 	case Fchmodat:
 		return below(o.DirFD, o.Path)
+	case Fchownat:
+		if o.Path == "" && o.Flags&unix.AT_EMPTY_PATH != 0 {
+			return o.DirFD, true
+		}
+		return below(o.DirFD, o.Path)
+	case Openat2:
+		if o.Flags&unix.O_CREAT == 0 {
+			return Ref{}, false
+		}
+		if o.Flags&unix.O_EXCL == 0 || o.Resolve&unix.RESOLVE_IN_ROOT == 0 {
+			return Ref{}, true
+		}
+		return o.DirFD, true
 	}
 	return Ref{}, false
 }
@@ -118,7 +148,7 @@ func checkHostPaths(p *Plan) (int, string) {
 			if o.DirFD.Slot == 0 {
 				return i, "opens a path after pivot_root"
 			}
-		case OpenTree, MoveMount, Fsopen, Chroot:
+		case OpenTree, MoveMount, Fsopen, Fspick, Chroot:
 			return i, "mounts after pivot_root"
 		}
 	}

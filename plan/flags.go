@@ -64,8 +64,8 @@ func openFlags(n int64) string {
 	rest := table{
 		{unix.O_CREAT, "O_CREAT"}, {unix.O_EXCL, "O_EXCL"}, {unix.O_NOCTTY, "O_NOCTTY"},
 		{unix.O_TRUNC, "O_TRUNC"}, {unix.O_APPEND, "O_APPEND"}, {unix.O_NONBLOCK, "O_NONBLOCK"},
-		{unix.O_DIRECTORY, "O_DIRECTORY"}, {unix.O_NOFOLLOW, "O_NOFOLLOW"},
-		{unix.O_CLOEXEC, "O_CLOEXEC"}, {unix.O_PATH, "O_PATH"},
+		{unix.O_NOFOLLOW, "O_NOFOLLOW"}, {unix.O_CLOEXEC, "O_CLOEXEC"},
+		{unix.O_PATH, "O_PATH"}, {unix.O_DIRECTORY, "O_DIRECTORY"},
 	}
 	s := access.value(n & unix.O_ACCMODE)
 	if n &^= unix.O_ACCMODE; n != 0 {
@@ -160,6 +160,7 @@ func rlimits(n int64) string {
 func fileModes(n int64) string {
 	kinds := table{
 		{unix.S_IFREG, "S_IFREG"}, {unix.S_IFCHR, "S_IFCHR"}, {unix.S_IFBLK, "S_IFBLK"}, {unix.S_IFIFO, "S_IFIFO"},
+		{unix.S_IFSOCK, "S_IFSOCK"},
 	}
 	return kinds.value(n&unix.S_IFMT) + "|" + showOctal(n&^unix.S_IFMT)
 }
