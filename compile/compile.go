@@ -64,6 +64,9 @@ type Options struct {
 	// IntoCgroup makes init in the cgroup whose directory is the input
 	// "cgroup".
 	IntoCgroup bool
+	// Cgroup is the directory of the container's cgroup, for a cgroup mount
+	// without a cgroup namespace; empty for the runtime's own.
+	Cgroup string
 	// Seccomp is a compiled filter, or nil.
 	Seccomp *Filter
 }
@@ -83,6 +86,9 @@ type Result struct {
 	Notes []string
 	// Warnings tell what was asked and is ignored.
 	Warnings []string
+	// IDMaps are the descriptors for id-mapped mounts that the runtime prepares
+	// and gives to the plan by name: package rootfs/idmap.
+	IDMaps []rootfs.IDMap
 	// Joins are the namespaces that the runtime opens as inputs.
 	Joins []JoinInput
 	// Namespaces are the CLONE_NEW* that the container does not share with the
@@ -138,6 +144,7 @@ type compiler struct {
 	start, outcome     plan.Slot
 	joins              []plan.Slot
 	tree               *rootfs.Tree
+	idmaps             map[int]plan.Slot
 	pty                plan.Slot
 	highest            int
 	keep               int // the first input that is a directory or a namespace
@@ -204,7 +211,7 @@ func (c *compiler) inputs() error {
 		c.joins = append(c.joins, c.input(j.input()))
 		c.result.Joins = append(c.result.Joins, JoinInput{Name: j.input(), Path: j.path, Pointer: j.pointer() + ".path", Type: j.flag})
 	}
-	return nil
+	return c.idmapInputs()
 }
 
 func (c *compiler) input(name string) plan.Slot {

@@ -31,6 +31,9 @@ type Facts struct {
 	// mount, by the destination as config.json has it. It is a hint that
 	// saves operations: a plan is safe whether or not it still holds.
 	Targets map[string]Target `json:"targets,omitempty"`
+	// KernelMounts lists where procfs and sysfs are mounted in the runtime
+	// namespace; measured only for --no-pivot, which must hide them.
+	KernelMounts []string `json:"kernelMounts,omitempty"`
 	// Proc tells the kinds of the paths below /proc and /sys that config.json
 	// masks or makes read-only, as seen on the host ("" where missing).
 	Proc map[string]Kind `json:"proc,omitempty"`
@@ -198,6 +201,11 @@ type Target struct {
 	Kind Kind `json:"kind,omitempty"`
 	// Mode holds the permission bits of what is there.
 	Mode uint32 `json:"mode,omitempty"`
+	// Link is the content of the symbolic link that the destination is, for
+	// the options copy-symlink and dest-nofollow, which do not follow it.
+	Link string `json:"link,omitempty"`
+	// Tree is what lies below, for the option tmpcopyup.
+	Tree *Tree `json:"tree,omitempty"`
 }
 
 // Namespace is a namespace named by path.

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,41 +89,105 @@ func deviceKind(s string) uint32 {
 
 // devices makes the nodes and links of /dev. Where /dev is a bind mount it is
 // the host's or another container's: nothing is made there.
-func (t *Tree) devices(list []device, mounts []Mount) {
-	if bindsDev(mounts) {
-		return
-	}
-	for i := range list {
-		d := &list[i]
+func (t *Tree) devices(list []specs.LinuxDevice, mounts []Mount) error {
+	bound := bindsDev(mounts)
+	all := configDevices(list)
+	for i := range all {
+		d := &all[i]
+		if bound && isBelow(inside(d.path), "dev") {
+			continue
+		}
 		t.b.At(d.pointer, "device "+d.path)
-		t.device(d)
-	}
-	t.b.At("default", "links in /dev")
-	t.links()
-}
-
-func bindsDev(mounts []Mount) bool {
-	for i := range mounts {
-		if inside(mounts[i].Destination) == "dev" {
-			return mounts[i].options.bind
+		if err := t.device(d); err != nil {
+			return err
 		}
 	}
-	return false
+	if !bound {
+		t.b.At("default", "links in /dev")
+		t.links()
+	}
+	return nil
+}
+
+// bindsDev tells whether the mount that ends up at /dev is a bind.
+func bindsDev(mounts []Mount) bool {
+	bound := false
+	for i := range mounts {
+		if m := &mounts[i]; inside(m.Destination) == "dev" && !m.options.remount {
+			bound = m.options.bind
+		}
+	}
+	return bound
 }
 
 // device makes a node in a new file system with nothing in the way, as real
 // root. Everywhere else the host's node is bound over whatever is there, so
 // that a node that the image brought along is never trusted.
-func (t *Tree) device(d *device) {
+func (t *Tree) device(d *device) error {
 	dir, name := splitPath(d.path)
-	if names := t.fresh[dir]; names != nil && !t.restricted || d.kind == unix.S_IFIFO {
-		t.mknod(d, dir, name)
-		return
+	switch {
+	case name == "":
+		return d.error("the root cannot be a device", 0)
+	case d.kind == unix.S_IFIFO, t.fresh[dir] != nil && !t.restricted:
+		t.mknod(d, dir, name, 0, 0)
+		return nil
 	}
-	source := t.facts.Sources[d.path]
-	if source.Kind == host.Missing && source.Error != "" && d.pointer == "default" {
-		return // the host has no such device
+	if err := t.checkHostDevice(d); err != nil {
+		return err
 	}
+	if t.facts.Sources[d.path].Error != "" {
+		return nil // the host has no such default device
+	}
+	if d.pointer != "default" && !t.restricted && !slices.Contains(t.facts.Rootfs.Flags, "nodev") {
+		t.mknodOrBind(d, dir, name)
+		return nil
+	}
+	t.bindDevice(d)
+	return nil
+}
+
+// checkHostDevice refuses a device of config.json that the host does not have,
+// or has with other numbers: bound, it would be another one.
+func (t *Tree) checkHostDevice(d *device) error {
+	source, ok := t.facts.Sources[d.path]
+	isNode := source.Kind == host.Character || source.Kind == host.Block
+	switch {
+	case !ok:
+		return nil
+	case source.Error == "ENOENT" && d.pointer != "default":
+		e := d.error("the host has no such device: "+unix.ENOENT.Error(), unix.ENOENT)
+		e.Hint = "in a user namespace no device can be made, only the host's bound"
+		return e
+	case source.Error != "" && d.pointer != "default":
+		return d.error("the host's device: "+source.Error, 0)
+	case source.Error == "" && !isNode:
+		return d.error("on the host it is no device", 0)
+	case isNode && source.Rdev != unix.Mkdev(d.major, d.minor):
+		return d.error("on the host it is the device "+number(source.Rdev)+", not "+number(unix.Mkdev(d.major, d.minor)), 0)
+	}
+	return nil
+}
+
+func number(rdev uint64) string {
+	return strconv.Itoa(int(unix.Major(rdev))) + ":" + strconv.Itoa(int(unix.Minor(rdev)))
+}
+
+func (d *device) error(why string, errno unix.Errno) *Error {
+	return &Error{Pointer: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
+}
+
+// mknodOrBind makes a node in the rootfs itself, or binds the host's over what
+// is in the way.
+func (t *Tree) mknodOrBind(d *device, dir, name string) {
+	exists, end := t.b.Label(), t.b.Label()
+	t.mknod(d, dir, name, exists, end)
+	t.b.Place(exists)
+	t.bindDevice(d)
+	t.b.Place(end)
+}
+
+// bindDevice binds the host's node.
+func (t *Tree) bindDevice(d *device) {
 	mount := t.b.Get("device", openTree(d.path, false))
 	target := t.target(d.path, false)
 	t.attach(mount, target)
@@ -130,14 +195,22 @@ func (t *Tree) device(d *device) {
 	t.b.Close(mount)
 }
 
-func (t *Tree) mknod(d *device, dir, name string) {
+// mknod makes a node and goes on at done; where a file is in the way it goes on
+// at exists. A label of 0 is the next step.
+func (t *Tree) mknod(d *device, dir, name string, exists, done plan.Label) {
 	at := t.directory(dir)
-	t.b.Try(plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: d.kind | d.mode, Major: d.major, Minor: d.minor},
-		plan.Ignore(unix.EEXIST)...)
-	if d.uid != 0 || d.gid != 0 {
-		t.b.Do(plan.Fchownat{DirFD: at.Ref(), Path: name, UID: d.uid, GID: d.gid, Flags: unix.AT_SYMLINK_NOFOLLOW})
+	owned := d.uid != 0 || d.gid != 0
+	node := plan.Step{Op: plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: d.kind | d.mode, Major: d.major, Minor: d.minor},
+		Tolerate: []plan.Errno{{Errno: unix.EEXIST, To: exists}}}
+	if !owned {
+		node.OnZero = done
 	}
-	t.note(dir + "/" + name)
+	t.b.Add(node)
+	if owned {
+		t.b.Add(plan.Step{Op: plan.Fchownat{DirFD: at.Ref(), Path: name, UID: d.uid, GID: d.gid,
+			Flags: unix.AT_SYMLINK_NOFOLLOW}, OnZero: done})
+	}
+	t.note(inside(d.path))
 }
 
 // directory opens a directory once and keeps it open, since many nodes go

@@ -7,55 +7,81 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysfs mounts sysfs where the kernel may refuse it: the network namespace must
-// belong to our user namespace. Then the host's /sys is bound instead,
-// read-only with all below it, if config.json wants a read-only one; and the
-// host's cgroups are hidden unless config.json mounts its own over them.
-func (t *Tree) sysfs(m *Mount) {
-	if m.options.own.set&unix.MOUNT_ATTR_RDONLY == 0 {
-		t.fileSystem(m)
-		return
+// orHost makes a file system that shows a namespace, where the kernel may
+// refuse it (EPERM): the namespace must belong to our user namespace. Then the
+// host's own instance is bound instead, which shows nothing that the process
+// could not see anyway: for sysfs only if config.json wants it read-only, and
+// with all below it read-only too.
+func (t *Tree) orHost(m *Mount, from string) error {
+	if err := m.checkValues(); err != nil {
+		return err
 	}
 	refused, done := t.b.Label(), t.b.Label()
-	target := t.target(m.Destination, true)
-	t.fsopen(m, refused)
-	mount := t.fsmount(m)
-	t.attach(mount, target)
-	t.b.Add(plan.Step{Op: plan.Close{FD: mount.Ref()}, OnZero: done})
+	mount := t.b.Slot(m.name())
+	target := t.targetOf(m, true)
+	fs := t.fsopen(m, refused)
+	t.fsmount(m, fs, mount)
+	t.b.Add(plan.Step{Op: move(mount, target), OnZero: done})
 	t.b.Place(refused)
-	t.b.Close(m.source)
-	sys := t.b.Get("hostsys", openTree("/sys", true))
-	own := m.options.own
-	t.setattr(sys, attributes{set: own.set | unix.MOUNT_ATTR_RDONLY}, unix.MS_PRIVATE, true)
-	t.attach(sys, target)
-	t.b.Close(sys)
+	t.b.Close(fs)
+	t.b.Add(plan.Step{Op: openTree(from, true), Result: mount})
+	t.setattr(mount, attributes{set: m.options.attributes()}, unix.MS_PRIVATE, true)
+	t.attach(mount, target)
+	if m.Type == "sysfs" {
+		t.hideCgroups(mount)
+	}
 	t.b.Place(done)
 	t.b.Close(target)
+	t.propagate(m, mount)
+	t.keep(m, mount)
+	return nil
+}
+
+// hideCgroups covers the host's cgroups in its sysfs, unless config.json mounts
+// the container's own over them.
+func (t *Tree) hideCgroups(sys plan.Slot) {
+	for _, m := range t.config.Spec.Mounts {
+		if inside(m.Destination) == "sys/fs/cgroup" {
+			return
+		}
+	}
+	end := t.b.Label()
+	target := t.b.Slot("cgroups")
+	t.b.Add(plan.Step{Op: t.openBelow(sys, "fs/cgroup"), Result: target,
+		Tolerate: []plan.Errno{{Errno: unix.ENOENT, To: end}}})
+	empty := t.makeEmpty()
+	t.attach(empty, target)
+	t.b.Close(empty)
+	t.b.Close(target)
+	t.b.Place(end)
 }
 
 // cgroup mounts the cgroup tree: with a cgroup namespace of its own the
 // container sees its own part only; without one its own cgroup is bound, and
 // in a user namespace never writable (CVE-2023-25809).
-func (t *Tree) cgroup(m *Mount) {
+func (t *Tree) cgroup(m *Mount) error {
 	m.Type = "cgroup2"
-	if t.ownCgroupNamespace {
-		m.options.parameters = nil
-		t.fileSystem(m)
-		return
+	m.options.parameters, m.options.superblock = nil, nil
+	if t.config.NewCgroup {
+		return t.fileSystem(m)
 	}
-	from := t.facts.Cgroup
-	if from.MountPoint == "" {
-		t.fileSystem(m)
-		return
+	from := t.config.Cgroup
+	if c := t.facts.Cgroup; from == "" && c.MountPoint != "" {
+		from = path.Join(c.MountPoint, c.Path)
 	}
-	attrs := m.options.own.set
+	if from == "" {
+		return m.error("cgroup version 2 is not mounted on this host", 0)
+	}
+	attrs := m.options.attributes()
 	if t.restricted {
 		attrs |= unix.MOUNT_ATTR_RDONLY
 	}
-	mount := t.b.Get("cgroup", openTree(path.Join(from.MountPoint, from.Path), true))
+	mount := t.b.Get("cgroup", openTree(from, true))
 	t.setattr(mount, attributes{set: attrs}, unix.MS_PRIVATE, true)
-	target := t.target(m.Destination, true)
+	target := t.targetOf(m, true)
 	t.attach(mount, target)
 	t.b.Close(target)
+	t.propagate(m, mount)
 	t.b.Close(mount)
+	return nil
 }

@@ -28,14 +28,20 @@ func (t *Tree) masks(paths []string) {
 }
 
 func (t *Tree) emptyDirectory() plan.Slot {
+	empty := t.makeEmpty()
+	t.b.Do(plan.MoveMount{FromFD: empty.Ref(), ToFD: plan.AtCWD(), ToPath: "/proc", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
+	return empty
+}
+
+// makeEmpty makes an empty directory that stays empty.
+func (t *Tree) makeEmpty() plan.Slot {
 	fs := t.b.Get("fs", plan.Fsopen{Type: "tmpfs"})
-	t.configure(fs, "nr_inodes=1")
-	t.configure(fs, "mode=555")
+	t.set(fs, "nr_inodes", "1")
+	t.set(fs, "mode", "555")
 	t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE})
 	const attrs = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 	empty := t.b.Get("empty", plan.Fsmount{FD: fs.Ref(), Attrs: attrs})
 	t.b.Close(fs)
-	t.b.Do(plan.MoveMount{FromFD: empty.Ref(), ToFD: plan.AtCWD(), ToPath: "/proc", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
 	return empty
 }
 
@@ -43,7 +49,7 @@ func (t *Tree) emptyDirectory() plan.Slot {
 func (t *Tree) mask(p string, empty plan.Slot) {
 	end := t.b.Label()
 	target := t.b.Slot("mask")
-	t.b.Add(plan.Step{Op: t.open(inside(p), pathFlags), Result: target,
+	t.b.Add(plan.Step{Op: t.openKernel(p), Result: target,
 		Tolerate: []plan.Errno{{Errno: unix.ENOENT, To: end}, {Errno: unix.ENOTDIR, To: end}}})
 	switch t.facts.Proc[p] {
 	case host.Directory:
@@ -92,7 +98,7 @@ func (t *Tree) readonly(paths []string) {
 		t.b.At("linux.readonlyPaths["+strconv.Itoa(i)+"]", "make "+p+" read-only")
 		end := t.b.Label()
 		target := t.b.Slot("readonly")
-		t.b.Add(plan.Step{Op: t.open(inside(p), pathFlags), Result: target,
+		t.b.Add(plan.Step{Op: t.openKernel(p), Result: target,
 			Tolerate: []plan.Errno{{Errno: unix.ENOENT, To: end}, {Errno: unix.ENOTDIR, To: end}}})
 		mount := t.copyOf(target)
 		t.setattr(mount, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, true)

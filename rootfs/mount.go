@@ -2,9 +2,7 @@ package rootfs
 
 import (
 	"fmt"
-	"path"
 	"strconv"
-	"strings"
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -47,6 +45,8 @@ type Mount struct {
 	options options
 	source  plan.Slot
 	host    host.Source
+	// late says that it becomes read-only at the end.
+	late bool
 }
 
 // IsCgroup tells a mount of the cgroup tree.
@@ -55,14 +55,24 @@ func (m *Mount) IsCgroup() bool { return m.Type == "cgroup" || m.Type == "cgroup
 func (m *Mount) pointer() string { return "mounts[" + strconv.Itoa(m.index) + "]" }
 
 func (m *Mount) what() string {
-	if m.options.bind {
+	switch {
+	case m.options.remount:
+		return "remount " + m.Destination
+	case m.options.bind:
 		return "mount " + m.Source + " on " + m.Destination
 	}
 	return "mount " + m.Type + " on " + m.Destination
 }
 
-func (m *Mount) error(why string, errno unix.Errno) error {
+func (m *Mount) error(why string, errno unix.Errno) *Error {
 	return &Error{Pointer: m.pointer(), What: m.what(), Why: why, Errno: errno}
+}
+
+// optionError is about an option.
+func (m *Mount) optionError(why string) *Error {
+	e := m.error(why, 0)
+	e.Pointer += ".options"
+	return e
 }
 
 // readMounts reads the options of all mounts.
@@ -83,198 +93,87 @@ func readMounts(list []specs.Mount) ([]Mount, error) {
 
 func (m *Mount) check() error {
 	o := &m.options
-	if o.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
-		return m.error("id-mapped mounts are not supported yet", 0)
-	}
-	if o.copyUp || o.copySymlink || o.sourceNofollow || o.targetNofollow || o.remount {
-		return m.error("the options tmpcopyup, copy-symlink, src-nofollow, dest-nofollow and remount are not supported yet", 0)
-	}
-	if o.bind && len(o.parameters) > 0 {
-		e := m.error(fmt.Sprintf("%s %q", errNotForBind, o.parameters[0]), 0).(*Error)
-		e.Pointer += ".options"
-		return e
-	}
-	if !o.bind && (m.Type == "" || m.Type == "none") {
+	switch {
+	case o.remount && (m.mapped() || o.copyUp || o.copySymlink):
+		return m.optionError("remount changes a mount that is there, so idmap, tmpcopyup and copy-symlink cannot go with it")
+	case o.remount:
+		return nil
+	case o.copyUp && (o.bind || m.Type != "tmpfs"):
+		return m.optionError("tmpcopyup is an option of tmpfs")
+	case o.bind && len(o.parameters) > 0:
+		return m.optionError(fmt.Sprintf("unknown mount option %q", o.parameters[0]))
+	case !o.bind && (m.Type == "" || m.Type == "none"):
 		return m.error("it has neither a type nor the option bind", 0)
 	}
 	return nil
 }
 
-// openSources clones the host's side of the bind mounts, while the credentials
-// are still the caller's. paths gives each source as an absolute path.
-func (t *Tree) openSources(mounts []Mount, absolute func(string) string) error {
-	for i := range mounts {
-		m := &mounts[i]
-		if !m.options.bind {
-			continue
-		}
+// mounts makes all mounts in the order of config.json.
+func (t *Tree) mounts(list []Mount) error {
+	for i := range list {
+		m := &list[i]
 		t.b.At(m.pointer(), m.what())
-		p := absolute(m.Source)
-		m.host = t.facts.Sources[p]
-		if m.host.Error != "" {
-			return m.sourceError()
+		if err := t.mount(m, list[i+1:]); err != nil {
+			return err
 		}
-		m.source = t.b.Get("source", openTree(p, m.options.recursive))
 	}
 	return nil
 }
 
-// sourceError tells why a bind's source cannot be used.
-func (m *Mount) sourceError() error {
-	for _, errno := range []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOTDIR, unix.ELOOP, unix.EPERM} {
-		if unix.ErrnoName(errno) == m.host.Error {
-			return m.error("source: "+errno.Error(), errno)
-		}
-	}
-	return m.error("source: "+m.host.Error, 0)
-}
-
-// openTree copies the mount at a path of the runtime namespace.
-func openTree(p string, recursive bool) plan.OpenTree {
-	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
-	if recursive {
-		flags |= unix.AT_RECURSIVE
-	}
-	return plan.OpenTree{DirFD: plan.AtCWD(), Path: p, Flags: flags}
-}
-
-// mounts makes all mounts in the order of config.json.
-func (t *Tree) mounts(list []Mount) {
-	for i := range list {
-		m := &list[i]
-		t.b.At(m.pointer(), m.what())
-		switch {
-		case m.options.bind:
-			t.bind(m)
-		case m.Type == "cgroup" || m.Type == "cgroup2":
-			t.cgroup(m)
-		case m.Type == "sysfs" && t.restricted:
-			t.sysfs(m)
-		default:
-			t.fileSystem(m)
-		}
-		t.covered = append(t.covered, inside(m.Destination))
-	}
-}
-
-// bind attaches a source that openSources opened.
-func (t *Tree) bind(m *Mount) {
-	o := &m.options
-	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
-	t.setattr(m.source, o.all, 0, true)
-	target := t.target(m.Destination, m.host.Kind == host.Directory)
-	t.attach(m.source, target)
-	t.b.Close(target)
-	t.propagate(m, m.source)
-	t.b.Close(m.source)
-}
-
-// lockedKept leaves out of a change what a mount from another user namespace
-// would refuse although config.json has no wish against it: clearing a flag
-// that is not set anyway, and access times, which are locked as they are.
-func lockedKept(a attributes, present []string, locked bool) attributes {
-	if !locked {
-		return a
-	}
-	has := parseOptions(present).own.set
-	a.clear &= has | unix.MOUNT_ATTR__ATIME
-	if a.clear&unix.MOUNT_ATTR__ATIME != 0 && a.set&unix.MOUNT_ATTR__ATIME == has&unix.MOUNT_ATTR__ATIME {
-		a.clear &^= unix.MOUNT_ATTR__ATIME
-		a.set &^= unix.MOUNT_ATTR__ATIME
-	}
-	return a
-}
-
-// propagate gives an attached mount its propagation: private unless asked.
-func (t *Tree) propagate(m *Mount, mount plan.Slot) {
-	o := &m.options
+// mount makes one; later are those that come behind it.
+func (t *Tree) mount(m *Mount, later []Mount) error {
 	switch {
-	case o.propagation != 0:
-		t.setattr(mount, attributes{}, o.propagation, o.deep)
-	case o.bind:
-		t.setattr(mount, attributes{}, unix.MS_PRIVATE, true)
+	case m.options.remount:
+		t.remount(m)
+		return nil
+	case m.options.copySymlink && m.host.Kind == host.Symlink:
+		return t.copySymlink(m)
 	}
+	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m, later)
+	t.forget(inside(m.Destination))
+	err := t.make1(m)
+	t.covered = append(t.covered, inside(m.Destination))
+	return err
 }
 
-// fileSystem makes a new file system and attaches it.
-func (t *Tree) fileSystem(m *Mount) {
-	t.fsopen(m, 0)
-	mount := t.fsmount(m)
-	t.place(m, mount)
+// make1 makes a mount by its kind.
+func (t *Tree) make1(m *Mount) error {
+	switch {
+	case m.options.bind:
+		t.bind(m)
+	case m.IsCgroup():
+		return t.cgroup(m)
+	case m.Type == "sysfs" && t.restricted && m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0:
+		return t.orHost(m, "/sys")
+	case m.Type == "proc" && t.restricted && !t.config.NewPID:
+		return t.orHost(m, "/proc")
+	case m.Type == "mqueue" && t.restricted && !t.config.NewIPC:
+		return t.orHost(m, "/dev/mqueue")
+	default:
+		return t.fileSystem(m)
+	}
+	return nil
 }
 
-// fsopen makes the file system; a refusal (EPERM) goes on at refused, if set.
-func (t *Tree) fsopen(m *Mount, refused plan.Label) {
-	fs := t.b.Get("fs", plan.Fsopen{Type: m.Type})
-	if m.Source != "" {
-		t.configure(fs, "source="+m.Source)
+// filledLater tells a new file system in which something is still to be made,
+// so that it can be read-only only after that.
+func (t *Tree) filledLater(m *Mount, later []Mount) bool {
+	p := inside(m.Destination)
+	switch {
+	case m.options.bind || m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue" || m.IsCgroup():
+		return false
+	case p == "dev" || m.options.copyUp:
+		return true
 	}
-	for _, p := range m.options.parameters {
-		t.configure(fs, p)
+	for i := range later {
+		if isBelow(inside(later[i].Destination), p) {
+			return true
+		}
 	}
-	if m.Type == "tmpfs" && !hasParameter(m.options.parameters, "mode") {
-		t.configure(fs, "mode="+t.tmpfsMode(m))
-	}
-	create := plan.Step{Op: plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE}}
-	if refused != 0 {
-		create.Tolerate = []plan.Errno{{Errno: unix.EPERM, To: refused}}
-	}
-	t.b.Add(create)
-	m.source = fs
-}
-
-// configure sets one parameter.
-func (t *Tree) configure(fs plan.Slot, parameter string) {
-	key, value, ok := strings.Cut(parameter, "=")
-	op := plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_SET_FLAG, Key: key}
-	if ok {
-		op.Command, op.Value = unix.FSCONFIG_SET_STRING, value
-	}
-	t.b.Do(op)
-}
-
-// tmpfsMode is the mode of a tmpfs without a mode option: that of the
-// directory it covers, or a sticky one that all may write.
-func (t *Tree) tmpfsMode(m *Mount) string {
-	if target, ok := t.known(m.Destination); ok && target.Kind == host.Directory && target.Mode != 0 {
-		return strconv.FormatUint(uint64(target.Mode), 8)
-	}
-	return "1777"
-}
-
-func hasParameter(list []string, key string) bool {
-	for _, p := range list {
-		if k, _, _ := strings.Cut(p, "="); k == key {
+	for _, d := range linux(t.config.Spec).Devices {
+		if isBelow(inside(d.Path), p) {
 			return true
 		}
 	}
 	return false
-}
-
-// fsmount makes the detached mount, with its attributes from the start.
-func (t *Tree) fsmount(m *Mount) plan.Slot {
-	attrs := m.options.own.set | m.options.all.set
-	mount := t.b.Get(path.Base("/"+inside(m.Destination)), plan.Fsmount{FD: m.source.Ref(), Attrs: int(attrs)})
-	t.b.Close(m.source)
-	return mount
-}
-
-// place attaches a new mount and keeps it open where later operations need it.
-func (t *Tree) place(m *Mount, mount plan.Slot) {
-	target := t.target(m.Destination, true)
-	t.attach(mount, target)
-	t.b.Close(target)
-	t.propagate(m, mount)
-	p := inside(m.Destination)
-	switch {
-	case m.Type == "proc" && p == "proc":
-		t.proc = mount
-		return
-	case m.Type == "devpts" && p == "dev/pts":
-		t.devpts = mount
-		return
-	case m.Type == "tmpfs":
-		t.fresh[p] = make(map[string]bool)
-	}
-	t.b.Close(mount)
 }

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,10 +13,12 @@ type options struct {
 	remount         bool
 	// attributes of this mount, and of the mounts below it too.
 	own, all attributes
-	// propagation is MS_SHARED or the like; deep says that it is for the
-	// mounts below too.
-	propagation uint64
-	deep        bool
+	// propagations are set one after the other, as mount(8) does: slave and
+	// then shared is a mount that both receives and sends.
+	propagations []propagation
+	// superblock are flags that every new file system takes. A bind mount has
+	// no file system of its own: there they mean nothing, as with mount(2).
+	superblock []string
 	// parameters of the file system, as fsconfig(2) takes them: key=value or
 	// key.
 	parameters []string
@@ -31,12 +32,19 @@ type options struct {
 // attributes are MOUNT_ATTR_* bits to set and to clear.
 type attributes struct{ set, clear uint64 }
 
+// propagation is MS_SHARED or the like; deep says that it is for the mounts
+// below too.
+type propagation struct {
+	flag uint64
+	deep bool
+}
+
 // option is one row of the table of option names.
 type option struct {
 	name string
 	// set and clear are MOUNT_ATTR_* bits.
 	set, clear uint64
-	// also is a parameter of the file system that goes with the option.
+	// also is a flag of the file system that goes with the option.
 	also string
 }
 
@@ -67,45 +75,48 @@ func attributeOptions() []option {
 }
 
 // superblockOptions lists options that belong to the file system, not to the
-// mount. Those without a parameter clear what is clear in a new one anyway.
+// mount. Those without a flag clear what is clear in a new one anyway, or are
+// none of fsconfig(2)'s: MS_SILENT only quiets the kernel's log, and since
+// Linux 4.17 a file system decides on MS_I_VERSION itself.
 func superblockOptions() []option {
 	return []option{
 		{name: "sync", also: "sync"}, {name: "async"},
 		{name: "dirsync", also: "dirsync"},
 		{name: "lazytime", also: "lazytime"}, {name: "nolazytime"},
 		{name: "mand", also: "mand"}, {name: "nomand"},
-		{name: "iversion", also: "iversion"}, {name: "noiversion"},
-		{name: "silent", also: "silent"}, {name: "loud"},
+		{name: "iversion"}, {name: "noiversion"},
+		{name: "silent"}, {name: "loud"},
+		{name: "rsync", also: "sync"}, {name: "rasync"},
+		{name: "rdirsync", also: "dirsync"},
+		{name: "rmand", also: "mand"}, {name: "rnomand"},
 		{name: "defaults"},
 	}
 }
 
-// propagationOptions maps option names to mount(2)'s flags.
-func propagationOption(name string) (flag uint64, deep, ok bool) {
+// propagationOption maps option names to mount(2)'s flags.
+func propagationOption(name string) (p propagation, ok bool) {
 	switch name {
 	case "shared", "rshared":
-		flag = unix.MS_SHARED
+		p.flag = unix.MS_SHARED
 	case "slave", "rslave":
-		flag = unix.MS_SLAVE
+		p.flag = unix.MS_SLAVE
 	case "private", "rprivate":
-		flag = unix.MS_PRIVATE
+		p.flag = unix.MS_PRIVATE
 	case "unbindable", "runbindable":
-		flag = unix.MS_UNBINDABLE
+		p.flag = unix.MS_UNBINDABLE
 	default:
-		return 0, false, false
+		return p, false
 	}
-	return flag, name[0] == 'r', true
+	p.deep = name[0] == 'r'
+	return p, true
 }
-
-// errNotForBind reports an option that only a file system could take.
-var errNotForBind = errors.New("unknown mount option")
 
 // parseOptions reads a mount's options. What is no option of any mount is a
 // parameter of the file system.
 func parseOptions(list []string) options {
 	var o options
 	for _, s := range list {
-		if !o.special(s) && !o.attribute(s) && !o.superblock(s) && s != "" {
+		if !o.special(s) && !o.attribute(s) && !o.superblockFlag(s) && s != "" {
 			o.parameters = append(o.parameters, s)
 		}
 	}
@@ -136,9 +147,9 @@ func (o *options) special(s string) bool {
 }
 
 func (o *options) propagate(s string) bool {
-	flag, deep, ok := propagationOption(s)
+	p, ok := propagationOption(s)
 	if ok {
-		o.propagation, o.deep = flag, deep
+		o.propagations = append(o.propagations, p)
 	}
 	return ok
 }
@@ -174,14 +185,34 @@ func (a *attributes) add(row option) {
 	a.clear = a.clear&^(row.set&^unix.MOUNT_ATTR__ATIME) | row.clear
 }
 
-func (o *options) superblock(s string) bool {
+func (o *options) superblockFlag(s string) bool {
 	for _, row := range superblockOptions() {
 		if s == row.name {
 			if row.also != "" {
-				o.parameters = append(o.parameters, row.also)
+				o.superblock = append(o.superblock, row.also)
 			}
 			return true
 		}
 	}
 	return false
+}
+
+// attributes are those of a new mount, which has none below it.
+func (o *options) attributes() uint64 {
+	return o.own.set&^o.all.clear | o.all.set
+}
+
+// attributeNames lists bits by the names of the options that set them, for
+// messages.
+func attributeNames(bits uint64) string {
+	var names []string
+	for _, row := range attributeOptions() {
+		if row.set != 0 && bits&row.set == row.set && row.set&unix.MOUNT_ATTR__ATIME == 0 {
+			names = append(names, row.name)
+		}
+	}
+	if bits&unix.MOUNT_ATTR__ATIME != 0 {
+		names = append(names, "the access time option")
+	}
+	return strings.Join(names, ", ")
 }

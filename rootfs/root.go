@@ -14,9 +14,18 @@ type Config struct {
 	// Absolute makes a source's path absolute: relative ones count from the
 	// bundle.
 	Absolute func(string) string
-	// NewUser, NewCgroup say that the container gets such a namespace of its
-	// own.
-	NewUser, NewCgroup bool
+	// NewUser, NewCgroup, NewPID, NewIPC say that the container gets such a
+	// namespace of its own.
+	NewUser, NewCgroup, NewPID, NewIPC bool
+	// UIDs and GIDs are the id maps of the container's new user namespace;
+	// UserNamespace is the path of one that it joins.
+	UIDs, GIDs    []host.Mapping
+	UserNamespace string
+	// Inputs are the descriptors that IDMaps asks for, by mount.
+	Inputs map[int]plan.Slot
+	// Cgroup is the directory of the container's cgroup, where it is not the
+	// runtime's own.
+	Cgroup string
 	// NoPivot moves the root over / and changes into it instead: for a host
 	// whose root is a ramfs. The old root stays mounted below; not safe.
 	NoPivot bool
@@ -26,39 +35,58 @@ type Config struct {
 // mounts, cloned while the credentials are the caller's. Call it first in the
 // new mount namespace.
 func Sources(b *plan.Builder, c Config) (*Tree, []Mount, error) {
-	t := &Tree{b: b, facts: c.Facts, fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
-		restricted: c.NewUser || !c.Facts.UserNamespace.Initial, ownCgroupNamespace: c.NewCgroup}
+	t := &Tree{b: b, facts: c.Facts, config: c, fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
+		restricted: c.NewUser || !c.Facts.UserNamespace.Initial}
 	mounts, err := readMounts(c.Spec.Mounts)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.openRoot(c); err != nil {
+	if err := rootfsError(c.Facts.Rootfs); err != nil {
 		return nil, nil, err
 	}
-	return t, mounts, t.openSources(mounts, c.Absolute)
+	// With a shared root, sources stay in the host's peer groups, as engines
+	// mean that want a volume's mounts to appear outside; then they are cloned
+	// first. Everything else is cut off before.
+	p, _ := propagationOption(propagationName(c.Spec))
+	shared := p.flag == unix.MS_SHARED
+	if !shared {
+		t.cutOff()
+	}
+	t.openRoot(p.flag)
+	if err := t.openSources(mounts); err != nil {
+		return nil, nil, err
+	}
+	if shared {
+		t.cutOff()
+	}
+	return t, mounts, nil
 }
 
-// openRoot makes the container's root mount of the rootfs. First nothing of
-// the host may propagate out, and nothing that is made here into the host.
-func (t *Tree) openRoot(c Config) error {
-	rootfs := c.Facts.Rootfs
-	if err := rootfsError(rootfs); err != nil {
-		return err
-	}
+// cutOff lets nothing that is made here propagate into the host.
+func (t *Tree) cutOff() {
 	t.b.At("linux.rootfsPropagation", "keep mounts inside")
 	t.b.Do(plan.MountSetattr{DirFD: plan.AtCWD(), Path: "/", Flags: unix.AT_RECURSIVE, Propagation: unix.MS_SLAVE})
-	t.b.At("root.path", "open the root "+rootfs.Path)
-	t.root = t.b.Get("root", openTree(rootfs.Path, true))
-	if rootfs.Path == "/" && c.Spec.Root.Readonly {
+}
+
+// openRoot makes the container's root mount of the rootfs. It receives mounts
+// of the host only if its propagation says so.
+func (t *Tree) openRoot(propagation uint64) {
+	p := t.facts.Rootfs.Path
+	t.b.At("root.path", "open the root "+p)
+	t.root = t.b.Get("root", openTree(p, true))
+	if p == "/" && t.config.Spec.Root.Readonly {
 		// The host's own file system, with all that is mounted on it.
 		t.b.At("root.readonly", "make the host's file systems read-only")
 		t.setattr(t.root, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, true)
-		t.b.At("root.path", "open the root "+rootfs.Path)
+		t.b.At("root.path", "open the root "+p)
 	}
-	if p, _, _ := propagationOption(propagationName(c.Spec)); p != unix.MS_SHARED && p != unix.MS_SLAVE {
+	switch propagation {
+	case unix.MS_SHARED:
+		t.setattr(t.root, attributes{}, unix.MS_SLAVE, true)
+	case unix.MS_SLAVE:
+	default:
 		t.setattr(t.root, attributes{}, unix.MS_PRIVATE, true)
 	}
-	return nil
 }
 
 func propagationName(s *specs.Spec) string {
@@ -89,19 +117,32 @@ func rootfsError(r host.Source) error {
 
 // Mounts writes the second part, with the credentials of the container's root:
 // the root attached, all mounts, devices, and links.
-func (t *Tree) Mounts(c Config, mounts []Mount) {
+func (t *Tree) Mounts(mounts []Mount) error {
 	t.b.At("root.path", "attach the root "+t.facts.Rootfs.Path)
 	at := t.facts.Rootfs.Path
 	if at == "/" {
 		at = "/tmp" // the root itself cannot be covered; any directory serves
 	}
 	t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: at, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
-	t.mounts(mounts)
-	t.devices(configDevices(linux(c.Spec).Devices), mounts)
+	if err := t.mounts(mounts); err != nil {
+		return err
+	}
+	return t.devices(linux(t.config.Spec).Devices, mounts)
 }
 
 // Late makes mounts that had to wait for something.
-func (t *Tree) Late(mounts []Mount) { t.mounts(mounts) }
+func (t *Tree) Late(mounts []Mount) error { return t.mounts(mounts) }
+
+// replaceRoot goes on in a mount that covers the root: what the descriptor of
+// the old one leads to is hidden below it.
+func (t *Tree) replaceRoot(m *Mount, mount plan.Slot) {
+	if inside(m.Destination) != "" {
+		return
+	}
+	op := t.openBelow(mount, ".")
+	op.Flags |= unix.O_DIRECTORY
+	t.root = t.b.Get("root", op)
+}
 
 func linux(s *specs.Spec) *specs.Linux {
 	if s.Linux == nil {
@@ -147,22 +188,52 @@ func (t *Tree) OpenInside(name, p string, flags int) plan.Slot {
 }
 
 // Finish writes the last part: what is masked and read-only, and the pivot.
-func (t *Tree) Finish(c Config) {
-	l := linux(c.Spec)
+func (t *Tree) Finish() {
+	l := linux(t.config.Spec)
+	for _, m := range t.late {
+		t.b.At(m.pointer, m.what+" read-only")
+		t.setattr(m.mount, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, false)
+	}
+	if t.config.NoPivot {
+		t.hideKernelMounts()
+	}
 	t.readonly(l.ReadonlyPaths)
 	t.masks(l.MaskedPaths)
-	t.enter(c)
+	t.enter()
+}
+
+// hideKernelMounts takes the host's procfs and sysfs out of the way of
+// --no-pivot, where the old root stays below the new one. The kernel lets a
+// user namespace mount a procfs only if it sees a whole one, and an old one
+// that is only hidden by the new root would count. What cannot be unmounted,
+// because it is locked, is covered.
+func (t *Tree) hideKernelMounts() {
+	list := t.facts.KernelMounts
+	if len(list) == 0 {
+		list = []string{"/proc", "/sys"}
+	}
+	for _, p := range list {
+		t.b.At("default", "hide the host's "+p)
+		covered, end := t.b.Label(), t.b.Label()
+		t.b.Add(plan.Step{Op: plan.Umount2{Target: p, Flags: unix.MNT_DETACH}, OnZero: end, Tolerate: []plan.Errno{
+			{Errno: unix.EINVAL, To: covered}, {Errno: unix.EPERM, To: covered}, {Errno: unix.ENOENT, To: end}}})
+		t.b.Place(covered)
+		empty := t.makeEmpty()
+		t.b.Do(plan.MoveMount{FromFD: empty.Ref(), ToFD: plan.AtCWD(), ToPath: p, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
+		t.b.Close(empty)
+		t.b.Place(end)
+	}
 }
 
 // enter makes the container's root the root, and leaves the old one.
-func (t *Tree) enter(c Config) {
-	if c.Spec.Root.Readonly {
+func (t *Tree) enter() {
+	if t.config.Spec.Root.Readonly {
 		t.b.At("root.readonly", "make the root read-only")
 		t.setattr(t.root, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, false)
 	}
 	t.b.At("root.path", "enter the root "+t.facts.Rootfs.Path)
 	t.b.Do(plan.Fchdir{FD: t.root.Ref()})
-	if c.NoPivot {
+	if t.config.NoPivot {
 		t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: "/", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
 		t.b.Do(plan.Chroot{Path: "."})
 	} else {
@@ -170,17 +241,17 @@ func (t *Tree) enter(c Config) {
 		t.b.Do(plan.Umount2{Target: ".", Flags: unix.MNT_DETACH})
 	}
 	t.b.Do(plan.Chdir{Path: "/"})
-	t.rootPropagation(c)
+	t.rootPropagation()
 }
 
 // rootPropagation gives the root the propagation of config.json; private is
 // what it has.
-func (t *Tree) rootPropagation(c Config) {
-	name := propagationName(c.Spec)
-	flag, deep, ok := propagationOption(name)
-	if !ok || flag == unix.MS_PRIVATE && !deep {
+func (t *Tree) rootPropagation() {
+	name := propagationName(t.config.Spec)
+	p, ok := propagationOption(name)
+	if !ok || p.flag == unix.MS_PRIVATE && !p.deep {
 		return
 	}
 	t.b.At("linux.rootfsPropagation", "make the root "+name)
-	t.setattr(t.root, attributes{}, flag, deep)
+	t.setattr(t.root, attributes{}, p.flag, p.deep)
 }

@@ -36,8 +36,12 @@ const pathFlags = unix.O_PATH | unix.O_CLOEXEC
 
 // Tree is the container's file system while its operations are written.
 type Tree struct {
-	b     *plan.Builder
-	facts *host.Facts
+	// Warnings tell what of config.json is ignored.
+	Warnings []string
+
+	b      *plan.Builder
+	facts  *host.Facts
+	config Config
 	// root is the container's root mount.
 	root plan.Slot
 	// covered lists the destinations of the mounts so far, cleaned; below them
@@ -46,16 +50,24 @@ type Tree struct {
 	// fresh are new file systems in which the plan knows all names: by
 	// destination, the names.
 	fresh map[string]map[string]bool
-	// proc is the container's own procfs, when config.json mounts one.
-	proc plan.Slot
-	// devpts is the container's own devpts.
-	devpts plan.Slot
+	// proc, sys and devpts are the mounts at /proc, /sys and /dev/pts, as long
+	// as nothing covers them.
+	proc, sys, devpts plan.Slot
+	// late are the mounts that become read-only at the end.
+	late []lateMount
+	// locked are the flags that a bind mount has from the host, by its
+	// destination.
+	locked map[string][]string
 	// restricted says that devices cannot be made and sysfs may be refused.
 	restricted bool
-	// ownCgroupNamespace says that the container gets its own.
-	ownCgroupNamespace bool
 	// directories are those kept open, by path.
 	directories map[string]plan.Slot
+}
+
+// lateMount is a mount that becomes read-only at the end.
+type lateMount struct {
+	mount         plan.Slot
+	pointer, what string
 }
 
 // inside cleans a destination: relative to the root, without dot-dot.
@@ -71,14 +83,62 @@ func (t *Tree) open(p string, flags int) plan.Openat2 {
 	return plan.Openat2{DirFD: t.root.Ref(), Path: p, Flags: flags, Resolve: unix.RESOLVE_IN_ROOT}
 }
 
+// openBelow resolves a path inside a mount of the container.
+func (t *Tree) openBelow(mount plan.Slot, p string) plan.Openat2 {
+	return plan.Openat2{DirFD: mount.Ref(), Path: p, Flags: pathFlags, Resolve: unix.RESOLVE_IN_ROOT}
+}
+
+// openKernel resolves a path that is usually in procfs or sysfs: then from that
+// mount itself, so that whoever renames /proc in a shared rootfs changes
+// nothing.
+func (t *Tree) openKernel(p string) plan.Openat2 {
+	p = inside(p)
+	if rest, ok := strings.CutPrefix(p, "proc/"); ok && t.proc != 0 {
+		return t.openBelow(t.proc, rest)
+	}
+	if rest, ok := strings.CutPrefix(p, "sys/"); ok && t.sys != 0 {
+		return t.openBelow(t.sys, rest)
+	}
+	return t.open(p, pathFlags)
+}
+
+// isBelow tells that p lies below the directory dir.
+func isBelow(p, dir string) bool {
+	return dir == "" && p != "" || strings.HasPrefix(p, dir+"/") && dir != ""
+}
+
 // isCovered tells whether a mount of the plan lies at or above p.
 func (t *Tree) isCovered(p string) bool {
 	for _, c := range t.covered {
-		if c == "" || p == c || strings.HasPrefix(p, c+"/") {
+		if p == c || isBelow(p, c) {
 			return true
 		}
 	}
 	return false
+}
+
+// forget drops what is known of a place, and of all below, that a mount is
+// about to cover.
+func (t *Tree) forget(p string) {
+	for d := range t.fresh {
+		if d == p || isBelow(d, p) {
+			delete(t.fresh, d)
+		}
+	}
+	for d := range t.directories {
+		if d == p || isBelow(d, p) {
+			delete(t.directories, d)
+		}
+	}
+	if p == "" || p == "proc" {
+		t.proc = 0
+	}
+	if p == "" || p == "sys" {
+		t.sys = 0
+	}
+	if p == "" || p == "dev" || p == "dev/pts" {
+		t.devpts = 0
+	}
 }
 
 // known is what the facts tell of a destination that no mount covers.
@@ -94,36 +154,71 @@ func (t *Tree) known(destination string) (host.Target, bool) {
 	return target, ok
 }
 
-// target opens the destination of a mount, made if it is missing: a directory,
-// or else an empty file. The caller closes the slot.
+// reach says how the last part of a destination is reached.
+type reach struct {
+	directory bool
+	// nofollow takes a symbolic link at the end itself. plain refuses one
+	// anywhere.
+	nofollow, plain bool
+}
+
+// targetOf opens the destination of a mount. A kernel file system belongs on a
+// directory that is none by way of a link: programs and masks look for it there
+// (CVE-2019-19921, CVE-2025-54867).
+func (t *Tree) targetOf(m *Mount, directory bool) plan.Slot {
+	p := inside(m.Destination)
+	return t.reach(m.Destination, reach{directory: directory, nofollow: m.options.targetNofollow,
+		plain: m.Type == "proc" && p == "proc" || m.Type == "sysfs" && p == "sys"})
+}
+
+// target opens a destination, made if it is missing: a directory, or else an
+// empty file. The caller closes the slot.
 func (t *Tree) target(destination string, directory bool) plan.Slot {
+	return t.reach(destination, reach{directory: directory})
+}
+
+func (t *Tree) reach(destination string, r reach) plan.Slot {
 	p := inside(destination)
 	slot := t.b.Slot("target")
 	target, ok := t.known(destination)
 	switch {
-	case ok && target.Kind != host.Missing, t.isDirectory(p):
-		t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+	case ok && (target.Kind != host.Missing || r.nofollow && target.Link != ""), t.isDirectory(p):
+	case ok && r.plain:
+		t.make(p, r.directory)
 	case ok:
-		t.make(target.Resolved, directory)
-		t.b.Add(plan.Step{Op: t.open(target.Resolved, pathFlags), Result: slot})
+		p = target.Resolved
+		t.make(p, r.directory)
 	case t.isMissing(p):
-		t.makeFresh(p, directory)
-		t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+		t.makeFresh(p, r.directory)
 	default:
-		t.openOrMake(p, directory, slot)
+		t.openOrMake(p, r, slot)
+		return slot
 	}
+	t.b.Add(plan.Step{Op: t.opener(p, r), Result: slot})
 	return slot
+}
+
+// opener opens a destination.
+func (t *Tree) opener(p string, r reach) plan.Openat2 {
+	op := t.open(p, pathFlags)
+	if r.nofollow {
+		op.Flags |= unix.O_NOFOLLOW
+	}
+	if r.plain {
+		op.Resolve |= unix.RESOLVE_NO_SYMLINKS
+	}
+	return op
 }
 
 // openOrMake covers what the facts do not tell: a path that is there is
 // opened, else made.
-func (t *Tree) openOrMake(p string, directory bool, slot plan.Slot) {
+func (t *Tree) openOrMake(p string, r reach, slot plan.Slot) {
 	missing, done := t.b.Label(), t.b.Label()
-	t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot,
+	t.b.Add(plan.Step{Op: t.opener(p, r), Result: slot,
 		Tolerate: []plan.Errno{{Errno: unix.ENOENT, To: missing}}, OnNonzero: done})
 	t.b.Place(missing)
-	t.make(p, directory)
-	t.b.Add(plan.Step{Op: t.open(p, pathFlags), Result: slot})
+	t.make(p, r.directory)
+	t.b.Add(plan.Step{Op: t.opener(p, r), Result: slot})
 	t.b.Place(done)
 }
 
@@ -199,8 +294,7 @@ func (t *Tree) isMissing(p string) bool {
 
 // attach moves a detached mount to an open target.
 func (t *Tree) attach(mount, target plan.Slot) {
-	t.b.Do(plan.MoveMount{FromFD: mount.Ref(), ToFD: target.Ref(),
-		Flags: unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH})
+	t.b.Do(move(mount, target))
 }
 
 // setattr changes an open mount.

@@ -43,6 +43,8 @@ type Request struct {
 	BundleDir string
 	// Rootfs is the absolute path of the container's root directory.
 	Rootfs string
+	// NoPivot: the host's procfs and sysfs will have to be hidden.
+	NoPivot bool
 	// Cgroup: the runtime's cgroup matters (limits or a cgroup path are set).
 	Cgroup bool
 }
@@ -83,6 +85,9 @@ func Measure(r Request) (host.Facts, error) {
 	}
 	if r.Cgroup {
 		p.cgroup()
+	}
+	if r.NoPivot {
+		p.facts.KernelMounts = KernelMounts()
 	}
 	p.sources()
 	p.rootfs()

@@ -65,8 +65,9 @@ func (p *prober) addUnlessNew(t specs.LinuxNamespaceType, path string) {
 	}
 }
 
+// isBind follows package rootfs: the option wins over a type.
 func isBind(m *specs.Mount) bool {
-	return m.Type == "bind" || (m.Type == "" || m.Type == "none") && (hasOption(m, "bind") || hasOption(m, "rbind"))
+	return (m.Type == "bind" || hasOption(m, "bind") || hasOption(m, "rbind")) && !hasOption(m, "remount")
 }
 
 func hasOption(m *specs.Mount, option string) bool {

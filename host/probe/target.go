@@ -77,19 +77,51 @@ func (p *prober) targets(root int) {
 	}
 	p.facts.Targets = make(map[string]host.Target, len(destinations))
 	covered := make([]string, 0, 2*len(destinations))
-	for _, destination := range destinations {
+	for i, destination := range destinations {
 		name := clean(destination)
 		if below(name, covered) && !hasDotDot(destination) {
 			continue
 		}
 		covered = append(covered, name)
-		t, err := resolve(root, destination)
+		t, err := p.target(root, i, destination)
 		if err != nil || below(t.Resolved, covered[:len(covered)-1]) {
 			continue
 		}
 		p.facts.Targets[destination] = t
 		covered = append(covered, t.Resolved)
 	}
+}
+
+// target looks at destination i, and if it is a mount's at what its options
+// need.
+func (p *prober) target(root, i int, destination string) (host.Target, error) {
+	if i >= len(p.Spec.Mounts) {
+		return resolve(root, destination)
+	}
+	m := &p.Spec.Mounts[i]
+	if hasOption(m, "copy-symlink") || hasOption(m, "dest-nofollow") {
+		if t, ok := linkAt(root, m.Destination); ok {
+			return t, nil
+		}
+	}
+	t, err := resolve(root, m.Destination)
+	if err == nil && t.Kind == host.Directory && hasOption(m, "tmpcopyup") {
+		t.Tree = Tree(root, t.Resolved)
+	}
+	return t, err
+}
+
+// linkAt describes a destination that is itself a symbolic link, with none on
+// the way to it.
+func linkAt(root int, destination string) (host.Target, bool) {
+	path := clean(destination)
+	fd, err := open2(root, path)
+	if err != nil {
+		return host.Target{}, false
+	}
+	defer unix.Close(fd)
+	text := readlink(fd, "")
+	return host.Target{Resolved: path, Kind: host.Symlink, Link: text}, text != ""
 }
 
 // Target looks at a destination in the directory that root is open on (O_PATH

@@ -1,0 +1,167 @@
+package rootfs
+
+import (
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// openSources clones the host's side of the bind mounts, while the credentials
+// are still the caller's. paths gives each source as an absolute path.
+func (t *Tree) openSources(mounts []Mount) error {
+	for i := range mounts {
+		m := &mounts[i]
+		if !m.options.bind || m.options.remount {
+			continue
+		}
+		t.b.At(m.pointer(), m.what())
+		if err := t.openSource(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tree) openSource(m *Mount) error {
+	p := t.config.Absolute(m.Source)
+	m.host = t.facts.Sources[p]
+	switch {
+	case m.host.Error != "":
+		return m.sourceError()
+	case m.options.copySymlink && m.host.Kind == host.Symlink:
+		return nil
+	case m.mapped():
+		m.source = t.config.Inputs[m.index]
+		return nil
+	}
+	op := openTree(p, m.options.recursive)
+	if m.options.sourceNofollow {
+		op.Flags |= unix.AT_SYMLINK_NOFOLLOW
+	}
+	m.source = t.b.Get("source", op)
+	return nil
+}
+
+// sourceError tells why a bind's source cannot be used.
+func (m *Mount) sourceError() error {
+	for _, errno := range []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOTDIR, unix.ELOOP, unix.EPERM} {
+		if unix.ErrnoName(errno) == m.host.Error {
+			return m.error("source: "+errno.Error(), errno)
+		}
+	}
+	return m.error("source: "+m.host.Error, 0)
+}
+
+// openTree copies the mount at a path of the runtime namespace.
+func openTree(p string, recursive bool) plan.OpenTree {
+	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return plan.OpenTree{DirFD: plan.AtCWD(), Path: p, Flags: flags}
+}
+
+// bind attaches a source that openSources opened.
+func (t *Tree) bind(m *Mount) {
+	o := &m.options
+	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
+	t.setattr(m.source, o.all, 0, true)
+	target := t.targetOf(m, m.host.Kind == host.Directory)
+	t.attach(m.source, target)
+	t.b.Close(target)
+	t.propagate(m, m.source)
+	t.replaceRoot(m, m.source)
+	t.b.Close(m.source)
+	if t.restricted {
+		t.noteFlags(m)
+	}
+}
+
+// noteFlags keeps the flags that a bind mount has from the host, for a remount.
+func (t *Tree) noteFlags(m *Mount) {
+	if t.locked == nil {
+		t.locked = make(map[string][]string)
+	}
+	t.locked[inside(m.Destination)] = m.host.Flags
+}
+
+// lockedKept leaves out of a change what a mount from another user namespace
+// would refuse although config.json has no wish against it: clearing a flag
+// that is not set anyway, and access times, which are locked as they are.
+func lockedKept(a attributes, present []string, locked bool) attributes {
+	if !locked {
+		return a
+	}
+	has := parseOptions(present).own.set
+	a.clear &= has | unix.MOUNT_ATTR__ATIME
+	if a.clear&unix.MOUNT_ATTR__ATIME != 0 && a.set&unix.MOUNT_ATTR__ATIME == has&unix.MOUNT_ATTR__ATIME {
+		a.clear &^= unix.MOUNT_ATTR__ATIME
+		a.set &^= unix.MOUNT_ATTR__ATIME
+	}
+	return a
+}
+
+// Locked names the flags that an operation on a mount of the host would have
+// to clear, for the error that says that a user namespace may not.
+func Locked(op plan.MountSetattr) string {
+	return attributeNames(op.Clear &^ op.Set)
+}
+
+// propagate gives an attached mount its propagation: private unless asked.
+func (t *Tree) propagate(m *Mount, mount plan.Slot) {
+	o := &m.options
+	for _, p := range o.propagations {
+		t.setattr(mount, attributes{}, p.flag, p.deep)
+	}
+	if len(o.propagations) == 0 && o.bind {
+		t.setattr(mount, attributes{}, unix.MS_PRIVATE, true)
+	}
+}
+
+// copySymlink makes the link that the source is, instead of a mount.
+func (t *Tree) copySymlink(m *Mount) error {
+	p := inside(m.Destination)
+	target, known := t.facts.Targets[m.Destination]
+	switch {
+	case known && target.Link == m.host.Link && !t.isCovered(p):
+		return nil
+	case p == "":
+		return m.error("the root cannot be a symbolic link", 0)
+	}
+	dir, name := splitPath(p)
+	at := t.directory(dir)
+	t.b.Do(plan.Symlinkat{Target: m.host.Link, DirFD: at.Ref(), LinkPath: name})
+	t.note(p)
+	return nil
+}
+
+// remount changes a mount that is there.
+func (t *Tree) remount(m *Mount) {
+	o := &m.options
+	p := inside(m.Destination)
+	op := t.open(p, pathFlags)
+	if o.targetNofollow {
+		op.Flags |= unix.O_NOFOLLOW
+	}
+	target := t.b.Get("target", op)
+	if !o.bind && len(o.superblock)+len(o.parameters) > 0 {
+		t.reconfigure(m, target)
+	}
+	flags, bound := t.locked[p]
+	t.setattr(target, lockedKept(o.own, flags, bound), 0, false)
+	t.setattr(target, o.all, 0, true)
+	for _, p := range o.propagations {
+		t.setattr(target, attributes{}, p.flag, p.deep)
+	}
+	t.b.Close(target)
+}
+
+// reconfigure changes the parameters of a mounted file system.
+func (t *Tree) reconfigure(m *Mount, mount plan.Slot) {
+	fs := t.b.Get("fs", plan.Fspick{FD: mount.Ref()})
+	for _, p := range t.parameters(m) {
+		t.configure(fs, p)
+	}
+	t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_RECONFIGURE})
+	t.b.Close(fs)
+}

@@ -1,0 +1,242 @@
+package rootfs
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation: tmpcopyup
+//
+// The new tmpfs begins with a copy of what it covers. The facts list the tree;
+// the plan makes each file in the tmpfs while it is still detached, where
+// nobody else can reach, and copies the contents with sendfile(2). No program
+// runs in the container for it, and the list is bounded.
+//
+// The tree belongs to the enemy. It may change after it was listed: then a file
+// is missing or has another size, and the start fails; a symbolic link is not
+// followed, for each file is opened with RESOLVE_NO_SYMLINKS. And it is opened
+// in a clone of the mount with nodev, so that a block device that somebody put
+// in the place of a file is not read into the container.
+
+// copier is the state of one tmpcopyup.
+type copier struct {
+	t *Tree
+	m *Mount
+	// from is the clone of what is covered, to the new mount.
+	from, to plan.Slot
+	// open are the directories of the tmpfs on the way to the present entry.
+	open []openDirectory
+}
+
+type openDirectory struct {
+	path string
+	slot plan.Slot
+}
+
+// copyUp fills a new tmpfs with what lies at its target.
+func (t *Tree) copyUp(m *Mount, mount, target plan.Slot) error {
+	tree, err := t.listed(m)
+	if err != nil || tree == nil {
+		return err
+	}
+	c := &copier{t: t, m: m, to: mount}
+	c.owner(".", tree.UID, tree.GID, mount)
+	if len(tree.Entries) == 0 {
+		return nil
+	}
+	c.from = t.b.Get("covered", plan.OpenTree{DirFD: target.Ref(),
+		Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH | unix.AT_RECURSIVE})
+	t.setattr(c.from, attributes{set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW}, 0, true)
+	for i := range tree.Entries {
+		c.entry(&tree.Entries[i])
+	}
+	c.leave("")
+	t.b.Close(c.from)
+	return nil
+}
+
+// listed is the tree at a mount's target; nil when there is none.
+func (t *Tree) listed(m *Mount) (*host.Tree, error) {
+	p := inside(m.Destination)
+	if t.isCovered(p) {
+		if t.isMissing(p) {
+			return nil, nil
+		}
+		return nil, m.optionError("tmpcopyup cannot copy what another mount of config.json put there")
+	}
+	tree := t.facts.Targets[m.Destination].Tree
+	if tree == nil || tree.Error == "" {
+		return tree, nil
+	}
+	if tree.Error == "E2BIG" {
+		e := m.optionError(fmt.Sprintf("tmpcopyup copies at most %d files and %d MiB", host.MaxTreeEntries, host.MaxTreeBytes>>20))
+		e.Hint = "leave tmpcopyup out, or use an overlay"
+		return nil, e
+	}
+	e := m.optionError("tmpcopyup: list " + tree.Path + ": " + tree.Error)
+	if tree.Error == "EACCES" {
+		e.Hint = "the runtime lists the files as the caller; one that belongs to another id of the container may be closed to it"
+	}
+	return nil, e
+}
+
+// entry makes one file.
+func (c *copier) entry(e *host.Entry) {
+	dir, name := splitPath(e.Path)
+	at := c.directory(dir)
+	b := c.t.b
+	switch e.Kind {
+	case host.Directory:
+		b.Do(plan.Mkdirat{DirFD: at.Ref(), Path: name, Mode: e.Mode & 0o1777})
+		c.owner(name, e.UID, e.GID, at)
+		if e.Mode&0o6000 != 0 {
+			b.Do(plan.Fchmodat{DirFD: at.Ref(), Path: name, Mode: e.Mode})
+		}
+		c.directoryXattrs(e)
+	case host.Regular:
+		c.file(e)
+	case host.Symlink:
+		b.Do(plan.Symlinkat{Target: e.Link, DirFD: at.Ref(), LinkPath: name})
+		c.owner(name, e.UID, e.GID, at)
+	default:
+		c.special(e, name, at)
+	}
+}
+
+// special makes a FIFO, a socket, or as real root a device; in a user namespace
+// there are no devices but the host's.
+func (c *copier) special(e *host.Entry, name string, at plan.Slot) {
+	op := plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: e.Mode}
+	switch e.Kind {
+	case host.FIFO:
+		op.Mode |= unix.S_IFIFO
+	case host.Socket:
+		op.Mode |= unix.S_IFSOCK
+	case host.Character:
+		op.Mode |= unix.S_IFCHR
+	case host.Block:
+		op.Mode |= unix.S_IFBLK
+	}
+	if e.Kind == host.Character || e.Kind == host.Block {
+		if c.t.restricted {
+			return
+		}
+		op.Major, op.Minor = unix.Major(e.Rdev), unix.Minor(e.Rdev)
+	}
+	c.t.b.Do(op)
+	c.owner(name, e.UID, e.GID, at)
+}
+
+// file copies a regular file. Its set-id bits come after the owner, and its
+// capabilities after both, because each change takes the next away.
+func (c *copier) file(e *host.Entry) {
+	b := c.t.b
+	to := b.Get("copy", plan.Openat2{DirFD: c.to.Ref(), Path: e.Path, Mode: e.Mode & 0o1777,
+		Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	if e.Size > 0 {
+		from := b.Get("file", plan.Openat2{DirFD: c.from.Ref(), Path: e.Path,
+			Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS})
+		size := int32(e.Size)
+		b.Add(plan.Step{Op: plan.Sendfile{Out: to.Ref(), In: from.Ref(), Count: int(e.Size)}, Want: &size})
+		b.Close(from)
+	}
+	if uid, gid := c.ids(e.UID, e.GID); uid != 0 || gid != 0 {
+		b.Do(plan.Fchown{FD: to.Ref(), UID: uid, GID: gid})
+	}
+	if e.Mode&0o6000 != 0 {
+		b.Do(plan.Fchmod{FD: to.Ref(), Mode: e.Mode})
+	}
+	c.xattrs(e, to)
+	b.Close(to)
+}
+
+func (c *copier) directoryXattrs(e *host.Entry) {
+	if len(e.Xattrs) == 0 {
+		return
+	}
+	dir := c.t.b.Get("dir", plan.Openat2{DirFD: c.to.Ref(), Path: e.Path,
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	c.xattrs(e, dir)
+	c.t.b.Close(dir)
+}
+
+// xattrs sets extended attributes. What tmpfs does not take (user.* before
+// Linux 6.6), or the container may not set, is left out: the file is then less
+// privileged, never more. An access list holds ids, which would mean others in
+// a new user namespace.
+func (c *copier) xattrs(e *host.Entry, fd plan.Slot) {
+	for _, x := range e.Xattrs {
+		switch {
+		case x.Name == "security.selinux":
+			continue // linux.mountLabel decides
+		case strings.HasPrefix(x.Name, "system.") && c.t.config.NewUser:
+			continue
+		}
+		c.t.b.Try(plan.Fsetxattr{FD: fd.Ref(), Name: x.Name, Value: string(x.Value)},
+			plan.Ignore(unix.EOPNOTSUPP, unix.EPERM, unix.EINVAL)...)
+	}
+}
+
+// owner gives a file that was just made its owner.
+func (c *copier) owner(name string, uid, gid int, at plan.Slot) {
+	if uid, gid = c.ids(uid, gid); uid == 0 && gid == 0 {
+		return
+	}
+	op := plan.Fchownat{DirFD: at.Ref(), Path: name, UID: uid, GID: gid, Flags: unix.AT_SYMLINK_NOFOLLOW}
+	if name == "." {
+		op.Path, op.Flags = "", unix.AT_EMPTY_PATH
+	}
+	c.t.b.Do(op)
+}
+
+// ids turns ids as the runtime sees them into the container's. A file of
+// somebody who does not exist in the container becomes its root's, as
+// everything that the container makes.
+func (c *copier) ids(uid, gid int) (containerUID, containerGID int) {
+	if !c.t.config.NewUser {
+		return uid, gid
+	}
+	return inContainer(uid, c.t.config.UIDs), inContainer(gid, c.t.config.GIDs)
+}
+
+func inContainer(id int, lines []host.Mapping) int {
+	for _, l := range lines {
+		if int64(l.HostID) <= int64(id) && int64(id)-int64(l.HostID) < int64(l.Size) {
+			return int(int64(id) - int64(l.HostID) + int64(l.ContainerID))
+		}
+	}
+	return 0
+}
+
+// directory is an open directory of the tmpfs. Entries come a directory before
+// what is in it, so those that are open are a stack.
+func (c *copier) directory(dir string) plan.Slot {
+	if dir == "" {
+		c.leave("")
+		return c.to
+	}
+	c.leave(dir)
+	if n := len(c.open); n > 0 && c.open[n-1].path == dir {
+		return c.open[n-1].slot
+	}
+	slot := c.t.b.Get("dir", plan.Openat2{DirFD: c.to.Ref(), Path: dir, Flags: pathFlags | unix.O_DIRECTORY,
+		Resolve: unix.RESOLVE_IN_ROOT})
+	c.open = append(c.open, openDirectory{dir, slot})
+	return slot
+}
+
+// leave closes the directories that dir is not in.
+func (c *copier) leave(dir string) {
+	for n := len(c.open) - 1; n >= 0; n-- {
+		if p := c.open[n].path; dir == p || dir != "" && isBelow(dir, p) {
+			return
+		}
+		c.t.b.Close(c.open[n].slot)
+		c.open = c.open[:n]
+	}
+}
