@@ -47,8 +47,9 @@ type launch struct {
 	// directories are for hosts that forbid executable memfds.
 	directories []string
 
-	report, sync int // the runtime's ends
-	first, init  int // process ids; 0 when not known
+	report, sync int    // the runtime's ends
+	first, init  int    // process ids; 0 when not known
+	signaled     uint32 // bits of the tags that were read
 	reaped       bool
 }
 
@@ -160,7 +161,7 @@ func (l *launch) steps(ctx context.Context) error {
 	for _, s := range l.result.Plan.Runtime() {
 		switch {
 		case s.Await != "":
-			if err := l.await(); err != nil {
+			if err := l.await(s.Await); err != nil {
 				return err
 			}
 			if s.Await == "ready" {
@@ -179,21 +180,32 @@ func (l *launch) steps(ctx context.Context) error {
 	return l.untilExec()
 }
 
-// await reads one record, which must be a signal.
-func (l *launch) await() error {
-	r, err := stage.ReadRecord(l.report)
-	switch {
-	case errors.Is(err, io.EOF):
-		return errDied
-	case err != nil:
-		return err
-	case r.Failed:
-		return l.explain(r)
+// await waits until the stage has signaled name. The process that makes init
+// tells its id, while init already goes on: their signals arrive in any order.
+func (l *launch) await(name string) error {
+	tag := uint32(1) << compile.Tag(name)
+	for l.signaled&tag == 0 {
+		r, err := stage.ReadRecord(l.report)
+		switch {
+		case errors.Is(err, io.EOF):
+			return errDied
+		case err != nil:
+			return err
+		case r.Failed:
+			l.findInit()
+			return l.explain(r)
+		}
+		l.take(r)
 	}
+	return nil
+}
+
+// take remembers a signal.
+func (l *launch) take(r stage.Record) {
+	l.signaled |= 1 << r.Tag
 	if r.Tag == compile.TagInit {
 		l.init = r.Value
 	}
-	return nil
 }
 
 // untilExec waits for the end of the report: the program runs.
@@ -264,6 +276,20 @@ func (l *launch) fail(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: killed by %s", err, unix.SignalName(status.Signal()))
 	}
 	return err
+}
+
+// findInit reads on for init's id, which the failure of init itself may have
+// overtaken. Both processes are about to end, and with them the report.
+func (l *launch) findInit() {
+	for l.init == 0 {
+		r, err := stage.ReadRecord(l.report)
+		if err != nil {
+			return
+		}
+		if !r.Failed {
+			l.take(r)
+		}
+	}
 }
 
 // kill ends the processes of the stage. Both are our children and not reaped
