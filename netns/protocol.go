@@ -2,6 +2,7 @@ package netns
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -136,10 +137,12 @@ func (f Failure) Err() error {
 
 // NewFailure is an error in a form that can be sent.
 func NewFailure(err error) Failure {
-	if e, ok := err.(*Error); ok {
-		return Failure{Error: e.Message, Hint: e.Hint, Reason: e.Reason}
+	f := Failure{Error: err.Error()}
+	var e *Error
+	if errors.As(err, &e) {
+		f.Hint, f.Reason = e.Hint, e.Reason
 	}
-	return Failure{Error: err.Error()}
+	return f
 }
 
 // Process is a process that must not be mistaken for a later one with its PID.
