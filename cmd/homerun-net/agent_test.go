@@ -44,7 +44,7 @@ func agentMain() int {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		return 1
 	}
-	if os.Getenv("HOMERUN_NET_TEST_DUMPABLE") == "0" {
+	if os.Getenv(dumpable) == "0" {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	}
 	out := json.NewEncoder(os.Stdout)
@@ -235,7 +235,11 @@ func (t task) send() (outcome, error) {
 		return outcome{}, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(2 * time.Minute))
+	limit := 2 * time.Minute
+	if t.Limit > 0 {
+		limit = time.Duration(t.Limit) * time.Millisecond
+	}
+	c.SetDeadline(time.Now().Add(limit))
 	block := make([]byte, 1<<20)
 	for left := t.Size; left > 0; left -= int64(len(block)) {
 		if _, err := c.Write(block[:min(left, int64(len(block)))]); err != nil {

@@ -26,6 +26,8 @@ type box struct {
 	w      *world
 	state  string
 	result netns.Result
+	// elapsed is how long the helper took to answer.
+	elapsed time.Duration
 }
 
 // newBox makes a container of u1's without a network.
@@ -80,9 +82,11 @@ func (b *box) request(r netns.Request) error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	if err := json.Unmarshal(out, &b.result); err != nil {
+	var a connectAnswer
+	if err := json.Unmarshal(out, &a); err != nil {
 		return err
 	}
+	b.result, b.elapsed = a.Result, a.Elapsed
 	return b.result.Err()
 }
 
@@ -450,21 +454,39 @@ func TestManyConnections(t *testing.T) {
 // TestStdio: the helper keeps none of its starter's descriptors.
 func TestStdio(t *testing.T) {
 	b := connected(t, netns.Auto)
-	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", b.result.Processes[0].PID))
+	pid := b.result.Processes[0].PID
+	log := filepath.Join(b.state, netns.LogFile)
+	// The ready pipe is closed a moment after its line was read.
+	deadline := time.Now().Add(time.Second)
+	for {
+		foreign := foreignDescriptors(t, pid, log)
+		if foreign == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the helper holds %s", foreign)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if sid, _ := unix.Getsid(pid); sid != pid {
+		t.Errorf("session %d", sid)
+	}
+}
+
+// foreignDescriptors are those of a process that are not its own affair.
+func foreignDescriptors(t *testing.T, pid int, log string) (foreign []string) {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil || len(links) == 0 {
 		t.Fatal(links, err)
 	}
-	log := filepath.Join(b.state, netns.LogFile)
 	for _, link := range links {
-		to, _ := os.Readlink(link)
-		known := slices.Contains([]string{"/dev/null", log, "anon_inode:[pidfd]", "anon_inode:[eventpoll]", "anon_inode:[eventfd]"}, to)
+		to, err := os.Readlink(link)
+		known := err != nil || slices.Contains([]string{"/dev/null", log, "anon_inode:[pidfd]", "anon_inode:[eventpoll]", "anon_inode:[eventfd]"}, to)
 		// Go's runtime watches its CPU limit.
-		known = known || strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "/sys/fs/cgroup/")
-		if !known {
-			t.Errorf("descriptor %s is %s", filepath.Base(link), to)
+		if !known && !strings.HasPrefix(to, "socket:") && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
+			foreign = append(foreign, filepath.Base(link)+": "+to)
 		}
 	}
-	if sid, _ := unix.Getsid(b.result.Processes[0].PID); sid != b.result.Processes[0].PID {
-		t.Errorf("session %d", sid)
-	}
+	return foreign
 }

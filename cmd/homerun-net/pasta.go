@@ -185,6 +185,7 @@ func (h *helper) startPasta() (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer os.Remove(pastaPIDFile)
 	defer ready.Close()
 	// Newer ones switch duplicate address detection off themselves.
 	if h.settings.v6 && !features.hostLoToNSLo {
@@ -214,9 +215,7 @@ func runPasta(path string, arguments []string, ready *os.File) (*link, error) {
 	if err := p.await(ready); err != nil {
 		return nil, p.explain(netns.Pasta, err)
 	}
-	return &link{driver: netns.Pasta, process: p, closers: []func(){
-		func() { os.Remove(pastaPIDFile) }, func() { os.Remove(pastaSocket) },
-	}}, nil
+	return &link{driver: netns.Pasta, process: p, closers: []func(){func() { os.Remove(pastaSocket) }}}, nil
 }
 
 // makeFIFO makes a FIFO and opens both of its ends, so that reading waits for a

@@ -113,6 +113,7 @@ func runSlirp(path string, arguments []string) (*link, error) {
 	}
 	if err != nil {
 		exitWrite.Close()
+		os.Remove(slirpSocket)
 		return nil, err
 	}
 	return &link{driver: netns.Slirp4netns, process: p, closers: []func(){

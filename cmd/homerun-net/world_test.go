@@ -39,6 +39,8 @@ const (
 	partAgent    = "agent"
 	partLauncher = "launcher"
 	partClient   = "client"
+	// dumpable set to 0 makes an agent forbid others to look at it.
+	dumpable = "HOMERUN_NET_TEST_DUMPABLE"
 )
 
 func TestMain(m *testing.M) {
@@ -268,7 +270,7 @@ func (w *world) services() error {
 // command is this test binary in another part.
 func (w *world) command(part string, attr *syscall.SysProcAttr, arguments ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(w.dir, "test"), arguments...)
-	c.Env = []string{partVariable + "=" + part, "PATH=" + safePath()}
+	c.Env = []string{partVariable + "=" + part, "PATH=" + safePath(), dumpable + "=" + os.Getenv(dumpable)}
 	c.Stderr = os.Stderr
 	c.SysProcAttr = attr
 	return c
@@ -373,14 +375,22 @@ func clientMain() int {
 		fmt.Fprintln(os.Stderr, "pidfd_open:", err)
 		return 1
 	}
+	var a connectAnswer
+	start := time.Now()
 	h, err := client.Start(os.Args[1], r, pidfd)
-	var result netns.Result
 	if err == nil {
-		result, err = h.Wait(20 * time.Second)
+		a.Result, err = h.Wait(20 * time.Second)
 	}
+	a.Elapsed = time.Since(start)
 	if err != nil {
-		result.Failure = netns.NewFailure(err)
+		a.Result.Failure = netns.NewFailure(err)
 	}
-	json.NewEncoder(os.Stdout).Encode(result)
+	json.NewEncoder(os.Stdout).Encode(a)
 	return 0
+}
+
+// connectAnswer is what the client part prints.
+type connectAnswer struct {
+	Result  netns.Result
+	Elapsed time.Duration
 }
