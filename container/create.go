@@ -48,7 +48,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	}
 	defer c.Close()
 	defer l.closeInputs()
-	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c}
+	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, err)
@@ -58,7 +58,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
 		return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
 	}
-	if err := c.poststart(ctx); err != nil {
+	if err := c.poststart(ctx, request.Bundle); err != nil {
 		return nil, c.abandon(ctx, err)
 	}
 	return process, nil
@@ -105,14 +105,8 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	c.describe(p)
 	l := &launch{result: p.result, facts: p.facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
 		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
-	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, cgroup) }
+	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
-	if err := c.write(); err != nil {
-		return nil, err
-	}
-	if err := c.keepConfig(&request); err != nil {
-		return nil, err
-	}
 	if err := l.openNamespaces(); err != nil {
 		return nil, err
 	}
@@ -209,14 +203,18 @@ func (c *Container) launch(ctx context.Context, l *launch, request Request) erro
 	return nil
 }
 
-// record writes init's process id, before init goes on.
-func (c *Container) record(_ context.Context, pid int, cgroup *cgroupPlan) error {
+// record writes init's process id, and all that other verbs need, while init
+// makes its mounts; init runs no program before.
+func (c *Container) record(_ context.Context, pid int, request *Request, cgroup *cgroupPlan) error {
 	_, start, err := processStat(pid)
 	if err != nil {
 		return fmt.Errorf("%w: read its start time: %v", errDied, err)
 	}
 	c.State.Pid, c.State.StartTime = pid, start
 	if err := cgroup.started(c, pid); err != nil {
+		return err
+	}
+	if err := c.keepConfig(request); err != nil {
 		return err
 	}
 	return c.write()

@@ -61,12 +61,11 @@ func (c *Container) startContainerHooks(ctx context.Context, b *bundle.Bundle) e
 
 // poststart runs behind the program's start. crun and runc treat a failure as
 // one of start, and end the container.
-func (c *Container) poststart(ctx context.Context) error {
-	b, err := c.bundle()
-	if err != nil || b.Config.Hooks == nil {
-		return nil // a container without a bundle has no hooks
+func (c *Container) poststart(ctx context.Context, b *bundle.Bundle) error {
+	if b.Config.Hooks == nil {
+		return nil
 	}
-	err = c.runHooks(ctx, b, hookSet{name: "poststart", list: b.Config.Hooks.Poststart, status: Running})
+	err := c.runHooks(ctx, b, hookSet{name: "poststart", list: b.Config.Hooks.Poststart, status: Running})
 	if err != nil {
 		return c.abandonStart(ctx, err)
 	}

@@ -2,8 +2,10 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +22,7 @@ type Process struct {
 
 	pidfd     int
 	container *Container
+	bundle    *bundle.Bundle
 }
 
 // Wait waits for the process to end, and returns its exit status: 128 and the
@@ -49,6 +52,19 @@ func (p *Process) Signal(s unix.Signal) {
 }
 
 // Delete deletes the container of a process that Run made and that has ended.
+// Somebody else may have done so already.
 func (p *Process) Delete(ctx context.Context) error {
-	return p.container.runtime.Delete(ctx, p.container.ID, true)
+	c, err := p.container.runtime.open(p.container.ID)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.State = p.container.State
+	if err := c.destroy(ctx); err != nil {
+		return err
+	}
+	c.poststop(ctx, p.bundle)
+	return nil
 }

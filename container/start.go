@@ -33,7 +33,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err := c.release(b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
-	return c.poststart(ctx)
+	return c.poststart(ctx, b)
 }
 
 // startable refuses a container that does not wait.

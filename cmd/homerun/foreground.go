@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
@@ -12,12 +13,17 @@ import (
 
 // catchSignals begins to collect signals. It comes before the container's
 // start: the program may tell somebody that it is ready, and be sent a signal
-// through us, before we have returned from starting it.
+// through us, before we have returned from starting it. Each signal that Go is
+// asked for costs two switches of threads, so the start waits only for those
+// that people and managers send; the rest follow while the program runs.
 func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	return signals
 }
+
+// soon is when a program that still runs is worth catching all signals for.
+const soon = 10 * time.Millisecond
 
 // foreground waits for a process, passing on signals from now on.
 func foreground(p *container.Process) (int, error) {
@@ -31,9 +37,12 @@ func follow(p *container.Process, signals chan os.Signal) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if t.master != nil {
+		signal.Notify(signals, unix.SIGWINCH)
+	}
+	time.AfterFunc(soon, func() { signal.Notify(signals) })
 	go forward(signals, p, t)
 	status, err := p.Wait()
-	signal.Stop(signals)
 	t.finish()
 	return status, err
 }

@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"os"
-	"runtime/debug"
 )
 
 // version and commit are set by the linker.
@@ -14,10 +13,6 @@ var (
 )
 
 func main() {
-	// The process lives for milliseconds: collecting garbage costs more than
-	// the garbage.
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(64 << 20)
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
 
