@@ -18,7 +18,7 @@ func (t *Tree) fileSystem(m *Mount) error {
 	if err := m.checkValues(); err != nil {
 		return err
 	}
-	fs := t.fsopen(m, 0)
+	fs := t.fsopen(m, 0, 0)
 	mount := t.b.Slot(m.name())
 	t.fsmount(m, fs, mount)
 	return t.place(m, mount)
@@ -41,9 +41,11 @@ func (m *Mount) checkValues() error {
 // name is what the mount's slot is called.
 func (m *Mount) name() string { return path.Base("/" + inside(m.Destination)) }
 
-// fsopen makes the file system; a refusal (EPERM) goes on at refused, if set.
-func (t *Tree) fsopen(m *Mount, refused plan.Label) plan.Slot {
-	fs := t.b.Get("fs", plan.Fsopen{Type: m.Type})
+// fsopen makes the file system. A refusal (EPERM) goes on at refused, if set,
+// or at none when there is nothing open yet.
+func (t *Tree) fsopen(m *Mount, none, refused plan.Label) plan.Slot {
+	fs := t.b.Slot("fs")
+	t.b.Add(plan.Step{Op: plan.Fsopen{Type: m.Type}, Result: fs, Tolerate: onEPERM(none)})
 	if m.Source != "" {
 		t.set(fs, "source", m.Source)
 	}
@@ -53,12 +55,15 @@ func (t *Tree) fsopen(m *Mount, refused plan.Label) plan.Slot {
 	if m.Type == "tmpfs" && !hasParameter(m.options.parameters, "mode") {
 		t.set(fs, "mode", t.tmpfsMode(m))
 	}
-	create := plan.Step{Op: plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE}}
-	if refused != 0 {
-		create.Tolerate = []plan.Errno{{Errno: unix.EPERM, To: refused}}
-	}
-	t.b.Add(create)
+	t.b.Add(plan.Step{Op: plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE}, Tolerate: onEPERM(refused)})
 	return fs
+}
+
+func onEPERM(to plan.Label) []plan.Errno {
+	if to == 0 {
+		return nil
+	}
+	return []plan.Errno{{Errno: unix.EPERM, To: to}}
 }
 
 // parameters lists what fsconfig(2) is told. A string may hold several

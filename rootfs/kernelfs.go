@@ -8,7 +8,8 @@ import (
 )
 
 // orHost makes a file system that shows a namespace, where the kernel may
-// refuse it (EPERM): the namespace must belong to our user namespace. Then the
+// refuse it (EPERM, for sysfs in fsopen already): the namespace must belong to
+// our user namespace. Then the
 // host's own instance is bound instead, which shows nothing that the process
 // could not see anyway: for sysfs only if config.json wants it read-only, and
 // with all below it read-only too.
@@ -16,14 +17,15 @@ func (t *Tree) orHost(m *Mount, from string) error {
 	if err := m.checkValues(); err != nil {
 		return err
 	}
-	refused, done := t.b.Label(), t.b.Label()
+	none, refused, done := t.b.Label(), t.b.Label(), t.b.Label()
 	mount := t.b.Slot(m.name())
 	target := t.targetOf(m, true)
-	fs := t.fsopen(m, refused)
+	fs := t.fsopen(m, none, refused)
 	t.fsmount(m, fs, mount)
 	t.b.Add(plan.Step{Op: move(mount, target), OnZero: done})
 	t.b.Place(refused)
 	t.b.Close(fs)
+	t.b.Place(none)
 	t.b.Add(plan.Step{Op: openTree(from, true), Result: mount})
 	t.setattr(mount, attributes{set: m.options.attributes()}, unix.MS_PRIVATE, true)
 	t.attach(mount, target)
