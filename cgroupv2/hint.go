@@ -17,6 +17,7 @@ const (
 	hintWholeDisk = `limits of io take whole disks, not partitions`
 	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
 	hintIdle      = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
+	hintInUse     = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
 	hintBurst     = `the burst must not be above the quota`
 )
 

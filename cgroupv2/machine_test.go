@@ -131,7 +131,7 @@ func TestMachineCheckBeforeUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Apply(writes); err == nil || !strings.Contains(err.Error(), "bytes are in use and checkBeforeUpdate is set, so 1 is refused") {
+	if err := d.Apply(writes); err == nil || !strings.Contains(err.Error(), "bytes are in use, so 1 is refused") {
 		t.Error(err)
 	}
 	if got := d.text("memory.max"); got != "49999872" {

@@ -392,16 +392,26 @@ func (c *Container) stopScope(ctx context.Context, unit string) error {
 	} else if c.State.Cgroup.Path != "" {
 		return nil
 	}
-	facts, err := Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
-	if err != nil {
-		return err
-	}
-	conn, err := systemd.Connect(ctx, systemd.NewPlace(facts, os.Getenv))
+	conn, err := connectSystemd(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	return conn.Stop(ctx, unit)
+}
+
+// noFacts measures the host for what has no bundle.
+func noFacts() (*host.Facts, error) {
+	return Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
+}
+
+// connectSystemd finds the service manager that has the container's scope.
+func connectSystemd(ctx context.Context) (*systemd.Conn, error) {
+	facts, err := noFacts()
+	if err != nil {
+		return nil, err
+	}
+	return systemd.Connect(ctx, systemd.NewPlace(facts, os.Getenv))
 }
 
 // vanishes waits a moment for systemd to notice that a scope is empty, which

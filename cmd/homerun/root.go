@@ -47,6 +47,8 @@ func verbs() []verb {
 		{"pause", newPauseCommand},
 		{"resume", newResumeCommand},
 		{"wait", newWaitCommand},
+		{"update", newUpdateCommand},
+		{"events", newEventsCommand},
 		{"plan", newPlanCommand},
 		{"spec", newSpecCommand},
 	}

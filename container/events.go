@@ -1,0 +1,146 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"golang.org/x/sys/unix"
+)
+
+// Event is what `events` prints, one JSON object a line: runc's types/events.go.
+type Event struct {
+	// Type is stats or oom.
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	// Data belongs to stats.
+	Data *cgroupv2.Stats `json:"data,omitempty"`
+}
+
+// Stats tells what a container that has not stopped uses.
+func (r *Runtime) Stats(id string) (*cgroupv2.Stats, error) {
+	_, dir, err := r.measured(id)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Stats()
+}
+
+// measured opens the cgroup of a container that has not stopped.
+func (r *Runtime) measured(id string) (*Container, *cgroupv2.Dir, error) {
+	c, err := r.Peek(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if status := c.Status(); status == Stopped || status == Creating {
+		return nil, nil, fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
+	}
+	dir, err := c.openCgroup()
+	if err == nil && dir == nil {
+		err = errors.New("the container has no cgroup, so nothing counts what it uses")
+	}
+	return c, dir, err
+}
+
+// Events gives emit the container's stats once each interval, beginning at
+// once, and an oom event when the kernel killed processes of it for memory. It
+// ends without an error when init ends; and when ctx ends or emit fails, with
+// their error.
+func (r *Runtime) Events(ctx context.Context, id string, interval time.Duration, emit func(Event) error) error {
+	c, dir, err := r.measured(id)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	w, err := c.watch(dir)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	next := time.Now()
+	for ctx.Err() == nil {
+		if !time.Now().Before(next) {
+			if err := w.stats(emit); err != nil {
+				return err
+			}
+			next = time.Now().Add(interval)
+		}
+		ended, err := w.wait(min(time.Until(next), maxWait))
+		if err == nil {
+			err = w.oom(emit)
+		}
+		if err != nil || ended {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// maxWait is how long the end of a context may be noticed late.
+const maxWait = 500 * time.Millisecond
+
+// watch is what Events looks at.
+type watch struct {
+	c     *Container
+	dir   *cgroupv2.Dir
+	fds   []unix.PollFd // init's end, and the cgroup's memory.events
+	kills uint64
+}
+
+func (c *Container) watch(dir *cgroupv2.Dir) (*watch, error) {
+	w := &watch{c: c, dir: dir, kills: dir.OOMKills()}
+	init, err := c.openInit()
+	if err != nil {
+		return nil, err
+	}
+	w.fds = append(w.fds, unix.PollFd{Fd: int32(init), Events: unix.POLLIN})
+	// Without a memory controller there is no such file, and nothing to see.
+	if fd, err := unix.Open(dir.Path()+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		w.fds = append(w.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI})
+	}
+	return w, nil
+}
+
+func (w *watch) close() {
+	for _, p := range w.fds {
+		unix.Close(int(p.Fd))
+	}
+}
+
+// wait waits for a change, or the time given.
+func (w *watch) wait(limit time.Duration) (ended bool, err error) {
+	if len(w.fds) > 1 { // kernfs reports what changed since the last read
+		_, _ = unix.Pread(int(w.fds[1].Fd), make([]byte, 256), 0)
+	}
+	if w.dir.OOMKills() != w.kills {
+		return false, nil // between the last look and the read
+	}
+	_, err = unix.Poll(w.fds, max(int(limit.Milliseconds()), 0)+1)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return false, fmt.Errorf("wait for events: %w", err)
+	}
+	return w.fds[0].Revents != 0, nil
+}
+
+func (w *watch) stats(emit func(Event) error) error {
+	s, err := w.dir.Stats()
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil // it just ended
+	}
+	if err != nil {
+		return err
+	}
+	return emit(Event{Type: "stats", ID: w.c.ID, Data: s})
+}
+
+func (w *watch) oom(emit func(Event) error) error {
+	n := w.dir.OOMKills()
+	if n <= w.kills {
+		return nil
+	}
+	w.kills = n
+	return emit(Event{Type: "oom", ID: w.c.ID})
+}

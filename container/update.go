@@ -1,0 +1,228 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/systemd"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Theory of operation
+//
+// An update is laid over what the container has: config.json's resources, and
+// the updates before, which resources.json keeps. Of the result only what the
+// update touches is written. Limits of a scope are set through systemd too, or
+// its next daemon-reload would bring the old ones back; then systemd's work is
+// proven in the scope's files, and the container's own cgroup below, which
+// shows programs their limits, gets the same.
+
+// resourcesFile holds what updates made of config.json's resources.
+const resourcesFile = "resources.json"
+
+// Update changes the limits of a container that has not stopped. What is not
+// set stays, an update without anything succeeds, and device rules are never
+// touched.
+//
+// A memory limit below what is in use is an error: with checkBeforeUpdate at
+// once; without, after the kernel was asked to take back what it can; if
+// checkBeforeUpdate is false it is set all the same, and the kernel may kill.
+func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxResources) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if status := c.Status(); status == Stopped || status == Creating {
+		return fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
+	}
+	stored, err := c.resources()
+	if err != nil {
+		return err
+	}
+	merged, touched := cgroupv2.Merge(stored, update)
+	if err := c.apply(ctx, touched); err != nil {
+		return err
+	}
+	return c.keepResources(merged)
+}
+
+// resources are the container's as they are now.
+func (c *Container) resources() (*specs.LinuxResources, error) {
+	text, err := os.ReadFile(c.file(resourcesFile))
+	if errors.Is(err, os.ErrNotExist) {
+		if b, err := c.bundle(); err == nil {
+			return resources(b.Config), nil
+		}
+		return nil, nil // a container without a bundle began without limits
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", resourcesFile, unwrap(err))
+	}
+	res, err := bundle.DecodeResources(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", resourcesFile, err)
+	}
+	return res, nil
+}
+
+// keepResources stores them for the next update.
+func (c *Container) keepResources(res *specs.LinuxResources) error {
+	text, err := json.Marshal(res)
+	if err == nil {
+		err = replaceFile(c.file(resourcesFile), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", resourcesFile, unwrap(err))
+	}
+	return nil
+}
+
+// apply writes what an update touches.
+func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) error {
+	writes, warnings, err := cgroupv2.Files(touched)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		c.runtime.warn("%s", w)
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	dir, err := c.openCgroup()
+	if err != nil {
+		return err
+	}
+	if dir == nil {
+		return errors.New("the container has no cgroup, so it cannot have limits")
+	}
+	defer dir.Close()
+	if err := checkMemory(dir, touched); err != nil {
+		return err
+	}
+	if c.State.Cgroup.Scope != "" {
+		return c.applyScope(ctx, dir, touched, writes)
+	}
+	return c.applyFiles(dir, writes)
+}
+
+// checkMemory refuses a limit below what is in use.
+func checkMemory(dir *cgroupv2.Dir, touched *specs.LinuxResources) error {
+	m := touched.Memory
+	if m == nil || m.CheckBeforeUpdate != nil && !*m.CheckBeforeUpdate {
+		return nil
+	}
+	asked := m.CheckBeforeUpdate != nil
+	memory, yes := *m, true
+	memory.CheckBeforeUpdate = &yes
+	writes, _, err := cgroupv2.Files(&specs.LinuxResources{Memory: &memory})
+	if err != nil {
+		return err
+	}
+	checks := cgroupv2.Checks(writes)
+	if !asked {
+		dir.Reclaim(checks)
+	}
+	return dir.Check(checks)
+}
+
+// applyFiles writes to a cgroup that is the runtime's alone. Controllers that
+// it does not have yet are turned on, from the top of the tree down.
+func (c *Container) applyFiles(dir *cgroupv2.Dir, writes []cgroupv2.Write) error {
+	if controllers := lacking(dir, writes); len(controllers) > 0 {
+		if err := enableAbove(dir.Path(), controllers); err != nil {
+			return err
+		}
+	}
+	return dir.Apply(writes)
+}
+
+// lacking lists the controllers that the writes need and the cgroup has not.
+func lacking(dir *cgroupv2.Dir, writes []cgroupv2.Write) []string {
+	have, err := dir.Available()
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(cgroupv2.Controllers(writes), func(name string) bool { return slices.Contains(have, name) })
+}
+
+// enableAbove gives a cgroup more controllers.
+func enableAbove(name string, controllers []string) error {
+	facts, err := noFacts()
+	if err != nil {
+		return err
+	}
+	top, err := cgroupv2.Open(facts.Cgroup.MountPoint)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	leaf, _, err := top.Create(strings.TrimPrefix(strings.TrimPrefix(name, facts.Cgroup.MountPoint), "/"), controllers)
+	if err == nil {
+		leaf.Close()
+	}
+	return err
+}
+
+// applyScope sets the scope's properties, then the files that no property
+// stands for or that systemd did not write, then those of the container's own
+// cgroup.
+func (c *Container) applyScope(ctx context.Context, dir *cgroupv2.Dir, touched *specs.LinuxResources, writes []cgroupv2.Write) error {
+	request, err := systemd.Resources(touched)
+	if err != nil {
+		return err
+	}
+	if err := setProperties(ctx, c.State.Cgroup.Scope, request.Properties); err != nil {
+		return err
+	}
+	if at := scopeOf(dir.Path()); at != dir.Path() {
+		scope, err := cgroupv2.Open(at)
+		if err != nil {
+			return err
+		}
+		defer scope.Close()
+		awaitControllers(ctx, scope, writes)
+		if err := scope.Ensure(writes); err != nil {
+			return err
+		}
+		if err := scope.Enable(cgroupv2.Controllers(writes)); err != nil {
+			return err
+		}
+	} else {
+		awaitControllers(ctx, dir, writes)
+	}
+	return dir.Ensure(writes)
+}
+
+func setProperties(ctx context.Context, unit string, list []systemd.Property) error {
+	if len(list) == 0 {
+		return nil
+	}
+	conn, err := connectSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.SetProperties(ctx, unit, list)
+	return err
+}
+
+// awaitControllers gives systemd, which answers before it acts, a moment to
+// turn on the controllers of the properties.
+func awaitControllers(ctx context.Context, scope *cgroupv2.Dir, writes []cgroupv2.Write) {
+	for range 100 {
+		if ctx.Err() != nil || len(lacking(scope, writes)) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
