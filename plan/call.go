@@ -87,8 +87,8 @@ func memory(m *Memory) Arg { return Arg{memory: m} }
 func showNull(int64) string { return "NULL" }
 
 func showOctal(n int64) string {
-	if n == 0 {
-		return "000"
+	if n < 8 {
+		return "00" + strconv.FormatInt(n, 8)
 	}
 	return "0" + strconv.FormatInt(n, 8)
 }
@@ -100,7 +100,12 @@ func showDirFD(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-func showHex(n int64) string { return "0x" + strconv.FormatUint(uint64(uint32(n)), 16) }
+func showHex(n int64) string {
+	if n == 0 {
+		return "0"
+	}
+	return "0x" + strconv.FormatUint(uint64(uint32(n)), 16)
+}
 
 func showUnsigned(n int64) string { return strconv.FormatUint(uint64(uint32(n)), 10) }
 
