@@ -1,0 +1,281 @@
+package strace
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// call is one system call as strace saw it.
+type call struct{ text, result string }
+
+// value is what the call returned: an errno as a negative number.
+func (c call) value() int {
+	n, rest, _ := strings.Cut(c.result, " ")
+	v, err := strconv.ParseInt(n, 0, 64)
+	if err != nil {
+		return 0 // "?", of a call that does not return
+	}
+	if v == -1 {
+		name, _, _ := strings.Cut(rest, " ")
+		return -int(errnoNamed(name))
+	}
+	return int(v)
+}
+
+func errnoNamed(name string) unix.Errno {
+	for e := unix.Errno(1); e < 140; e++ {
+		if unix.ErrnoName(e) == name {
+			return e
+		}
+	}
+	return 0
+}
+
+// parse sorts strace's output by process.
+func parse(out string) map[int][]call {
+	calls, unfinished := map[int][]call{}, map[int]string{}
+	for _, line := range strings.Split(out, "\n") {
+		number, text, _ := strings.Cut(line, " ")
+		pid, err := strconv.Atoi(number)
+		text = strings.TrimLeft(text, " ")
+		if err != nil || strings.HasPrefix(text, "---") || strings.HasPrefix(text, "+++") {
+			continue
+		}
+		if begin, ok := strings.CutSuffix(text, " <unfinished ...>"); ok {
+			unfinished[pid] = begin
+			continue
+		}
+		if strings.HasPrefix(text, "<... ") {
+			_, rest, _ := strings.Cut(text, " resumed>")
+			text, unfinished[pid] = unfinished[pid]+rest, ""
+		}
+		if c, ok := split(text); ok {
+			calls[pid] = append(calls[pid], c)
+		}
+	}
+	for pid, text := range unfinished {
+		if text != "" {
+			calls[pid] = append(calls[pid], call{text + ")", "?"})
+		}
+	}
+	return calls
+}
+
+// split parts a call from its result, which strace puts into a column.
+func split(text string) (call, bool) {
+	i := strings.LastIndex(text, " = ")
+	if i < 0 {
+		return call{}, false
+	}
+	return call{strings.TrimRight(text[:i], " "), text[i+3:]}, true
+}
+
+// process is one that runs the plan.
+type process struct {
+	pid, step int // step counts from 0
+	slots     map[string]int
+	calls     []call
+}
+
+// follow holds the plan against the calls, and returns which steps ran.
+func follow(t *testing.T, p printed, out string) []bool {
+	t.Helper()
+	calls := parse(out)
+	waiting := []process{{pid: stagePid(calls), slots: p.Inputs}}
+	if waiting[0].pid == 0 {
+		t.Fatalf("strace saw no stage:\n%s", out)
+	}
+	waiting[0].calls = afterStart(calls[waiting[0].pid])
+	ran := make([]bool, len(p.Steps))
+	for len(waiting) > 0 {
+		now := waiting[0]
+		waiting = waiting[1:]
+		children, err := now.follow(p, ran)
+		if err != nil {
+			t.Fatalf("process %d: %v", now.pid, err)
+		}
+		for _, c := range children {
+			c.calls = calls[c.pid]
+			waiting = append(waiting, c)
+		}
+	}
+	return ran
+}
+
+// stagePid finds the process that executed the image.
+func stagePid(calls map[int][]call) int {
+	for pid, list := range calls {
+		for _, c := range list {
+			if isStart(c) {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+func isStart(c call) bool {
+	return strings.HasPrefix(c.text, `execve("/proc/self/fd/`) && c.result == "0"
+}
+
+func afterStart(list []call) []call {
+	for i, c := range list {
+		if isStart(c) {
+			return list[i+1:]
+		}
+	}
+	return nil
+}
+
+// follow walks one process through the plan, to its exit or its execve.
+func (p *process) follow(plan printed, ran []bool) (children []process, err error) {
+	for _, c := range p.calls {
+		if p.step >= len(plan.Steps) {
+			return nil, fmt.Errorf("after the last step strace saw\n%s", c.text)
+		}
+		step := plan.Steps[p.step]
+		want, got := expected(step.Call, p.slots), normal(c.text)
+		if want != got {
+			return nil, fmt.Errorf("step %d: the plan has\n%s\nthat is\n%s\nstrace saw\n%s", p.step+1, step.Call, want, got)
+		}
+		ran[p.step] = true
+		if ends(c) {
+			return children, nil
+		}
+		slot, next, err := after(step, p.step, c.value())
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(c.text, "clone3(") && c.value() > 0 {
+			child := process{pid: c.value(), slots: with(p.slots, slot, 0)}
+			if _, child.step, err = after(step, p.step, 0); err != nil {
+				return nil, err
+			}
+			children = append(children, child)
+		}
+		p.slots, p.step = with(p.slots, slot, c.value()), next
+	}
+	return nil, fmt.Errorf("strace saw nothing after step %d", p.step)
+}
+
+// ends tells the calls that do not return.
+func ends(c call) bool {
+	return strings.HasPrefix(c.text, "exit_group(") || strings.HasPrefix(c.text, "execve(") && c.value() == 0
+}
+
+// with is the slots with one more.
+func with(slots map[string]int, name string, value int) map[string]int {
+	copied := map[string]int{name: value}
+	for k, v := range slots {
+		if k != name {
+			copied[k] = v
+		}
+	}
+	return copied
+}
+
+// after reads from a step's line where its result goes and which step is next:
+// "$fd = call(...)  // = 1, ENOENT -> 7, EPERM, 0 -> 9, not 0 -> 8".
+func after(step printedStep, at, result int) (slot string, next int, err error) {
+	before, notes, _ := strings.Cut(step.Line, step.Call)
+	slot = strings.TrimSuffix(strings.TrimPrefix(before, "$"), " = ")
+	found := result >= 0
+	next = at + 1
+	for _, note := range strings.Split(strings.TrimPrefix(notes, "  // "), ", ") {
+		when, to, jumps := strings.Cut(note, " -> ")
+		if !matches(when, result) {
+			continue
+		}
+		if found = true; jumps {
+			if next, err = strconv.Atoi(to); err != nil {
+				return "", 0, fmt.Errorf("step %d: note %q", at+1, note)
+			}
+			next--
+		}
+	}
+	if want, ok := strings.CutPrefix(strings.TrimPrefix(notes, "  // "), "= "); ok && result >= 0 {
+		first, _, _ := strings.Cut(want, ",")
+		found = first == strconv.Itoa(result)
+	}
+	if !found {
+		return "", 0, fmt.Errorf("step %d: %s returned %d (%s), which the plan does not go on after", at+1, step.Call, result, unix.ErrnoName(unix.Errno(-result)))
+	}
+	return slot, next, nil
+}
+
+// matches tells whether a note is about the result.
+func matches(when string, result int) bool {
+	switch when {
+	case "0":
+		return result == 0
+	case "not 0":
+		return result > 0
+	}
+	return result < 0 && unix.ErrnoName(unix.Errno(-result)) == when
+}
+
+var (
+	slotName = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\$[A-Za-z0-9_:.-]+`)
+	signal   = regexp.MustCompile(`^write\((\d+), \{tag=(\d+), value=(\d+)\}, 8\)$`)
+	buffer   = regexp.MustCompile(`^read\((\d+), (?:".*"|0x[0-9a-f]+), (\d+)\)$`)
+	clone    = regexp.MustCompile(`^(clone3\(.*) => \{[^}]*\}(.*)$`)
+	filter   = regexp.MustCompile(`^(seccomp\(.*)filter=\[.*\]\}\)$`)
+)
+
+// expected is a printed call with the slots' numbers. A signal is printed as
+// what it means; strace shows its bytes.
+func expected(text string, slots map[string]int) string {
+	text = slotName.ReplaceAllStringFunc(text, func(s string) string {
+		if v, ok := slots[strings.TrimPrefix(s, "$")]; ok && s[0] == '$' {
+			return strconv.Itoa(v)
+		}
+		return s
+	})
+	if m := signal.FindStringSubmatch(text); m != nil {
+		tag, _ := strconv.Atoi(m[2])
+		value, _ := strconv.Atoi(m[3])
+		text = fmt.Sprintf("write(%s, %s, 8)", m[1], record(uint32(tag)|1<<31, uint32(value)))
+	}
+	return text
+}
+
+// record is a signal's record in strace's notation.
+func record(fields ...uint32) string {
+	var b []byte
+	for _, f := range fields {
+		b = append(b, byte(f), byte(f>>8), byte(f>>16), byte(f>>24))
+	}
+	text := ""
+	for i, c := range b {
+		switch {
+		case c == '"' || c == '\\':
+			text += `\` + string(rune(c))
+		case c >= ' ' && c <= '~':
+			text += string(rune(c))
+		case strings.IndexByte("\t\n\v\f\r", c) >= 0:
+			text += `\` + string("tnvfr"[c-'\t'])
+		case i+1 < len(b) && b[i+1] >= '0' && b[i+1] <= '7':
+			text += fmt.Sprintf(`\%03o`, c)
+		default:
+			text += fmt.Sprintf(`\%o`, c)
+		}
+	}
+	return `"` + text + `"`
+}
+
+// newer are names that strace 6.1 does not know yet, or knows to be wrong.
+var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "|0x200000", "|MOUNT_ATTR_NOSYMFOLLOW",
+	"MOUNT_ATTR_NOATIME|MOUNT_ATTR_STRICTATIME|0x40", "MOUNT_ATTR__ATIME",
+	"TIOCGPTPEER, 0x80102)", "TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)")
+
+// normal is strace's line without what only the run can tell.
+func normal(text string) string {
+	text = buffer.ReplaceAllString(text, `read($1, buffer, $2)`)
+	text = clone.ReplaceAllString(text, `$1$2`)
+	return newer.Replace(filter.ReplaceAllString(text, `${1}filter})`))
+}

@@ -1,0 +1,173 @@
+// Package strace holds the printed plan against what strace sees of the run.
+//
+// # Theory of operation
+//
+// The test runs itself under strace as the runtime: it compiles a plan, writes
+// the plan's lines to a file, starts the stage, and runs the runtime's side. The
+// test then reads strace's output and follows the plan's lines through it, one
+// by one, for the stage and for the init that it makes: the calls in order, with
+// the slots' names replaced by the results that strace saw. Which way the plan
+// took where an error is tolerated follows from the results too, so every
+// call that ran is compared, and none that did not.
+package strace
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runVariable names the directory with the trial that this process runs.
+const runVariable = "HOMERUN_TEST_STRACE_TRIAL"
+
+// deadline is for one trial, which takes a tenth of a second.
+const deadline = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(runVariable); dir != "" {
+		if err := runTrial(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// trial is what a run under strace is told.
+type trial struct {
+	// Operations runs those of the table instead of a container.
+	Operations bool
+	// Rootless makes a container without root; OneID maps the caller's own
+	// ids and no others; Full asks for everything that config.json has.
+	Rootless, OneID, Full bool
+	// Wait lets init wait for start.
+	Wait bool
+}
+
+// printed is a plan as the run printed it.
+type printed struct {
+	Steps  []printedStep
+	Inputs map[string]int
+}
+
+type printedStep struct{ Call, Line string }
+
+// strace runs the trial under strace and returns the plan and strace's output.
+func strace(t *testing.T, c trial) (printed, string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs strace and namespaces")
+	}
+	dir, self := place(t), ""
+	write(t, filepath.Join(dir, "trial.json"), c)
+	self = filepath.Join(dir, "runtime")
+	text, err := os.ReadFile("/proc/self/exe")
+	if err == nil {
+		err = os.WriteFile(self, text, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-f", "-v", "-s", "8192", "-o", filepath.Join(dir, "strace.out")}
+	if c.Rootless && os.Getuid() == 0 {
+		args = append(args, "-u", handOver(t, dir))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool(t, "strace"), append(args, self)...)
+	cmd.Dir = dir
+	cmd.Env = []string{runVariable + "=" + dir, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("strace %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	var p printed
+	read(t, filepath.Join(dir, "plan.json"), &p)
+	out, err := os.ReadFile(filepath.Join(dir, "strace.out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, string(out)
+}
+
+// place makes a directory that an unprivileged user can enter.
+func place(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "homerun-strace-")
+	if err == nil {
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// tool finds a program of the machine.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		unavailable(t, "%s is not installed", name)
+	}
+	return path
+}
+
+func unavailable(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+		t.Skipf(format, args...)
+	}
+	t.Fatalf(format+" (HOMERUN_TEST_MAY_SKIP=1 skips this)", args...)
+}
+
+// handOver gives the directory to the first user with subordinate ids.
+func handOver(t *testing.T, dir string) string {
+	t.Helper()
+	ranges, _ := os.ReadFile("/etc/subuid")
+	users, _ := os.ReadFile("/etc/passwd")
+	for _, line := range strings.Split(string(users), "\n") {
+		f := strings.Split(line, ":")
+		if len(f) < 4 || f[2] == "0" || !strings.Contains("\n"+string(ranges), "\n"+f[0]+":") {
+			continue
+		}
+		uid, _ := strconv.Atoi(f[2])
+		gid, _ := strconv.Atoi(f[3])
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+		return f[0]
+	}
+	unavailable(t, "no user has subordinate ids in /etc/subuid")
+	return ""
+}
+
+func write(t *testing.T, name string, v any) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(name, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, name string, v any) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
