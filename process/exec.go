@@ -47,8 +47,9 @@ func HasHome(env []string) bool {
 }
 
 // Candidates lists the files that args[0] may be, as execvp(3) looks for them.
+// An empty name is in no directory: it is not the directory itself.
 func Candidates(name string, env []string) []string {
-	if strings.Contains(name, "/") {
+	if name == "" || strings.Contains(name, "/") {
 		return []string{name}
 	}
 	path := defaultPath
@@ -75,9 +76,6 @@ func Exec(b *plan.Builder, p *specs.Process, env []string) {
 	b.At("process.args", "exec "+name(p))
 	isDirectory := int32(-1) // no call succeeds with -1: a directory is an error
 	candidates := Candidates(name(p), env)
-	if name(p) == "" {
-		candidates = []string{""}
-	}
 	op := func(path string) plan.Execve { return plan.Execve{Path: path, Args: p.Args, Env: env} }
 	for _, c := range candidates {
 		b.Try(op(c), plan.Ignore(unix.ENOENT, unix.ENOTDIR, unix.EACCES)...)
