@@ -50,8 +50,8 @@ type prepared struct {
 	result *compile.Result
 }
 
-// rootfs is the absolute path of the bundle's root.
-func rootfs(b *bundle.Bundle) string {
+// rootfsPath is the absolute path of the bundle's root.
+func rootfsPath(b *bundle.Bundle) string {
 	p := ""
 	if b.Config.Root != nil {
 		p = b.Config.Root.Path
@@ -64,7 +64,7 @@ func rootfs(b *bundle.Bundle) string {
 
 // Facts measures what a plan for the bundle depends on.
 func Facts(b *bundle.Bundle) (*host.Facts, error) {
-	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfs(b), Cgroup: true})
+	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfsPath(b), Cgroup: true})
 	return &f, err
 }
 

@@ -49,6 +49,7 @@ func verbs() []verb {
 		{"wait", newWaitCommand},
 		{"update", newUpdateCommand},
 		{"events", newEventsCommand},
+		{"features", newFeaturesCommand},
 		{"plan", newPlanCommand},
 		{"spec", newSpecCommand},
 	}

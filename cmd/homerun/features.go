@@ -1,0 +1,26 @@
+package main
+
+import (
+	"os"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/spf13/cobra"
+)
+
+func newFeaturesCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "features",
+		Short: "Print what homerun can do as JSON",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			o.verb = "features"
+			f := container.Features()
+			f.Annotations = map[string]string{
+				"io.github.homerun-oci.homerun.version":      version,
+				"io.github.homerun-oci.homerun.commit":       commit,
+				"org.opencontainers.runc.checkpoint.enabled": "false",
+			}
+			return printJSON(os.Stdout, f)
+		},
+	}
+}

@@ -1,0 +1,49 @@
+package container
+
+import (
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/rootfs"
+	"github.com/homerun-oci/homerun/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+)
+
+// Features tells what this runtime can do, whatever the host allows:
+// features.md and features-linux.md of the runtime specification. Only
+// seccomp's part looks at the system: whether the helper is installed, and
+// which flags the kernel takes.
+func Features() *features.Features {
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		MountOptions:  rootfs.OptionNames(),
+		Linux: &features.Linux{
+			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
+			Capabilities:    plan.Capabilities(),
+			Cgroup:          &features.Cgroup{V1: flag(false), V2: flag(true), Systemd: flag(true), SystemdUser: flag(true), Rdma: flag(true)},
+			Seccomp:         seccompFeatures(),
+			Apparmor:        &features.Apparmor{Enabled: flag(false)},
+			Selinux:         &features.Selinux{Enabled: flag(false)},
+			IntelRdt:        &features.IntelRdt{Enabled: flag(false)},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: flag(true)}},
+			NetDevices:      &features.NetDevices{Enabled: flag(false)},
+		},
+		// What others' containers must not set: it reaches beyond them.
+		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.oci."},
+	}
+}
+
+func flag(b bool) *bool { return &b }
+
+func seccompFeatures() *features.Seccomp {
+	s := &features.Seccomp{Enabled: flag(Helper(seccomp.HelperName) != ""), Operators: seccomp.Operators(),
+		Archs: seccomp.Architectures(), SupportedFlags: seccomp.SupportedFlags()}
+	for _, a := range seccomp.Actions() {
+		s.Actions = append(s.Actions, a.Name)
+	}
+	for _, f := range seccomp.Flags() {
+		s.KnownFlags = append(s.KnownFlags, f.Name)
+	}
+	return s
+}
