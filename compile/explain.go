@@ -161,7 +161,7 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 			e.Hint = "a mount with others below it can be bound in a user namespace only with all of them: use rbind"
 		}
 	case plan.MoveMount:
-		if e.Errno == unix.ENOTDIR {
+		if e.Errno == unix.ENOTDIR || e.Errno == unix.EINVAL {
 			e.Hint = "a directory can be mounted only on a directory, and a file only on a file"
 		}
 	default:

@@ -126,7 +126,7 @@ func (c *compiler) joins1(i, flag int, ns specs.LinuxNamespace) error {
 func errnoText(name string) (string, unix.Errno) {
 	for n := unix.Errno(1); n < 134; n++ {
 		if unix.ErrnoName(n) == name {
-			return n.Error(), n
+			return n.Error() + " (" + name + ")", n
 		}
 	}
 	return name, 0

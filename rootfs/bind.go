@@ -46,7 +46,7 @@ func (t *Tree) openSource(m *Mount) error {
 func (m *Mount) sourceError() error {
 	for _, errno := range []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOTDIR, unix.ELOOP, unix.EPERM} {
 		if unix.ErrnoName(errno) == m.host.Error {
-			return m.error("source: "+errno.Error(), errno)
+			return m.error("source: "+words(errno), errno)
 		}
 	}
 	return m.error("source: "+m.host.Error, 0)

@@ -69,7 +69,7 @@ func (t *Tree) maskEither(target, empty plan.Slot) {
 	directory, end := t.b.Label(), t.b.Label()
 	null := t.b.Get("null", openTree("/dev/null", false))
 	t.b.Add(plan.Step{Op: move(null, target), OnZero: end,
-		Tolerate: []plan.Errno{{Errno: unix.ENOTDIR, To: directory}}})
+		Tolerate: []plan.Errno{{Errno: unix.EINVAL, To: directory}, {Errno: unix.ENOTDIR, To: directory}}})
 	t.b.Place(directory)
 	t.cover(t.copyOf(empty), target)
 	t.b.Place(end)

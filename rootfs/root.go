@@ -101,19 +101,23 @@ func rootfsError(r host.Source) error {
 	e := &Error{Pointer: "root.path", What: "open the root " + r.Path}
 	switch {
 	case r.Error == "ENOENT":
-		e.Why, e.Errno = unix.ENOENT.Error(), unix.ENOENT
+		e.Why, e.Errno = words(unix.ENOENT), unix.ENOENT
 		e.Hint = "the rootfs of a bundle lies beside its config.json; make it, or correct root.path"
 	case r.Error == "EACCES":
-		e.Why, e.Errno = unix.EACCES.Error(), unix.EACCES
+		e.Why, e.Errno = words(unix.EACCES), unix.EACCES
+		e.Hint = "the caller cannot pass a directory on the way"
 	case r.Error != "":
 		e.Why = r.Error
 	case r.Kind != host.Directory:
-		e.Why, e.Errno = unix.ENOTDIR.Error(), unix.ENOTDIR
+		e.Why, e.Errno = words(unix.ENOTDIR), unix.ENOTDIR
 	default:
 		return nil
 	}
 	return e
 }
+
+// words is an errno's text with its name.
+func words(errno unix.Errno) string { return errno.Error() + " (" + plan.ErrnoName(errno) + ")" }
 
 // Mounts writes the second part, with the credentials of the container's root:
 // the root attached, all mounts, devices, and links.
