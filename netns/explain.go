@@ -74,7 +74,7 @@ func ExplainOutput(driver Mode, output string, appArmor bool) *Error {
 
 // meaningful drops the lines that say nothing about a failure.
 func meaningful(output string) []string {
-	noise := []string{"Failed to send", "WARNING:", "sent tapfd", "received tapfd", "Don't run as root"}
+	noise := []string{"Failed to send", "WARNING:", "sent tapfd", "received tapfd", "Don't run as root", "Can't run AVX2"}
 	var lines []string
 next:
 	for line := range strings.Lines(output) {

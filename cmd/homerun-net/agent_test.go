@@ -80,17 +80,20 @@ func loopbackUp() error {
 func (t task) run() (outcome, error) {
 	switch t.Op {
 	case "serve":
-		return outcome{}, t.serve()
+		_, err := t.serve()
+		return outcome{}, err
 	case "ask":
 		return t.ask()
 	case "many":
 		return t.many()
 	case "sink":
-		return outcome{}, t.sink()
+		_, err := t.sink()
+		return outcome{}, err
 	case "send":
 		return t.send()
 	case "dns":
-		return outcome{}, t.dns()
+		_, err := t.dns()
+		return outcome{}, err
 	case "resolve":
 		return t.resolve()
 	case "read":
@@ -101,19 +104,19 @@ func (t task) run() (outcome, error) {
 }
 
 // serve answers every line or datagram with the peer's address and itself.
-func (t task) serve() error {
+func (t task) serve() (io.Closer, error) {
 	if strings.HasPrefix(t.Network, "udp") {
 		c, err := net.ListenPacket(t.Network, t.Address)
 		if err == nil {
 			go serveUDP(c)
 		}
-		return err
+		return c, err
 	}
 	l, err := net.Listen(t.Network, t.Address)
 	if err == nil {
 		go each(l, serveTCP)
 	}
-	return err
+	return l, err
 }
 
 func each(l net.Listener, serve func(net.Conn)) {
@@ -215,17 +218,17 @@ func parallel(n int, do func(int)) {
 }
 
 // sink swallows what a connection sends and answers how much it was.
-func (t task) sink() error {
+func (t task) sink() (io.Closer, error) {
 	l, err := net.Listen(t.Network, t.Address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	go each(l, func(c net.Conn) {
 		defer c.Close()
 		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, 1<<20))
 		fmt.Fprintln(c, n)
 	})
-	return nil
+	return l, nil
 }
 
 // send sends Size bytes to a sink.
@@ -252,10 +255,10 @@ func (t task) send() (outcome, error) {
 }
 
 // dns answers every question for an address with Data (IPv4).
-func (t task) dns() error {
+func (t task) dns() (io.Closer, error) {
 	c, err := net.ListenPacket("udp", t.Address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	go func() {
 		buffer := make([]byte, 512)
@@ -267,7 +270,7 @@ func (t task) dns() error {
 			c.WriteTo(dnsAnswer(buffer[:n], net.ParseIP(t.Data).To4()), from)
 		}
 	}()
-	return nil
+	return c, nil
 }
 
 // dnsAnswer echoes the question, and for type A adds one address (RFC 1035).

@@ -88,6 +88,7 @@ func TestNoRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.routes(true)
+	installPasta(t, help2026)
 	e := fails(t, netns.Pasta)
 	if e.Reason != netns.NoRoute || !strings.HasPrefix(e.Message, "pasta: ") || !strings.Contains(e.Hint, "default route") {
 		t.Errorf("%+v", e)
@@ -171,13 +172,13 @@ func TestNoFirewallTools(t *testing.T) {
 	}
 }
 
-// newPasta is a pasta of 2026 as far as its options go, on top of the one that
-// is installed. Its pesto writes down what it is told.
-const newPasta = `#!/bin/sh
+// fakePasta is a pasta of another year as far as its help goes, on top of the
+// one that is installed, which may not know the newest options.
+const fakePasta = `#!/bin/sh
 for a; do
-	[ "$a" = --help ] && { echo "--host-lo-to-ns-lo --map-guest-addr --conf-path"; exit 0; }
+	[ "$a" = --help ] && { echo "%s"; exit 0; }
 done
-echo "$*" > arguments
+echo "$*" > ` + fakeArguments + `
 skip=
 for a; do
 	shift
@@ -191,27 +192,67 @@ done
 exec %s "$@"
 `
 
-const newPesto = `#!/bin/sh
+const (
+	fakeArguments = "arguments"
+	help2023      = "--no-map-gw"
+	help2026      = "--no-map-gw --host-lo-to-ns-lo --map-guest-addr --conf-path"
+)
+
+// fakePesto writes down what it is told.
+const fakePesto = `#!/bin/sh
 [ "$1" = --version ] || echo "$*" >> pesto-calls
 `
 
+// installPasta puts a pasta with that help into place.
+func installPasta(t *testing.T, help string) {
+	t.Helper()
+	real := filepath.Join(needWorld(t).dir, "pasta")
+	if _, err := os.Stat(real); err != nil {
+		data, err := os.ReadFile("/usr/bin/pasta")
+		if err == nil {
+			err = os.WriteFile(real, data, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hide(t, "pasta", fmt.Sprintf(fakePasta, help, real), 0o755)
+}
+
+// TestAuto: a pasta that can be trusted comes first, an old one last.
+func TestAuto(t *testing.T) {
+	t.Run("old pasta", func(t *testing.T) {
+		installPasta(t, help2023)
+		b := connected(t, netns.Auto)
+		if b.result.Driver != netns.Slirp4netns || b.result.Note != "network: pasta is older than 2024-10-30 and loses data: using slirp4netns" {
+			t.Errorf("%s %q", b.result.Driver, b.result.Note)
+		}
+	})
+	t.Run("old pasta alone", func(t *testing.T) {
+		installPasta(t, help2023)
+		hide(t, "slirp4netns", "", 0o644)
+		b := connected(t, netns.Auto)
+		if b.result.Driver != netns.Pasta || !strings.HasSuffix(b.result.Note, "install one, or a newer passt") {
+			t.Errorf("%s %q", b.result.Driver, b.result.Note)
+		}
+	})
+	t.Run("new pasta", func(t *testing.T) {
+		installPasta(t, help2026)
+		b := connected(t, netns.Auto)
+		if b.result.Driver != netns.Pasta || b.result.Note != "" {
+			t.Errorf("%s %q", b.result.Driver, b.result.Note)
+		}
+	})
+}
+
 func TestNewPasta(t *testing.T) {
-	w := needWorld(t)
-	real := filepath.Join(w.dir, "pasta")
-	data, err := os.ReadFile("/usr/bin/pasta")
-	if err == nil {
-		err = os.WriteFile(real, data, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	hide(t, "pasta", fmt.Sprintf(newPasta, real), 0o755)
+	installPasta(t, help2026)
 	pesto := "/usr/local/bin/pesto"
 	if err := unix.Mount("tmpfs", "/usr/local/bin", "tmpfs", 0, "mode=0755"); err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Unmount("/usr/local/bin", unix.MNT_DETACH)
-	if err := os.WriteFile(pesto, []byte(newPesto), 0o755); err != nil {
+	if err := os.WriteFile(pesto, []byte(fakePesto), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	b := connected(t, netns.Pasta, "8080:80", "127.0.0.1:5300:53/udp")
@@ -228,7 +269,7 @@ func TestNewPasta(t *testing.T) {
 	if calls != want {
 		t.Errorf("pesto was told\n%s", calls)
 	}
-	arguments := readText(filepath.Join(b.state, "arguments"))
+	arguments := readText(filepath.Join(b.state, fakeArguments))
 	if !strings.Contains(arguments, "--host-lo-to-ns-lo --conf-path pasta.sock") {
 		t.Error(arguments)
 	}
@@ -245,10 +286,7 @@ func TestUndumpable(t *testing.T) {
 // TestRoot: a container of root's without a user namespace.
 func TestRoot(t *testing.T) {
 	w := needWorld(t)
-	state := filepath.Join(w.dir, "state-root")
-	if err := os.Mkdir(state, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	state := w.directory(t)
 	a, err := startAgent(w.command(partAgent, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
 	if err != nil {
 		t.Fatal(err)
@@ -271,8 +309,7 @@ func TestRoot(t *testing.T) {
 func TestBadRequests(t *testing.T) {
 	b := newBox(t)
 	good := netns.NewRequest(netns.Network{Mode: netns.Auto}, b.pid, b.state, nil)
-	open := filepath.Join(b.w.dir, "open")
-	os.Mkdir(open, 0o700)
+	open := b.w.directory(t)
 	os.Chown(open, int(b.w.uid), int(b.w.gid))
 	os.Chmod(open, 0o777)
 	for want, change := range map[string]func(*netns.Request){
@@ -291,10 +328,7 @@ func TestBadRequests(t *testing.T) {
 // TestContainerGone: a container that ended first is no container.
 func TestContainerGone(t *testing.T) {
 	w := needWorld(t)
-	state := filepath.Join(w.dir, "state-gone")
-	if err := os.Mkdir(state, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	state := w.directory(t)
 	a, err := startAgent(w.command(partAgent, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,8 @@ type helper struct {
 	publisher *publisher
 	control   net.Listener
 	note      string
+	// pasta is what findPasta has found.
+	pasta *pasta
 
 	terminated context.Context
 	forget     func()
@@ -127,34 +129,64 @@ func (h *helper) startDriver() (err error) {
 	return err
 }
 
-// startAny prefers pasta: it is faster, has IPv6, and slirp4netns is being
-// retired. What pasta cannot do on this host, slirp4netns often can (without a
-// default route, under an AppArmor that knows no pasta); a port that is taken,
-// or a missing tun device, it cannot.
+// startAny prefers pasta: it is faster, and slirp4netns is being retired. What
+// pasta cannot do on this host, slirp4netns often can (without a default route,
+// under an AppArmor that knows no pasta); a port that is taken, or a missing tun
+// device, it cannot.
+//
+// An old pasta comes last. That of Debian 12 (March 2023) was seen to stall and
+// to repeat bytes of one upload in two (Linux 6.18, with any of its options),
+// where slirp4netns moved the same data without an error.
 func (h *helper) startAny() (*link, error) {
-	l, first := h.startPasta()
-	if first == nil {
-		return l, nil
+	first, second := h.startPasta, h.startSlirp
+	h.note = ""
+	if p, err := h.findPasta(); err == nil && p.old() {
+		first, second = second, first
+		h.note = "network: pasta is older than 2024-10-30 and loses data"
 	}
-	var e *netns.Error
-	if errors.As(first, &e) {
-		switch e.Reason {
-		case netns.PortBusy, netns.PortPrivileged, netns.PortAddress, netns.NoTun:
-			return nil, first
-		}
+	l, err := first()
+	if err == nil || hopeless(err) {
+		return h.chosen(l, nil), err
 	}
-	l, second := h.startSlirp()
-	if second == nil {
-		h.note = fmt.Sprintf("network: using slirp4netns: %v", first)
-		return l, nil
-	}
-	if missing(first) && missing(second) {
+	l, other := second()
+	switch {
+	case other == nil:
+		return h.chosen(l, err), nil
+	case missing(err) && missing(other):
 		return nil, netns.ExplainMissing(netns.Auto, safeDirectories())
+	case missing(other):
+		return nil, err
 	}
-	if missing(second) {
-		return nil, first
+	return nil, other
+}
+
+// chosen notes what the user may wonder about: the driver is not pasta, or is
+// one to be replaced. why is the error of the driver that was tried before.
+func (h *helper) chosen(l *link, why error) *link {
+	switch {
+	case l == nil || missing(why) && h.note == "":
+		return l
+	case l.driver == netns.Slirp4netns && h.note == "":
+		h.note = fmt.Sprintf("network: using slirp4netns: %v", why)
+	case l.driver == netns.Slirp4netns:
+		h.note += ": using slirp4netns"
+	case h.note != "":
+		h.note += ", and there is no slirp4netns that works: install one, or a newer passt"
 	}
-	return nil, second
+	return l
+}
+
+// hopeless tells whether the other driver would meet the same obstacle.
+func hopeless(err error) bool {
+	var e *netns.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Reason {
+	case netns.PortBusy, netns.PortPrivileged, netns.PortAddress, netns.NoTun:
+		return true
+	}
+	return false
 }
 
 func missing(err error) bool {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port"
-	"github.com/rootless-containers/rootlesskit/v3/pkg/port/pasta"
+	pesto "github.com/rootless-containers/rootlesskit/v3/pkg/port/pasta"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port/slirp4netns"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -52,7 +52,7 @@ func (p *publisher) newManager(by string) (*manager, error) {
 		if err != nil {
 			return nil, err
 		}
-		d, err := pasta.NewParentDriver(boundedLog(), path, pastaSocket, s.v6)
+		d, err := pesto.NewParentDriver(boundedLog(), path, pastaSocket, s.v6)
 		return runManager(d, err, s)
 	}
 	return p.helper.startBuiltin()

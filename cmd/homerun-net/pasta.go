@@ -43,8 +43,9 @@ const (
 	pastaSocket  = "pasta.sock"
 )
 
-// pastaFeatures are what pastas differ in.
-type pastaFeatures struct {
+// pasta is an installed pasta: its path, and what pastas differ in.
+type pasta struct {
+	path string
 	// hostLoToNSLo: --host-lo-to-ns-lo, 2024-10-30. Without it newer ones
 	// deliver connections to the host's loopback at the container's outer
 	// address; older ones always deliver them to its loopback.
@@ -53,13 +54,27 @@ type pastaFeatures struct {
 	confPath bool
 }
 
-// detectPasta reads pasta's help: one run tells about every option.
-func detectPasta(path string) pastaFeatures {
-	text := helpText(path)
-	return pastaFeatures{
-		hostLoToNSLo: strings.Contains(text, "--host-lo-to-ns-lo"),
-		confPath:     strings.Contains(text, "--conf-path"),
+// old is true of a pasta from before 2024-10-30.
+func (p *pasta) old() bool { return !p.hostLoToNSLo }
+
+// findPasta looks for pasta once and reads its help: one run tells about every
+// option.
+func (h *helper) findPasta() (*pasta, error) {
+	if h.pasta != nil {
+		return h.pasta, nil
 	}
+	path, err := find("pasta")
+	if err != nil {
+		return nil, err
+	}
+	text := helpText(path)
+	_, noPesto := find("pesto")
+	h.pasta = &pasta{
+		path:         path,
+		hostLoToNSLo: strings.Contains(text, "--host-lo-to-ns-lo"),
+		confPath:     strings.Contains(text, "--conf-path") && noPesto == nil,
+	}
+	return h.pasta, nil
 }
 
 // helpText is what a program prints for --help. pasta exits with status 1
@@ -71,9 +86,9 @@ func helpText(path string) string {
 	return string(out)
 }
 
-// pastaArguments is pasta's command line. fixed are the ports that it publishes
+// arguments is pasta's command line. fixed are the ports that it publishes
 // from the start to its end.
-func pastaArguments(s settings, f pastaFeatures, fixed []netns.Forward) []string {
+func (p *pasta) arguments(s settings, fixed []netns.Forward) []string {
 	a := []string{
 		"--foreground", "--quiet", "--pid", pastaPIDFile, "--config-net",
 		"--ns-ifname", netns.Device, "--mtu", strconv.Itoa(s.mtu),
@@ -95,10 +110,10 @@ func pastaArguments(s settings, f pastaFeatures, fixed []netns.Forward) []string
 	if !s.loopback {
 		a = append(a, "--no-map-gw")
 	}
-	if f.hostLoToNSLo {
+	if p.hostLoToNSLo {
 		a = append(a, "--host-lo-to-ns-lo")
 	}
-	if f.confPath {
+	if p.confPath {
 		a = append(a, "--conf-path", pastaSocket)
 	}
 	// "none" for the way out of the namespace: its default, "auto", would open
@@ -167,17 +182,13 @@ func (s settings) reaches(a netip.Addr) bool {
 
 // startPasta connects the container through pasta.
 func (h *helper) startPasta() (*link, error) {
-	path, err := find("pasta")
+	p, err := h.findPasta()
 	if err != nil {
 		return nil, err
 	}
-	features := detectPasta(path)
-	if _, err := find("pesto"); err != nil {
-		features.confPath = false
-	}
 	var fixed []netns.Forward
 	for _, f := range h.request.Ports {
-		if h.settings.reaches(f.HostIP) && !features.confPath {
+		if h.settings.reaches(f.HostIP) && !p.confPath {
 			fixed = append(fixed, f)
 		}
 	}
@@ -188,15 +199,15 @@ func (h *helper) startPasta() (*link, error) {
 	defer os.Remove(pastaPIDFile)
 	defer ready.Close()
 	// Newer ones switch duplicate address detection off themselves.
-	if h.settings.v6 && !features.hostLoToNSLo {
+	if h.settings.v6 && p.old() {
 		defer h.skipAddressDetection()()
 	}
-	l, err := runPasta(path, pastaArguments(h.settings, features, fixed), ready)
+	l, err := runPasta(p.path, p.arguments(h.settings, fixed), ready)
 	if err != nil {
 		return nil, err
 	}
 	l.fixed = fixed
-	l.pesto = features.confPath
+	l.pesto = p.confPath
 	if err := checkHeld(fixed, h.settings); err != nil {
 		l.close()
 		return nil, err

@@ -166,6 +166,16 @@ func (w *world) mounts() error {
 	return unix.Mount(resolv, target, "", unix.MS_BIND, "")
 }
 
+// directory makes a new directory, root's and nobody else's.
+func (w *world) directory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(w.dir, "state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // resolvConf changes the host's resolv.conf for the time of a test.
 func (w *world) resolvConf(t testing.TB, text string) {
 	t.Helper()
@@ -180,6 +190,7 @@ func (w *world) resolvConf(t testing.TB, text string) {
 // tun puts a device node of that mode over /dev/net/tun.
 func (w *world) tun(name string, mode uint32) error {
 	path := filepath.Join(w.dir, name)
+	os.Remove(path)
 	if err := unix.Mknod(path, unix.S_IFCHR|mode, int(unix.Mkdev(10, 200))); err != nil {
 		return fmt.Errorf("mknod tun: %w", err)
 	}
