@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -225,7 +226,8 @@ func cmdFinish(ts *script, neg bool, args []string) {
 }
 
 // cmdErrors compares what the last command wrote to standard error with a
-// file, where * stands for any text within a line.
+// file, where * stands for any text within a line. The script goes on, so that
+// one run shows all texts that differ.
 func cmdErrors(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "errors FILE")
 	got := strings.Split(strings.TrimRight(ts.ReadFile("stderr"), "\n"), "\n")
@@ -233,7 +235,7 @@ func cmdErrors(ts *script, neg bool, args []string) {
 	for i := range max(len(got), len(want)) {
 		g, w := lineAt(got, i), lineAt(want, i)
 		if ok, err := matches(w, g); err != nil || !ok {
-			ts.Fatalf("line %d of standard error is\n%s\nwant\n%s", i+1, g, w)
+			ts.log.fail(fmt.Sprintf("FAIL: line %d of standard error is\n%s\nwant\n%s", i+1, g, w))
 		}
 	}
 }

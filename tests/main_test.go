@@ -79,7 +79,7 @@ func testAll(m *testing.M) int {
 	}
 	defer shared.user.remove()
 	status := m.Run()
-	endChildren(nil)
+	endChildren(0) // podman leaves one to hold its namespaces
 	return status
 }
 
@@ -100,6 +100,9 @@ func (b *base) prepare() error {
 	}
 	b.rootfs = filepath.Join(b.dir, "rootfs")
 	if err := makeRootfs(b.rootfs); err != nil {
+		return err
+	}
+	if err := copyFile("../bundle/testdata/podman.json", filepath.Join(b.dir, "podman.json"), 0o644); err != nil {
 		return err
 	}
 	b.user, err = findUser(b.dir)

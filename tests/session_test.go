@@ -45,7 +45,7 @@ func runSession(text string) int {
 	before := s.snapshot()
 	log := &scriptLog{}
 	s.play(log)
-	for _, left := range endChildren(nil) {
+	for _, left := range endChildren(3 * time.Second) {
 		log.fail("left running: " + left)
 	}
 	for _, change := range differences(before, s.snapshot()) {
@@ -100,7 +100,7 @@ func (s *session) script(log *scriptLog) (*script, context.CancelFunc) {
 		runner: &runner{session: s, background: make(map[string]*process)}}
 	ts.env = map[string]string{
 		"WORK": work, "PATH": filepath.Dir(s.Homerun) + ":" + os.Getenv("PATH"), "TERM": "xterm", "LANG": "C.UTF-8",
-		"RUNTIME": s.Runtime, "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
+		"RUNTIME": s.Runtime, "CAPTURE": filepath.Join(s.Base, "podman.json"), "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
 		"UID": fmt.Sprint(os.Getuid()), "GID": fmt.Sprint(os.Getgid()),
 	}
 	for _, name := range []string{"HOME", "USER", "XDG_RUNTIME_DIR"} {
@@ -161,26 +161,26 @@ type child struct {
 	text string
 }
 
-// endChildren kills and reaps all children except those given, and lists those
-// that were still running after a moment.
-func endChildren(except []int) []string {
-	limit := time.Now().Add(3 * time.Second)
+// endChildren kills and reaps all children, and lists those that were still
+// running after the time given.
+func endChildren(grace time.Duration) []string {
+	limit := time.Now().Add(grace)
 	for {
-		list := children(except)
+		list := children()
 		if len(list) == 0 {
 			return nil
 		}
 		if time.Now().After(limit) {
-			return kill(list, except)
+			return kill(list)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
 // kill ends children, and what comes to us by their end.
-func kill(list []child, except []int) []string {
+func kill(list []child) []string {
 	var texts []string
-	for ; len(list) > 0; list = children(except) {
+	for ; len(list) > 0; list = children() {
 		for _, c := range list {
 			texts = append(texts, c.text)
 			unix.Kill(c.pid, unix.SIGKILL)
@@ -191,7 +191,7 @@ func kill(list []child, except []int) []string {
 }
 
 // children reaps those that have ended and lists the others.
-func children(except []int) []child {
+func children() []child {
 	var list []child
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, e := range entries {
@@ -204,7 +204,7 @@ func children(except []int) []child {
 		fmt.Sscan(string(text), &pid)
 		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')'):]), " ")
 		fmt.Sscan(rest, &state, &parent)
-		if parent != os.Getpid() || slices.Contains(except, pid) {
+		if parent != os.Getpid() {
 			continue
 		}
 		if state == "Z" {
