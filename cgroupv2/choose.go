@@ -141,7 +141,7 @@ func (s Situation) systemd() Choice {
 // delegated unit, else below the nearest writable ancestor.
 func (s Situation) cgroupfs() (Choice, error) {
 	if escapes(s.CgroupsPath) {
-		return Choice{}, &ConfigError{Pointer: "/linux/cgroupsPath", Reason: quote(s.CgroupsPath) + " has .. in it"}
+		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: quote(s.CgroupsPath) + " has .. in it"}
 	}
 	base, reason := s.Delegation.Unit, "delegated cgroup "+s.Delegation.Unit
 	if base == "" {
@@ -161,7 +161,7 @@ func (s Situation) cgroupfs() (Choice, error) {
 	}
 	target = path.Clean(target)
 	if target == "/" {
-		return Choice{}, &ConfigError{Pointer: "/linux/cgroupsPath", Reason: "is the root of the tree, which takes no container"}
+		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: "is the root of the tree, which takes no container"}
 	}
 	base, foreign := s.base(target)
 	if base == "" {

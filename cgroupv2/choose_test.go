@@ -56,8 +56,8 @@ func TestChoose(t *testing.T) {
 		{"root", Situation{Manager: Cgroupfs, CgroupsPath: "/machine/c", Cgroup: at("/system.slice/x.service"), Delegation: Delegation{Writable: "/system.slice", Top: "/"}},
 			"cgroupfs|/machine/c||cgroupfs: cgroupsPath /machine/c", "/ true"},
 		{"root of a namespace", Situation{Cgroup: at("/"), ID: "web", Delegation: Delegation{Unit: "/", Top: "/"}}, "cgroupfs|/homerun-web|/|cgroupfs: delegated cgroup /", ""},
-		{"escape", Situation{Manager: Cgroupfs, CgroupsPath: "/a/../b", Cgroup: at("/"), Delegation: Delegation{Top: "/"}}, `error config.json: /linux/cgroupsPath: "/a/../b" has .. in it`, ""},
-		{"root itself", Situation{Manager: Cgroupfs, CgroupsPath: "/", Cgroup: at("/"), Delegation: Delegation{Top: "/"}}, `error config.json: /linux/cgroupsPath: is the root of the tree, which takes no container`, ""},
+		{"escape", Situation{Manager: Cgroupfs, CgroupsPath: "/a/../b", Cgroup: at("/"), Delegation: Delegation{Top: "/"}}, `error config.json: linux.cgroupsPath: "/a/../b" has .. in it`, ""},
+		{"root itself", Situation{Manager: Cgroupfs, CgroupsPath: "/", Cgroup: at("/"), Delegation: Delegation{Top: "/"}}, `error config.json: linux.cgroupsPath: is the root of the tree, which takes no container`, ""},
 		{"unknown", Situation{Manager: "x"}, `error cgroupv2: manager "x" is none of auto, systemd, cgroupfs, disabled`, ""},
 	}
 	for _, tt := range tests {

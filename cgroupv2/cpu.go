@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	cpuPointer = root + "/cpu"
+	cpuPointer = root + ".cpu"
 	// defaultPeriod is the kernel's, in microseconds.
 	defaultPeriod = 100000
 )
@@ -23,20 +23,20 @@ func (f *files) cpu(c *specs.LinuxCPU) {
 	f.cpuIdle(c)
 	f.cpuBurst(c)
 	f.cpuMax(c)
-	f.v1Only(value(c.RealtimeRuntime) != 0, cpuPointer+"/realtimeRuntime")
-	f.v1Only(value(c.RealtimePeriod) != 0, cpuPointer+"/realtimePeriod")
+	f.v1Only(value(c.RealtimeRuntime) != 0, cpuPointer+".realtimeRuntime")
+	f.v1Only(value(c.RealtimePeriod) != 0, cpuPointer+".realtimePeriod")
 }
 
 func (f *files) cpuIdle(c *specs.LinuxCPU) {
 	idle := value(c.Idle)
 	if idle != 0 && idle != 1 {
-		f.fail(cpuPointer+"/idle", strconv.FormatInt(idle, 10)+" is neither 0 nor 1")
+		f.fail(cpuPointer+".idle", strconv.FormatInt(idle, 10)+" is neither 0 nor 1")
 	}
 	if c.Idle != nil {
-		f.add("cpu.idle", strconv.FormatInt(idle, 10), cpuPointer+"/idle")
+		f.add("cpu.idle", strconv.FormatInt(idle, 10), cpuPointer+".idle")
 	}
 	if shares := value(c.Shares); shares != 0 && idle == 0 {
-		f.add("cpu.weight", utoa(CPUWeight(shares)), cpuPointer+"/shares")
+		f.add("cpu.weight", utoa(CPUWeight(shares)), cpuPointer+".shares")
 	}
 }
 
@@ -64,7 +64,7 @@ func CPUWeight(shares uint64) uint64 {
 // pair the other (sched/core.c, tg_set_cfs_bandwidth).
 func (f *files) cpuBurst(c *specs.LinuxCPU) {
 	if c.Burst != nil {
-		f.put(Write{File: "cpu.max.burst", Value: utoa(*c.Burst), Pointer: cpuPointer + "/burst", Retry: true})
+		f.put(Write{File: "cpu.max.burst", Value: utoa(*c.Burst), Pointer: cpuPointer + ".burst", Retry: true})
 	}
 }
 
@@ -73,9 +73,9 @@ func (f *files) cpuMax(c *specs.LinuxCPU) {
 	if quota == 0 && period == 0 {
 		return
 	}
-	pointer := cpuPointer + "/quota"
+	pointer := cpuPointer + ".quota"
 	if quota == 0 {
-		pointer = cpuPointer + "/period"
+		pointer = cpuPointer + ".period"
 	}
 	text := "max"
 	if quota > 0 {
@@ -92,9 +92,9 @@ func (f *files) cpuset(c *specs.LinuxCPU) {
 		return
 	}
 	if cpus := strings.TrimSpace(c.Cpus); cpus != "" {
-		f.add("cpuset.cpus", cpus, cpuPointer+"/cpus")
+		f.add("cpuset.cpus", cpus, cpuPointer+".cpus")
 	}
 	if mems := strings.TrimSpace(c.Mems); mems != "" {
-		f.add("cpuset.mems", mems, cpuPointer+"/mems")
+		f.add("cpuset.mems", mems, cpuPointer+".mems")
 	}
 }

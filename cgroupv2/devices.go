@@ -65,7 +65,7 @@ func DeviceRules(devices []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 	for i, d := range devices {
 		rule, reason := deviceRule(d)
 		if reason != "" {
-			return nil, &ConfigError{Pointer: index(root+"/devices", i), Reason: reason}
+			return nil, &ConfigError{Pointer: index(root+".devices", i), Reason: reason}
 		}
 		rules = append(rules, rule)
 	}

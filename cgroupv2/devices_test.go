@@ -136,9 +136,9 @@ func TestDeviceRulesErrors(t *testing.T) {
 		device specs.LinuxDeviceCgroup
 		want   string
 	}{
-		{specs.LinuxDeviceCgroup{Type: "x"}, `config.json: /linux/resources/devices/0: type "x" is none of a, b, c, u`},
-		{specs.LinuxDeviceCgroup{Type: "c", Access: "rx"}, `config.json: /linux/resources/devices/0: access "rx" has other letters than r, w, m`},
-		{specs.LinuxDeviceCgroup{Type: "c", Major: &big}, `config.json: /linux/resources/devices/0: device 1099511627776:-1 is out of range`},
+		{specs.LinuxDeviceCgroup{Type: "x"}, `config.json: linux.resources.devices[0]: type "x" is none of a, b, c, u`},
+		{specs.LinuxDeviceCgroup{Type: "c", Access: "rx"}, `config.json: linux.resources.devices[0]: access "rx" has other letters than r, w, m`},
+		{specs.LinuxDeviceCgroup{Type: "c", Major: &big}, `config.json: linux.resources.devices[0]: device 1099511627776:-1 is out of range`},
 	}
 	for _, tt := range tests {
 		if _, err := DeviceRules([]specs.LinuxDeviceCgroup{tt.device}); fmt.Sprint(err) != tt.want {

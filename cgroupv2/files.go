@@ -76,7 +76,7 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return "config.json: " + e.Pointer + ": " + e.Reason }
 
-const root = "/linux/resources"
+const root = "linux.resources"
 
 // files collects the writes, the warnings and the first error.
 type files struct {
@@ -161,10 +161,13 @@ func value[T any](p *T) T {
 func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
 
 // index names element i of a list in a JSON pointer.
-func index(pointer string, i int) string { return pointer + "/" + strconv.Itoa(i) }
+func index(pointer string, i int) string { return pointer + "[" + strconv.Itoa(i) + "]" }
 
-// member names key of an object in a JSON pointer (RFC 6901, section 3).
+// member names a key of an object, quoted where it is no plain name, as package
+// bundle writes paths.
 func member(pointer, key string) string {
-	key = strings.ReplaceAll(key, "~", "~0")
-	return pointer + "/" + strings.ReplaceAll(key, "/", "~1")
+	if strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		return pointer + "[" + strconv.Quote(key) + "]"
+	}
+	return pointer + "." + key
 }

@@ -6,19 +6,19 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-const ioPointer = root + "/blockIO"
+const ioPointer = root + ".blockIO"
 
 func (f *files) blockIO(b *specs.LinuxBlockIO) {
 	if b == nil {
 		return
 	}
-	f.v1Only(value(b.LeafWeight) != 0, ioPointer+"/leafWeight")
+	f.v1Only(value(b.LeafWeight) != 0, ioPointer+".leafWeight")
 	if b.Weight != nil && *b.Weight != 0 {
-		f.ioWeight("", *b.Weight, ioPointer+"/weight")
+		f.ioWeight("", *b.Weight, ioPointer+".weight")
 	}
 	for i, d := range b.WeightDevice {
-		pointer := index(ioPointer+"/weightDevice", i)
-		f.v1Only(value(d.LeafWeight) != 0, pointer+"/leafWeight")
+		pointer := index(ioPointer+".weightDevice", i)
+		f.v1Only(value(d.LeafWeight) != 0, pointer+".leafWeight")
 		if d.Weight != nil && *d.Weight != 0 {
 			f.ioWeight(device(d.Major, d.Minor)+" ", *d.Weight, pointer)
 		}
@@ -58,7 +58,7 @@ func (f *files) throttle(key, list string, devices []specs.LinuxThrottleDevice) 
 		if d.Rate != 0 {
 			rate = utoa(d.Rate)
 		}
-		f.add("io.max", device(d.Major, d.Minor)+" "+key+"="+rate, index(ioPointer+"/"+list, i))
+		f.add("io.max", device(d.Major, d.Minor)+" "+key+"="+rate, index(ioPointer+"."+list, i))
 	}
 }
 

@@ -17,7 +17,7 @@ func (f *files) pids(p *specs.LinuxPids) {
 	if p == nil || p.Limit == nil {
 		return
 	}
-	pointer := root + "/pids/limit"
+	pointer := root + ".pids.limit"
 	limit := *p.Limit
 	if limit == 0 {
 		limit = 1
@@ -32,9 +32,9 @@ func (f *files) pids(p *specs.LinuxPids) {
 // mmap fails.
 func (f *files) hugepages(limits []specs.LinuxHugepageLimit) {
 	for i, l := range limits {
-		pointer := index(root+"/hugepageLimits", i)
+		pointer := index(root+".hugepageLimits", i)
 		if !pageSize(l.Pagesize) {
-			f.fail(pointer+"/pageSize", quote(l.Pagesize)+" is not like 2MB (a number, then KB, MB or GB)")
+			f.fail(pointer+".pageSize", quote(l.Pagesize)+" is not like 2MB (a number, then KB, MB or GB)")
 			return
 		}
 		prefix := "hugetlb." + l.Pagesize
@@ -56,7 +56,7 @@ func pageSize(s string) bool {
 
 func (f *files) rdma(devices map[string]specs.LinuxRdma) {
 	for _, name := range slices.Sorted(maps.Keys(devices)) {
-		pointer := member(root+"/rdma", name)
+		pointer := member(root+".rdma", name)
 		if name == "" || strings.ContainsAny(name, " \t\n\x00=") {
 			f.fail(pointer, quote(name)+" is not a device name")
 			return
@@ -78,8 +78,8 @@ func (f *files) network(n *specs.LinuxNetwork) {
 	if n == nil {
 		return
 	}
-	f.v1Only(value(n.ClassID) != 0, root+"/network/classID")
-	f.v1Only(len(n.Priorities) > 0, root+"/network/priorities")
+	f.v1Only(value(n.ClassID) != 0, root+".network.classID")
+	f.v1Only(len(n.Priorities) > 0, root+".network.priorities")
 }
 
 // coreFiles are the core's files that limit something. The others act on
@@ -93,7 +93,7 @@ var coreFiles = map[string]bool{
 // unified goes last, so that it has the last word over the other fields.
 func (f *files) unified(values map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		pointer := member(root+"/unified", key)
+		pointer := member(root+".unified", key)
 		if reason := unifiedKey(key); reason != "" {
 			f.fail(pointer, reason)
 			return

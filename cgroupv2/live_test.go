@@ -232,7 +232,7 @@ func TestEvacuate(t *testing.T) {
 
 func TestApplyNamesTheController(t *testing.T) {
 	d := playground(t)
-	err := d.Apply([]Write{{File: "misc.max", Value: "x 1", Pointer: "/linux/resources/unified/misc.max"}})
+	err := d.Apply([]Write{{File: "misc.max", Value: "x 1", Pointer: "linux.resources.unified.misc.max"}})
 	if err == nil || errors.Is(err, unix.EINVAL) {
 		t.Skip("this host gave the misc controller")
 	}
@@ -240,7 +240,7 @@ func TestApplyNamesTheController(t *testing.T) {
 	if !errors.As(err, &e) || e.Hint() == "" || !errors.Is(err, unix.ENOENT) {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("cgroupv2: write %q to %s/misc.max (/linux/resources/unified/misc.max): controller misc is not available here: ENOENT", "x 1", d.Path())
+	want := fmt.Sprintf("cgroupv2: write %q to %s/misc.max (linux.resources.unified.misc.max): controller misc is not available here: ENOENT", "x 1", d.Path())
 	if err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const memoryPointer = root + "/memory"
+const memoryPointer = root + ".memory"
 
 func (f *files) memory(m *specs.LinuxMemory) {
 	if m == nil {
@@ -17,21 +17,21 @@ func (f *files) memory(m *specs.LinuxMemory) {
 	}
 	f.memoryMax(m)
 	f.memorySwap(m)
-	pointer := memoryPointer + "/reservation"
+	pointer := memoryPointer + ".reservation"
 	if low := f.limit(value(m.Reservation), pointer); low != "" {
 		f.add("memory.low", low, pointer)
 	}
-	f.v1Only(value(m.Kernel) > 0, memoryPointer+"/kernel")
-	f.v1Only(value(m.KernelTCP) > 0, memoryPointer+"/kernelTCP")
-	f.v1Only(m.Swappiness != nil, memoryPointer+"/swappiness")
-	f.v1Only(value(m.DisableOOMKiller), memoryPointer+"/disableOOMKiller")
-	f.v1Only(m.UseHierarchy != nil && !*m.UseHierarchy, memoryPointer+"/useHierarchy")
+	f.v1Only(value(m.Kernel) > 0, memoryPointer+".kernel")
+	f.v1Only(value(m.KernelTCP) > 0, memoryPointer+".kernelTCP")
+	f.v1Only(m.Swappiness != nil, memoryPointer+".swappiness")
+	f.v1Only(value(m.DisableOOMKiller), memoryPointer+".disableOOMKiller")
+	f.v1Only(m.UseHierarchy != nil && !*m.UseHierarchy, memoryPointer+".useHierarchy")
 }
 
 // memoryMax takes a limit of 0 for "not asked for", as engines send it; no
 // program runs in memory.max 0.
 func (f *files) memoryMax(m *specs.LinuxMemory) {
-	limit, pointer := value(m.Limit), memoryPointer+"/limit"
+	limit, pointer := value(m.Limit), memoryPointer+".limit"
 	text := f.limit(limit, pointer)
 	if text == "" {
 		return
@@ -47,7 +47,7 @@ func (f *files) memoryMax(m *specs.LinuxMemory) {
 // swap alone. A kernel without swap accounting lacks the file; max and 0 then
 // ask for nothing that does not hold.
 func (f *files) memorySwap(m *specs.LinuxMemory) {
-	swap, pointer := value(m.Swap), memoryPointer+"/swap"
+	swap, pointer := value(m.Swap), memoryPointer+".swap"
 	text, err := SwapMax(swap, value(m.Limit))
 	if err != nil {
 		f.fail(pointer, err.Error())

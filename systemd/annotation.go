@@ -37,9 +37,9 @@ func Annotations(annotations map[string]string) ([]Property, error) {
 		}
 		p, err := annotation(name, annotations[key])
 		if err != nil {
-			return nil, fmt.Errorf("config.json: /annotations/%s: %w", key, err)
+			return nil, fmt.Errorf("config.json: annotations[%q]: %w", key, err)
 		}
-		p.Pointer = "/annotations/" + key
+		p.Pointer = "annotations[\"" + key + "\"]"
 		list = append(list, p)
 	}
 	return list, nil

@@ -220,7 +220,7 @@ func limited(t testing.TB, limit time.Duration) context.Context {
 
 // scopeProperties has a value of each type that occurs.
 func scopeProperties() []Property {
-	limit := []cgroupv2.Write{{File: "memory.zswap.max", Value: "5", Pointer: "/linux/resources/unified/memory.zswap.max"}}
+	limit := []cgroupv2.Write{{File: "memory.zswap.max", Value: "5", Pointer: "linux.resources.unified.memory.zswap.max"}}
 	return []Property{
 		{Name: "Slice", Value: "user.slice"}, {Name: "PIDs", Value: []uint32{1}}, {Name: "CollectMode", Value: "inactive-or-failed"},
 		{Name: "MemoryZSwapMax", Value: uint64(5), Writes: limit}, {Name: "AllowedCPUs", Value: []byte{3}}, {Name: "KillSignal", Value: int32(15)},

@@ -227,7 +227,7 @@ func TestMachineScopeEnsure(t *testing.T) {
 	if err := d.Ensure([]cgroupv2.Write{{File: "pids.max", Value: "5"}, {File: "memory.high", Value: "max"}}); err != nil || content(t, d, "pids.max") != "5" {
 		t.Error(err)
 	}
-	err = d.Ensure([]cgroupv2.Write{{File: "rdma.max", Value: "a hca_handle=1", Pointer: "/linux/resources/rdma/a"}})
+	err = d.Ensure([]cgroupv2.Write{{File: "rdma.max", Value: "a hca_handle=1", Pointer: "linux.resources.rdma.a"}})
 	if err == nil || !strings.Contains(err.Error(), "controller rdma is not available here") {
 		t.Error(err)
 	}

@@ -53,7 +53,7 @@ func ParsePath(cgroupsPath, id string, rootless bool) (slice, scope string, err 
 }
 
 func pathError(cgroupsPath string, err error) error {
-	return fmt.Errorf("config.json: /linux/cgroupsPath: %q: %w", cgroupsPath, err)
+	return fmt.Errorf("config.json: linux.cgroupsPath: %q: %w", cgroupsPath, err)
 }
 
 func defaultSlice(rootless bool) string {

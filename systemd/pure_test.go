@@ -27,11 +27,11 @@ func TestParsePath(t *testing.T) {
 		{"-.slice::x", "-.slice", "x.scope", ""},
 		{"a+b", "user.slice", `a\x2bb.scope`, ""},
 		{"my-app_1.2", "user.slice", "my-app_1.2.scope", ""},
-		{"a:b:c:d", "", "", `config.json: /linux/cgroupsPath: "a:b:c:d": the systemd manager takes slice:prefix:name`},
-		{"/a/b", "", "", `config.json: /linux/cgroupsPath: "/a/b": is a path; the systemd manager takes slice:prefix:name`},
-		{"user.slice:libpod:", "", "", `config.json: /linux/cgroupsPath: "user.slice:libpod:": has no name for the scope`},
-		{"user:libpod:x", "", "", `config.json: /linux/cgroupsPath: "user:libpod:x": "user" is not the name of a slice`},
-		{"a--b.slice:libpod:x", "", "", `config.json: /linux/cgroupsPath: "a--b.slice:libpod:x": "a--b.slice" is not the name of a slice`},
+		{"a:b:c:d", "", "", `config.json: linux.cgroupsPath: "a:b:c:d": the systemd manager takes slice:prefix:name`},
+		{"/a/b", "", "", `config.json: linux.cgroupsPath: "/a/b": is a path; the systemd manager takes slice:prefix:name`},
+		{"user.slice:libpod:", "", "", `config.json: linux.cgroupsPath: "user.slice:libpod:": has no name for the scope`},
+		{"user:libpod:x", "", "", `config.json: linux.cgroupsPath: "user:libpod:x": "user" is not the name of a slice`},
+		{"a--b.slice:libpod:x", "", "", `config.json: linux.cgroupsPath: "a--b.slice:libpod:x": "a--b.slice" is not the name of a slice`},
 	}
 	for _, tt := range tests {
 		slice, scope, err := ParsePath(tt.path, "web", true)
