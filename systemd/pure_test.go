@@ -202,12 +202,12 @@ func TestAnnotations(t *testing.T) {
 		{"SendSIGHUP", "true", "SendSIGHUP bool true"},
 		{"After", "['a.service']", "After []string [a.service]"},
 		{"ManagedOOMMemoryPressureLimit", "uint32 7", "ManagedOOMMemoryPressureLimit uint32 7"},
-		{"FailureAction", "'reboot-force'", `error config.json: /annotations/org.systemd.property.FailureAction: property "FailureAction" may not be set by an annotation`},
-		{"MemoryMax", "uint64 1", `error config.json: /annotations/org.systemd.property.MemoryMax: property "MemoryMax" may not be set by an annotation`},
-		{"KillSignal", "'x'", "error config.json: /annotations/org.systemd.property.KillSignal: 'x' does not fit the property's type i"},
-		{"KillSignal", "-1", "error config.json: /annotations/org.systemd.property.KillSignal: -1 does not fit the property's type i"},
-		{"KillSignal", "x", `error config.json: /annotations/org.systemd.property.KillSignal: "x" is not a GVariant text: "x" is not a number`},
-		{"TimeoutStopSec", "-1.5", "error config.json: /annotations/org.systemd.property.TimeoutStopSec: -1.5 does not fit the property's type t"},
+		{"FailureAction", "'reboot-force'", `error config.json: annotations["org.systemd.property.FailureAction"]: property "FailureAction" may not be set by an annotation`},
+		{"MemoryMax", "uint64 1", `error config.json: annotations["org.systemd.property.MemoryMax"]: property "MemoryMax" may not be set by an annotation`},
+		{"KillSignal", "'x'", `error config.json: annotations["org.systemd.property.KillSignal"]: 'x' does not fit the property's type i`},
+		{"KillSignal", "-1", `error config.json: annotations["org.systemd.property.KillSignal"]: -1 does not fit the property's type i`},
+		{"KillSignal", "x", `error config.json: annotations["org.systemd.property.KillSignal"]: "x" is not a GVariant text: "x" is not a number`},
+		{"TimeoutStopSec", "-1.5", `error config.json: annotations["org.systemd.property.TimeoutStopSec"]: -1.5 does not fit the property's type t`},
 	}
 	for _, tt := range tests {
 		list, err := Annotations(map[string]string{annotationPrefix + tt.name: tt.value, "other": "x"})
