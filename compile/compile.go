@@ -33,7 +33,6 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
-	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -154,6 +153,7 @@ type compiler struct {
 	workingGID         uint32
 	changesUID         bool
 	environment        []string
+	exec               bool // a process in a container that exists
 }
 
 // Compile makes the plan for a container's init.
@@ -243,6 +243,7 @@ func (c *compiler) absolute(p string) string {
 func (c *compiler) outer() error {
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
+	c.oomScoreAdj()
 	c.join()
 	if c.ns.time {
 		if err := c.timeNamespace(); err != nil {
@@ -273,7 +274,6 @@ func (c *compiler) clone() plan.Clone3 {
 
 // inner writes the start of init: who it is.
 func (c *compiler) inner() error {
-	process.OOMScoreAdj(c.b, c.spec.Process, c.facts.Process.OOMScoreAdj)
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")
 	}

@@ -51,13 +51,15 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 			spec.Linux = j.Spec.Linux
 		}
 	}
-	c := &compiler{spec: spec, facts: facts, result: &Result{}, setgroups: facts.UserNamespace.Setgroups != "deny"}
+	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, setgroups: facts.UserNamespace.Setgroups != "deny"}
 	c.options = Options{Preserve: j.Preserve, Seccomp: j.Seccomp, NoNewKeyring: true, IntoCgroup: j.IntoCgroup}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
 	init := c.input(InputInit)
-	c.enter(j, init)
+	if err := c.enter(j, init); err != nil {
+		return nil, err
+	}
 	if err := c.joined(j); err != nil {
 		return nil, err
 	}
@@ -67,13 +69,19 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 }
 
 // enter joins the container and makes the process.
-func (c *compiler) enter(j Join, init plan.Slot) {
+func (c *compiler) enter(j Join, init plan.Slot) error {
 	var root plan.Slot
 	if j.Chroot {
 		root = c.input(InputRoot)
 	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
+	if !j.Hook {
+		c.oomScoreAdj()
+		if _, err := process.CPUs(c.b, j.Process, "initial"); err != nil {
+			return err
+		}
+	}
 	c.b.At("default", "hide from the container")
 	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
 	c.b.At("default", "join the container's namespaces")
@@ -97,11 +105,11 @@ func (c *compiler) enter(j Join, init plan.Slot) {
 		c.b.Do(plan.Fchdir{FD: root.Ref()})
 		c.b.Do(plan.Chroot{Path: "."})
 	}
+	return nil
 }
 
 // joined writes what the process does in the container.
 func (c *compiler) joined(j Join) error {
-	p := j.Process
 	if j.Hold {
 		c.hold1()
 	}
@@ -113,7 +121,6 @@ func (c *compiler) joined(j Join) error {
 		c.hookProgram(j)
 		return nil
 	}
-	process.OOMScoreAdj(c.b, p, c.facts.Process.OOMScoreAdj)
 	return c.runProgram()
 }
 

@@ -2,7 +2,6 @@ package compile
 
 import (
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/plan"
@@ -297,59 +296,6 @@ func (c *compiler) program() error {
 	c.controlTerminal()
 	c.keyring()
 	return c.runProgram()
-}
-
-// runProgram writes what is the same for init and for exec.
-func (c *compiler) runProgram() error {
-	p := c.spec.Process
-	process.Personality(c.b, c.spec.Linux.Personality)
-	if err := process.Limits(c.b, p); err != nil {
-		return err
-	}
-	c.b.At("default", "close all directories")
-	c.b.Do(plan.CloseRange{First: c.keep})
-	c.b.At("process.cwd", "enter the working directory "+p.Cwd)
-	c.b.Do(plan.Chdir{Path: p.Cwd})
-	c.awaitRecord()
-	c.waitForStart()
-	if !p.NoNewPrivileges {
-		c.seccomp()
-	}
-	cred := process.Credentials{Process: p, Facts: c.facts, Setgroups: c.setgroups, Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
-	if err := cred.Set(c.b); err != nil {
-		return err
-	}
-	process.NoNewPrivileges(c.b, p)
-	c.umask()
-	c.b.At("default", "close everything at execve")
-	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
-	if p.NoNewPrivileges {
-		c.seccomp()
-	}
-	process.Exec(c.b, p, process.Environment(p.Env, c.facts.Home))
-	return nil
-}
-
-// keepGroups reads the annotation that podman's --group-add keep-groups sets.
-func (c *compiler) keepGroups() bool {
-	return c.spec.Annotations["run.oci.keep_original_groups"] == "1"
-}
-
-func (c *compiler) umask() {
-	mask := uint32(0o22)
-	if m := c.spec.Process.User.Umask; m != nil {
-		mask = *m
-	}
-	c.b.At("process.user.umask", "set the umask to "+strconv.FormatUint(uint64(mask), 8))
-	c.b.Do(plan.Umask{Mask: mask})
-}
-
-func (c *compiler) seccomp() {
-	if c.options.Seccomp == nil {
-		return
-	}
-	c.b.At("linux.seccomp", "load the seccomp filter")
-	c.b.Do(plan.Seccomp{Program: c.options.Seccomp.Program, Flags: c.options.Seccomp.Flags})
 }
 
 // keyring gives the container a session keyring of its own, where keys are

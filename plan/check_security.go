@@ -206,17 +206,20 @@ func checkCredentialOrder(p *Plan) (int, string) {
 
 // checkSeccomp: the kernel wants no_new_privs or CAP_SYS_ADMIN: seccomp(2).
 func checkSeccomp(p *Plan) (int, string) {
-	load := p.first(is[Seccomp])
-	if load < 0 {
-		return 0, ""
-	}
-	nnp := p.first(func(op Operation) bool {
-		o, ok := op.(Prctl)
-		return ok && o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
-	})
-	drop := p.first(is[Capset])
-	if (nnp < 0 || nnp > load) && drop >= 0 && drop < load {
-		return load, "comes after capset without no_new_privs"
+	allowed := true // all capabilities are there until a capset
+	for i := range p.steps {
+		switch o := p.steps[i].Op.(type) {
+		case Capset:
+			allowed = o.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+		case Prctl:
+			if o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1 {
+				return 0, ""
+			}
+		case Seccomp:
+			if !allowed {
+				return i, "comes after capset without no_new_privs"
+			}
+		}
 	}
 	return 0, ""
 }

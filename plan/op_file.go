@@ -104,6 +104,17 @@ type Chdir struct{ Path string }
 // Call implements Operation.
 func (o Chdir) Call() Call { return Call{"chdir", unix.SYS_CHDIR, []Arg{text(o.Path)}} }
 
+// Getcwd asks for the name of the working directory, in Size bytes: getcwd(2).
+// Nobody reads the name; that it does not fit (ERANGE) tells more than "/".
+type Getcwd struct{ Size int }
+
+// Call implements Operation.
+func (o Getcwd) Call() Call {
+	m := &Memory{Bytes: make([]byte, max(o.Size, 1)), Mutable: true}
+	m.Show = func(func(Ref) string) string { return "buffer" }
+	return Call{"getcwd", unix.SYS_GETCWD, []Arg{memory(m), number(o.Size)}}
+}
+
 // Faccessat asks whether a file is there (Mode 0, F_OK) or may be executed
 // (X_OK): access(2).
 type Faccessat struct {

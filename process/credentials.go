@@ -14,6 +14,8 @@ import (
 type Credentials struct {
 	Process *specs.Process
 	Facts   *host.Facts
+	// GIDs are the supplementary groups that the user namespace maps.
+	GIDs []uint32
 	// Setgroups says that the user namespace allows setgroups(2).
 	Setgroups bool
 	// Foreign says that the user namespace was made by somebody else, who may
@@ -21,58 +23,50 @@ type Credentials struct {
 	Foreign bool
 	// KeepGroups leaves the caller's groups alone (run.oci.keep_original_groups).
 	KeepGroups bool
+	// Keep are capabilities that Set leaves in the permitted and the effective
+	// set until Drop.
+	Keep uint64
 }
 
 // sets are the five capability sets, bit N for capability N.
 type sets struct {
 	bounding, effective, permitted, inheritable, ambient uint64
+	unknown                                              []string
 }
 
-// Unknown lists the names among a process's capabilities that this kernel, or
-// homerun, does not know; they are ignored, as config.md wants.
-func Unknown(p *specs.Process, last int) []string {
-	var unknown []string
-	if p.Capabilities == nil {
-		return nil
-	}
-	c := p.Capabilities
-	for _, list := range [][]string{c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient} {
-		for _, name := range list {
-			if n, ok := plan.CapabilityNumber(name); (!ok || n > last) && !slices.Contains(unknown, name) {
-				unknown = append(unknown, name)
-			}
-		}
-	}
-	return unknown
-}
-
-// capabilitySet reads names of capabilities up to the last one the kernel has.
-func capabilitySet(names []string, last int) uint64 {
+// read makes a set of names of capabilities up to the last one the kernel has.
+func (s *sets) read(names []string, last int) uint64 {
 	var set uint64
 	for _, name := range names {
-		if n, ok := plan.CapabilityNumber(name); ok && n <= last {
+		n, ok := plan.CapabilityNumber(name)
+		switch {
+		case ok && n <= last:
 			set |= 1 << n
+		case !slices.Contains(s.unknown, name):
+			s.unknown = append(s.unknown, name)
 		}
 	}
 	return set
 }
 
 // capabilitySets reads the process's sets; without the property there are none.
-func capabilitySets(p *specs.Process, last int) sets {
+func capabilitySets(p *specs.Process, last int) *sets {
+	s := &sets{}
 	c := p.Capabilities
 	if c == nil {
-		return sets{}
+		return s
 	}
-	s := sets{
-		bounding: capabilitySet(c.Bounding, last), effective: capabilitySet(c.Effective, last),
-		permitted: capabilitySet(c.Permitted, last), inheritable: capabilitySet(c.Inheritable, last),
-	}
-	s.ambient = capabilitySet(c.Ambient, last) & s.permitted & s.inheritable
+	s.bounding, s.effective = s.read(c.Bounding, last), s.read(c.Effective, last)
+	s.permitted, s.inheritable = s.read(c.Permitted, last), s.read(c.Inheritable, last)
+	// The kernel would refuse others: capabilities(7), PR_CAP_AMBIENT_RAISE.
+	s.ambient = s.read(c.Ambient, last) & s.permitted & s.inheritable
 	return s
 }
 
-// Set writes the change to the process's user and capabilities.
-func (c Credentials) Set(b *plan.Builder) error {
+// Set writes the change to the process's user and capabilities. It returns the
+// names of capabilities that this kernel, or homerun, does not know: they are
+// ignored, as config.md wants, and worth a warning.
+func (c Credentials) Set(b *plan.Builder) (unknown []string) {
 	last := c.Facts.Kernel.LastCapability
 	s := capabilitySets(c.Process, last)
 	b.At("process.capabilities.bounding", "drop capabilities")
@@ -81,47 +75,54 @@ func (c Credentials) Set(b *plan.Builder) error {
 			b.Do(plan.Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: n})
 		}
 	}
-	if err := c.groups(b); err != nil {
-		return err
-	}
+	c.groups(b)
 	c.ids(b)
 	b.At("process.capabilities", "set capabilities")
+	b.Do(plan.Capset{Effective: s.effective | c.Keep, Permitted: s.permitted | c.Keep, Inheritable: s.inheritable})
+	s.raise(b)
+	return s.unknown
+}
+
+// Drop takes the capabilities away that Set kept. Ambient ones among them were
+// never raised.
+func (c Credentials) Drop(b *plan.Builder) {
+	s := capabilitySets(c.Process, c.Facts.Kernel.LastCapability)
+	if c.Keep&^s.effective == 0 {
+		return
+	}
+	b.At("process.capabilities", "set capabilities")
 	b.Do(plan.Capset{Effective: s.effective, Permitted: s.permitted, Inheritable: s.inheritable})
-	c.ambient(b, s)
-	return nil
 }
 
 // groups sets the supplementary groups, where the namespace lets us.
-func (c Credentials) groups(b *plan.Builder) error {
-	gids := c.Process.User.AdditionalGids
+func (c Credentials) groups(b *plan.Builder) {
 	b.At("process.user.additionalGids", "set the supplementary groups")
 	switch {
 	case c.KeepGroups:
-	case c.Foreign && len(gids) == 0:
+	case c.Foreign && len(c.GIDs) == 0:
 		b.Try(plan.Setgroups{}, plan.Ignore(unix.EPERM)...)
 	case c.Setgroups:
-		b.Do(plan.Setgroups{GIDs: gids})
-	case len(gids) > 0:
-		return &Error{Pointer: "process.user.additionalGids", What: "set the supplementary groups",
-			Why:  "a user namespace with a single group id has no others",
-			Hint: "give the user a range in /etc/subgid and install newgidmap, or use the annotation run.oci.keep_original_groups=1"}
+		b.Do(plan.Setgroups{GIDs: c.GIDs})
 	}
-	return nil
 }
 
 // ids sets the group and the user id. Capabilities survive until capset.
 func (c Credentials) ids(b *plan.Builder) {
 	u := c.Process.User
-	b.At("process.user.uid", "become user "+strconv.Itoa(int(u.UID))+" and group "+strconv.Itoa(int(u.GID)))
+	b.At("process.user.uid", "become user "+strconv.FormatUint(uint64(u.UID), 10)+" and group "+strconv.FormatUint(uint64(u.GID), 10))
 	b.Do(plan.Setresgid{GID: u.GID})
+	if u.UID == 0 {
+		b.Do(plan.Setresuid{UID: u.UID}) // takes no capability: capabilities(7)
+		return
+	}
 	b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1})
 	b.Do(plan.Setresuid{UID: u.UID})
 	b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 0})
 }
 
-// ambient clears the ambient set, which a clone into a user namespace may have
+// raise clears the ambient set, which a clone into a user namespace may have
 // left, and raises what config.json asks for.
-func (c Credentials) ambient(b *plan.Builder, s sets) {
+func (s *sets) raise(b *plan.Builder) {
 	b.At("process.capabilities.ambient", "set ambient capabilities")
 	b.Do(plan.Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_CLEAR_ALL})
 	for n := 0; n < 64; n++ {

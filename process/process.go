@@ -9,9 +9,14 @@
 // CAP_SETPCAP. Groups come before the group id and that before the user id,
 // which would take CAP_SETGID away. Changing the user id from 0 clears the
 // permitted set unless PR_SET_KEEPCAPS is on, which execve and the last step
-// switch off again. capset then leaves exactly what config.json says, and
+// switch off again; no securebits are needed, since ambient capabilities are
+// raised only afterwards. capset then leaves exactly what config.json says, and
 // ambient capabilities can be raised only from those permitted and
-// inheritable. no_new_privs comes last but for the seccomp filter.
+// inheritable.
+//
+// The seccomp filter comes last, because it filters the stage's own calls too.
+// It needs no_new_privs, which comes just before it, or CAP_SYS_ADMIN: then
+// that is kept, and one last capset takes it away under the filter.
 //
 // The package is pure.
 package process
@@ -19,6 +24,7 @@ package process
 import (
 	"strconv"
 
+	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -108,8 +114,9 @@ func Personality(b *plan.Builder, p *specs.LinuxPersonality) {
 	b.Do(plan.Personality{Persona: persona})
 }
 
-// OOMScoreAdj writes the score through an open procfs. self is the stage's own
-// directory there ("self", or "1" in a new PID namespace's procfs).
+// OOMScoreAdj writes the score through the host's procfs, so before any
+// namespace of somebody else is joined: what is at /proc there may be anything
+// (CVE-2019-16884). Children inherit it. current is the runtime's own score.
 func OOMScoreAdj(b *plan.Builder, p *specs.Process, current int) {
 	if p.OOMScoreAdj == nil {
 		return
@@ -118,10 +125,18 @@ func OOMScoreAdj(b *plan.Builder, p *specs.Process, current int) {
 	file := b.Get("oom", plan.Openat2{DirFD: plan.AtCWD(), Path: "/proc/self/oom_score_adj", Flags: unix.O_WRONLY | unix.O_CLOEXEC})
 	var tolerate []plan.Errno
 	if *p.OOMScoreAdj < current {
-		// Only CAP_SYS_RESOURCE in the first user namespace may lower it: keep
-		// what is there, as engines expect.
+		// Below what a privileged process set, only CAP_SYS_RESOURCE in the
+		// first user namespace may go (proc_pid_oom_score_adj(5)): keep what is
+		// there, as engines expect.
 		tolerate = plan.Ignore(unix.EACCES)
 	}
 	b.Try(plan.Write{FD: file.Ref(), Data: strconv.Itoa(*p.OOMScoreAdj)}, tolerate...)
 	b.Close(file)
+}
+
+// LowersOOMScore tells whether the score may be refused, and so is worth a
+// warning.
+func LowersOOMScore(p *specs.Process, f *host.Facts) bool {
+	mayLower := f.UserNamespace.Initial && f.Process.Capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0
+	return p.OOMScoreAdj != nil && *p.OOMScoreAdj < f.Process.OOMScoreAdj && !mayLower
 }

@@ -1,0 +1,181 @@
+package compile
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	"github.com/homerun-oci/homerun/userns"
+	"golang.org/x/sys/unix"
+)
+
+// runProgram writes what is the same for init and for exec: from the limits to
+// execve.
+func (c *compiler) runProgram() error {
+	p := c.spec.Process
+	process.Personality(c.b, c.spec.Linux.Personality)
+	if err := process.Limits(c.b, p); err != nil {
+		return err
+	}
+	if err := process.Schedule(c.b, p); err != nil {
+		return err
+	}
+	if err := c.affinity(); err != nil {
+		return err
+	}
+	c.b.At("default", "close all directories")
+	c.b.Do(plan.CloseRange{First: c.keep})
+	c.enterDirectory()
+	c.awaitRecord()
+	c.waitForStart()
+	c.become()
+	process.Exec(c.b, p, process.Environment(p.Env, c.facts.Home))
+	return nil
+}
+
+// affinity frees the process from the runtime's CPUs, now that it is in its
+// cgroup; or gives it those that exec asks for.
+func (c *compiler) affinity() error {
+	if c.exec {
+		set, err := process.CPUs(c.b, c.spec.Process, "final")
+		if set || err != nil {
+			return err
+		}
+	}
+	process.AnyCPU(c.b)
+	return nil
+}
+
+// become writes the change from the container's root to the process's user,
+// and the filter.
+func (c *compiler) become() {
+	p := c.spec.Process
+	cred := process.Credentials{Process: p, Facts: c.facts, GIDs: c.mappedGroups(), Setgroups: c.setgroups,
+		Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
+	if c.options.Seccomp != nil && !p.NoNewPrivileges {
+		cred.Keep = 1 << unix.CAP_SYS_ADMIN // seccomp(2) wants it, or no_new_privs
+	}
+	for _, name := range cred.Set(c.b) {
+		c.warn("process.capabilities: unknown capability %q is ignored", name)
+	}
+	c.enterDirectoryAgain()
+	process.NoNewPrivileges(c.b, p)
+	c.umask()
+	c.b.At("default", "close everything at execve")
+	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.seccomp()
+	cred.Drop(c.b)
+}
+
+// enterDirectory enters the working directory. Where root may not, as on a
+// network file system that squashes it, another user still may.
+func (c *compiler) enterDirectory() {
+	p := c.spec.Process
+	c.b.At("process.cwd", "enter the working directory "+p.Cwd)
+	if c.entersAgain() {
+		c.b.Try(plan.Chdir{Path: p.Cwd}, plan.Ignore(unix.EACCES)...)
+		return
+	}
+	c.b.Do(plan.Chdir{Path: p.Cwd})
+}
+
+// enterDirectoryAgain tries as the process's user what root was refused. That
+// the first attempt failed shows in the working directory: it is still the root,
+// whose name is the only one that fits into two bytes.
+func (c *compiler) enterDirectoryAgain() {
+	if !c.entersAgain() {
+		return
+	}
+	cwd := c.spec.Process.Cwd
+	c.b.At("process.cwd", "enter the working directory "+cwd)
+	entered := c.b.Label()
+	c.b.Try(plan.Getcwd{Size: 2}, plan.Errno{Errno: unix.ERANGE, To: entered})
+	c.b.Do(plan.Chdir{Path: cwd})
+	c.b.Place(entered)
+}
+
+func (c *compiler) entersAgain() bool {
+	return c.spec.Process.User.UID != c.workingUID && strings.Trim(c.spec.Process.Cwd, "/") != ""
+}
+
+// keepGroups reads the annotation that podman's --group-add keep-groups sets.
+func (c *compiler) keepGroups() bool {
+	return c.spec.Annotations["run.oci.keep_original_groups"] == "1"
+}
+
+// mappedGroups are the supplementary groups that can be set. Losing one takes
+// access away, never gives it, so others go with a warning: engines pass the
+// groups of an image's user even where the caller has a single id.
+func (c *compiler) mappedGroups() []uint32 {
+	gids, maps := c.spec.Process.User.AdditionalGids, c.groupMap()
+	if len(gids) == 0 || c.keepGroups() {
+		return nil
+	}
+	const pointer, advice = "process.user.additionalGids", "; the annotation run.oci.keep_original_groups=1 keeps the caller's groups"
+	if !c.setgroups {
+		c.warn(pointer + ": ignored: the user namespace has a single group and allows no others" + advice)
+		return nil
+	}
+	var mapped []uint32
+	for _, gid := range gids {
+		if maps == nil || userns.Mapped(gid, maps) {
+			mapped = append(mapped, gid)
+			continue
+		}
+		c.warn("%s: group %d is ignored: it is not mapped in the user namespace (mapped: %s)"+advice, pointer, gid, userns.Describe(maps))
+	}
+	return mapped
+}
+
+// groupMap is the map of the user namespace that the process is in; nil when it
+// is not known.
+func (c *compiler) groupMap() []host.Mapping {
+	switch {
+	case c.ns.newUser:
+		return c.gidLines
+	case c.joinsUser():
+		return nil
+	}
+	return c.facts.UserNamespace.GIDMap
+}
+
+func (c *compiler) umask() {
+	mask := uint32(0o22)
+	if m := c.spec.Process.User.Umask; m != nil {
+		mask = *m
+	}
+	c.b.At("process.user.umask", "set the umask to "+strconv.FormatUint(uint64(mask), 8))
+	c.b.Do(plan.Umask{Mask: mask})
+}
+
+// seccomp loads the filter. Kernels before 5.19 refuse the flag that makes
+// waiting calls killable; the filter is the same without it.
+func (c *compiler) seccomp() {
+	f := c.options.Seccomp
+	if f == nil {
+		return
+	}
+	c.b.At("linux.seccomp", "load the seccomp filter")
+	op := plan.Seccomp{Program: f.Program, Flags: f.Flags}
+	if f.Flags&unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV == 0 {
+		c.b.Do(op)
+		return
+	}
+	loaded := c.b.Label()
+	c.b.Add(plan.Step{Op: op, Tolerate: plan.Ignore(unix.EINVAL), OnZero: loaded, OnNonzero: loaded})
+	op.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	c.b.Do(op)
+	c.b.Place(loaded)
+}
+
+// oomScoreAdj is written by the first process, before it joins anything.
+func (c *compiler) oomScoreAdj() {
+	p := c.spec.Process
+	if process.LowersOOMScore(p, c.facts) {
+		c.warn("process.oomScoreAdj: %d is below the runtime's own %d: without root that stays where the kernel refuses it",
+			*p.OOMScoreAdj, c.facts.Process.OOMScoreAdj)
+	}
+	process.OOMScoreAdj(c.b, p, c.facts.Process.OOMScoreAdj)
+}
