@@ -157,6 +157,11 @@ func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.joining(result, facts, j.Chroot)
+}
+
+// joining prepares a plan that joins the container, with the inputs for that.
+func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bool) (*launch, error) {
 	l := &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
 		directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
 	init, err := c.openInit()
@@ -164,7 +169,7 @@ func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
 		return nil, err
 	}
 	l.inputs[compile.InputInit] = init
-	if j.Chroot {
+	if chroot {
 		root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			l.closeInputs()

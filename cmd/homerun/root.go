@@ -50,6 +50,7 @@ func verbs() []verb {
 		{"update", newUpdateCommand},
 		{"events", newEventsCommand},
 		{"features", newFeaturesCommand},
+		{"mounts", newMountsCommand},
 		{"plan", newPlanCommand},
 		{"spec", newSpecCommand},
 	}

@@ -1,0 +1,100 @@
+package compile
+
+import (
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/rootfs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Mounts describes a change of the mounts of a container that runs.
+type Mounts struct {
+	// List are the mounts; of those to remove only destinations count.
+	List   []specs.Mount
+	Remove bool
+	// BundleDir is absolute; relative sources count from it.
+	BundleDir string
+	// Namespaces are the CLONE_NEW* to join, by init's pidfd.
+	Namespaces int
+	// Chroot: init's root, the input "root", is entered first.
+	Chroot bool
+}
+
+// CompileMounts makes the plan for a process that changes the mounts of a
+// container that runs, and exits.
+//
+// A user namespace is joined first: it gives the capabilities. The host's side
+// of bind mounts is cloned while the file system is still the host's; in a user
+// namespace only from a mount namespace that belongs to it, so there is one for
+// the purpose. Then all other namespaces are joined, and the process that does
+// the work is made, which a new procfs takes its PID namespace from.
+func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
+	c := &compiler{spec: withDefaults(&specs.Spec{Mounts: m.List}), facts: facts, result: &Result{},
+		options: Options{BundleDir: m.BundleDir}}
+	if err := c.inputs(); err != nil {
+		return nil, err
+	}
+	init, root := c.input(InputInit), plan.Slot(0)
+	if m.Chroot {
+		root = c.input(InputRoot)
+	}
+	if err := c.changeMounts(m, init, root); err != nil {
+		return nil, err
+	}
+	c.b.At("default", "the end")
+	c.b.Do(plan.ExitGroup{})
+	p, err := c.b.Build()
+	c.result.Plan = p
+	return c.result, err
+}
+
+func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
+	user := m.Namespaces&unix.CLONE_NEWUSER != 0
+	config := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: user, NewPID: true, NewIPC: true,
+		NewCgroup: m.Namespaces&unix.CLONE_NEWCGROUP != 0}
+	c.b.At("default", "close what the caller left open")
+	c.b.Do(plan.CloseRange{First: c.highest})
+	c.b.At("default", "hide from the container")
+	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	c.b.Do(plan.Umask{})
+	if user {
+		c.b.At("default", "join the container's user namespace")
+		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWUSER})
+		c.b.At("default", "a mount namespace to copy sources from")
+		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWNS})
+	}
+	if m.Remove {
+		c.intoContainer(m, init, root)
+		return rootfs.Unmount(c.b, config)
+	}
+	tree, mounts, err := rootfs.Running(c.b, config)
+	if err != nil {
+		return err
+	}
+	c.intoContainer(m, init, root)
+	return tree.InNamespaces(mounts)
+}
+
+// intoContainer joins the other namespaces and makes the process.
+func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
+	c.b.At("default", "join the container's namespaces")
+	c.b.Do(plan.Setns{FD: init.Ref(), Type: m.Namespaces &^ unix.CLONE_NEWUSER})
+	child, pid := c.b.Label(), c.b.Slot("process")
+	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
+	c.signal(TagInit, pid, "init")
+	c.b.Do(plan.ExitGroup{})
+	c.b.Place(child)
+	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	if m.Namespaces&unix.CLONE_NEWUSER != 0 {
+		// Our own id may have no name there, and could make no files.
+		c.b.At("default", "become the container's root")
+		c.b.Try(plan.Setresgid{}, plan.Ignore(unix.EINVAL)...)
+		c.b.Try(plan.Setresuid{}, plan.Ignore(unix.EINVAL)...)
+	}
+	if root != 0 {
+		c.b.At("default", "enter the container's root")
+		c.b.Do(plan.Fchdir{FD: root.Ref()})
+		c.b.Do(plan.Chroot{Path: "."})
+	}
+}

@@ -1,0 +1,84 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// AddMounts makes mounts in a container that runs, in their order, as
+// config.json describes them; missing destinations are made. Sources are the
+// host's, opened with the caller's rights. When one fails, those before it
+// stay.
+func (r *Runtime) AddMounts(ctx context.Context, id string, list []specs.Mount) error {
+	return r.changeMounts(ctx, id, compile.Mounts{List: list})
+}
+
+// RemoveMounts unmounts the topmost mount at each destination of the list, the
+// last first, also where it is in use.
+func (r *Runtime) RemoveMounts(ctx context.Context, id string, list []specs.Mount) error {
+	return r.changeMounts(ctx, id, compile.Mounts{List: list, Remove: true})
+}
+
+func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if status := c.Status(); status == Stopped || status == Creating {
+		return fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
+	}
+	m.BundleDir, m.Namespaces, m.Chroot = c.State.Bundle, c.State.Namespaces, c.State.Chroot
+	if m.Namespaces&unix.CLONE_NEWNS == 0 {
+		return errors.New("the container has no mount namespace of its own, so it would change the host's mounts")
+	}
+	facts, err := c.mountFacts(&m)
+	if err != nil {
+		return err
+	}
+	result, err := compile.CompileMounts(m, facts)
+	if err != nil {
+		return err
+	}
+	return c.runMounts(ctx, result, facts)
+}
+
+// mountFacts measures the sources.
+func (c *Container) mountFacts(m *compile.Mounts) (*host.Facts, error) {
+	s := &specs.Spec{Linux: &specs.Linux{}}
+	if !m.Remove {
+		s.Mounts = m.List
+	}
+	if m.Namespaces&unix.CLONE_NEWUSER != 0 {
+		s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}}
+	}
+	facts, err := probe.Measure(probe.Request{Spec: s, BundleDir: m.BundleDir})
+	return &facts, err
+}
+
+// runMounts runs the plan to its end.
+func (c *Container) runMounts(ctx context.Context, result *compile.Result, facts *host.Facts) error {
+	l, err := c.joining(result, facts, c.State.Chroot)
+	if err != nil {
+		return err
+	}
+	defer l.closeInputs()
+	l.name, l.stdio = "homerun: mounts "+c.ID, [3]int{0, 1, 2}
+	pid, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	p := &Process{Pid: pid, pidfd: -1}
+	status, err := p.Wait()
+	if err == nil && status != 0 {
+		err = fmt.Errorf("the process that changes mounts ended with status %d", status)
+	}
+	return err
+}
