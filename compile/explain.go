@@ -148,6 +148,8 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 	switch o := op.(type) {
 	case plan.Fsconfig:
 		explainFsconfig(e, o, facts)
+	case plan.Fsmount:
+		explainFsmount(e)
 	case plan.Fsopen:
 		if e.Errno == unix.ENODEV {
 			e.Why = fmt.Sprintf("unknown file system %q: %s", o.Type, e.Why)
@@ -170,6 +172,15 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 	return true
 }
 
+// explainFsmount tells why procfs or sysfs is refused: mount_too_revealing() in
+// fs/namespace.c.
+func explainFsmount(e *StepError) {
+	if e.Errno == unix.EPERM {
+		e.Hint = "in a user namespace procfs and sysfs can be mounted only where the outer one is fully visible, and with its " +
+			"access time options; inside another container parts of it are covered"
+	}
+}
+
 // explainLocked names the flags that a mount of the host would have to lose: in
 // a user namespace they are locked, mount_namespaces(7).
 func explainLocked(e *StepError, o plan.MountSetattr) {
@@ -180,7 +191,7 @@ func explainLocked(e *StepError, o plan.MountSetattr) {
 	}
 	e.Pointer += ".options"
 	e.Why = "locked by the host's mount: " + names + ": " + e.Why
-	e.Hint = "a user namespace cannot clear flags that a mount has outside: leave out the option that clears them, or change the mount on the host"
+	e.Hint = "a user namespace cannot clear flags that a mount has outside, nor change its access times: leave out the option, or change the mount on the host"
 }
 
 func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
@@ -193,8 +204,7 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 		e.Pointer += ".options"
 		e.Why = fmt.Sprintf("unknown mount option, or a bad value: %q: %s", option, e.Why)
 	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount proc"):
-		e.Hint = "in a user namespace procfs can be mounted only where the outer /proc is fully visible; " +
-			"inside another container parts of it are covered"
+		explainFsmount(e)
 	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount sysfs"):
 		e.Hint = "sysfs needs a network namespace that belongs to the container's user namespace; with the option ro, /sys of the host is bound instead"
 	case e.Errno == unix.EPERM && !facts.UserNamespace.Initial:

@@ -101,10 +101,10 @@ func lockedKept(a attributes, present []string, locked bool) attributes {
 	return a
 }
 
-// Locked names the flags that an operation on a mount of the host would have
-// to clear, for the error that says that a user namespace may not.
+// Locked names the flags of a mount of the host that an operation would clear
+// or, for access times, change: in a user namespace it may not.
 func Locked(op plan.MountSetattr) string {
-	return attributeNames(op.Clear &^ op.Set)
+	return attributeNames(op.Clear | op.Set&(unix.MOUNT_ATTR__ATIME|unix.MOUNT_ATTR_NODIRATIME))
 }
 
 // propagate gives an attached mount its propagation: private unless asked.

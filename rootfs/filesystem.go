@@ -20,7 +20,7 @@ func (t *Tree) fileSystem(m *Mount) error {
 	}
 	fs := t.fsopen(m, 0, 0)
 	mount := t.b.Slot(m.name())
-	t.fsmount(m, fs, mount)
+	t.fsmount(m, fs, mount, 0)
 	return t.place(m, mount)
 }
 
@@ -225,13 +225,19 @@ func hasParameter(list []string, key string) bool {
 	return false
 }
 
-// fsmount makes the detached mount, with its attributes from the start.
-func (t *Tree) fsmount(m *Mount, fs, mount plan.Slot) {
+// fsmount makes the detached mount, with its attributes from the start. In a
+// user namespace procfs and sysfs may be refused here too (EPERM), where the
+// outer ones are not fully visible.
+func (t *Tree) fsmount(m *Mount, fs, mount plan.Slot, refused plan.Label) {
 	attrs := m.options.attributes()
 	if m.late {
 		attrs &^= unix.MOUNT_ATTR_RDONLY
 	}
-	t.b.Add(plan.Step{Op: plan.Fsmount{FD: fs.Ref(), Attrs: int(attrs)}, Result: mount})
+	step := plan.Step{Op: plan.Fsmount{FD: fs.Ref(), Attrs: int(attrs)}, Result: mount}
+	if refused != 0 {
+		step.Tolerate = []plan.Errno{{Errno: unix.EPERM, To: refused}}
+	}
+	t.b.Add(step)
 	t.b.Close(fs)
 }
 

@@ -21,7 +21,7 @@ func (t *Tree) orHost(m *Mount, from string) error {
 	mount := t.b.Slot(m.name())
 	target := t.targetOf(m, true)
 	fs := t.fsopen(m, none, refused)
-	t.fsmount(m, fs, mount)
+	t.fsmount(m, fs, mount, refused)
 	t.b.Add(plan.Step{Op: move(mount, target), OnZero: done})
 	t.b.Place(refused)
 	t.b.Close(fs)

@@ -205,14 +205,15 @@ func (o *options) attributes() uint64 {
 // attributeNames lists bits by the names of the options that set them, for
 // messages.
 func attributeNames(bits uint64) string {
+	const times = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
 	var names []string
 	for _, row := range attributeOptions() {
-		if row.set != 0 && bits&row.set == row.set && row.set&unix.MOUNT_ATTR__ATIME == 0 {
+		if row.set&^times != 0 && bits&row.set == row.set {
 			names = append(names, row.name)
 		}
 	}
-	if bits&unix.MOUNT_ATTR__ATIME != 0 {
-		names = append(names, "the access time option")
+	if bits&times != 0 {
+		names = append(names, "access times")
 	}
 	return strings.Join(names, ", ")
 }
