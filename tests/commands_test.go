@@ -58,6 +58,7 @@ func (s *session) commands() map[string]command {
 		"await": cmdAwait, "signal": cmdSignal,
 		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors,
 	})
+	maps.Copy(all, lifecycleCommands())
 	return all
 }
 

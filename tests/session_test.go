@@ -133,7 +133,7 @@ func (s *session) snapshot() []string {
 			continue
 		}
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil {
+			if err == nil && d.Name() != ".empty-directory" { // crun's, which stays
 				all = append(all, path)
 			}
 			return nil
