@@ -95,6 +95,10 @@ bench: ## compare with crun, runc and a bare-syscall floor; BENCHFLAGS goes to h
 deps: ## install what building, testing and the test machine need, or say what is missing
 	@hack/deps build try test check bench machine
 
+.PHONY: docs
+docs: build ## write the man pages and shell completions to bin/docs
+	@bin/homerun generate-docs bin/docs
+
 .PHONY: install
 install: build ## install below PREFIX (/usr/local), inside DESTDIR
 	@hack/install '$(DESTDIR)$(PREFIX)'

@@ -47,6 +47,7 @@ func verbs() []verb {
 		{"pause", newPauseCommand},
 		{"resume", newResumeCommand},
 		{"wait", newWaitCommand},
+		{"generate-docs", newDocsCommand},
 		{"update", newUpdateCommand},
 		{"events", newEventsCommand},
 		{"features", newFeaturesCommand},
