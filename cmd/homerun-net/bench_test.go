@@ -12,15 +12,20 @@ import (
 // gigabyte is what each benchmark moves per turn, in bytes.
 const gigabyte = 1 << 30
 
+// transfer counts what goes wrong instead of ending: the pasta of 2023 stalls,
+// and a number says more than a failure. Its time is then worth nothing.
 func transfer(b *testing.B, sender *agent, address string) {
 	b.Helper()
 	b.SetBytes(gigabyte)
+	broken := 0
 	for b.Loop() {
-		got := sender.must(b, task{Op: "send", Network: "tcp", Address: address, Size: gigabyte})
-		if got != fmt.Sprint(gigabyte) {
-			b.Fatalf("%s of %d bytes arrived", got, gigabyte)
+		o, err := sender.do(task{Op: "send", Network: "tcp", Address: address, Size: gigabyte, Limit: 20000})
+		if err != nil || o.Text != fmt.Sprint(gigabyte) {
+			b.Logf("%v, %s of %d bytes arrived", err, o.Text, gigabyte)
+			broken++
 		}
 	}
+	b.ReportMetric(float64(broken)/float64(b.N), "broken/op")
 }
 
 // BenchmarkOut moves data from the container to the outside.
