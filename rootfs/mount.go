@@ -143,16 +143,28 @@ func (t *Tree) make1(m *Mount) error {
 		t.bind(m)
 	case m.IsCgroup():
 		return t.cgroup(m)
-	case m.Type == "sysfs" && t.restricted && m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0:
-		return t.orHost(m, "/sys")
-	case m.Type == "proc" && t.restricted && !t.config.NewPID:
-		return t.orHost(m, "/proc")
-	case m.Type == "mqueue" && t.restricted && !t.config.NewIPC:
-		return t.orHost(m, "/dev/mqueue")
 	default:
+		if from := t.hostInstead(m); from != "" && t.facts.Sources[from].Error == "" {
+			return t.orHost(m, from)
+		}
 		return t.fileSystem(m)
 	}
 	return nil
+}
+
+// hostInstead is where the host has the file system, if the kernel may refuse
+// another one because its namespace is not the container's own.
+func (t *Tree) hostInstead(m *Mount) string {
+	switch {
+	case !t.restricted:
+	case m.Type == "sysfs" && m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0:
+		return "/sys"
+	case m.Type == "proc" && !t.config.NewPID:
+		return "/proc"
+	case m.Type == "mqueue" && !t.config.NewIPC:
+		return "/dev/mqueue"
+	}
+	return ""
 }
 
 // filledLater tells a new file system in which something is still to be made,
