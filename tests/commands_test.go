@@ -49,6 +49,8 @@ type command = func(ts *script, neg bool, args []string)
 //	await FILE             wait until a file is there and not empty
 //	signal NAME SIGNAL     send a signal to the runtime process NAME
 //	finish NAME STATUS     wait for NAME, which must exit so; its output is stdout
+//	errors FILE            what the last run wrote to standard error
+//	killed ...             see kill_test.go
 //	tty ...                see terminal_test.go
 func (s *session) commands() map[string]command {
 	all := builtins()
@@ -56,7 +58,7 @@ func (s *session) commands() map[string]command {
 		"rootfs": s.cmdRootfs, "bundle": s.cmdBundle, "config": cmdConfig, "args": cmdArgs, "sh": cmdShell,
 		"run": cmdRun, "status": cmdStatus, "start": cmdStart, "spawn": cmdSpawn, "read": cmdRead,
 		"await": cmdAwait, "signal": cmdSignal,
-		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors,
+		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors, "killed": cmdKilled,
 	})
 	maps.Copy(all, lifecycleCommands())
 	return all

@@ -72,6 +72,9 @@ func TestScripts(t *testing.T) {
 			continue
 		}
 		for _, world := range h.worlds {
+			if runtime == "runc" && world == "nested" {
+				continue // runc wants to return to its mount namespace, and may not
+			}
 			name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 			t.Run(name+"/"+world, func(t *testing.T) {
 				t.Parallel()
