@@ -1,0 +1,99 @@
+package compile
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+)
+
+// FuzzCompile wants of any config that passes the bundle's check, any facts and
+// any options either a plan or an error, and of the plan that it passes Check
+// and fits its image. A broken rule of Check is a defect of the compiler, so it
+// is none of the errors that a config may cause.
+func FuzzCompile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no golden files")
+	}
+	for i, file := range files {
+		g := readGolden(f, readArchive(f, file))
+		f.Add(patched(f, "testdata/base.json", g.sections["config.json"]),
+			patched(f, "testdata/facts.json", g.sections["facts.json"]), uint16(i*0x9e37))
+	}
+	f.Fuzz(func(t *testing.T, config, facts []byte, choice uint16) {
+		b, err := bundle.Decode(config)
+		if err != nil {
+			return
+		}
+		if _, err := b.Check(); err != nil {
+			return
+		}
+		known := new(host.Facts)
+		if json.Unmarshal(facts, known) != nil {
+			return
+		}
+		for _, compile := range []func() (*Result, error){
+			func() (*Result, error) { return Compile(b.Config, known, fuzzOptions(choice)) },
+			func() (*Result, error) { return CompileJoin(fuzzJoin(b, choice), known) },
+			func() (*Result, error) { return CompileMounts(fuzzMounts(b, choice), known) },
+		} {
+			r, err := compile()
+			checkOutcome(t, known, r, err)
+		}
+	})
+}
+
+func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
+	t.Helper()
+	var broken *plan.RuleError
+	if errors.As(err, &broken) {
+		t.Fatal(err)
+	}
+	if err != nil {
+		if err.Error() == "" {
+			t.Fatal("an error without words")
+		}
+		return
+	}
+	if err := plan.Check(r.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(r.Plan.Encode(0x400000, 0x40000000).Code); n > r.Plan.CodeSize() {
+		t.Fatalf("%d bytes, CodeSize says at most %d", n, r.Plan.CodeSize())
+	}
+	for i := range r.Plan.Len() {
+		if e := Explain(r.Plan, facts, i, -1-i%40); e.Error() == "" || e.What == "" || r.Plan.Line(i) == "" {
+			t.Fatalf("step %d, %s, has nothing to say", i, r.Plan.Text(i))
+		}
+	}
+}
+
+// fuzzOptions takes each option from a bit.
+func fuzzOptions(choice uint16) Options {
+	bit := func(n int) bool { return choice&(1<<n) != 0 }
+	o := Options{ID: "x", BundleDir: "/bundle", NoPivot: bit(0), NoNewKeyring: bit(1), Wait: bit(2), Hold: bit(3), Record: bit(4),
+		LateCgroup: bit(3) && bit(5), IntoCgroup: bit(6), Preserve: int(choice>>7) % 4}
+	if bit(9) {
+		o.Seccomp = &Filter{Program: make([]byte, 8)}
+	}
+	if bit(10) {
+		o.Cgroup = "/user.slice/x"
+	}
+	return o
+}
+
+func fuzzJoin(b *bundle.Bundle, choice uint16) Join {
+	o := fuzzOptions(choice)
+	return Join{Process: b.Config.Process, Spec: b.Config, Path: "/bin/hook", Namespaces: int(choice) << 16, Preserve: o.Preserve,
+		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, Hook: o.Record, Hold: o.Hold}
+}
+
+func fuzzMounts(b *bundle.Bundle, choice uint16) Mounts {
+	o := fuzzOptions(choice)
+	return Mounts{List: b.Config.Mounts, Remove: o.Wait, BundleDir: "/bundle", Namespaces: int(choice) << 16, Chroot: o.NoPivot}
+}
