@@ -56,6 +56,10 @@ type Options struct {
 	// Hold lets init wait for the runtime once its namespaces exist: for
 	// hooks, limits and networks that are set from outside.
 	Hold bool
+	// Visible lets the caller's other processes, such as a network helper, look
+	// at init's namespaces while it is held: the files in /proc of a process
+	// that is not dumpable belong to root.
+	Visible bool
 	// Record lets the runtime write who init is before the program runs.
 	Record bool
 	// LateCgroup says that init is moved into its cgroup while it is held.
@@ -141,6 +145,7 @@ type compiler struct {
 	report, sync       plan.Slot
 	terminal, cgroup   plan.Slot
 	start, outcome     plan.Slot
+	listener           listener
 	joins              []plan.Slot
 	tree               *rootfs.Tree
 	idmaps             map[int]plan.Slot
@@ -201,6 +206,7 @@ func (c *compiler) inputs() error {
 	if c.options.Wait {
 		c.start, c.outcome = c.input(InputStart), c.input(InputOutcome)
 	}
+	c.listenerInputs()
 	// Directories and namespaces come last: they are closed before the
 	// working directory is entered.
 	c.keep = c.highest
@@ -254,8 +260,9 @@ func (c *compiler) outer() error {
 	child, init := c.b.Label(), c.b.Slot("init")
 	c.b.Add(plan.Step{Op: c.clone(), Result: init, OnZero: child})
 	c.signal(TagInit, init, "init")
-	c.b.Do(plan.ExitGroup{})
+	c.leave(init)
 	c.b.Place(child)
+	c.awaitWatch()
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "init's process id", Pointer: "linux.namespaces"})
 	if c.options.Record {
 		c.b.Runtime(plan.RuntimeStep{Do: DoRecord, Text: "write state.json", Pointer: "default"})
@@ -268,6 +275,9 @@ func (c *compiler) clone() plan.Clone3 {
 	if c.cgroup != 0 {
 		op.Flags |= unix.CLONE_INTO_CGROUP
 		op.Cgroup = c.cgroup.Ref()
+	}
+	if c.listens() {
+		op.Flags |= unix.CLONE_FILES
 	}
 	return op
 }

@@ -93,8 +93,9 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
 	c.signal(TagInit, pid, "init")
-	c.b.Do(plan.ExitGroup{})
+	c.leave(pid)
 	c.b.Place(child)
+	c.awaitWatch()
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
 	if j.Namespaces&unix.CLONE_NEWCGROUP != 0 {
 		c.b.At("default", "join the container's cgroup namespace")

@@ -158,6 +158,7 @@ func (c *compiler) seccomp() {
 		return
 	}
 	c.b.At("linux.seccomp", "load the seccomp filter")
+	c.announce()
 	op := plan.Seccomp{Program: f.Program, Flags: f.Flags}
 	if f.Flags&unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV == 0 {
 		c.b.Do(op)

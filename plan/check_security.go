@@ -204,20 +204,24 @@ func checkCredentialOrder(p *Plan) (int, string) {
 	return 0, ""
 }
 
-// checkSeccomp: the kernel wants no_new_privs or CAP_SYS_ADMIN: seccomp(2).
+// checkSeccomp: the kernel wants no_new_privs or CAP_SYS_ADMIN: seccomp(2). A
+// listener needs somebody without the filter who can pass it on.
 func checkSeccomp(p *Plan) (int, string) {
-	allowed := true // all capabilities are there until a capset
+	capable, noNewPrivs, shared := true, false, false // all capabilities are there until a capset
 	for i := range p.steps {
 		switch o := p.steps[i].Op.(type) {
+		case Clone3:
+			shared = shared || o.Flags&unix.CLONE_FILES != 0
 		case Capset:
-			allowed = o.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+			capable = capable && o.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 		case Prctl:
-			if o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1 {
-				return 0, ""
-			}
+			noNewPrivs = noNewPrivs || o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
 		case Seccomp:
-			if !allowed {
+			if !capable && !noNewPrivs {
 				return i, "comes after capset without no_new_privs"
+			}
+			if o.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 && !shared {
+				return i, "nobody without the filter shares the listener"
 			}
 		}
 	}

@@ -199,6 +199,7 @@ func processBreaches() []breach {
 	const order, filter, cloexec = "groups-then-gid-then-uid", "no-new-privs-before-seccomp", "close-on-exec"
 	load, drop := Seccomp{Program: make([]byte, 8)}, Capset{}
 	nnp, keep := Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1}, Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}
+	listener := Seccomp{Program: make([]byte, 8), Flags: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}
 	hidden := func(list ...Operation) func(b *Builder) {
 		return do(append([]Operation{Prctl{Option: unix.PR_SET_DUMPABLE}}, list...)...)
 	}
@@ -208,6 +209,8 @@ func processBreaches() []breach {
 		{"groups after uid", order, 2, do(Setresgid{}, Setresuid{}, Setgroups{}), do(Setresgid{}, Setresuid{}, Setgroups{}, Setresgid{}, Setresuid{})},
 
 		{"capabilities gone", filter, 2, hidden(drop, load), hidden(load, drop)},
+		{"listener alone", filter, 1, hidden(listener), hidden(Clone3{Flags: unix.CLONE_FILES}, listener)},
+		{"CAP_SYS_ADMIN gone", filter, 2, hidden(drop, load), hidden(Capset{Effective: 1 << unix.CAP_SYS_ADMIN}, load)},
 		{"no_new_privs late", filter, 2, hidden(drop, load, nnp), hidden(nnp, drop, load)},
 		{"another prctl", filter, 3, hidden(keep, drop, load), hidden(nnp, drop, load)},
 

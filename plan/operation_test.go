@@ -38,7 +38,7 @@ type slots struct{ dir, file Slot }
 func TestOperations(t *testing.T) {
 	b := NewBuilder(3)
 	s := slots{b.Input("dir", dirFD), b.Input("file", fileFD)}
-	for _, r := range slices.Concat(fileRows(s), mountRows(s), treeRows(s), processRows(s), terminalRows(s), scheduleRows()) {
+	for _, r := range slices.Concat(fileRows(s), mountRows(s), treeRows(s), processRows(s), terminalRows(s), scheduleRows(), listenerRows(s)) {
 		t.Run(reflect.TypeOf(r.op).Name()+" "+r.text, func(t *testing.T) { r.test(t) })
 	}
 }
@@ -70,7 +70,7 @@ func (r row) test(t *testing.T) {
 
 func TestEveryOperationHasARow(t *testing.T) {
 	tested := map[string]bool{}
-	for _, r := range slices.Concat(fileRows(slots{}), mountRows(slots{}), treeRows(slots{}), processRows(slots{}), terminalRows(slots{}), scheduleRows()) {
+	for _, r := range slices.Concat(fileRows(slots{}), mountRows(slots{}), treeRows(slots{}), processRows(slots{}), terminalRows(slots{}), scheduleRows(), listenerRows(slots{})) {
 		tested[reflect.TypeOf(r.op).Name()] = true
 	}
 	types := operationTypes(t)

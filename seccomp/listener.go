@@ -82,30 +82,54 @@ func quote(s string) string {
 	return string(append(b, '"'))
 }
 
-// SendListener connects to the AF_UNIX stream socket at path and sends the
-// container process state with the listener, whose descriptor is fd, as
-// SCM_RIGHTS (unix(7)). fd stays open. It must run in a process that does not
-// have the filter. A receiver that does not read holds it up for 10 seconds
-// at most.
-func SendListener(path string, fd int, s State) error {
-	if err := sendListener(path, fd, s.Message()); err != nil {
+// Dial connects to the AF_UNIX stream socket at path, linux.seccomp's
+// listenerPath, for SendTo. The caller closes the socket.
+func Dial(path string) (socket int, err error) {
+	socket, err = dial(path)
+	if err != nil {
+		return -1, fmt.Errorf("seccomp: connect to %q (linux.seccomp.listenerPath): %w", path, err)
+	}
+	return socket, nil
+}
+
+func dial(path string) (int, error) {
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: sendTimeout})
+	if err == nil {
+		err = connect(socket, path)
+	}
+	if err != nil {
+		unix.Close(socket)
+		return -1, err
+	}
+	return socket, nil
+}
+
+// SendTo sends the container process state with the listener, whose descriptor
+// is fd, as SCM_RIGHTS (unix(7)) to the socket that Dial(path) gave. Both stay
+// open. It must run in a process that does not have the filter. A receiver that
+// does not read holds it up for 10 seconds at most.
+func SendTo(socket int, path string, fd int, s State) error {
+	if err := send(socket, fd, s.Message()); err != nil {
 		return fmt.Errorf("seccomp: send the listener to %q (linux.seccomp.listenerPath): %w", path, err)
 	}
 	return nil
 }
 
-func sendListener(path string, fd int, message []byte) error {
-	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// SendListener is Dial and SendTo.
+func SendListener(path string, fd int, s State) error {
+	socket, err := Dial(path)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(socket)
-	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: sendTimeout}); err != nil {
-		return err
-	}
-	if err := connect(socket, path); err != nil {
-		return err
-	}
+	return SendTo(socket, path, fd, s)
+}
+
+func send(socket, fd int, message []byte) error {
 	// The descriptor goes with the first byte; the rest is a plain stream.
 	n, err := retry(func() (int, error) {
 		return unix.SendmsgN(socket, message, unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL)

@@ -122,7 +122,7 @@ func TestSendListenerErrors(t *testing.T) {
 		strings.Repeat("x", 200): "file name too long",
 	} {
 		err := SendListener(path, 0, state())
-		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), "seccomp: send the listener to ") {
+		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), "seccomp: connect to ") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

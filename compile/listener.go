@@ -1,0 +1,140 @@
+package compile
+
+import (
+	"time"
+
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A filter with SCMP_ACT_NOTIFY gives a descriptor, the listener, to the process
+// that loads it, and from that moment on filters each of its calls: it has none
+// left to pass the listener on with (crun#1002, runc#4328). So the first process
+// stays, with the descriptor table that it shares with init and without the
+// filter. It is outside of the container's PID namespace and cgroup: nobody
+// inside sees it, pids.max may be 1, and no zombie is left to the program.
+//
+//	first process                      init
+//	watches init (pidfd)
+//	"go on"                       ->   ... everything up to the filter
+//	waits, for init's end too     <-   "the next descriptor will be N"
+//	copies N once it is there          loads the filter, becomes the program
+//	sends the copy, exits
+//
+// The kernel has no event for "filter loaded" that somebody else could wait for,
+// so the last wait is a few attempts with pauses between them; it takes
+// microseconds. In a created container the first process waits for as long as
+// init does, and sends to whoever connects: `start`.
+
+// Inputs of a plan whose filter has a listener.
+const (
+	// InputListener is a socket to send the listener to, or with Wait one that
+	// listens.
+	InputListener = "listener"
+	// InputWatch keeps a number free for init's pidfd.
+	InputWatch = "watch"
+	// InputNear and InputFar are the ends of a socket pair: the first process's
+	// and init's.
+	InputNear = "near"
+	InputFar  = "far"
+)
+
+// DoListener passes the listener on to who is to receive it.
+const DoListener = "listener"
+
+// listener has the descriptors for passing a listener on; near and watch by
+// number too, for poll.
+type listener struct {
+	socket, near, far       plan.Slot
+	nearNumber, watchNumber int
+}
+
+// listens tells whether the filter has a listener.
+func (c *compiler) listens() bool {
+	return c.options.Seccomp != nil && c.options.Seccomp.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+}
+
+func (c *compiler) listenerInputs() {
+	if !c.listens() {
+		return
+	}
+	l := &c.listener
+	l.socket = c.input(InputListener)
+	l.watchNumber = c.highest
+	c.input(InputWatch)
+	l.nearNumber = c.highest
+	l.near, l.far = c.input(InputNear), c.input(InputFar)
+}
+
+// leave ends the first process once init is made; with a listener it first
+// passes that on.
+func (c *compiler) leave(init plan.Slot) {
+	if c.listens() {
+		c.passOn(init)
+	}
+	c.b.Do(plan.ExitGroup{})
+}
+
+// passOn waits for the listener and sends it. Each pause is twice as long as
+// the one before, 6.5 seconds together: a machine that loads a filter more
+// slowly starts no containers.
+func (c *compiler) passOn(init plan.Slot) {
+	const attempts = 16
+	l := &c.listener
+	c.b.At("linux.seccomp", "pass the seccomp listener on")
+	c.watch(init)
+	gone, found, record := c.b.Label(), c.b.Label(), int32(8)
+	copied, number := c.b.Slot("copy"), c.b.Slot("number")
+	c.b.Do(plan.Ppoll{FDs: []int{l.watchNumber, l.nearNumber}})
+	// When init is dead this finds nothing: both ends are ours.
+	c.b.Add(plan.Step{Op: plan.RecvSignal{FD: l.near.Ref(), Value: number}, Want: &record,
+		Tolerate: []plan.Errno{{Errno: unix.EAGAIN, To: gone}}})
+	for i := range attempts {
+		c.b.Add(plan.Step{Op: plan.DuplicateFD{FD: number.Ref()}, Result: copied, Tolerate: plan.Ignore(unix.EBADF),
+			OnZero: found, OnNonzero: found})
+		c.b.Add(plan.Step{Op: plan.Ppoll{FDs: []int{l.watchNumber}, Timeout: 100 * time.Microsecond << i}, OnNonzero: gone})
+	}
+	c.b.Add(plan.Step{Op: plan.DuplicateFD{FD: number.Ref()}, Result: copied})
+	c.b.Place(found)
+	socket := l.socket
+	if c.options.Wait {
+		socket = c.b.Get("connection", plan.Accept4{FD: l.socket.Ref()})
+	}
+	c.b.Do(plan.SendFD{Socket: socket.Ref(), FD: copied, Text: "seccompFd"})
+	c.b.Place(gone)
+}
+
+// watch opens init, at a number that init does not close, and lets it go on.
+func (c *compiler) watch(init plan.Slot) {
+	pidfd := c.b.Get("pidfd", plan.PidfdOpen{PID: init.Ref()})
+	c.b.Do(plan.Dup3{Old: pidfd.Ref(), New: c.listener.watchNumber, Flags: unix.O_CLOEXEC})
+	c.b.Close(pidfd)
+	c.b.Do(plan.Write{FD: c.listener.near.Ref(), Data: "\x00"})
+}
+
+// awaitWatch is init's side: until the first process has its descriptors, the
+// table that both share must not change.
+func (c *compiler) awaitWatch() {
+	if !c.listens() {
+		return
+	}
+	one := int32(1)
+	c.b.At("linux.seccomp", "wait for who passes the seccomp listener on")
+	c.b.Add(plan.Step{Op: plan.Read{FD: c.listener.far.Ref(), Size: 1}, Want: &one})
+}
+
+// announce tells the number that the listener is about to have: the kernel
+// takes the lowest free one.
+func (c *compiler) announce() {
+	if !c.listens() {
+		return
+	}
+	next := c.b.Get("next", plan.DuplicateFD{FD: c.report.Ref()})
+	c.b.Close(next)
+	c.b.Do(plan.Signal{FD: c.listener.far.Ref(), Value: next})
+	if !c.options.Wait {
+		c.b.Runtime(plan.RuntimeStep{Do: DoListener, Text: "pass the seccomp listener on", Pointer: "linux.seccomp.listenerPath"})
+	}
+}
