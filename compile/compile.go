@@ -157,7 +157,6 @@ type compiler struct {
 	workingUID         uint32
 	workingGID         uint32
 	changesUID         bool
-	environment        []string
 	exec               bool // a process in a container that exists
 }
 

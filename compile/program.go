@@ -142,8 +142,16 @@ func (c *compiler) hold() {
 		return
 	}
 	c.b.At("default", "wait for the runtime")
+	visible := c.options.Visible && len(c.joins) == 0
+	if visible {
+		// Nothing but init is in the container, and nothing was joined.
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
+	}
 	c.signal(TagNamespaces, 0, "namespaces")
 	c.await(c.sync, "continue")
+	if visible {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	}
 	c.b.Runtime(plan.RuntimeStep{Await: "namespaces", Text: "namespaces and mounts exist", Pointer: "default"})
 	c.b.Runtime(plan.RuntimeStep{Do: DoNamespaces, Text: "limits, networks, hooks", Pointer: "default"})
 	c.b.Runtime(plan.RuntimeStep{Signal: "continue", Text: "init goes on", Pointer: "default"})

@@ -41,43 +41,48 @@ func connectUnix(path string) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	address := path
-	if len(path) > 107 {
-		dir, base := splitFile(path)
-		d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			unix.Close(fd)
-			return -1, fmt.Errorf("connect to %s: %w", path, err)
-		}
-		defer unix.Close(d)
-		address = "/proc/self/fd/" + strconv.Itoa(d) + "/" + base
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+	err = withSocketName(path, func(name string) error { return unix.Connect(fd, &unix.SockaddrUnix{Name: name}) })
+	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect to %s: %w", path, err)
 	}
 	return fd, nil
 }
 
-// receiveFD reads one message with one descriptor.
-func receiveFD(socket int) (int, error) {
+// withSocketName gives do a name for the socket at path that fits into a socket
+// address: 107 bytes, unix(7).
+func withSocketName(path string, do func(name string) error) error {
+	if len(path) <= 107 {
+		return do(path)
+	}
+	dir, base := splitFile(path)
+	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(d)
+	return do("/proc/self/fd/" + strconv.Itoa(d) + "/" + base)
+}
+
+// receiveFD reads one message with one descriptor, that of what.
+func receiveFD(socket int, what string) (int, error) {
 	data, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(socket, data, control, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return -1, fmt.Errorf("receive the terminal: %w", err)
+		return -1, fmt.Errorf("receive %s: %w", what, err)
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:n])
 	if err != nil || len(messages) != 1 {
-		return -1, errNoTerminal
+		return -1, fmt.Errorf("receive %s: %w", what, errNoDescriptor)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
-		return -1, errNoTerminal
+		return -1, fmt.Errorf("receive %s: %w", what, errNoDescriptor)
 	}
 	return fds[0], nil
 }
 
-var errNoTerminal = errors.New("receive the terminal: init sent none")
+var errNoDescriptor = errors.New("init sent none")
 
 // sendPidfd sends a descriptor of a process to a socket, as runc does.
 func sendPidfd(socket string, pid int) error {

@@ -41,7 +41,7 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
-func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
+func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err error) {
 	c, l, err := r.begin(request, compile.Options{})
 	if err != nil {
 		return nil, err
@@ -50,6 +50,14 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	defer l.closeInputs()
 	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
+	if process.relay, err = c.relay(); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	defer func() {
+		if err != nil && process.relay != nil {
+			process.relay.Close()
+		}
+	}()
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, err)
 	}
@@ -80,6 +88,14 @@ func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch
 }
 
 func (c *Container) compile(request Request, o compile.Options) (*launch, error) {
+	if err := c.addNotify(&request); err != nil {
+		return nil, err
+	}
+	if request.Prepare != nil {
+		if err := request.Prepare(c); err != nil {
+			return nil, err
+		}
+	}
 	if request.Facts == nil {
 		var err error
 		if request.Facts, err = Facts(request.Bundle); err != nil {
@@ -91,10 +107,13 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		return nil, err
 	}
 	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil
+	o.Visible = request.Network != nil
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
-	if o.Seccomp, err = c.filter(&request); err != nil {
+	filter, err := c.filter(request.Bundle)
+	if err != nil {
 		return nil, err
 	}
+	o.Seccomp = program(filter)
 	p, err := prepare(request, o)
 	if err != nil {
 		return nil, err
@@ -104,7 +123,8 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	}
 	c.describe(p)
 	l := &launch{result: p.result, facts: p.facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
-		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
+		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1,
+		agent: c.agentFor(filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
 	if err := l.openNamespaces(); err != nil {
@@ -183,7 +203,7 @@ func (c *Container) makeFIFOs(l *launch) error {
 		}
 		l.inputs[input] = fd
 	}
-	return nil
+	return c.listen(l)
 }
 
 // launch starts the plan with what request asks for at its end.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/homerun-oci/homerun/netns/client"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,6 +106,8 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return c.removeCgroup(ctx, u.Name)
 	case "scope":
 		return c.stopScope(ctx, u.Name)
+	case "network":
+		return client.Stop(u.Name)
 	case "process":
 		return endProcess(u)
 	case "file":

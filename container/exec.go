@@ -56,16 +56,19 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 	if err := c.insideFacts(&facts); err != nil {
 		return nil, err
 	}
-	filter, err := c.filter(&Request{ID: c.ID, Bundle: b})
+	filter, err := c.filter(b)
 	if err != nil {
 		return nil, err
 	}
 	l, err := c.join(compile.Join{Process: request.Process, Spec: b.Config, Namespaces: c.State.Namespaces,
-		Preserve: request.Preserve, Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "", Seccomp: filter}, &facts)
+		Preserve: request.Preserve, Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "", Seccomp: program(filter)}, &facts)
 	if err != nil {
 		return nil, err
 	}
 	defer l.closeInputs()
+	if l.agent = c.agentFor(filter, b, Running); l.agent != nil {
+		l.agent.state.InitPID = c.State.Pid
+	}
 	return c.startExec(ctx, l, request)
 }
 

@@ -4,33 +4,49 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/seccomp"
 )
 
-// filter compiles the seccomp profile, or finds it in the cache.
-func (c *Container) filter(request *Request) (*compile.Filter, error) {
-	a := request.Bundle.Config.Annotations
-	receiver := a["run.oci.seccomp.receiver"]
-	if data := a["run.oci.seccomp_bpf_data"]; data != "" {
-		f, err := seccomp.FromAnnotation(data, receiver)
-		if err != nil {
-			return nil, err
-		}
-		return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}, nil
-	}
-	if request.Bundle.Seccomp == nil {
+// filter is the seccomp filter of a container.
+func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
+	return loadFilter(b, filepath.Join(c.runtime.Root, ".cache", "seccomp"))
+}
+
+// Filter compiles the seccomp profile of a bundle, without a cache; nil when it
+// has none.
+func Filter(b *bundle.Bundle) (*seccomp.Filter, error) { return loadFilter(b, "") }
+
+// receiverVariable names the socket of an agent for containers whose config
+// names none, as crun has it.
+const receiverVariable = "RUN_OCI_SECCOMP_RECEIVER"
+
+// loadFilter compiles the seccomp profile, or finds it in the cache.
+func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
+	a := b.Config.Annotations
+	data := a["run.oci.seccomp_bpf_data"]
+	if data == "" && b.Seccomp == nil {
 		return nil, nil
 	}
-	f, _, err := seccomp.Load(request.Bundle.Seccomp, seccomp.Options{
-		CacheDir:    filepath.Join(c.runtime.Root, ".cache", "seccomp"),
-		HelperPath:  Helper(seccomp.HelperName),
-		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver,
-	})
-	if err != nil {
-		return nil, err
+	receiver := a["run.oci.seccomp.receiver"]
+	if receiver == "" {
+		receiver = os.Getenv(receiverVariable)
 	}
-	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}, nil
+	if data != "" {
+		return seccomp.FromAnnotation(data, receiver)
+	}
+	f, _, err := seccomp.Load(b.Seccomp, seccomp.Options{CacheDir: cache, HelperPath: Helper(seccomp.HelperName),
+		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver})
+	return f, err
+}
+
+// program is what the plan needs of a filter.
+func program(f *seccomp.Filter) *compile.Filter {
+	if f == nil {
+		return nil
+	}
+	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}
 }
 
 // Helper finds a helper program beside this one or in its libexec directory,

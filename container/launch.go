@@ -44,6 +44,8 @@ type launch struct {
 	// terminal: this process wants the terminal, which comes through receiver.
 	terminal           bool
 	receiver, received int
+	// agent receives the seccomp listener, or is nil.
+	agent *agent
 	// directories are for hosts that forbid executable memfds.
 	directories []string
 
@@ -56,6 +58,10 @@ type launch struct {
 // start runs the plan up to the point where the program runs, or where init
 // waits for `start`. On an error nothing is left running.
 func (l *launch) start(ctx context.Context) (pid int, err error) {
+	defer l.agent.close()
+	if err := l.connectAgent(); err != nil {
+		return 0, err
+	}
 	if err := l.spawn(); err != nil {
 		return 0, err
 	}
@@ -152,7 +158,7 @@ func (l *launch) receive() error {
 	}
 	defer unix.Close(l.receiver)
 	var err error
-	l.received, err = receiveFD(l.receiver)
+	l.received, err = receiveFD(l.receiver, "the terminal")
 	return err
 }
 
@@ -241,6 +247,8 @@ func (l *launch) do(ctx context.Context, what string) error {
 		return l.record(ctx, l.init)
 	case compile.DoNamespaces:
 		return l.outside(ctx, l.init)
+	case compile.DoListener:
+		return l.passListener()
 	}
 	return fmt.Errorf("BUG: the runtime cannot do %s", what)
 }
@@ -312,8 +320,12 @@ func (l *launch) reapAll() unix.WaitStatus {
 	return status
 }
 
-// reapFirst waits for the first process, which exits once init is made.
+// reapFirst waits for the first process, which exits once init is made; or
+// which waits beside a created init for its seccomp listener.
 func (l *launch) reapFirst() error {
+	if l.agent != nil && l.result.WaitIndex > 0 {
+		return nil
+	}
 	l.reap(l.first)
 	l.reaped = true
 	return nil

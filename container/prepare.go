@@ -36,6 +36,9 @@ type Request struct {
 	PidfdSocket string
 	// PidFile receives init's process id, last of all.
 	PidFile string
+	// Prepare, when set, is called once the container's directory exists and
+	// before the facts are measured; it may add to the config.
+	Prepare func(c *Container) error
 	// Network, when set, connects the container's network namespace while init
 	// waits.
 	Network func(ctx context.Context, c *Container, pid int) error

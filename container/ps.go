@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -75,11 +74,7 @@ func fileOwner(path string) string {
 	if unix.Stat(path, &st) != nil {
 		return "?"
 	}
-	uid := strconv.Itoa(int(st.Uid))
-	if u, err := user.LookupId(uid); err == nil {
-		return u.Username
-	}
-	return uid
+	return owner(int(st.Uid))
 }
 
 // command is the command line, or the name in brackets where there is none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,13 +22,16 @@ type Process struct {
 	Notes, Warnings []string
 
 	pidfd     int
+	relay     *systemd.Relay
 	container *Container
 	bundle    *bundle.Bundle
 }
 
 // Wait waits for the process to end, and returns its exit status: 128 and the
-// signal's number when a signal ended it.
+// signal's number when a signal ended it. Meanwhile it passes on to the service
+// manager what the program reports.
 func (p *Process) Wait() (int, error) {
+	defer p.relaying()()
 	var status unix.WaitStatus
 	for {
 		_, err := unix.Wait4(p.Pid, &status, 0, nil)

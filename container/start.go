@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,13 +28,22 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	ready, err := c.readiness()
+	if err != nil {
+		return err
+	}
+	defer ready.close()
 	if err := c.startContainerHooks(ctx, b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
 	if err := c.release(b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
-	return c.poststart(ctx, b)
+	if err := c.poststart(ctx, b); err != nil {
+		return err
+	}
+	c.Close()
+	return ready.await(ctx)
 }
 
 // startable refuses a container that does not wait.
@@ -64,7 +74,15 @@ func (c *Container) release(b *bundle.Bundle) error {
 		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
 	}
 	defer unix.Close(outcome)
+	agent, err := c.meet(b)
+	if err != nil {
+		return err
+	}
+	defer agent.close()
 	if err := c.letGo(); err != nil {
+		return err
+	}
+	if err := agent.passOn(c); err != nil {
 		return err
 	}
 	if err := unix.SetNonblock(outcome, false); err != nil {
@@ -73,7 +91,7 @@ func (c *Container) release(b *bundle.Bundle) error {
 	r, err := stage.ReadRecord(outcome)
 	unix.Unlink(c.file(startFIFO))
 	unix.Unlink(c.file(outcomeFIFO))
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err != nil {
@@ -99,11 +117,11 @@ func (c *Container) letGo() error {
 // what comes behind the wait is the same whatever the mounts were, so the step
 // is found from the end.
 func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
-	filter, err := c.filter(&Request{ID: c.ID, Bundle: b})
+	filter, err := c.filter(b)
 	if err != nil {
 		return err
 	}
-	p, err := prepare(Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: filter})
+	p, err := prepare(Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: program(filter)})
 	if err != nil {
 		return fmt.Errorf("init cannot run the program: %s", unix.Errno(-r.Result).Error())
 	}

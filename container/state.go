@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +61,7 @@ type CgroupState struct {
 
 // Undo is one thing that delete undoes.
 type Undo struct {
-	// Kind is cgroup, scope, process, file.
+	// Kind is cgroup, scope, network, process, file.
 	Kind string `json:"kind"`
 	// Name is a path, a unit, or a process id.
 	Name string `json:"name"`
@@ -200,11 +200,18 @@ func (c *Container) Document() Document {
 	return d
 }
 
-// owner is a user's name, or the number when it has none.
+// owner is a user's name, or the number when /etc/passwd has none. A directory
+// service is not asked: that would take a C library.
 func owner(uid int) string {
 	n := strconv.Itoa(uid)
-	if u, err := user.LookupId(n); err == nil {
-		return u.Username
+	text, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return n
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.SplitN(line, ":", 4); len(f) == 4 && f[2] == n {
+			return f[0]
+		}
 	}
 	return n
 }

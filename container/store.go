@@ -25,6 +25,9 @@ type Runtime struct {
 	Root string
 	// Manager says who makes cgroups; see ParseManager.
 	Manager Manager
+	// NotifySocket is where the service manager hears that a service is ready
+	// ($NOTIFY_SOCKET); empty without one.
+	NotifySocket string
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it.
 	Warn func(string)
@@ -109,6 +112,16 @@ type Container struct {
 
 // file is the path of a file of the container's.
 func (c *Container) file(name string) string { return c.dir + "/" + name }
+
+// Directory is where the container's state is kept.
+func (c *Container) Directory() string { return c.dir }
+
+// WillUndo records something for delete to undo. It comes before the thing is
+// done.
+func (c *Container) WillUndo(u Undo) error {
+	c.State.Undo = append(c.State.Undo, u)
+	return c.write()
+}
 
 // make makes the container's directory and locks it.
 func (r *Runtime) make(id string) (*Container, error) {
@@ -234,7 +247,7 @@ func CheckID(id string) error {
 	for _, c := range []byte(id) {
 		ok := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '+' || c == '-' || c == '.'
 		if !ok {
-			return fmt.Errorf("invalid container id %q: want letters, digits, and _ + - .", id)
+			return fmt.Errorf("invalid container id %q: want letters, digits and any of + - . _ only", id)
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@ import "unsafe"
 var stagePC *byte
 
 // stage is the assembly function. It is never called: its bytes are copied.
+//
+//lint:ignore U1000 the assembly has its body, and the address in stagePC
 func stage()
 
 // endMark stands behind the code.

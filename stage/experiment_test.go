@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"errors"
 	"io"
 	"os"
 	"reflect"
@@ -32,7 +33,7 @@ func readAll(t *testing.T, report *os.File) []Record {
 	var records []Record
 	for {
 		r, err := ReadRecord(int(report.Fd()))
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return records
 		}
 		if err != nil {

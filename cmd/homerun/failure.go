@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
@@ -77,6 +78,7 @@ func hint(err error) string {
 		root *rootfs.Error
 		proc *process.Error
 		user *userns.Error
+		net  *netns.Error
 		any  interface{ Hint() string }
 	)
 	switch {
@@ -90,6 +92,8 @@ func hint(err error) string {
 		return proc.Hint
 	case errors.As(err, &user):
 		return user.Hint
+	case errors.As(err, &net):
+		return net.HintText()
 	case errors.As(err, &any):
 		return any.Hint()
 	}

@@ -54,7 +54,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn}
+	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, NotifySocket: os.Getenv("NOTIFY_SOCKET")}
 	if r.Root == "" {
 		r.Root = container.DefaultRoot(os.Getenv)
 	}

@@ -20,7 +20,6 @@ import (
 type planFlags struct {
 	bundle, config, facts string
 	json, showFacts, wait bool
-	rootfs                rootfsFlags
 }
 
 func newPlanCommand(o *options) *cobra.Command {

@@ -46,6 +46,7 @@ func verbs() []verb {
 		{"ps", newPsCommand},
 		{"pause", newPauseCommand},
 		{"resume", newResumeCommand},
+		{"port", newPortCommand},
 		{"wait", newWaitCommand},
 		{"generate-docs", newDocsCommand},
 		{"update", newUpdateCommand},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ type rootfsFlags struct {
 	path, hostname, cwd, name string
 	here, writable, tty       bool
 	env, volumes              []string
+	network                   networkFlags
 }
 
 func newRunCommand(o *options) *cobra.Command {
@@ -59,6 +61,7 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags.BoolVarP(&r.tty, "tty", "t", false, "with --rootfs: give the program a terminal (the default on one)")
 	flags.StringArrayVarP(&r.env, "env", "e", nil, "with --rootfs: add NAME=VALUE to the environment")
 	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, "with --rootfs: bind SOURCE:DESTINATION[:OPTIONS]")
+	r.network.add(c)
 }
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
@@ -85,7 +88,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		}
 	}
 	if f.detach {
-		return nil
+		return p.AwaitReady(ctx)
 	}
 	o.status, err = follow(p, signals)
 	if err == nil && !f.keep {
@@ -120,13 +123,20 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if err != nil {
 		return nil, fmt.Errorf("find the current directory: %w", err)
 	}
-	s, err := r.spec(cwd, args).Config()
+	description := r.spec(cwd, args)
+	network, err := r.network.parse(description.Hostname)
 	if err != nil {
 		return nil, err
 	}
-	b := &bundle.Bundle{Dir: cwd, Config: s}
-	_, err = b.Check()
-	return &container.Request{ID: o.id, Bundle: b}, err
+	description.HostNetwork = network.network.Mode == netns.Host
+	s, err := description.Config()
+	if err != nil {
+		return nil, err
+	}
+	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}}
+	network.apply(&description, s, request)
+	_, err = request.Bundle.Check()
+	return request, err
 }
 
 func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
