@@ -94,6 +94,32 @@ func listen(directory string) (*net.UnixConn, error) {
 	return net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 }
 
+// SetMainPID gives the process that is sent as MAINPID along with READY=1, for
+// one that was not there yet when the socket had to be. Call it before Serve.
+func (r *Relay) SetMainPID(pid int) { r.mainPID = pid }
+
+// Drain passes on what is in the socket now, and does not wait for more.
+func (r *Relay) Drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	for {
+		// A deadline in the past would end a read that could be served.
+		if err := r.socket.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			return fmt.Errorf("systemd: notify: %w", err)
+		}
+		message, fds, err := r.receive()
+		if err != nil {
+			return nil
+		}
+		if err := r.pass(ctx, r.translate(message), fds); err != nil {
+			return err
+		}
+	}
+}
+
+// drainLimit is how long a manager may keep what is left waiting.
+const drainLimit = 2 * time.Second
+
 // Close removes the socket and ends Serve.
 func (r *Relay) Close() error {
 	_ = os.Remove(r.name)
