@@ -14,18 +14,19 @@ import (
 // FuzzCompile wants of any config that passes the bundle's check, any facts and
 // any options either a plan or an error, and of the plan that it passes Check
 // and fits its image. A broken rule of Check is a defect of the compiler, so it
-// is none of the errors that a config may cause.
+// is none of the errors that a config may cause. The bytes of mix choose golden
+// files whose patches are laid over config and facts, lists one behind the other.
 func FuzzCompile(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no golden files")
+	patches := allPatches(f)
+	for i, p := range patches {
+		f.Add(patched(f, "testdata/base.json", p.config), patched(f, "testdata/facts.json", p.facts), []byte{}, uint16(i*0x9e37))
+		f.Add([]byte("{}"), []byte("{}"), []byte{255, byte(i), byte(i * 7)}, uint16(i*0x9e37))
 	}
-	for i, file := range files {
-		g := readGolden(f, readArchive(f, file))
-		f.Add(patched(f, "testdata/base.json", g.sections["config.json"]),
-			patched(f, "testdata/facts.json", g.sections["facts.json"]), uint16(i*0x9e37))
-	}
-	f.Fuzz(func(t *testing.T, config, facts []byte, choice uint16) {
+	f.Fuzz(func(t *testing.T, config, facts, mix []byte, choice uint16) {
+		for _, n := range mix[:min(len(mix), 8)] {
+			p := patches[int(n)%len(patches)]
+			config, facts = mixed(config, p.config), mixed(facts, p.facts)
+		}
 		b, err := bundle.Decode(config)
 		if err != nil {
 			return
@@ -37,15 +38,69 @@ func FuzzCompile(f *testing.F) {
 		if json.Unmarshal(facts, known) != nil {
 			return
 		}
-		for _, compile := range []func() (*Result, error){
-			func() (*Result, error) { return Compile(b.Config, known, fuzzOptions(choice)) },
-			func() (*Result, error) { return CompileJoin(fuzzJoin(b, choice), known) },
-			func() (*Result, error) { return CompileMounts(fuzzMounts(b, choice), known) },
-		} {
-			r, err := compile()
-			checkOutcome(t, known, r, err)
-		}
+		compileAll(t, b, known, choice)
 	})
+}
+
+// patch is what a golden file says, or as the last of all the base itself.
+type patch struct{ config, facts string }
+
+func allPatches(f *testing.F) []patch {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no golden files")
+	}
+	var list []patch
+	for _, file := range files {
+		g := readGolden(f, readArchive(f, file))
+		list = append(list, patch{g.sections["config.json"], g.sections["facts.json"]})
+	}
+	base := patch{string(patched(f, "testdata/base.json", "")), string(patched(f, "testdata/facts.json", ""))}
+	for len(list) < 255 {
+		list = append(list, base)
+	}
+	return append(list, base)
+}
+
+// mixed lays a patch over JSON text. Text that is no JSON stays as it is.
+func mixed(text []byte, over string) []byte {
+	var base, change any
+	if over == "" || decode(string(text), &base) != nil || decode(over, &change) != nil {
+		return text
+	}
+	out, err := json.Marshal(overlaid(base, change))
+	if err != nil {
+		return text
+	}
+	return out
+}
+
+// overlaid is merge, but for lists, which it joins.
+func overlaid(base, change any) any {
+	if list, ok := base.([]any); ok {
+		if more, ok := change.([]any); ok {
+			return append(list, more...)
+		}
+	}
+	patch, ok := change.(map[string]any)
+	target, ok2 := base.(map[string]any)
+	if !ok || !ok2 {
+		return change
+	}
+	for name, value := range patch {
+		target[name] = overlaid(target[name], value)
+	}
+	return target
+}
+
+func compileAll(t *testing.T, b *bundle.Bundle, facts *host.Facts, choice uint16) {
+	t.Helper()
+	r, err := Compile(b.Config, facts, fuzzOptions(choice))
+	checkOutcome(t, facts, r, err)
+	r, err = CompileJoin(fuzzJoin(b, choice), facts)
+	checkOutcome(t, facts, r, err)
+	r, err = CompileMounts(fuzzMounts(b, choice), facts)
+	checkOutcome(t, facts, r, err)
 }
 
 func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {

@@ -1,6 +1,8 @@
 package rootfs
 
 import (
+	"strings"
+
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -110,6 +112,8 @@ func rootfsError(r host.Source) error {
 		e.Why = r.Error
 	case r.Kind != host.Directory:
 		e.Why, e.Errno = words(unix.ENOTDIR), unix.ENOTDIR
+	case !strings.HasPrefix(r.Path, "/"):
+		e.Why = "the facts have no absolute path for it"
 	default:
 		return nil
 	}
