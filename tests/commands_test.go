@@ -106,13 +106,19 @@ func cmdShell(ts *script, neg bool, args []string) {
 // the script's directory, and cgroups are left alone.
 func (r *runner) runtime(ts *script, verb string, args ...string) []string {
 	line := []string{r.session.Runtime, "--root", ts.Getenv("STATE")}
-	switch r.session.Runtime {
-	case "crun":
-		line = append(line, "--cgroup-manager=disabled")
-	case "runc":
-		line = append(line, "--rootless=true")
-	}
+	line = append(line, strings.Fields(r.session.flags())...)
 	return append(append(line, verb), args...)
+}
+
+// flags are those that keep a runtime away from cgroups.
+func (s *session) flags() string {
+	switch s.Runtime {
+	case "crun":
+		return "--cgroup-manager=disabled"
+	case "runc":
+		return "--rootless=true"
+	}
+	return ""
 }
 
 func cmdRun(ts *script, neg bool, args []string) {

@@ -100,7 +100,7 @@ func (s *session) script(log *scriptLog) (*script, context.CancelFunc) {
 		runner: &runner{session: s, background: make(map[string]*process)}}
 	ts.env = map[string]string{
 		"WORK": work, "PATH": filepath.Dir(s.Homerun) + ":" + os.Getenv("PATH"), "TERM": "xterm", "LANG": "C.UTF-8",
-		"RUNTIME": s.Runtime, "CAPTURE": filepath.Join(s.Base, "podman.json"), "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
+		"RUNTIME": s.Runtime, "FLAGS": s.flags(), "CAPTURE": filepath.Join(s.Base, "podman.json"), "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
 		"UID": fmt.Sprint(os.Getuid()), "GID": fmt.Sprint(os.Getgid()),
 	}
 	for _, name := range []string{"HOME", "USER", "XDG_RUNTIME_DIR"} {
@@ -128,7 +128,7 @@ func (s *session) condition(name string) (bool, error) {
 // runtimes keep state.
 func (s *session) snapshot() []string {
 	all := lines("/proc/self/mountinfo")
-	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), filepath.Join(s.Dir, "state"), "/run/homerun"} {
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), filepath.Join(s.Dir, "state")} {
 		if dir == "" {
 			continue
 		}
