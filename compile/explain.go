@@ -135,6 +135,10 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 	if !user {
 		return false
 	}
+	if e.Errno == unix.EAGAIN {
+		e.Hint = "the user's RLIMIT_NPROC or pids.max of the cgroup allows no more processes"
+		return true
+	}
 	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
 		e.Hint = err.Hint
 		if e.Hint == "" {
@@ -154,6 +158,7 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 		if e.Errno == unix.ENODEV {
 			e.Why = fmt.Sprintf("unknown file system %q: %s", o.Type, e.Why)
 		}
+		explainForbidden(e, facts)
 	case plan.MountSetattr:
 		if e.Errno == unix.EPERM {
 			explainLocked(e, o)
@@ -207,7 +212,15 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 		explainFsmount(e)
 	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount sysfs"):
 		e.Hint = "sysfs needs a network namespace that belongs to the container's user namespace; with the option ro, /sys of the host is bound instead"
-	case e.Errno == unix.EPERM && !facts.UserNamespace.Initial:
+	default:
+		explainForbidden(e, facts)
+	}
+}
+
+// explainForbidden tells that only root outside of user namespaces mounts most
+// file systems: FS_USERNS_MOUNT in fs/super.c.
+func explainForbidden(e *StepError, facts *host.Facts) {
+	if e.Errno == unix.EPERM && (facts.Process.UID != 0 || !facts.UserNamespace.Initial) {
 		e.Hint = "this file system cannot be mounted in a user namespace"
 	}
 }
