@@ -37,7 +37,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sessionVariable holds a session as JSON; mkUser and the like never see it.
+// sessionVariable holds a session as JSON for the process that runs it.
 const sessionVariable = "HOMERUN_TEST_SESSION"
 
 // base is what all tests of one run share, in a directory that the
