@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/netns"
@@ -24,7 +22,7 @@ func (o *options) fail(err error) int {
 		text += "    " + strings.ReplaceAll(detail, "\n", "\n          ") + "\n"
 	}
 	os.Stderr.WriteString(text)
-	o.logError(line)
+	o.logError(line, err)
 	return o.exitStatus()
 }
 
@@ -98,52 +96,4 @@ func hint(err error) string {
 		return any.Hint()
 	}
 	return ""
-}
-
-// logError writes one entry to the log. Podman reads a JSON log as a single
-// object, so create begins it anew; other verbs append, since containerd lets
-// them share one.
-func (o *options) logError(line string) {
-	if o.log == "" {
-		return
-	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	if o.verb == "create" {
-		flags |= os.O_TRUNC
-	}
-	f, err := os.OpenFile(strings.TrimPrefix(o.log, "file:"), flags, 0o644)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "homerun: open the log %s: %v\n", o.log, err)
-		return
-	}
-	defer f.Close()
-	f.WriteString(o.entry(line))
-}
-
-// entry is one line of the log.
-func (o *options) entry(line string) string {
-	now := time.Now().UTC().Format(time.RFC3339Nano)
-	if o.logFormat == "json" {
-		return `{"level":"error","msg":` + jsonString(line) + `,"time":"` + now + "\"}\n"
-	}
-	return now + " error: " + line + "\n"
-}
-
-// jsonString quotes a string for JSON.
-func jsonString(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ':
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

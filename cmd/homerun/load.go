@@ -50,6 +50,9 @@ func (o *options) idAnd(verb string, most int) cobra.PositionalArgs {
 
 // runtime makes the library's Runtime from the global flags.
 func (o *options) runtime() (*container.Runtime, error) {
+	if err := o.checkLog(); err != nil {
+		return nil, err
+	}
 	m, err := container.ParseManager(o.cgroupManager, o.systemdCgroup)
 	if err != nil {
 		return nil, err
@@ -70,13 +73,5 @@ func (o *options) withRuntime(do func(context.Context, *container.Runtime, []str
 			return err
 		}
 		return do(c.Context(), r, args)
-	}
-}
-
-// warn says what is ignored, when somebody wants to know: callers take what is
-// on standard error for the container's.
-func (o *options) warn(text string) {
-	if o.debug || o.logLevel == "warn" || o.logLevel == "warning" || o.logLevel == "info" || o.logLevel == "debug" || o.logLevel == "trace" {
-		fmt.Fprintf(os.Stderr, "homerun: warning: %s\n", text)
 	}
 }

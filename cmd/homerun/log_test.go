@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/userns"
+)
+
+// TestLog writes a warning and then an error, and reads what a caller would.
+func TestLog(t *testing.T) {
+	coded := fmt.Errorf("wrapped: %w", &userns.Error{Code: userns.CodeHelper, Text: "needs \"newuidmap\""})
+	for _, test := range []struct {
+		verb, format, level, prefix string
+		err                         error
+		lines                       int
+		code                        string
+	}{
+		{"create", "json", "warn", "", coded, 1, "E_SUBUID_HELPER"}, // podman wants a single object
+		{"create", "json", "error", "file:", errors.New("a\nhint"), 1, ""},
+		{"start", "json", "debug", "", errors.New("x"), 2, ""},
+		{"start", "json", "error", "", errors.New("x"), 1, ""},
+		{"run", "text", "warning", "", errors.New("x"), 2, ""},
+	} {
+		name := filepath.Join(t.TempDir(), "log")
+		o := &options{verb: test.verb, logFormat: test.format, logLevel: test.level, log: test.prefix + name}
+		o.warn("careful\x01")
+		o.logError(o.line(test.err), test.err)
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		if len(lines) != test.lines {
+			t.Errorf("%+v: %q", test, lines)
+		}
+		last := lines[len(lines)-1]
+		if test.format == "json" {
+			checkEntry(t, last, o.line(test.err), test.code)
+		} else if !strings.HasSuffix(last, " error: run: x") {
+			t.Errorf("%+v: %q", test, last)
+		}
+	}
+}
+
+func checkEntry(t *testing.T, line, message, code string) {
+	t.Helper()
+	var entry struct{ Level, Msg, Time, Code string }
+	if err := json.Unmarshal([]byte(line), &entry); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	_, err := time.Parse(time.RFC3339, entry.Time)
+	if err != nil || entry.Level != "error" || entry.Msg != message || entry.Code != code || strings.Contains(entry.Msg, "hint") {
+		t.Errorf("%s: %v", line, err)
+	}
+}
+
+func TestCheckLog(t *testing.T) {
+	for _, test := range []struct {
+		format, level string
+		ok            bool
+	}{
+		{"text", "error", true}, {"json", "trace", true}, {"json", "warning", true}, {"text", "", true},
+		{"xml", "error", false}, {"", "error", false}, {"json", "loud", false},
+	} {
+		o := &options{logFormat: test.format, logLevel: test.level}
+		if err := o.checkLog(); (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+func TestEntries(t *testing.T) {
+	if got, want := journalEntry(levelError, "", "a", "E"), "MESSAGE=a\nPRIORITY=3\nSYSLOG_IDENTIFIER=homerun\nHOMERUN_CODE=E\n"; got != want {
+		t.Errorf("%q", got)
+	}
+	if got := syslogEntry(levelWarning, "web", "a"); !strings.HasPrefix(got, "<12>web[") || !strings.HasSuffix(got, "]: a") {
+		t.Errorf("%q", got)
+	}
+}
