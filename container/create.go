@@ -58,6 +58,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 			process.relay.Close()
 		}
 	}()
+	if process.reap, err = becomeSubreaper(request, c.State.Namespaces); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, err)
 	}

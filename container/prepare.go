@@ -42,6 +42,9 @@ type Request struct {
 	// Network, when set, connects the container's network namespace while init
 	// waits.
 	Network func(ctx context.Context, c *Container, pid int) error
+	// Subreaper lets Run take the orphans of a container without a PID namespace
+	// of its own, and Process.Wait all children of the calling process.
+	Subreaper bool
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
 }

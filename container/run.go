@@ -21,8 +21,10 @@ type Process struct {
 	// is ignored.
 	Notes, Warnings []string
 
-	pidfd     int
-	relay     *systemd.Relay
+	pidfd int
+	relay *systemd.Relay
+	// reap: orphans of the container come to us, and Wait takes them.
+	reap      bool
 	container *Container
 	bundle    *bundle.Bundle
 }
@@ -33,9 +35,13 @@ type Process struct {
 func (p *Process) Wait() (int, error) {
 	defer p.relaying()()
 	var status unix.WaitStatus
+	who := p.Pid
+	if p.reap {
+		who = -1
+	}
 	for {
-		_, err := unix.Wait4(p.Pid, &status, 0, nil)
-		if err == unix.EINTR {
+		pid, err := unix.Wait4(who, &status, 0, nil)
+		if err == unix.EINTR || err == nil && pid != p.Pid {
 			continue
 		}
 		if err != nil {
@@ -71,4 +77,16 @@ func (p *Process) Delete(ctx context.Context) error {
 	}
 	c.poststop(ctx, p.bundle)
 	return nil
+}
+
+// becomeSubreaper lets orphans of a container without a PID namespace of its
+// own, in which they would be init's, come to this process.
+func becomeSubreaper(request Request, namespaces int) (bool, error) {
+	if !request.Subreaper || namespaces&unix.CLONE_NEWPID != 0 {
+		return false, nil
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return false, fmt.Errorf("become a subreaper: %w", err)
+	}
+	return true, nil
 }

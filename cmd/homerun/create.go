@@ -14,6 +14,7 @@ type createFlags struct {
 	pidFile                    string
 	consoleSocket, pidfdSocket string
 	noPivot, noNewKeyring      bool
+	noSubreaper                bool
 	preserve                   int
 }
 
@@ -26,7 +27,7 @@ func (f *createFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
 	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
 	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
-	flags.Bool("no-subreaper", false, "accepted for other runtimes' callers")
+	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "leave orphans to whoever takes them (run without a PID namespace)")
 }
 
 // request makes the container's description for a bundle.

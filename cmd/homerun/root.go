@@ -135,31 +135,3 @@ func verbIn(root *cobra.Command, args []string) string {
 	}
 	return ""
 }
-
-// normalize gives long flags with a single dash their second one, as callers
-// that were written for Go's flag package pass them (-no-subreaper).
-func normalize(root *cobra.Command, args []string) []string {
-	out := slices.Clone(args)
-	for i, a := range out {
-		if a == "--" {
-			break
-		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(a, "-"), "=")
-		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && len(name) > 2 && isLong(root, name) {
-			out[i] = "-" + a
-		}
-	}
-	return out
-}
-
-func isLong(root *cobra.Command, name string) bool {
-	if root.PersistentFlags().Lookup(name) != nil {
-		return true
-	}
-	for _, c := range root.Commands() {
-		if c.Flags().Lookup(name) != nil {
-			return true
-		}
-	}
-	return false
-}

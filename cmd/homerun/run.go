@@ -77,6 +77,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if f.detach && request.Bundle.Config.Process.Terminal && f.create.consoleSocket == "" {
 		return errors.New("process.terminal needs a console socket when detached")
 	}
+	request.Subreaper = !f.detach && !f.create.noSubreaper
 	signals := catchSignals()
 	p, err := r.Run(ctx, *request)
 	if err != nil {
@@ -110,7 +111,11 @@ func (o *options) runRequest(f *runFlags, args []string) (*container.Request, er
 		return nil, errOneID
 	}
 	o.id = args[0]
-	return f.create.request(o.id)
+	r, err := f.create.request(o.id)
+	if err != nil {
+		return nil, err
+	}
+	return r, o.bundleNetwork(r)
 }
 
 // rootfsRequest makes the config for --rootfs.
@@ -124,17 +129,18 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 		return nil, fmt.Errorf("find the current directory: %w", err)
 	}
 	description := r.spec(cwd, args)
-	network, err := r.network.parse(description.Hostname)
+	network, err := r.network.parse()
 	if err != nil {
 		return nil, err
 	}
+	network.notes = r.network.net != "" || o.debug
 	description.HostNetwork = network.network.Mode == netns.Host
 	s, err := description.Config()
 	if err != nil {
 		return nil, err
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}}
-	network.apply(&description, s, request)
+	network.apply(description.Path, request)
 	_, err = request.Bundle.Check()
 	return request, err
 }
