@@ -20,7 +20,7 @@ type linked struct {
 }
 
 // banned are packages that must not be in the main binary at all.
-var banned = []string{"net/http", "testing", "os/user", "expvar", "net/rpc"}
+var banned = []string{"net/http", "testing", "expvar", "net/rpc"}
 
 // bannedModules are dependencies that belong to a helper.
 var bannedModules = map[string]string{

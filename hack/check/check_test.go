@@ -72,7 +72,7 @@ var cases = []struct {
 	want string
 }{
 	{"pure-imports", "plan/a.go", "package plan\nimport \"os\"\n", "plan imports os"},
-	{"pure-imports", "compile/a.go", "package compile\nimport \"time\"\n", "compile imports time"},
+	{"pure-calls", "compile/t.go", "package compile\nimport \"time\"\nvar _ = time.Now()\n", "compile calls time.Now"},
 	{"pure-imports", "systemd/a.go", "package systemd\nimport \"net\"\n", "systemd imports net"},
 	{"pure-imports", "systemd/dbus.go", "package systemd\nimport \"net\"\n", ""},
 	{"pure-imports", "cgroupv2/live_kill.go", "package cgroupv2\nimport \"os\"\n", ""},

@@ -27,6 +27,8 @@ type event struct {
 func (r *runner) host(packages []string) error {
 	cmd := exec.Command("go", append([]string{"test", "-json", "-timeout", "15m"}, packages...)...)
 	cmd.Stderr = os.Stderr
+	// Tests that cannot run here may say so: they run in the machine, or count as failed.
+	cmd.Env = append(os.Environ(), "HOMERUN_TEST_MAY_SKIP=1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

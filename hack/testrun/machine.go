@@ -91,7 +91,7 @@ func script(jobs []job) string {
 	var b strings.Builder
 	for _, j := range jobs {
 		fmt.Fprintf(&b, "echo; echo '%s%s'\n", sectionMark, j.pkg)
-		fmt.Fprintf(&b, "cd '%s' && HOMERUN_TEST_MACHINE=1 '%s' -test.v=test2json -test.timeout 10m -test.run '^(%s)$' 2>&1\n",
+		fmt.Fprintf(&b, "cd '%s' && HOMERUN_TEST_MACHINE=1 HOMERUN_TEST_MAY_SKIP=1 '%s' -test.v=test2json -test.timeout 10m -test.run '^(%s)$' 2>&1\n",
 			j.dir, j.binary, strings.Join(j.tests, "|"))
 	}
 	b.WriteString("exit 0\n")
