@@ -231,10 +231,11 @@ func (l *launch) untilExec() error {
 }
 
 func (l *launch) signal() error {
-	if _, err := unix.Write(l.sync, []byte{0}); err != nil {
-		return fmt.Errorf("let init go on: %w", err)
+	_, err := unix.Write(l.sync, []byte{0})
+	if err == nil || errors.Is(err, unix.EPIPE) {
+		return nil // init is gone: its report says why
 	}
-	return nil
+	return fmt.Errorf("let init go on: %w", err)
 }
 
 func (l *launch) do(ctx context.Context, what string) error {

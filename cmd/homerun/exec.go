@@ -61,6 +61,10 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
+	var signals chan os.Signal
+	if !f.detach {
+		signals = catchSignals()
+	}
 	p, err := r.Exec(ctx, args[0], container.ExecRequest{
 		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
 		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
@@ -68,7 +72,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil || f.detach {
 		return err
 	}
-	o.status, err = foreground(p)
+	o.status, err = follow(p, signals)
 	return err
 }
 

@@ -25,11 +25,6 @@ func catchSignals() chan os.Signal {
 // soon is when a program that still runs is worth catching all signals for.
 const soon = 10 * time.Millisecond
 
-// foreground waits for a process, passing on signals from now on.
-func foreground(p *container.Process) (int, error) {
-	return follow(p, catchSignals())
-}
-
 // follow waits for a process, passing on the signals collected and, with a
 // terminal, what is typed and shown.
 func follow(p *container.Process, signals chan os.Signal) (int, error) {

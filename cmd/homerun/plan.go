@@ -57,7 +57,7 @@ func printPlan(w io.Writer, f *planFlags, pointer string) error {
 	if f.showFacts {
 		return printJSON(w, facts)
 	}
-	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Wait: f.wait})
+	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Record: true, Wait: f.wait})
 	if err != nil {
 		return err
 	}
