@@ -30,7 +30,7 @@ func Features() *features.Features {
 			NetDevices:      &features.NetDevices{Enabled: flag(false)},
 		},
 		// What others' containers must not set: it reaches beyond them.
-		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.oci."},
+		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.homerun.", "run.oci."},
 	}
 }
 

@@ -19,6 +19,7 @@ func newFeaturesCommand(o *options) *cobra.Command {
 				"io.github.homerun-oci.homerun.version":      version,
 				"io.github.homerun-oci.homerun.commit":       commit,
 				"org.opencontainers.runc.checkpoint.enabled": "false",
+				"io.github.homerun-oci.homerun.annotations":  annotationNet + "," + annotationPorts,
 			}
 			return printJSON(os.Stdout, f)
 		},

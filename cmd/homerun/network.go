@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
-	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -21,11 +18,13 @@ import (
 
 // Theory of operation
 //
-// Only run --rootfs has a network of its own making; the OCI verbs leave that
-// to their callers. The container's resolv.conf and hosts are files of its
-// state directory, bound over the root's. They are there, empty, before the
-// facts are measured, and are written when the helper has told the addresses,
-// while init waits.
+// run connects a container to a network when its command line asks (--rootfs)
+// or its bundle does, by annotation. create never does: its callers are
+// engines, who make networks themselves and copy annotations from images, and an
+// image must not open what its user has closed. The container's resolv.conf and
+// hosts are files of its state directory, bound over the root's. They are
+// there, empty, before the facts are measured, and are written when the helper
+// has told the addresses, while init waits.
 
 // networkFlags are those of run --rootfs.
 type networkFlags struct {
@@ -43,49 +42,51 @@ func (f *networkFlags) add(c *cobra.Command) {
 
 // connection is the network of one container.
 type connection struct {
-	network  netns.Network
-	explicit bool
-	ports    []netns.Forward
-	dns      []netip.Addr
-	hosts    []netns.HostEntry
-	hostname string
-	resolv   string // where the files are bound
-	dir      string
-	files    *specs.Spec
+	network netns.Network
+	// explicit: a network that cannot be had is an error. notes: say what the
+	// helper has chosen.
+	explicit, notes bool
+	ports           []netns.Forward
+	dns             []netip.Addr
+	hosts           []netns.HostEntry
+	hostname        string
+	root            string // the container's, on the host
+	dir             string
+	config          *specs.Spec
 }
 
 // parse reads the flags. Without --net a network that cannot be had is no
 // error.
-func (f *networkFlags) parse(hostname string) (*connection, error) {
-	c := &connection{network: netns.Network{Mode: netns.Auto}, explicit: f.net != "" || len(f.ports) > 0, hostname: hostname}
+func (f *networkFlags) parse() (*connection, error) {
+	c := &connection{network: netns.Network{Mode: netns.Auto}, explicit: f.net != "" || len(f.ports) > 0}
 	var err error
 	if f.net != "" {
 		if c.network, err = netns.ParseNetwork(f.net); err != nil {
 			return nil, err
 		}
 	}
-	for _, s := range f.ports {
-		p, err := netns.ParseForward(s)
-		if err != nil {
-			return nil, err
-		}
-		c.ports = append(c.ports, p)
+	if c.ports, err = parseAll(f.ports, netns.ParseForward); err != nil {
+		return nil, err
 	}
-	for _, s := range f.dns {
-		a, err := netns.ParseDNS(s)
-		if err != nil {
-			return nil, err
-		}
-		c.dns = append(c.dns, a)
+	if c.dns, err = parseAll(f.dns, netns.ParseDNS); err != nil {
+		return nil, err
 	}
-	for _, s := range f.addHost {
-		h, err := netns.ParseAddHost(s)
-		if err != nil {
-			return nil, err
-		}
-		c.hosts = append(c.hosts, h)
+	if c.hosts, err = parseAll(f.addHost, netns.ParseAddHost); err != nil {
+		return nil, err
 	}
 	return c, c.check()
+}
+
+func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
+	var list []T
+	for _, s := range texts {
+		v, err := parse(s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
 }
 
 func (c *connection) check() error {
@@ -99,49 +100,27 @@ func (c *connection) check() error {
 }
 
 // apply changes the container's description for its network.
-func (c *connection) apply(r *spec.Rootfs, s *specs.Spec, request *container.Request) {
-	switch c.network.Mode {
-	case netns.Host:
-		return
-	case netns.Join:
-		for i := range s.Linux.Namespaces {
-			if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
-				s.Linux.Namespaces[i].Path = c.network.Path
-			}
-		}
-		return
-	case netns.None:
-		return
+func (c *connection) apply(root string, request *container.Request) {
+	c.config, c.root = request.Bundle.Config, root
+	c.hostname = c.config.Hostname
+	if c.network.Mode == netns.Join {
+		networkNamespace(c.config).Path = c.network.Path
 	}
-	c.files, c.resolv = s, resolvTarget(r.Path)
-	request.Prepare, request.Network = c.prepare, c.connect
+	request.Prepare = c.prepare
+	if c.network.NeedsHelper() {
+		request.Network = c.connect
+	}
 }
 
-// resolvTarget is where the container looks for its resolv.conf: on the host's
-// own file system a symbolic link may lead to /run, which is new and empty.
-func resolvTarget(root string) string {
-	const name = "/etc/resolv.conf"
-	if root != "/" {
-		return name
+// networkNamespace is the config's entry, or nil.
+func networkNamespace(s *specs.Spec) *specs.LinuxNamespace {
+	if s.Linux == nil {
+		return nil
 	}
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		return target
-	}
-	if link, err := os.Readlink(name); err == nil {
-		return filepath.Join("/etc", strings.TrimPrefix(link, "/etc/"))
-	}
-	return name
-}
-
-// prepare makes the files, empty, and the mounts of them.
-func (c *connection) prepare(made *container.Container) error {
-	c.dir = made.Directory()
-	for name, target := range map[string]string{"resolv.conf": c.resolv, "hosts": "/etc/hosts"} {
-		file := filepath.Join(c.dir, name)
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
-			return fmt.Errorf("make %s: %w", file, unwrapPath(err))
+	for i := range s.Linux.Namespaces {
+		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
+			return &s.Linux.Namespaces[i]
 		}
-		c.files.Mounts = append(c.files.Mounts, specs.Mount{Destination: target, Type: "bind", Source: file, Options: []string{"bind"}})
 	}
 	return nil
 }
@@ -159,7 +138,7 @@ func (c *connection) connect(_ context.Context, made *container.Container, pid i
 		note("no network: %s", strings.TrimPrefix(err.Error(), "network: "))
 		result = netns.Result{}
 	}
-	if result.Note != "" && c.explicit {
+	if result.Note != "" && c.notes {
 		note("%s", result.Note)
 	}
 	return c.fill(result)
@@ -187,82 +166,4 @@ func (c *connection) start(made *container.Container, pid int) (netns.Result, er
 		return netns.Result{}, err
 	}
 	return helper.Wait(connectLimit)
-}
-
-// fill writes resolv.conf and hosts.
-func (c *connection) fill(r netns.Result) error {
-	host, err := os.ReadFile("/etc/resolv.conf")
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		host = nil
-	}
-	resolv := netns.ResolvConf(netns.ResolvInput{Host: string(host), Forward: r.DNS, DNS: c.dns, IPv6: r.Address6.IsValid()})
-	in := netns.HostsInput{Hostname: c.hostname, Host: r.Host, Extra: c.hosts}
-	for _, a := range []netip.Addr{r.Address, r.Address6} {
-		if a.IsValid() {
-			in.Addresses = append(in.Addresses, a)
-		}
-	}
-	hosts, err := netns.Hosts(in)
-	if err != nil {
-		return err
-	}
-	for name, text := range map[string]string{"resolv.conf": resolv, "hosts": hosts} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644); err != nil {
-			return fmt.Errorf("write %s: %w", name, unwrapPath(err))
-		}
-	}
-	return nil
-}
-
-func newPortCommand(o *options) *cobra.Command {
-	var add, remove []string
-	c := &cobra.Command{
-		Use:   "port [--add PORT] [--remove PORT] ID",
-		Short: "List, add and remove a container's published ports",
-		Args:  o.oneID("port"),
-		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
-			made, err := r.Peek(args[0])
-			if err != nil {
-				return err
-			}
-			return ports(made.Directory(), add, remove)
-		}),
-	}
-	c.Flags().StringArrayVar(&add, "add", nil, "publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
-	c.Flags().StringArrayVar(&remove, "remove", nil, "take one back")
-	return c
-}
-
-// ports changes and lists the forwards.
-func ports(dir string, add, remove []string) error {
-	steps := []struct {
-		texts []string
-		do    func(string, []netns.Forward) ([]netns.Published, error)
-	}{{remove, client.Remove}, {add, client.Add}}
-	for _, step := range steps {
-		var list []netns.Forward
-		for _, s := range step.texts {
-			p, err := netns.ParseForward(s)
-			if err != nil {
-				return err
-			}
-			list = append(list, p)
-		}
-		if len(list) > 0 {
-			if _, err := step.do(dir, list); err != nil {
-				return err
-			}
-		}
-	}
-	if len(add)+len(remove) > 0 {
-		return nil
-	}
-	published, err := client.List(dir)
-	if err != nil {
-		return err
-	}
-	for _, p := range published {
-		fmt.Println(p.Forward.String())
-	}
-	return nil
 }

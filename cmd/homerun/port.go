@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/spf13/cobra"
+)
+
+func newPortCommand(o *options) *cobra.Command {
+	var add, remove []string
+	c := &cobra.Command{
+		Use:   "port [--add PORT] [--remove PORT] ID",
+		Short: "List, add and remove a container's published ports",
+		Args:  o.oneID("port"),
+		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
+			made, err := r.Peek(args[0])
+			if err != nil {
+				return err
+			}
+			return ports(made.Directory(), add, remove)
+		}),
+	}
+	c.Flags().StringArrayVar(&add, "add", nil, "publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
+	c.Flags().StringArrayVar(&remove, "remove", nil, "take one back")
+	return c
+}
+
+// ports changes and lists the forwards.
+func ports(dir string, add, remove []string) error {
+	if len(add)+len(remove) == 0 {
+		return listPorts(dir)
+	}
+	steps := []struct {
+		texts []string
+		do    func(string, []netns.Forward) ([]netns.Published, error)
+	}{{remove, client.Remove}, {add, client.Add}}
+	for _, step := range steps {
+		list, err := parseAll(step.texts, netns.ParseForward)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 {
+			if _, err := step.do(dir, list); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func listPorts(dir string) error {
+	published, err := client.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, p := range published {
+		fmt.Println(p.Forward.String())
+	}
+	return nil
+}
