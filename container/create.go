@@ -41,7 +41,7 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
-func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err error) {
+func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	c, l, err := r.begin(request, compile.Options{})
 	if err != nil {
 		return nil, err
@@ -50,17 +50,6 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	defer l.closeInputs()
 	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
-	if process.relay, err = c.relay(); err != nil {
-		return nil, c.abandon(ctx, err)
-	}
-	defer func() {
-		if err != nil && process.relay != nil {
-			process.relay.Close()
-		}
-	}()
-	if process.reap, err = becomeSubreaper(request, c.State.Namespaces); err != nil {
-		return nil, c.abandon(ctx, err)
-	}
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, err)
 	}
@@ -91,14 +80,6 @@ func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch
 }
 
 func (c *Container) compile(request Request, o compile.Options) (*launch, error) {
-	if err := c.addNotify(&request); err != nil {
-		return nil, err
-	}
-	if request.Prepare != nil {
-		if err := request.Prepare(c); err != nil {
-			return nil, err
-		}
-	}
 	if request.Facts == nil {
 		var err error
 		if request.Facts, err = Facts(request.Bundle); err != nil {
@@ -110,7 +91,6 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		return nil, err
 	}
 	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil
-	o.Visible = request.Network != nil
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	filter, err := c.filter(request.Bundle)
 	if err != nil {

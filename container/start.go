@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -28,22 +27,13 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	ready, err := c.readiness()
-	if err != nil {
-		return err
-	}
-	defer ready.close()
 	if err := c.startContainerHooks(ctx, b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
 	if err := c.release(b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
-	if err := c.poststart(ctx, b); err != nil {
-		return err
-	}
-	c.Close()
-	return ready.await(ctx)
+	return c.poststart(ctx, b)
 }
 
 // startable refuses a container that does not wait.
@@ -91,7 +81,7 @@ func (c *Container) release(b *bundle.Bundle) error {
 	r, err := stage.ReadRecord(outcome)
 	unix.Unlink(c.file(startFIFO))
 	unix.Unlink(c.file(outcomeFIFO))
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		return nil
 	}
 	if err != nil {
