@@ -145,7 +145,7 @@ func fuzzOptions(choice uint16) Options {
 func fuzzJoin(b *bundle.Bundle, choice uint16) Join {
 	o := fuzzOptions(choice)
 	return Join{Process: b.Config.Process, Spec: b.Config, Path: "/bin/hook", Namespaces: int(choice) << 16, Preserve: o.Preserve,
-		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, Hook: o.Record, Hold: o.Hold}
+		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, Hook: o.Record}
 }
 
 func fuzzMounts(b *bundle.Bundle, choice uint16) Mounts {

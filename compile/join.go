@@ -29,8 +29,6 @@ type Join struct {
 	Seccomp *Filter
 	// Hook leaves the credentials as they are: a hook is the caller's.
 	Hook bool
-	// Hold waits for the runtime once the process exists.
-	Hold bool
 }
 
 // InputInit is init's pidfd, InputRoot its root directory.
@@ -111,9 +109,6 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 
 // joined writes what the process does in the container.
 func (c *compiler) joined(j Join) error {
-	if j.Hold {
-		c.hold1()
-	}
 	if c.terminal != 0 {
 		c.execTerminal()
 	}
@@ -123,12 +118,6 @@ func (c *compiler) joined(j Join) error {
 		return nil
 	}
 	return c.runProgram()
-}
-
-// hold1 waits for what the runtime does to the process from outside.
-func (c *compiler) hold1() {
-	c.options.Hold = true
-	c.hold()
 }
 
 // execTerminal makes the terminal in the container's devpts.

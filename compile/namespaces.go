@@ -92,7 +92,7 @@ func (c *compiler) namespaces() error {
 		hasUser = hasUser || flag == unix.CLONE_NEWUSER
 		if ns.Path == "" {
 			c.ns.flags |= flag
-		} else if err := c.joins1(i, flag, ns); err != nil {
+		} else if err := c.joinByPath(i, flag, ns); err != nil {
 			return err
 		}
 	}
@@ -103,9 +103,9 @@ func (c *compiler) namespaces() error {
 	return c.settle()
 }
 
-// joins1 records a namespace to join, unless the runtime is in it already:
+// joinByPath records a namespace to join, unless the runtime is in it already:
 // joining one's own user namespace is an error of the kernel.
-func (c *compiler) joins1(i, flag int, ns specs.LinuxNamespace) error {
+func (c *compiler) joinByPath(i, flag int, ns specs.LinuxNamespace) error {
 	j := joined{index: i, flag: flag, path: ns.Path}
 	fact := c.facts.Namespaces[ns.Path]
 	e := &Error{Pointer: j.pointer() + ".path", What: "join the " + string(ns.Type) + " namespace " + ns.Path}

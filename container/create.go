@@ -34,14 +34,14 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 	}
 	defer l.closeInputs()
 	if err := c.launch(ctx, l, request); err != nil {
-		return nil, c.abandon(ctx, err)
+		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
 	return c, nil
 }
 
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
-func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
+func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err error) {
 	c, l, err := r.begin(request, compile.Options{})
 	if err != nil {
 		return nil, err
@@ -50,8 +50,19 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	defer l.closeInputs()
 	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
-	if err := c.launch(ctx, l, request); err != nil {
+	if process.relay, err = c.relay(); err != nil {
 		return nil, c.abandon(ctx, err)
+	}
+	defer func() {
+		if err != nil && process.relay != nil {
+			process.relay.Close()
+		}
+	}()
+	if process.reap, err = becomeSubreaper(request, c.State.Namespaces); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
+	if err := c.launch(ctx, l, request); err != nil {
+		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
 	process.Pid, process.Terminal = l.init, l.received
 	// Init is our child and not waited for, so the id is its own.
@@ -80,6 +91,14 @@ func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch
 }
 
 func (c *Container) compile(request Request, o compile.Options) (*launch, error) {
+	if err := c.addNotify(&request); err != nil {
+		return nil, err
+	}
+	if request.Prepare != nil {
+		if err := request.Prepare(c); err != nil {
+			return nil, err
+		}
+	}
 	if request.Facts == nil {
 		var err error
 		if request.Facts, err = Facts(request.Bundle); err != nil {
@@ -91,6 +110,7 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		return nil, err
 	}
 	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil
+	o.Visible = request.Network != nil
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	filter, err := c.filter(request.Bundle)
 	if err != nil {
@@ -110,10 +130,12 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		agent: c.agentFor(filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
-	if err := l.openNamespaces(); err != nil {
-		return nil, err
+	err = l.openNamespaces()
+	if err == nil {
+		err = cgroup.make(c, l)
 	}
-	if err := cgroup.make(c, l); err != nil {
+	if err != nil {
+		l.closeInputs()
 		return nil, err
 	}
 	return l, nil
