@@ -136,8 +136,10 @@ func (l *launch) files(report, sync int) ([]uintptr, error) {
 }
 
 // open is a descriptor to preserve, or the mark for a gap where there is none.
+// What the caller left open at execve is not close-on-exec; what is was opened
+// in a gap since, by us or by Go's runtime, and must not reach the container.
 func open(fd int) uintptr {
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
 		return ^uintptr(0)
 	}
 	return uintptr(fd)
@@ -229,10 +231,11 @@ func (l *launch) untilExec() error {
 }
 
 func (l *launch) signal() error {
-	if _, err := unix.Write(l.sync, []byte{0}); err != nil {
-		return fmt.Errorf("let init go on: %w", err)
+	_, err := unix.Write(l.sync, []byte{0})
+	if err == nil || errors.Is(err, unix.EPIPE) {
+		return nil // init is gone: its report says why
 	}
-	return nil
+	return fmt.Errorf("let init go on: %w", err)
 }
 
 func (l *launch) do(ctx context.Context, what string) error {

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,13 +28,22 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	ready, err := c.readiness()
+	if err != nil {
+		return err
+	}
+	defer ready.close()
 	if err := c.startContainerHooks(ctx, b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
 	if err := c.release(b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
-	return c.poststart(ctx, b)
+	if err := c.poststart(ctx, b); err != nil {
+		return err
+	}
+	c.Close()
+	return ready.await(ctx)
 }
 
 // startable refuses a container that does not wait.
@@ -81,7 +91,7 @@ func (c *Container) release(b *bundle.Bundle) error {
 	r, err := stage.ReadRecord(outcome)
 	unix.Unlink(c.file(startFIFO))
 	unix.Unlink(c.file(outcomeFIFO))
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err != nil {
