@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os/signal"
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 )
 
 // createFlags are those that create and run share.
@@ -60,7 +63,10 @@ func newCreateCommand(o *options) *cobra.Command {
 	return c
 }
 
+// create ends and clears up when it is told to: conmon passes signals on to it.
 func (o *options) create(ctx context.Context, f *createFlags, id string) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	defer stop()
 	r, err := o.runtime()
 	if err != nil {
 		return err
@@ -69,9 +75,13 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.Create(ctx, *request)
+	if _, err = r.Create(ctx, *request); ctx.Err() != nil {
+		return errInterrupted
+	}
 	return err
 }
+
+var errInterrupted = errors.New("interrupted by a signal")
 
 func newStartCommand(o *options) *cobra.Command {
 	return &cobra.Command{

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -69,7 +68,7 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE:          unknownCommand,
+		RunE:          noVerb,
 	}
 	root.SetVersionTemplate(versionText())
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -82,19 +81,8 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	for _, v := range all {
 		root.AddCommand(v.build(o))
 	}
+	refuseUnknown(root, verbIn(root, args))
 	return root
-}
-
-// unknownCommand answers a command line without a verb that exists.
-func unknownCommand(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return c.Help()
-	}
-	message := fmt.Sprintf("unknown command %q", args[0])
-	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-		message += fmt.Sprintf("; did you mean %q?", similar[0])
-	}
-	return fmt.Errorf("%s", message)
 }
 
 func globalFlags(f *pflag.FlagSet, o *options) {

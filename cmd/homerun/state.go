@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -37,6 +38,9 @@ func newListCommand(o *options) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, _ []string) error {
 			o.verb = "list"
+			if err := o.checkRoot(); err != nil {
+				return err
+			}
 			list, err := r.List()
 			if err != nil {
 				return err
@@ -47,6 +51,17 @@ func newListCommand(o *options) *cobra.Command {
 	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "ids only")
 	return c
+}
+
+// checkRoot refuses a state root that was asked for and is not there.
+func (o *options) checkRoot() error {
+	if o.root == "" {
+		return nil
+	}
+	if _, err := os.Stat(o.root); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the state root %s does not exist", o.root)
+	}
+	return nil
 }
 
 func printList(list []*container.Container, format string, quiet bool) error {
