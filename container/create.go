@@ -34,7 +34,7 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 	}
 	defer l.closeInputs()
 	if err := c.launch(ctx, l, request); err != nil {
-		return nil, c.abandon(ctx, err)
+		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
 	return c, nil
 }
@@ -62,7 +62,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 		return nil, c.abandon(ctx, err)
 	}
 	if err := c.launch(ctx, l, request); err != nil {
-		return nil, c.abandon(ctx, err)
+		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
 	process.Pid, process.Terminal = l.init, l.received
 	// Init is our child and not waited for, so the id is its own.
@@ -130,10 +130,12 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		agent: c.agentFor(filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
-	if err := l.openNamespaces(); err != nil {
-		return nil, err
+	err = l.openNamespaces()
+	if err == nil {
+		err = cgroup.make(c, l)
 	}
-	if err := cgroup.make(c, l); err != nil {
+	if err != nil {
+		l.closeInputs()
 		return nil, err
 	}
 	return l, nil
