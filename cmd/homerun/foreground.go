@@ -14,11 +14,12 @@ import (
 // catchSignals begins to collect signals. It comes before the container's
 // start: the program may tell somebody that it is ready, and be sent a signal
 // through us, before we have returned from starting it. Each signal that Go is
-// asked for costs two switches of threads, so the start waits only for those
-// that people and managers send; the rest follow while the program runs.
+// asked for costs two switches of threads, so those that people and managers
+// send are caught beside the reading of the config, and the rest while the
+// program runs.
 func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	go signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	return signals
 }
 

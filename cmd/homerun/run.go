@@ -66,6 +66,10 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	o.verb = "run"
+	var signals chan os.Signal
+	if !f.detach {
+		signals = catchSignals()
+	}
 	request, err := o.runRequest(f, args)
 	if err != nil {
 		return err
@@ -78,7 +82,6 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return errors.New("process.terminal needs a console socket when detached")
 	}
 	request.Subreaper = !f.detach && !f.create.noSubreaper
-	signals := catchSignals()
 	p, err := r.Run(ctx, *request)
 	if err != nil {
 		return err
@@ -92,6 +95,9 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return p.AwaitReady(ctx)
 	}
 	o.status, err = follow(p, signals)
+	if p.OOMKills > 0 {
+		note("out of memory (OOM): the kernel killed %d of the container's processes", p.OOMKills)
+	}
 	if err == nil && !f.keep {
 		err = p.Delete(ctx)
 	}
