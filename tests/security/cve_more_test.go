@@ -1,0 +1,219 @@
+package security
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func statePid(t *testing.T, c caller, id string) int {
+	t.Helper()
+	r := c.homerun(t, "state", id)
+	var s specs.State
+	if err := json.Unmarshal([]byte(r.stdout), &s); err != nil || s.Pid == 0 {
+		t.Fatalf("state: %v: %s%s", err, r.stdout, r.stderr)
+	}
+	return s.Pid
+}
+
+// redirectedSysctl: a parameter goes to a procfs or nowhere, and only one that
+// belongs to a namespace of the container's own.
+func redirectedSysctl(t *testing.T, c caller) {
+	canary := newCanary(t)
+	before := sysctls(t)
+	b := newBundle(t, c, "ok")
+	b.symlink(canary.dir, "proc/sys")
+	b.spec.Mounts = without(b.spec.Mounts, "/proc")
+	b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+	b.spec.Linux.Sysctl = map[string]string{"kernel.shm_rmid_forced": "1"}
+	b.run()
+	canary.intact(t, "a kernel parameter")
+	for _, key := range []string{"kernel.core_pattern", "kernel/sysrq", "vm.swappiness", "net/../kernel/core_pattern", "fs.file-max",
+		"kernel.hostname", "net.ipv4/../../kernel/core_pattern"} {
+		b := newBundle(t, c, "ok")
+		b.spec.Linux.Sysctl = map[string]string{key: "1"}
+		if r := b.run(); r.status == 0 {
+			t.Errorf("%s is accepted", key)
+		}
+	}
+	if after := sysctls(t); after != before {
+		t.Errorf("the host's parameters changed:\n%s", difference(before, after))
+	}
+}
+
+// oddUsers: exec takes exactly a number, or fails; never root instead.
+func oddUsers(t *testing.T, c caller) {
+	r := newBundle(t, c, "wait").start()
+	for user, want := range map[string]string{"1": "1", "1:2": "1", "01": "1", "0x1": "", "-1": "", "4294967295": "",
+		"4294967296": "", "2147483648": "", "1 ": "", "1:": "", ":1": "", "root": "", "1:2:3": "", "+1": ""} {
+		res := r.exec([]string{"--user", user}, "report")
+		if res.status != 0 {
+			continue
+		}
+		got, _, _ := strings.Cut(res.report(t).Status["Uid"], "\t")
+		if want == "" || got != want {
+			t.Errorf("exec --user %q runs as %s", user, got)
+		}
+	}
+	res := r.exec([]string{"--user", "1"}, "report")
+	if res.status != 0 {
+		t.Errorf("exec --user 1: %s", res.stderr)
+	}
+}
+
+// linkedDev: nothing is made, removed or mounted where the link leads.
+func linkedDev(t *testing.T, c caller) {
+	canary := newCanary(t)
+	for _, mounts := range [][]specs.Mount{standardMounts(), without(standardMounts(), "/dev"),
+		without(standardMounts(), "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")} {
+		b := newBundle(t, c, "ok")
+		b.symlink(canary.dir, "dev")
+		b.spec.Mounts = mounts
+		b.spec.Process.Terminal = true
+		b.run()
+		canary.intact(t, "a linked /dev")
+	}
+}
+
+// linkedNullStreams: standard streams are never opened by a path in the rootfs.
+func linkedNullStreams(t *testing.T, c caller) {
+	canary := newCanary(t)
+	b := newBundle(t, c, "report", "link /proc/self/fd/0")
+	b.symlink(canary.dir+"/file", "dev/null")
+	b.spec.Mounts = without(b.spec.Mounts, "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
+	b.spec.Process.User = specs.User{UID: 7, GID: 7}
+	r := b.run() // its standard input is the host's /dev/null
+	canary.intact(t, "a standard stream")
+	var st unix.Stat_t
+	must(t, unix.Stat("/dev/null", &st))
+	if st.Uid != 0 || st.Gid != 0 {
+		t.Errorf("the host's /dev/null belongs to %d:%d", st.Uid, st.Gid)
+	}
+	if r.status == 0 && strings.Contains(r.report(t).Tries["link /proc/self/fd/0"], canary.dir) {
+		t.Error("standard input is the canary")
+	}
+}
+
+// foreignHelper: programs with a helper's name in the working directory, the
+// bundle, the rootfs and the config's PATH are not started.
+func foreignHelper(t *testing.T, c caller) {
+	mark := w.path("helper-ran")
+	script := fmt.Sprintf("#!/bin/sh\ntouch %s\n", mark)
+	b := newBundle(t, c, "ok")
+	for _, dir := range []string{b.dir, b.root("bin"), b.root("")} {
+		for _, name := range []string{"newuidmap", "newgidmap", "homerun-net", "homerun-seccomp", "getsubids", "pasta", "slirp4netns"} {
+			must(t, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755))
+		}
+	}
+	b.spec.Process.Env = append(b.spec.Process.Env, "PATH="+b.dir+":"+b.root("bin")+":.")
+	b.run()
+	if _, err := os.Lstat(mark); err == nil {
+		t.Error("a helper from outside the safe path ran")
+		os.Remove(mark)
+	}
+}
+
+// readonlyRoot: the root is read-only whatever lies on /proc.
+func readonlyRoot(t *testing.T, c caller) {
+	dir, _ := sources(t)
+	for _, fake := range []bool{false, true} {
+		b := newBundle(t, c, "report", "create /x")
+		b.spec.Root.Readonly = true
+		if fake {
+			b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+			b.spec.Mounts = append(without(b.spec.Mounts, "/proc"), specs.Mount{Destination: "/proc", Source: dir, Options: []string{"rbind"}})
+		}
+		r := b.run()
+		if got := r.report(t).Tries["create /x"]; got != "EROFS" {
+			t.Errorf("create /x: %s (%s)", got, r.stderr)
+		}
+	}
+}
+
+func pageSize(t *testing.T, c caller) {
+	for _, size := range []string{"../../x", "2MB/../../x", "/etc", ""} {
+		b := newBundle(t, c, "ok")
+		b.spec.Linux.Resources = &specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: size, Limit: 1}}}
+		if r := b.run(); r.status == 0 {
+			t.Errorf("the page size %q is accepted", size)
+		}
+	}
+}
+
+func execCgroup(t *testing.T, c caller) {
+	r := newBundle(t, c, "wait").start()
+	for _, path := range []string{"../sibling", "/../sibling", "a/../../b", "../" + r.id() + "x"} {
+		if res := r.exec([]string{"--cgroup", path}, "ok"); res.status == 0 {
+			t.Errorf("exec --cgroup %s is accepted", path)
+		}
+	}
+}
+
+// noMountNamespace: what would change the host's mounts is refused.
+func noMountNamespace(t *testing.T, c caller) {
+	before := mountTable(t)
+	for _, change := range []func(s *specs.Spec){
+		func(s *specs.Spec) {},
+		func(s *specs.Spec) { s.Root.Readonly = true },
+		func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" },
+		func(s *specs.Spec) { s.Mounts = nil; s.Linux.MaskedPaths = nil; s.Linux.ReadonlyPaths = nil },
+	} {
+		b := newBundle(t, c, "ok")
+		change(b.spec)
+		kept := b.spec.Linux.Namespaces[:0]
+		for _, n := range b.spec.Linux.Namespaces {
+			if n.Type != specs.MountNamespace {
+				kept = append(kept, n)
+			}
+		}
+		b.spec.Linux.Namespaces = kept
+		if r := b.run(); r.status == 0 {
+			t.Error("a container without a mount namespace runs")
+		}
+	}
+	if after := mountTable(t); after != before {
+		t.Errorf("the host's mounts changed:\n%s", difference(before, after))
+	}
+}
+
+// readonlyEverywhere: ro and noexec hold on each kind of mount, also where
+// something had to be made below it first.
+func readonlyEverywhere(t *testing.T, c caller) {
+	dir, file := sources(t)
+	b := newBundle(t, c, "report")
+	b.spec.Mounts = standardMounts()
+	for i := range b.spec.Mounts {
+		b.spec.Mounts[i].Options = append(b.spec.Mounts[i].Options, "ro", "noexec")
+	}
+	for _, m := range []specs.Mount{{Destination: "/a", Type: "tmpfs", Source: "tmpfs"}, {Destination: "/a/b", Source: dir},
+		{Destination: "/a/c/d", Source: file}, {Destination: "/e", Type: "tmpfs", Source: "tmpfs"}} {
+		m.Options = []string{"ro", "noexec"}
+		if m.Type == "" {
+			m.Options = append(m.Options, "bind")
+		}
+		b.spec.Mounts = append(b.spec.Mounts, m)
+	}
+	r := b.run()
+	rep := r.report(t)
+	for _, m := range b.spec.Mounts {
+		if got, ok := rep.mountAt(m.Destination); !ok || !got.holds("ro") || !got.holds("noexec") {
+			t.Errorf("%s: %v %s", m.Destination, got, r.stderr)
+		}
+	}
+}
+
+// limitsOrError: a limit is set, or the start fails. Here there are no cgroups.
+func limitsOrError(t *testing.T, c caller) {
+	limit := int64(64 << 20)
+	b := newBundle(t, c, "ok")
+	b.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	if r := b.run(); r.status == 0 {
+		t.Error("a memory limit that cannot be set is ignored")
+	}
+}
