@@ -224,6 +224,7 @@ var (
 	signal   = regexp.MustCompile(`^write\((\d+), \{tag=(\d+), value=(\d+)\}, 8\)$`)
 	buffer   = regexp.MustCompile(`^read\((\d+), (?:".*"|0x[0-9a-f]+), (\d+)\)$`)
 	clone    = regexp.MustCompile(`^(clone3\(.*) => \{[^}]*\}(.*)$`)
+	cpus     = regexp.MustCompile(`\[\d+(?: \d+)+(?: \.\.\.)?\]`)
 	filter   = regexp.MustCompile(`^(seccomp\(.*)filter=\[.*\]\}\)$`)
 )
 
@@ -268,6 +269,27 @@ func record(fields ...uint32) string {
 	return `"` + text + `"`
 }
 
+// ranges shortens a list of CPUs as plans print it: [0 1 2 7] is [0-2 7].
+// What strace cuts off is taken to be the mask of all CPUs.
+func ranges(list string) string {
+	short, last, begin := "", -2, -2
+	for _, field := range strings.Fields(strings.Trim(list, "[]")) {
+		n, err := strconv.Atoi(field)
+		switch {
+		case err != nil: // strace shows the first 1024
+			return "[0-8191]"
+		case n != last+1:
+			short, begin = short+" "+field, n
+		case begin == last:
+			short += "-" + field
+		default:
+			short = short[:strings.LastIndex(short, "-")+1] + field
+		}
+		last = n
+	}
+	return "[" + strings.TrimSpace(short) + "]"
+}
+
 // newer are names that strace 6.1 does not know yet, or knows to be wrong.
 var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "|0x200000", "|MOUNT_ATTR_NOSYMFOLLOW",
 	"MOUNT_ATTR_NOATIME|MOUNT_ATTR_STRICTATIME|0x40", "MOUNT_ATTR__ATIME",
@@ -277,5 +299,6 @@ var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "
 func normal(text string) string {
 	text = buffer.ReplaceAllString(text, `read($1, buffer, $2)`)
 	text = clone.ReplaceAllString(text, `$1$2`)
+	text = cpus.ReplaceAllStringFunc(text, ranges)
 	return newer.Replace(filter.ReplaceAllString(text, `${1}filter})`))
 }

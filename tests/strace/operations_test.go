@@ -76,6 +76,12 @@ func harmlessMounts() []plan.Operation {
 	closed, cwd, none := plan.Int(90), plan.AtCWD(), "/nonexistent/x"
 	const resolve = unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH
 	list := []plan.Operation{
+		plan.Fspick{FD: closed}, plan.Sendfile{Out: closed, In: closed, Count: 1 << 30}, plan.Fchmod{FD: closed, Mode: 0o4755},
+		plan.Fsetxattr{FD: closed, Name: "user.a", Value: "b\x00c"}, plan.SetMempolicy{Mode: unix.MPOL_DEFAULT},
+		plan.SetMempolicy{Mode: unix.MPOL_BIND | unix.MPOL_F_STATIC_NODES, Nodes: []uint64{1, 1 << 63}},
+		plan.SchedSetaffinity{Mask: []byte{0xff, 1, 0, 0x80, 0, 0, 0, 0}}, plan.IoprioSet{Which: plan.IoprioWhoProcess, Class: 2, Priority: 3},
+		plan.SchedSetattr{Policy: unix.SCHED_BATCH, Nice: 19, Flags: unix.SCHED_FLAG_RESET_ON_FORK},
+		plan.SchedSetattr{Policy: unix.SCHED_DEADLINE, Runtime: 1, Deadline: 2, Period: 3},
 		plan.Openat2{DirFD: closed, Path: "x", Flags: unix.O_WRONLY | unix.O_NOCTTY | unix.O_TRUNC | unix.O_APPEND | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: resolve},
 		plan.Openat2{DirFD: closed, Path: "", Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT},
 		plan.OpenTree{DirFD: cwd, Path: none, Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE | unix.AT_SYMLINK_NOFOLLOW | unix.AT_EMPTY_PATH | unix.AT_NO_AUTOMOUNT},

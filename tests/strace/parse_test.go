@@ -43,6 +43,15 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+func TestRanges(t *testing.T) {
+	for list, want := range map[string]string{"[0 1]": "[0-1]", "[0 2]": "[0 2]", "[0 1 2 7]": "[0-2 7]", "[1 3 4 5 9 10]": "[1 3-5 9-10]",
+		"[0 1 2 ...]": "[0-8191]"} {
+		if got := ranges(list); got != want {
+			t.Errorf("%s: got %s, want %s", list, got, want)
+		}
+	}
+}
+
 func TestRecord(t *testing.T) {
 	tests := map[string]string{
 		record(1|1<<31, 15440):         `"\1\0\0\200P<\0\0"`,
