@@ -235,9 +235,9 @@ func leakedDirectory(t *testing.T, c caller) {
 		b.spec.Process.Cwd = cwd
 		checkConfined(t, cwd, b.run())
 		b = newBundle(t, c, "report")
-		b.symlink(cwd, "work")
-		b.spec.Process.Cwd = "/work"
-		checkConfined(t, "/work -> "+cwd, b.run())
+		b.symlink(cwd, "job")
+		b.spec.Process.Cwd = "/job"
+		checkConfined(t, "/job -> "+cwd, b.run())
 		if n%4 == 0 {
 			checkConfined(t, "exec --cwd "+cwd, r.exec([]string{"--cwd", cwd}, "report"))
 		}
