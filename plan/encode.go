@@ -1,6 +1,10 @@
 package plan
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
 
 // Theory of operation
 //
@@ -13,6 +17,7 @@ import "encoding/binary"
 //	record, little-endian:
 //	 0 u16 system call      2 u8 arguments that are cells (bit N: argument N)
 //	 3 u8 bit 0: a result is wanted           4 i32 the wanted result
+//	   bit 1: EAGAIN is tried again
 //	 8 u16 skip on zero    10 u16 skip on another result
 //	12 u32 address of the result's cell, or 0
 //	16 4 x { u16 errno, u16 skip }, tolerated errors; unused ones are 0
@@ -227,6 +232,9 @@ func (e *encoder) fill(i int, c Call, slots byte, args [6]uint32) {
 	if s.Want != nil {
 		r[3] = 1
 		le.PutUint32(r[4:], uint32(*s.Want))
+	}
+	if o, ok := s.Op.(Openat2); ok && o.Resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) != 0 {
+		r[3] |= 2 // a rename anywhere on the host came between: openat2(2)
 	}
 	le.PutUint16(r[8:], uint16(e.plan.skip(i, s.OnZero)))
 	le.PutUint16(r[10:], uint16(e.plan.skip(i, s.OnNonzero)))

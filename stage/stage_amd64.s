@@ -36,6 +36,12 @@ call:
 	SYSCALL
 	CMPQ    AX, $-4                      // EINTR
 	JEQ     call
+	CMPQ    AX, $-11                     // EAGAIN
+	JNE     result
+	TESTB   $2, 3(R12)
+	JNE     call
+
+result:
 	CMPQ    AX, $0xfffffffffffff001
 	JCC     error
 	MOVL    12(R12), CX

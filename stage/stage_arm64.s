@@ -36,6 +36,12 @@ call:
 	SVC   $0
 	CMN   $4, R0                         // EINTR
 	BEQ   call
+	CMN   $11, R0                        // EAGAIN
+	BNE   result
+	MOVBU 3(R19), R9
+	TBNZ  $1, R9, call
+
+result:
 	CMN   $4095, R0
 	BCS   error
 	MOVWU 12(R19), R9
