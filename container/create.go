@@ -36,6 +36,9 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
+	if err := c.keepMade(request.Bundle); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
 	return c, nil
 }
 
@@ -68,6 +71,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	// Init is our child and not waited for, so the id is its own.
 	if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
 		return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
+	}
+	if err := c.keepMade(request.Bundle); err != nil {
+		return nil, c.abandon(ctx, err)
 	}
 	if err := c.poststart(ctx, request.Bundle); err != nil {
 		return nil, c.abandon(ctx, err)
@@ -105,6 +111,7 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 			return nil, err
 		}
 	}
+	lookAtStreams(request.Facts, request.Bundle.Config, request.Stdio)
 	cgroup, err := c.planCgroup(&request)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,3 @@
-// Package container implements the OCI lifecycle for Go programs: the same that
-// the homerun command offers, which uses nothing else.
-//
-// There is no global state: a Runtime is a value that says where containers are
-// kept. Contexts cancel what waits. A Runtime may be used by several goroutines
-// and several processes at once; each container has a lock.
 package container
 
 import (

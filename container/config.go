@@ -1,0 +1,35 @@
+package container
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/homerun-oci/homerun/bundle"
+)
+
+// keepMade keeps a config that was made by a program and never was a file, for
+// exec, start and delete. It comes when the program runs already, because
+// encoding costs more than most of a start.
+func (c *Container) keepMade(b *bundle.Bundle) error {
+	if b.Raw != nil {
+		return nil
+	}
+	s := *b.Config
+	if b.Seccomp != nil && s.Linux != nil {
+		profile, err := bundle.DecodeSeccomp(b.Seccomp)
+		if err != nil {
+			return err
+		}
+		linux := *s.Linux
+		linux.Seccomp, s.Linux = profile, &linux
+	}
+	text, err := json.Marshal(&s)
+	if err == nil {
+		err = os.WriteFile(c.file(configFile), text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep config.json: %w", unwrap(err))
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+// Package container implements the OCI lifecycle for Go programs: the same that
+// the homerun command offers, which uses nothing else.
+//
+// A [Runtime] says where containers are kept. [Runtime.Run] makes a container
+// and starts its program; [Runtime.Create] and [Runtime.Start] do it in two
+// steps. [Runtime.Exec] starts one more process, [Runtime.Update] changes limits,
+// [Runtime.AddMounts] mounts, [Runtime.Kill] and [Runtime.Delete] end it.
+// [Runtime.List], [Runtime.Peek] and [Container.Document] tell what there is.
+//
+// # Processes
+//
+// The container's init, and what Exec starts, are children of the calling
+// process: it waits for them ([Process.Wait]), or they go to the nearest
+// subreaper when it ends. No thread and no helper stays behind otherwise.
+// Nothing of the calling program runs in the container: init is a page of
+// machine code until it executes the container's program.
+//
+// # Errors
+//
+// Errors are one line that ends with the errno's text where there is one;
+// further lines are details. Programs tell them by [ErrNotExist], [ErrExists]
+// and [ErrNotRunning], and by errors.As with *compile.StepError,
+// *rootfs.Error, *userns.Error and *cgroupv2.Error, which carry hints.
+//
+// # Concurrency
+//
+// There is no global state. A Runtime may be used by several goroutines, and
+// one state root by several processes, at once: each container has a lock. A
+// [Container] is for one goroutine. Contexts cancel what waits; what was made by
+// then is undone.
+//
+// # State
+//
+// Each container is a directory of the state root. docs/state.schema.json
+// describes its state.json, which other programs may read.
+package container

@@ -1,0 +1,94 @@
+package container_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/spec"
+	"golang.org/x/sys/unix"
+)
+
+// scratch makes a state root of the example's own and a bundle: the host's
+// files, read-only, with a program.
+func scratch(args ...string) (*container.Runtime, *bundle.Bundle, func()) {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	config, err := spec.Rootfs{Path: "/", ReadOnly: true, Args: args}.Config()
+	if err != nil {
+		log.Fatal(err)
+	}
+	config.Linux.Resources = nil
+	none, err := container.ParseManager("disabled", false)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return &container.Runtime{Root: dir + "/state", Manager: none}, &bundle.Bundle{Dir: dir, Config: config}, func() { os.RemoveAll(dir) }
+}
+
+// A container that runs to its end.
+func ExampleRuntime_Run() {
+	ctx := context.Background()
+	runtime, bundle, remove := scratch("sh", "-c", "echo it works; exit 3")
+	defer remove()
+	process, err := runtime.Run(ctx, container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, int(os.Stdout.Fd()), 2}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	status, err := process.Wait()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("status", status)
+	if err := process.Delete(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// it works
+	// status 3
+}
+
+// The lifecycle in single steps, as an engine drives it.
+func ExampleRuntime_Create() {
+	ctx := context.Background()
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	c, err := runtime.Create(ctx, container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer unix.Wait4(c.State.Pid, nil, 0, nil) // init is our child
+	print := func() {
+		if c, err := runtime.Peek("web"); err == nil {
+			fmt.Println(c.Status())
+		}
+	}
+	print()
+	if err := runtime.Start(ctx, "web"); err != nil {
+		log.Fatal(err)
+	}
+	print()
+	if err := runtime.Kill(ctx, "web", unix.SIGKILL, false); err != nil {
+		log.Fatal(err)
+	}
+	if err := runtime.Wait(ctx, "web"); err != nil {
+		log.Fatal(err)
+	}
+	print()
+	if err := runtime.Delete(ctx, "web", false); err != nil {
+		log.Fatal(err)
+	}
+	_, err = runtime.Peek("web")
+	fmt.Println(errors.Is(err, container.ErrNotExist))
+	// Output:
+	// created
+	// running
+	// stopped
+	// true
+}
