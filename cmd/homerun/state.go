@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -92,10 +93,10 @@ func printList(list []*container.Container, format string, quiet bool) error {
 func newPsCommand(o *options) *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use:   "ps [-f table|json] ID",
+		Use:   "ps [-f table|json] ID [OPTION-OF-PS...]",
 		Short: "List a container's processes",
 		Args:  o.idAnd("ps", 100),
-		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
 			c, err := r.Peek(args[0])
 			if err != nil {
 				return err
@@ -104,9 +105,14 @@ func newPsCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rest := args[1:]; format == "table" && len(rest) > 0 && !slices.Equal(rest, []string{"-ef"}) {
+				return hostPs(ctx, os.Stdout, pids, rest)
+			}
 			return printProcesses(pids, format)
 		}),
 	}
+	// What follows the id is for ps(1): docker and containerd pass -ef.
+	c.Flags().SetInterspersed(false)
 	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
 	return c
 }
