@@ -16,6 +16,9 @@ import (
 func (c *compiler) runProgram() error {
 	p := c.spec.Process
 	process.Personality(c.b, c.spec.Linux.Personality)
+	if err := process.MemoryPolicy(c.b, c.spec.Linux.MemoryPolicy); err != nil {
+		return err
+	}
 	if err := process.Limits(c.b, p); err != nil {
 		return err
 	}
@@ -25,6 +28,7 @@ func (c *compiler) runProgram() error {
 	if err := c.affinity(); err != nil {
 		return err
 	}
+	c.streamsInside()
 	c.b.At("default", "close all directories")
 	c.b.Do(plan.CloseRange{First: c.keep})
 	c.enterDirectory()
@@ -169,6 +173,26 @@ func (c *compiler) seccomp() {
 	op.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	c.b.Do(op)
 	c.b.Place(loaded)
+}
+
+// givesOutside: the host's root can give away what belongs to ids that the
+// container's user namespace does not have, and so cannot give.
+func (c *compiler) givesOutside() bool { return c.ns.newUser && c.facts.Process.UID == 0 }
+
+// streamsOutside gives the standard streams away before the user namespace
+// exists.
+func (c *compiler) streamsOutside() {
+	if uid, ok := userns.ToHost(c.spec.Process.User.UID, c.uidLines); ok && c.givesOutside() {
+		process.Streams(c.b, c.facts.Process.Streams, uid)
+	}
+}
+
+// streamsInside gives them away as the container's root, who owns what the
+// caller does.
+func (c *compiler) streamsInside() {
+	if !c.givesOutside() {
+		process.Streams(c.b, c.facts.Process.Streams, c.spec.Process.User.UID)
+	}
 }
 
 // oomScoreAdj is written by the first process, before it joins anything.

@@ -174,6 +174,12 @@ func (c *compiler) sysctl() error {
 			return &Error{Pointer: pointer, What: "set the kernel parameter " + k, Why: why}
 		}
 		c.b.At(pointer, "set the kernel parameter "+k)
+		if sysctlPath(k) == "kernel/domainname" {
+			// The file belongs to the host's root whatever the namespace; the
+			// call asks the namespace's owner.
+			c.b.Do(plan.Setdomainname{Name: c.spec.Linux.Sysctl[k]})
+			continue
+		}
 		f := c.b.Get("sysctl", plan.Openat2{DirFD: proc.Ref(), Path: "sys/" + sysctlPath(k), Flags: unix.O_WRONLY | unix.O_CLOEXEC,
 			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
 		c.b.Do(plan.Write{FD: f.Ref(), Data: c.spec.Linux.Sysctl[k]})

@@ -1,0 +1,76 @@
+package intelrdt
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestNew(t *testing.T) {
+	for _, row := range []struct {
+		rdt  specs.LinuxIntelRdt
+		want Plan
+		err  error
+	}{
+		{specs.LinuxIntelRdt{}, Plan{Class: "web", Own: true}, nil},
+		{specs.LinuxIntelRdt{ClosID: "/"}, Plan{}, nil},
+		{specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f", MemBwSchema: "0=20", Schemata: []string{"L2:0=3"}},
+			Plan{Class: "gold", Schemata: []string{"L3:0=f", "MB:0=20", "L2:0=3"}}, nil},
+		{specs.LinuxIntelRdt{EnableMonitoring: true}, Plan{Class: "web", Own: true, Monitor: "web"}, nil},
+		{specs.LinuxIntelRdt{ClosID: "../x"}, Plan{}, ErrName},
+		{specs.LinuxIntelRdt{ClosID: "info"}, Plan{}, ErrName},
+		{specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f\nMB:0=1"}, Plan{}, ErrLine},
+	} {
+		got, err := New(&row.rdt, "web")
+		if !errors.Is(err, row.err) || err == nil && !reflect.DeepEqual(*got, row.want) {
+			t.Errorf("%+v: %+v, %v", row.rdt, got, err)
+		}
+	}
+	if p, err := New(nil, "web"); p != nil || err != nil {
+		t.Errorf("without the section: %v, %v", p, err)
+	}
+}
+
+// TestApply uses a directory that looks like resctrl, where the files of a
+// class are there before.
+func TestApply(t *testing.T) {
+	root := t.TempDir()
+	file := func(p, text string) {
+		t.Helper()
+		p = filepath.Join(root, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file("schemata", "L3:0=f\n")
+	file("tasks", "")
+	file("gold/schemata", "    L3:0=3\n    MB:0=20\n")
+	file("gold/tasks", "")
+	if _, err := (&Plan{Class: "gold", Schemata: []string{"L3:0=3"}}).Apply(root, 42); err != nil {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(filepath.Join(root, "gold/tasks")); string(text) != "42" {
+		t.Errorf("tasks: %q", text)
+	}
+	if _, err := (&Plan{Class: "gold", Schemata: []string{"L3:0=f"}}).Apply(root, 42); !errors.Is(err, ErrMismatch) {
+		t.Errorf("another schema: %v", err)
+	}
+	if _, err := (&Plan{Class: "gold", Own: true}).Apply(root, 42); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a class of somebody else with the container's name: %v", err)
+	}
+	// The kernel would have made the new class's files; without them Apply
+	// fails, and takes the class back.
+	if _, err := (&Plan{Class: "web", Own: true}).Apply(root, 42); err == nil {
+		t.Error("a class without files is accepted")
+	}
+	if _, err := os.Stat(filepath.Join(root, "web")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the class is still there")
+	}
+	if _, err := (&Plan{}).Apply(t.TempDir(), 42); err == nil {
+		t.Error("a host without resctrl is accepted")
+	}
+}

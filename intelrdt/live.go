@@ -1,0 +1,120 @@
+package intelrdt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Root is where resctrl is mounted.
+const Root = "/sys/fs/resctrl"
+
+// ErrMismatch reports a class that exists with other schemata: it belongs to
+// others too, so it is not changed.
+var ErrMismatch = errors.New("the class of service exists with other schemata")
+
+// Created tells what Apply made, for Remove.
+type Created struct{ Class, Monitor string }
+
+// Apply puts the process into its class, which it makes unless it is there. On
+// an error nothing that it made is left.
+func (p *Plan) Apply(root string, pid int) (made Created, err error) {
+	defer func() {
+		if err != nil {
+			_ = made.Remove()
+			made = Created{}
+		}
+	}()
+	if _, err := os.Stat(root + "/schemata"); err != nil {
+		return made, fmt.Errorf("resctrl is not mounted on %s: %w", root, err)
+	}
+	dir := p.Directory(root)
+	if p.Class != "" {
+		switch err := os.Mkdir(dir, 0o755); {
+		case err == nil:
+			made.Class = dir
+		case !errors.Is(err, os.ErrExist) || p.Own:
+			return made, fmt.Errorf("make the class of service %s: %w", p.Class, err)
+		}
+	}
+	if err := p.schemata(dir, made.Class != "" || p.Class == ""); err != nil {
+		return made, err
+	}
+	if err := write(dir+"/tasks", strconv.Itoa(pid)); err != nil {
+		return made, err
+	}
+	return made, p.monitor(dir, pid, &made)
+}
+
+func (p *Plan) monitor(dir string, pid int, made *Created) error {
+	if p.Monitor == "" {
+		return nil
+	}
+	group := dir + "/mon_groups/" + p.Monitor
+	if err := os.Mkdir(group, 0o755); err != nil {
+		return fmt.Errorf("make the monitoring group %s: %w", p.Monitor, err)
+	}
+	made.Monitor = group
+	return write(group+"/tasks", strconv.Itoa(pid))
+}
+
+// schemata writes the lines into a class of our own, or wants them in one of
+// others.
+func (p *Plan) schemata(dir string, ours bool) error {
+	if len(p.Schemata) == 0 {
+		return nil
+	}
+	if ours {
+		return write(dir+"/schemata", strings.Join(p.Schemata, "\n")+"\n")
+	}
+	text, err := os.ReadFile(dir + "/schemata")
+	if err != nil {
+		return err
+	}
+	have := lines(string(text))
+	for _, s := range p.Schemata {
+		if !slices.Contains(have, strings.TrimSpace(s)) {
+			return fmt.Errorf("%s: %q: %w", p.Class, s, ErrMismatch)
+		}
+	}
+	return nil
+}
+
+func lines(text string) []string {
+	var list []string
+	for _, l := range strings.Split(text, "\n") {
+		list = append(list, strings.TrimSpace(l))
+	}
+	return list
+}
+
+// write writes a file of resctrl in one call, and adds what the kernel says
+// about the last failure.
+func write(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		why, _ := os.ReadFile(Root + "/info/last_cmd_status")
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(why)))
+	}
+	return nil
+}
+
+// Remove removes what Apply made; what is gone already is no error.
+func (c Created) Remove() error {
+	for _, dir := range []string{c.Monitor, c.Class} {
+		if dir == "" {
+			continue
+		}
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
