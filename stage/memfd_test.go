@@ -128,7 +128,7 @@ func TestForbiddenMemfd(t *testing.T) {
 		t.Skip("needs a PID namespace")
 	}
 	if os.Getuid() != 0 {
-		unavailable(t, "only root may forbid executable memfds")
+		t.Skip("only root may forbid executable memfds")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -66,6 +66,9 @@ func strace(t *testing.T, c trial) (printed, string) {
 	if testing.Short() {
 		t.Skip("needs strace and namespaces")
 	}
+	if os.Getuid() != 0 {
+		t.Skip("only root's strace reads the memory of a process that is not dumpable, and leaves newuidmap its privileges")
+	}
 	dir, self := place(t), ""
 	write(t, filepath.Join(dir, "trial.json"), c)
 	self = filepath.Join(dir, "runtime")
@@ -77,7 +80,7 @@ func strace(t *testing.T, c trial) (printed, string) {
 		t.Fatal(err)
 	}
 	args := []string{"-f", "-v", "-s", "8192", "-o", filepath.Join(dir, "strace.out")}
-	if c.Rootless && os.Getuid() == 0 {
+	if c.Rootless {
 		args = append(args, "-u", handOver(t, dir))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
@@ -129,25 +132,50 @@ func unavailable(t *testing.T, format string, args ...any) {
 	t.Fatalf(format+" (HOMERUN_TEST_MAY_SKIP=1 skips this)", args...)
 }
 
-// handOver gives the directory to the first user with subordinate ids.
+// handOver gives the directory to a user with subordinate ids: the first in
+// /etc/passwd, or where there is none one that is made for the test.
 func handOver(t *testing.T, dir string) string {
 	t.Helper()
-	ranges, _ := os.ReadFile("/etc/subuid")
-	users, _ := os.ReadFile("/etc/passwd")
-	for _, line := range strings.Split(string(users), "\n") {
+	name, uid, gid := subordinateUser(t)
+	if name == "" {
+		made := "homerun-strace-" + strconv.Itoa(os.Getpid())
+		if out, err := exec.Command("useradd", "--no-create-home", made).CombinedOutput(); err != nil {
+			unavailable(t, "no user has subordinate ids, and useradd fails: %v: %s", err, out)
+		}
+		t.Cleanup(func() { exec.Command("userdel", made).Run() })
+		name, uid, gid = subordinateUser(t)
+	}
+	if err := os.Chown(dir, uid, gid); err != nil || name == "" {
+		t.Fatalf("user %q: %v", name, err)
+	}
+	return name
+}
+
+func subordinateUser(t *testing.T) (name string, uid, gid int) {
+	t.Helper()
+	ranges := "\n" + text(t, "/etc/subuid")
+	for _, line := range strings.Split(text(t, "/etc/passwd"), "\n") {
 		f := strings.Split(line, ":")
-		if len(f) < 4 || f[2] == "0" || !strings.Contains("\n"+string(ranges), "\n"+f[0]+":") {
+		if len(f) < 4 || f[2] == "0" || !strings.Contains(ranges, "\n"+f[0]+":") {
 			continue
 		}
-		uid, _ := strconv.Atoi(f[2])
-		gid, _ := strconv.Atoi(f[3])
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
+		uid, uidErr := strconv.Atoi(f[2])
+		gid, gidErr := strconv.Atoi(f[3])
+		if uidErr == nil && gidErr == nil {
+			return f[0], uid, gid
 		}
-		return f[0]
 	}
-	unavailable(t, "no user has subordinate ids in /etc/subuid")
-	return ""
+	return "", 0, 0
+}
+
+// text is that of a file, or none where there is no such file.
+func text(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func write(t *testing.T, name string, v any) {

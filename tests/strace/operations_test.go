@@ -1,21 +1,12 @@
 package strace
 
 import (
-	"os"
 	"strings"
-	"testing"
 
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 && !testing.Short() {
-		unavailable(t, "a container of root needs root")
-	}
-}
 
 // operations is a plan that calls everything once, with descriptors that are
 // not open and paths that are not there: it changes nothing but the stage.

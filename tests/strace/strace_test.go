@@ -7,25 +7,18 @@ import (
 
 // TestPlanIsTheStrace compares containers of every kind.
 func TestPlanIsTheStrace(t *testing.T) {
-	tests := []struct {
-		name string
-		trial
-		root bool // needs it
-	}{
-		{"root", trial{}, true},
-		{"root with everything", trial{Full: true}, true},
-		{"root waiting for start", trial{Wait: true}, true},
-		{"one id", trial{Rootless: true, OneID: true}, false},
-		{"subordinate ids", trial{Rootless: true}, false},
-		{"subordinate ids with everything", trial{Rootless: true, Full: true}, false},
-		{"one id waiting for start", trial{Rootless: true, OneID: true, Wait: true}, false},
+	tests := map[string]trial{
+		"root":                            {},
+		"root with everything":            {Full: true},
+		"root waiting for start":          {Wait: true},
+		"one id":                          {Rootless: true, OneID: true},
+		"one id waiting for start":        {Rootless: true, OneID: true, Wait: true},
+		"subordinate ids":                 {Rootless: true},
+		"subordinate ids with everything": {Rootless: true, Full: true},
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if test.root {
-				needRoot(t)
-			}
-			p, out := strace(t, test.trial)
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, out := strace(t, c)
 			ran := follow(t, p, out)
 			if n := count(ran); n < 80 || !ranStep(p, ran, "execve(") || !ranStep(p, ran, "pivot_root(") {
 				t.Errorf("only %d of %d steps ran", n, len(ran))

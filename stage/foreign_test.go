@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -33,21 +34,25 @@ func writeImages(dir string) error {
 	return nil
 }
 
-// TestArm64 runs the experiments on an emulated arm64: the images are written
-// by this test, built for that machine.
-func TestArm64(t *testing.T) {
+// TestForeign runs the experiments on the other of the two machines that there
+// is a stage for, emulated. The images are written by this test, built for it.
+func TestForeign(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and emulates")
 	}
-	emulator := tool(t, "qemu-aarch64-static")
+	machine, emulator := "arm64", "qemu-aarch64"
+	if runtime.GOARCH == machine {
+		machine, emulator = "amd64", "qemu-x86_64"
+	}
+	emulator = tool(t, emulator, emulator+"-static")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	writer := filepath.Join(dir, "writer")
 	build := exec.CommandContext(ctx, tool(t, "go"), "test", "-c", "-o", writer, ".")
-	build.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "GOARCH="+machine, "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build for arm64: %v\n%s", err, out)
+		t.Fatalf("build for %s: %v\n%s", machine, err, out)
 	}
 	write := exec.CommandContext(ctx, emulator, writer)
 	write.Env = []string{imagesVariable + "=" + dir}
@@ -80,14 +85,16 @@ func (e experiment) emulate(ctx context.Context, t *testing.T, emulator, image s
 	e.check(t, records, cmd.ProcessState.ExitCode())
 }
 
-// tool finds a program of the machine.
-func tool(t *testing.T, name string) string {
+// tool finds a program of the machine by the first of its names.
+func tool(t *testing.T, names ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		unavailable(t, "%s is not installed", name)
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
-	return path
+	unavailable(t, "%s is not installed", names[0])
+	return ""
 }
 
 func unavailable(t *testing.T, format string, args ...any) {
