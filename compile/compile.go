@@ -249,6 +249,7 @@ func (c *compiler) outer() error {
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.oomScoreAdj()
+	c.streamsOutside()
 	c.join()
 	if c.ns.time {
 		if err := c.timeNamespace(); err != nil {

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/process"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -53,9 +55,10 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 	if err != nil {
 		return nil, err
 	}
-	if err := c.insideFacts(&facts); err != nil {
+	if err := c.insideFacts(&facts, request.Process); err != nil {
 		return nil, err
 	}
+	lookAtStreams(&facts, &specs.Spec{Process: request.Process}, request.Stdio)
 	filter, err := c.filter(b)
 	if err != nil {
 		return nil, err
@@ -83,10 +86,21 @@ func (c *Container) executable(ignorePaused bool) error {
 	return nil
 }
 
-// insideFacts tells what the container's user namespace maps and allows.
-func (c *Container) insideFacts(facts *host.Facts) error {
+// insideFacts tells what the container's user namespace maps and allows, and
+// where the user is at home.
+func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
+	if !process.HasHome(p.Env) {
+		facts.Home = c.home(p.User.UID)
+	}
 	if c.State.Namespaces&unix.CLONE_NEWUSER == 0 {
 		return nil
+	}
+	if len(p.User.AdditionalGids) > 0 {
+		maps, err := probe.IDMap("/proc/" + strconv.Itoa(c.State.Pid) + "/gid_map")
+		if err != nil {
+			return fmt.Errorf("look into the container's user namespace: %w", err)
+		}
+		facts.UserNamespace.GIDMap = maps
 	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(c.State.Pid) + "/setgroups")
 	if err != nil {
@@ -136,12 +150,29 @@ func (c *Container) execCgroup(l *launch, below string) error {
 		return err
 	}
 	defer dir.Close()
-	target, err := dir.Sub(relativeCgroup(below))
+	target, err := dir.Sub(c.initCgroup(l.facts.Cgroup.MountPoint, below))
 	if err != nil {
 		return err
 	}
 	l.inputs[compile.InputCgroup] = target.FD()
 	return nil
+}
+
+// initCgroup is the path of an exec's cgroup below the container's. Init may
+// have moved itself further down, to give controllers to cgroups of its own;
+// then the container's cgroup takes no more processes (EBUSY).
+func (c *Container) initCgroup(mountPoint, below string) string {
+	if below != "" {
+		return relativeCgroup(below)
+	}
+	own, err := cgroupv2.OfProcess(c.State.Pid)
+	if err != nil {
+		return "."
+	}
+	if further, ok := strings.CutPrefix(mountPoint+own, c.State.Cgroup.Path+"/"); ok {
+		return relativeCgroup(further)
+	}
+	return "."
 }
 
 func relativeCgroup(p string) string {

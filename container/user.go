@@ -1,8 +1,6 @@
 package container
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/host/probe"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -115,33 +114,62 @@ func (c *Container) lookup(file, name string, fields int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if parts := strings.Split(lines.Text(), ":"); len(parts) >= fields && parts[0] == name {
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if parts := strings.Split(line, ":"); len(parts) >= fields && parts[0] == name {
 			return parts, nil
 		}
 	}
 	return nil, errUnknownName
 }
 
+// maxFile bounds what is read of a file in the container.
+const maxFile = 1 << 20
+
 // readInside reads a regular file below the container's root, whatever it and
-// the way to it are: it never blocks, follows no link out, and reads at most
-// 1 MiB (CVE-2026-47262).
+// the way to it are: it follows no link out and refuses more than 1 MiB
+// (CVE-2026-47262), of which a part could be an entry nobody wrote. The file is
+// opened as O_PATH first: opening a FIFO wakes its writer, and opening a device
+// may do anything.
 func (c *Container) readInside(file string) ([]byte, error) {
 	root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(root)
-	fd, err := unix.Openat2(root, file, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+	pinned, err := unix.Openat2(root, file, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(pinned)
+	var st unix.Stat_t
+	if err := unix.Fstat(pinned, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errNotRegular
+	}
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(pinned), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), file)
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if len(text) > maxFile {
+		return nil, errTooLarge
 	}
-	return io.ReadAll(io.LimitReader(f, 1<<20))
+	return text, err
+}
+
+var (
+	errNotRegular = errors.New("it is not a regular file")
+	errTooLarge   = errors.New("it is larger than 1 MiB")
+)
+
+// home is the home directory of a user in the container's /etc/passwd, or "".
+// As for a shell that was given an empty HOME, what cannot be told is no error.
+func (c *Container) home(uid uint32) string {
+	text, err := c.readInside("etc/passwd")
+	if err != nil {
+		return ""
+	}
+	return probe.HomeOf(text, uid)
 }

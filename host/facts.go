@@ -62,8 +62,19 @@ type Process struct {
 	// NoNewPrivileges is set when newuidmap cannot work because its setuid
 	// bit is ignored.
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	// Streams are the standard streams, where the process has another user.
+	Streams []Stream `json:"streams,omitempty"`
 	// Rlimits holds the runtime's limits by OCI name (RLIMIT_NOFILE).
 	Rlimits map[string]Rlimit `json:"rlimits,omitempty"`
+}
+
+// Stream is a standard stream that may be given to the process's user.
+type Stream struct {
+	// Give is false for terminals, which are not the caller's to give, and for
+	// /dev/null, by its device number and never by its name (CVE-2026-88265).
+	Give bool `json:"give,omitempty"`
+	// UID is its owner.
+	UID uint32 `json:"uid"`
 }
 
 // Rlimit is a pair of resource limits; the maximum uint64 means infinity.

@@ -236,6 +236,12 @@ func (o Seccomp) Call() Call {
 		flags(o.Flags, seccompFlags), memory(m)}}
 }
 
+// String is the call as a plan has it.
+func (o Seccomp) String() string {
+	c := o.Call()
+	return c.print(func(r Ref) string { return strconv.Itoa(int(r.Number)) })
+}
+
 func seccompFlags(n int64) string {
 	return table{
 		{unix.SECCOMP_FILTER_FLAG_TSYNC, "SECCOMP_FILTER_FLAG_TSYNC"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -129,6 +130,9 @@ func (f *execFlags) change(r *container.Runtime, id string, p *specs.Process) er
 		}
 	}
 	for _, g := range f.gids {
+		if g > math.MaxInt32 {
+			return fmt.Errorf("--additional-gids: id %d is out of range", g) // never cut to another's
+		}
 		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(g))
 	}
 	addCapabilities(p, f.caps)

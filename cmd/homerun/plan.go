@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/spf13/cobra"
 )
 
@@ -20,6 +22,7 @@ import (
 type planFlags struct {
 	bundle, config, facts string
 	json, showFacts, wait bool
+	seccomp               bool
 }
 
 func newPlanCommand(o *options) *cobra.Command {
@@ -41,6 +44,7 @@ mounts[4] or linux.maskedPaths, only the operations that come from there.`,
 	c.Flags().StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
 	c.Flags().BoolVar(&f.showFacts, "show-facts", false, "print the facts about this host instead")
+	c.Flags().BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
 	c.Flags().BoolVar(&f.wait, "create", false, "plan for create, where init waits for start")
 	return c
 }
@@ -50,6 +54,9 @@ func printPlan(w io.Writer, f *planFlags, pointer string) error {
 	if err != nil {
 		return err
 	}
+	if f.seccomp {
+		return printFilter(w, b)
+	}
 	facts, err := factsFor(b, f.facts)
 	if err != nil {
 		return err
@@ -57,7 +64,11 @@ func printPlan(w io.Writer, f *planFlags, pointer string) error {
 	if f.showFacts {
 		return printJSON(w, facts)
 	}
-	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Record: true, Wait: f.wait})
+	filter, err := planFilter(b)
+	if err != nil {
+		return err
+	}
+	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Record: true, Wait: f.wait, Seccomp: filter})
 	if err != nil {
 		return err
 	}
@@ -65,6 +76,41 @@ func printPlan(w io.Writer, f *planFlags, pointer string) error {
 		return printJSON(w, document(facts, r, pointer))
 	}
 	return printSteps(w, r, pointer)
+}
+
+// planFilter is the filter for a plan that is only printed: it may be one for
+// another machine, so a missing helper leaves the filter out.
+func planFilter(b *bundle.Bundle) (*compile.Filter, error) {
+	f, err := container.Filter(b)
+	if errors.Is(err, seccomp.ErrNoHelper) {
+		note("the plan lacks the seccomp filter: %v", err)
+		return nil, nil
+	}
+	if err != nil || f == nil {
+		return nil, err
+	}
+	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}, nil
+}
+
+// printFilter prints the seccomp filter: first how it is loaded.
+func printFilter(w io.Writer, b *bundle.Bundle) error {
+	f, err := container.Filter(b)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	if f == nil {
+		fmt.Fprintln(out, "no seccomp filter: config.json has no linux.seccomp")
+		return out.Flush()
+	}
+	fmt.Fprintln(out, plan.Seccomp{Program: f.Program, Flags: int(f.Flags)})
+	if f.Listener {
+		fmt.Fprintln(out, "listener to "+f.ListenerPath)
+	}
+	for _, line := range seccomp.Disassemble(f.Program) {
+		fmt.Fprintln(out, line)
+	}
+	return out.Flush()
 }
 
 // factsFor reads the facts from a file, or measures them.

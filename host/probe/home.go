@@ -50,6 +50,10 @@ func readInRoot(root int, path string, limit int) []byte {
 	return text
 }
 
+// HomeOf finds the home directory of a uid in a text like /etc/passwd; "" when
+// it has none that could be one.
+func HomeOf(passwd []byte, uid uint32) string { return homeOf(passwd, uid) }
+
 // homeOf reads passwd(5) for a uid's home; the first line counts, as for
 // getpwuid(3).
 func homeOf(passwd []byte, uid uint32) string {

@@ -59,6 +59,9 @@ func (p *prober) idMap(path string) ([]host.Mapping, error) {
 	return parseIDMap(text), nil
 }
 
+// IDMap reads an id map of a process: user_namespaces(7).
+func IDMap(path string) ([]host.Mapping, error) { return (&prober{}).idMap(path) }
+
 // parseIDMap reads lines of three numbers; others are skipped.
 func parseIDMap(text []byte) []host.Mapping {
 	var out []host.Mapping
