@@ -117,6 +117,11 @@ func (w *world) bundle(t *testing.T, name, script string, edits ...string) strin
 // what it said.
 func (w *world) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	return w.runQuiet(args...)
+}
+
+// runQuiet is run for goroutines that are not the test's own.
+func (w *world) runQuiet(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return w.runContext(ctx, args...)
