@@ -146,6 +146,7 @@ type compiler struct {
 	terminal, cgroup   plan.Slot
 	start, outcome     plan.Slot
 	listener           listener
+	procfs             plan.Slot // the host's, for labels, or 0
 	joins              []plan.Slot
 	tree               *rootfs.Tree
 	idmaps             map[int]plan.Slot
@@ -250,6 +251,9 @@ func (c *compiler) outer() error {
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.oomScoreAdj()
 	c.streamsOutside()
+	if err := c.openLabels(); err != nil {
+		return err
+	}
 	c.join()
 	if c.ns.time {
 		if err := c.timeNamespace(); err != nil {
@@ -284,6 +288,7 @@ func (c *compiler) clone() plan.Clone3 {
 
 // inner writes the start of init: who it is.
 func (c *compiler) inner() error {
+	c.labels()
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")
 	}

@@ -63,7 +63,7 @@ func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	e.Errno = unix.Errno(-result)
 	e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
 	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
-		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials,
+		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
 	} {
 		if refine(e, step.Op, facts) {
 			break

@@ -76,6 +76,9 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	c.b.Do(plan.CloseRange{First: c.highest})
 	if !j.Hook {
 		c.oomScoreAdj()
+		if err := c.openLabels(); err != nil {
+			return err
+		}
 		if _, err := process.CPUs(c.b, j.Process, "initial"); err != nil {
 			return err
 		}
@@ -94,6 +97,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	c.leave(pid)
 	c.b.Place(child)
 	c.awaitWatch()
+	c.labels()
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
 	if j.Namespaces&unix.CLONE_NEWCGROUP != 0 {
 		c.b.At("default", "join the container's cgroup namespace")

@@ -318,6 +318,8 @@ func (c *compiler) keyring() {
 	if c.options.NoNewKeyring {
 		return
 	}
+	c.labelKeys(c.spec.Process.SelinuxLabel)
+	defer c.labelKeys("")
 	c.b.At("default", "make a session keyring")
 	c.b.Try(plan.Keyctl{Name: "_ses." + c.options.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
 }

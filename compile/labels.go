@@ -1,0 +1,58 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	"golang.org/x/sys/unix"
+)
+
+// openLabels is for the first process, which has only seen the host.
+func (c *compiler) openLabels() error {
+	labeled, err := process.Labeled(c.spec.Process, c.facts.LSM)
+	if labeled && err == nil {
+		c.procfs = process.OpenProc(c.b)
+	}
+	return err
+}
+
+// labels is for the process itself, before anything of the container exists.
+func (c *compiler) labels() {
+	if c.procfs != 0 {
+		process.Labels(c.b, c.procfs, c.spec.Process, c.facts.LSM)
+	}
+}
+
+// labelKeys labels the keys that are made from now on as the container; an
+// empty label ends that.
+func (c *compiler) labelKeys(label string) {
+	if c.procfs == 0 || c.spec.Process.SelinuxLabel == "" {
+		return
+	}
+	if label == "" {
+		label = "\n"
+	}
+	process.KeyLabel(c.b, c.procfs, label)
+}
+
+// explainLabel words what security modules answer.
+func explainLabel(e *StepError, op plan.Operation, _ *host.Facts) bool {
+	o, ok := op.(plan.Write)
+	switch {
+	case !ok:
+	case e.Pointer == process.AppArmorPointer && e.Errno == unix.ENOENT:
+		e.Why = fmt.Sprintf("the profile is not loaded: %s", e.Why)
+		e.Hint = "load it with apparmor_parser; aa-status lists what is loaded"
+	case e.Pointer == process.AppArmorPointer && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
+		e.Hint = "the profile that homerun itself runs under does not allow this change of profile"
+	case e.Pointer == process.SELinuxPointer && e.Errno == unix.EINVAL:
+		e.Why = fmt.Sprintf("the loaded policy does not know the label %q: %s", o.Data, e.Why)
+	case e.Pointer == process.SELinuxPointer && e.Errno == unix.EACCES:
+		e.Hint = "the policy does not let the domain that homerun runs in use this label; `ausearch -m avc` shows the denial"
+	default:
+		return false
+	}
+	return ok
+}
