@@ -12,6 +12,7 @@
 package idmap
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -44,17 +45,25 @@ func Prepare(list []rootfs.IDMap, facts *host.Facts) (map[string]int, error) {
 func prepare(im *rootfs.IDMap, facts *host.Facts) (int, error) {
 	user, err := namespace(im)
 	if err != nil {
-		return -1, fmt.Errorf("%s (%s): make a user namespace for its ids: %w", im.What, im.Pointer, err)
+		return -1, failed(im, err, facts)
 	}
 	if im.Source == "" {
 		return user, nil
 	}
 	defer unix.Close(user)
 	fd, err := mount(im, user)
-	if errno, ok := err.(unix.Errno); ok {
-		return -1, im.Failed(errno, facts)
+	if err != nil {
+		return -1, failed(im, err, facts)
 	}
-	return fd, err
+	return fd, nil
+}
+
+func failed(im *rootfs.IDMap, err error, facts *host.Facts) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return im.Failed(errno, facts)
+	}
+	return fmt.Errorf("%s (%s): map its ids: %w", im.What, im.Pointer, err)
 }
 
 // mount clones the source and maps its ids.
