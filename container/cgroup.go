@@ -100,7 +100,10 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 	if s.Manager != cgroupv2.Systemd {
 		s.Delegation = cgroupv2.ProbeDelegation(s.Cgroup)
 	}
-	if s.Manager == cgroupv2.Cgroupfs || strings.Contains(s.CgroupsPath, "/") && !strings.Contains(s.CgroupsPath, ":") && s.Manager != cgroupv2.Systemd {
+	// A path that begins with a slash needs no answer of systemd's; any other
+	// goes below the own unit, if that is delegated.
+	cgroupfs := s.Manager == cgroupv2.Cgroupfs || s.Manager != cgroupv2.Systemd && isCgroupPath(s.CgroupsPath)
+	if cgroupfs && (s.Delegation.Maybe == "" || strings.HasPrefix(s.CgroupsPath, "/")) {
 		return
 	}
 	p.place = systemd.NewPlace(p.facts, os.Getenv)
@@ -120,6 +123,9 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 		s.Delegation.Unit = s.Delegation.Maybe
 	}
 }
+
+// isCgroupPath tells a path from the name of a scope.
+func isCgroupPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
 
 func (p *cgroupPlan) close() {
 	if p.conn != nil {
@@ -182,6 +188,9 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 			c.State.Undo = append(c.State.Undo, Undo{Kind: "cgroup", Name: dir})
 		}
 	}
+	if err := frozenAbove(leaf); err != nil {
+		return err
+	}
 	if err := leaf.Apply(p.writes); err != nil {
 		return err
 	}
@@ -231,6 +240,9 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	}
 	defer scope.Close()
 	c.State.Cgroup.Path = scope.Path()
+	if err := frozenAbove(scope); err != nil {
+		return err
+	}
 	if err := scope.Ensure(p.writes); err != nil {
 		return err
 	}

@@ -256,6 +256,9 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 // exist.
 func (c *Container) outside(ctx context.Context, pid int, request *Request, cgroup *cgroupPlan) error {
 	if err := cgroup.finish(ctx, c, pid); err != nil {
+		if !alive(pid, c.State.StartTime) {
+			return errDied // and its scope went with it
+		}
 		return err
 	}
 	if request.Network != nil {

@@ -59,7 +59,10 @@ func (r *Runtime) Events(ctx context.Context, id string, interval time.Duration,
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer func() {
+		w.close()
+		c.keepOOMKills(w.kernel.kills)
+	}()
 	next := time.Now()
 	for ctx.Err() == nil {
 		if !time.Now().Before(next) {
@@ -84,45 +87,35 @@ const maxWait = 500 * time.Millisecond
 
 // watch is what Events looks at.
 type watch struct {
-	c     *Container
-	dir   *cgroupv2.Dir
-	fds   []unix.PollFd // init's end, and the cgroup's memory.events
-	kills uint64
+	c      *Container
+	dir    *cgroupv2.Dir
+	init   int // its pidfd
+	kernel *oomWatch
+	told   uint64 // the kills that emit knows
 }
 
 func (c *Container) watch(dir *cgroupv2.Dir) (*watch, error) {
-	w := &watch{c: c, dir: dir, kills: dir.OOMKills()}
 	init, err := c.openInit()
 	if err != nil {
 		return nil, err
 	}
-	w.fds = append(w.fds, unix.PollFd{Fd: int32(init), Events: unix.POLLIN})
-	// Without a memory controller there is no such file, and nothing to see.
-	if fd, err := unix.Open(dir.Path()+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-		w.fds = append(w.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI})
-	}
+	w := &watch{c: c, dir: dir, init: init, kernel: c.watchOOM()}
+	w.told = w.kernel.kills
 	return w, nil
 }
 
 func (w *watch) close() {
-	for _, p := range w.fds {
-		unix.Close(int(p.Fd))
-	}
+	unix.Close(w.init)
+	w.kernel.close()
 }
 
 // wait waits for a change, or the time given.
 func (w *watch) wait(limit time.Duration) (ended bool, err error) {
-	if len(w.fds) > 1 { // kernfs reports what changed since the last read
-		_, _ = unix.Pread(int(w.fds[1].Fd), make([]byte, 256), 0)
+	ended, err = w.kernel.wait(w.init, max(int(limit.Milliseconds()), 0)+1)
+	if err != nil {
+		err = fmt.Errorf("wait for events: %w", err)
 	}
-	if w.dir.OOMKills() != w.kills {
-		return false, nil // between the last look and the read
-	}
-	_, err = unix.Poll(w.fds, max(int(limit.Milliseconds()), 0)+1)
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return false, fmt.Errorf("wait for events: %w", err)
-	}
-	return w.fds[0].Revents != 0, nil
+	return ended, err
 }
 
 func (w *watch) stats(emit func(Event) error) error {
@@ -137,10 +130,9 @@ func (w *watch) stats(emit func(Event) error) error {
 }
 
 func (w *watch) oom(emit func(Event) error) error {
-	n := w.dir.OOMKills()
-	if n <= w.kills {
+	if w.kernel.kills <= w.told {
 		return nil
 	}
-	w.kills = n
+	w.told = w.kernel.kills
 	return emit(Event{Type: "oom", ID: w.c.ID})
 }

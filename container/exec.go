@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
@@ -150,7 +151,7 @@ func (c *Container) execCgroup(l *launch, below string) error {
 		return err
 	}
 	defer dir.Close()
-	target, err := dir.Sub(c.initCgroup(l.facts.Cgroup.MountPoint, below))
+	target, err := dir.Sub(c.initCgroup(below))
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (c *Container) execCgroup(l *launch, below string) error {
 // initCgroup is the path of an exec's cgroup below the container's. Init may
 // have moved itself further down, to give controllers to cgroups of its own;
 // then the container's cgroup takes no more processes (EBUSY).
-func (c *Container) initCgroup(mountPoint, below string) string {
+func (c *Container) initCgroup(below string) string {
 	if below != "" {
 		return relativeCgroup(below)
 	}
@@ -169,10 +170,18 @@ func (c *Container) initCgroup(mountPoint, below string) string {
 	if err != nil {
 		return "."
 	}
-	if further, ok := strings.CutPrefix(mountPoint+own, c.State.Cgroup.Path+"/"); ok {
-		return relativeCgroup(further)
+	return relativeCgroup(belowCgroup(c.State.Cgroup.Path, own))
+}
+
+// belowCgroup is what a process's path, as /proc shows it, has behind that of
+// the cgroup whose directory is dir; empty if it is not below.
+func belowCgroup(dir, own string) string {
+	for at := own; len(at) > 1; at = path.Dir(at) {
+		if strings.HasSuffix(dir, at) {
+			return own[len(at):]
+		}
 	}
-	return "."
+	return ""
 }
 
 func relativeCgroup(p string) string {

@@ -151,9 +151,19 @@ func (r *Runtime) Wait(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	pidfd, err := c.openInit()
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	w := c.watchOOM()
+	defer w.close()
 	for ctx.Err() == nil {
-		if err := c.awaitEnd(time.Second); err == nil {
-			return nil
+		if ended, err := w.wait(pidfd, 1000); ended || err != nil {
+			c.keepOOMKills(w.kills)
+			return err
 		}
 	}
 	return ctx.Err()

@@ -20,6 +20,9 @@ type Process struct {
 	// Notes and Warnings tell what was decided without being asked, and what
 	// is ignored.
 	Notes, Warnings []string
+	// OOMKills counts the processes of the container that the kernel killed
+	// for memory, once a process that Run made has ended.
+	OOMKills uint64
 
 	pidfd int
 	relay *systemd.Relay
@@ -34,6 +37,7 @@ type Process struct {
 // manager what the program reports.
 func (p *Process) Wait() (int, error) {
 	defer p.relaying()()
+	p.awaitOOM()
 	var status unix.WaitStatus
 	who := p.Pid
 	if p.reap {
@@ -52,6 +56,23 @@ func (p *Process) Wait() (int, error) {
 		}
 		return status.ExitStatus(), nil
 	}
+}
+
+// awaitOOM waits for the end of a process that Run made, and counts whom the
+// kernel killed for memory.
+func (p *Process) awaitOOM() {
+	if p.bundle == nil || p.pidfd < 0 {
+		return
+	}
+	w := p.container.watchOOM()
+	defer w.close()
+	for {
+		if ended, err := w.wait(p.pidfd, -1); ended || err != nil {
+			break
+		}
+	}
+	p.OOMKills = w.kills
+	p.container.keepOOMKills(w.kills)
 }
 
 // Signal sends a signal to the process. It does nothing when that has ended.

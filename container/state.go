@@ -190,7 +190,7 @@ func (c *Container) Document() Document {
 	s := &c.State
 	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: c.Status(), Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
 		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
-		OOMKills: s.Cgroup.OOMKills}
+		OOMKills: c.oomKills()}
 	if d.OCIVersion == "" {
 		d.OCIVersion = "1.0.0"
 	}

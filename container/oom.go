@@ -1,0 +1,169 @@
+package container
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// The kernel counts in a cgroup whom it killed there for memory, and the count
+// goes with the cgroup. One that homerun made stays until delete. A scope is
+// taken away by systemd within a millisecond of its last process's end: so
+// whoever waits for that end (run, wait, events) has the file open, reads it on
+// each of the kernel's notices and once more at the end, before anything else,
+// and keeps the number in state.json.
+
+// oomWatch counts kills while somebody waits.
+type oomWatch struct {
+	fd    int // memory.events of the scope, or of the container's cgroup; -1
+	kills uint64
+}
+
+// watchOOM begins to count. Without a memory controller there is no such file.
+func (c *Container) watchOOM() *oomWatch {
+	w := &oomWatch{fd: -1, kills: c.State.Cgroup.OOMKills}
+	if c.State.Cgroup.Path == "" {
+		return w
+	}
+	if fd, err := unix.Open(scopeOf(c.State.Cgroup.Path)+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		w.fd = fd
+		w.read()
+	}
+	return w
+}
+
+func (w *oomWatch) close() {
+	if w.fd >= 0 {
+		unix.Close(w.fd)
+	}
+}
+
+// read looks at the count, which also arms the next notice. A cgroup that is
+// gone leaves what was seen.
+func (w *oomWatch) read() {
+	var text [256]byte
+	n, err := unix.Pread(w.fd, text[:], 0)
+	if err != nil {
+		return
+	}
+	for line := range bytes.Lines(text[:n]) {
+		if number, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {
+			kills, _ := strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 64)
+			w.kills = max(w.kills, kills)
+		}
+	}
+}
+
+// wait waits until the process ends, or something happened in the cgroup, for
+// the given time at most (-1: for ever).
+func (w *oomWatch) wait(pidfd int, milliseconds int) (ended bool, err error) {
+	fds := [2]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(w.fd), Events: unix.POLLPRI}}
+	_, err = unix.Poll(fds[:], milliseconds)
+	w.read()
+	if err == unix.EINTR {
+		return false, nil
+	}
+	if fds[1].Revents&unix.POLLERR != 0 && fds[1].Revents&unix.POLLPRI == 0 || fds[1].Revents&unix.POLLNVAL != 0 {
+		w.close()
+		w.fd = -1 // the cgroup is gone
+	}
+	return fds[0].Revents != 0, err
+}
+
+// oomKills counts the processes of the container that the kernel killed for
+// memory, as far as it is known.
+func (c *Container) oomKills() uint64 {
+	w := c.watchOOM()
+	w.close()
+	return w.kills
+}
+
+// keepOOMKills writes the count to state.json when there is something to tell.
+// The container may be gone.
+func (c *Container) keepOOMKills(n uint64) {
+	if n == c.State.Cgroup.OOMKills {
+		return
+	}
+	c.State.Cgroup.OOMKills = n
+	now, err := c.runtime.Open(c.ID)
+	if err != nil {
+		return
+	}
+	defer now.Close()
+	if now.State.Pid != c.State.Pid || now.State.StartTime != c.State.StartTime {
+		return
+	}
+	now.State.Cgroup.OOMKills = n
+	if err := now.write(); err != nil {
+		c.runtime.warn("%v", err)
+	}
+}
+
+// oomError says that init was killed for memory before the program ran.
+type oomError struct {
+	limit int64
+	sure  bool
+	cause error
+}
+
+func (e *oomError) Error() string {
+	if e.sure {
+		return fmt.Sprintf("out of memory (OOM): the kernel killed init before the container's program ran, "+
+			"since it needs more than %d bytes (linux.resources.memory.limit)", e.limit)
+	}
+	return e.cause.Error()
+}
+
+func (e *oomError) Unwrap() error { return e.cause }
+
+// Hint is the advice for it.
+func (e *oomError) Hint() string {
+	if e.sure {
+		return "raise linux.resources.memory.limit"
+	}
+	return fmt.Sprintf("is linux.resources.memory.limit, %d bytes, enough for the program?", e.limit)
+}
+
+// small is a memory limit that is suspected first: no libc's program with a
+// few libraries starts in less.
+const small = 1 << 20
+
+// explainOOM recognizes a start that failed for want of memory.
+func (c *Container) explainOOM(err error, s *specs.Spec) error {
+	res := resources(s)
+	if err == nil || res == nil || res.Memory == nil || res.Memory.Limit == nil || *res.Memory.Limit < 0 {
+		return err
+	}
+	e := &oomError{limit: *res.Memory.Limit, sure: c.oomKills() > 0, cause: err}
+	if e.sure || e.limit <= small && errors.Is(err, errDied) {
+		return e
+	}
+	return err
+}
+
+// frozenAbove refuses a cgroup that is frozen, or below one that is: init would
+// stand still, and whoever waits for it too.
+func frozenAbove(dir *cgroupv2.Dir) error {
+	if !dir.Frozen() {
+		return nil
+	}
+	return &frozenError{dir.Path()}
+}
+
+type frozenError struct{ path string }
+
+func (e *frozenError) Error() string {
+	return "the cgroup " + e.path + " is frozen, or one above it is: nothing can start in it"
+}
+
+// Hint is the advice for it.
+func (e *frozenError) Hint() string {
+	return "thaw it first: systemctl --user thaw UNIT, or write 0 to the cgroup.freeze of the cgroup that was frozen"
+}
