@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -243,6 +244,11 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 		return fmt.Errorf("%w: read its start time: %v", errDied, err)
 	}
 	c.State.Pid, c.State.StartTime = pid, start
+	if request.PidFile != "" {
+		if err := c.undoPidFile(request.PidFile); err != nil {
+			return err
+		}
+	}
 	if err := cgroup.started(c, pid); err != nil {
 		return err
 	}
@@ -284,6 +290,17 @@ func WritePidFile(name string, pid int) error {
 	if err := replaceFile(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
 		return fmt.Errorf("write the pid file %s: %w", name, unwrap(err))
 	}
+	return nil
+}
+
+// undoPidFile has delete remove what a kill while the pid file is written would
+// leave beside it. The pid file itself is the caller's.
+func (c *Container) undoPidFile(name string) error {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return fmt.Errorf("find the pid file %s: %w", name, err)
+	}
+	c.State.Undo = append(c.State.Undo, Undo{Kind: "file", Name: temporaryName(name)})
 	return nil
 }
 

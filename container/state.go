@@ -121,8 +121,7 @@ func (c *Container) write() error {
 
 // replaceFile writes a file so that a reader sees the old or the new content.
 func replaceFile(name string, text []byte, mode os.FileMode) error {
-	dir, base := splitFile(name)
-	temporary := dir + "." + base + "." + strconv.Itoa(os.Getpid())
+	temporary := temporaryName(name)
 	if err := os.WriteFile(temporary, text, mode); err != nil {
 		return err
 	}
@@ -131,6 +130,12 @@ func replaceFile(name string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	return nil
+}
+
+// temporaryName is where this process writes what it renames to name.
+func temporaryName(name string) string {
+	dir, base := splitFile(name)
+	return dir + "." + base + "." + strconv.Itoa(os.Getpid())
 }
 
 // splitFile splits a path behind its last slash.
