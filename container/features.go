@@ -23,14 +23,24 @@ func Features() *features.Features {
 			Capabilities:    plan.Capabilities(),
 			Cgroup:          &features.Cgroup{V1: flag(false), V2: flag(true), Systemd: flag(true), SystemdUser: flag(true), Rdma: flag(true)},
 			Seccomp:         seccompFeatures(),
-			Apparmor:        &features.Apparmor{Enabled: flag(false)},
-			Selinux:         &features.Selinux{Enabled: flag(false)},
+			Apparmor:        &features.Apparmor{Enabled: flag(true)},
+			Selinux:         &features.Selinux{Enabled: flag(true)},
 			IntelRdt:        &features.IntelRdt{Enabled: flag(false)},
+			MemoryPolicy:    memoryPolicies(),
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: flag(true)}},
 			NetDevices:      &features.NetDevices{Enabled: flag(false)},
 		},
 		// What others' containers must not set: it reaches beyond them.
 		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.homerun.", "run.oci."},
+	}
+}
+
+// memoryPolicies lists what package process sets; a test holds it to that.
+func memoryPolicies() *features.MemoryPolicy {
+	return &features.MemoryPolicy{
+		Modes: []string{"MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY",
+			"MPOL_WEIGHTED_INTERLEAVE"},
+		Flags: []string{"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"},
 	}
 }
 

@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestFeatures(t *testing.T) {
@@ -18,5 +22,24 @@ func TestFeatures(t *testing.T) {
 	}
 	if text, err := json.Marshal(f); err != nil || len(text) < 1000 {
 		t.Errorf("%s %v", text, err)
+	}
+}
+
+func TestMemoryPolicies(t *testing.T) {
+	p := memoryPolicies()
+	for _, mode := range p.Modes {
+		policy := &specs.LinuxMemoryPolicy{Mode: specs.MemoryPolicyModeType(mode), Nodes: "0"}
+		if mode == "MPOL_DEFAULT" || mode == "MPOL_LOCAL" {
+			policy.Nodes = ""
+		}
+		if err := process.MemoryPolicy(plan.NewBuilder(3), policy); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	for _, f := range p.Flags {
+		policy := &specs.LinuxMemoryPolicy{Mode: "MPOL_BIND", Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MemoryPolicyFlagType(f)}}
+		if err := process.MemoryPolicy(plan.NewBuilder(3), policy); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
 	}
 }
