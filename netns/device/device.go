@@ -1,0 +1,76 @@
+// Package device moves network devices of the host into a container's network
+// namespace: linux.netDevices of config-linux.md.
+//
+// New reads the section and is pure; Apply (live.go) does it, on the runtime's
+// side, while the container's init waits.
+package device
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Move is one device: its name on the host and in the container.
+type Move struct{ Host, Container string }
+
+// Error is a device that cannot be moved.
+type Error struct {
+	// Pointer is the JSON path (linux.netDevices.eth1).
+	Pointer string
+	// What says what was wanted, Why the reason, errno last.
+	What, Why string
+	Err       error
+	Hint      string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
+
+// Unwrap gives the errno.
+func (e *Error) Unwrap() error { return e.Err }
+
+func (m Move) error(why string, err error) *Error {
+	e := &Error{Pointer: "linux.netDevices." + m.Host, What: "move the network device " + m.Host, Why: why, Err: err}
+	if err != nil {
+		e.Why += ": " + err.Error()
+	}
+	return e
+}
+
+// New lists the devices of config.json, by name. ownNetwork says that the
+// container has a network namespace of its own.
+func New(devices map[string]specs.LinuxNetDevice, ownNetwork bool) ([]Move, error) {
+	var list []Move
+	for _, name := range slices.Sorted(maps.Keys(devices)) {
+		m := Move{Host: name, Container: devices[name].Name}
+		if m.Container == "" {
+			m.Container = name
+		}
+		switch {
+		case !ownNetwork:
+			return nil, m.error("the container has no network namespace of its own", nil)
+		case !isName(m.Host, false):
+			return nil, m.error(fmt.Sprintf("%q is not the name of a network device", m.Host), nil)
+		case !isName(m.Container, true):
+			return nil, m.error(fmt.Sprintf("%q is not the name of a network device", m.Container), nil)
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// isName follows dev_valid_name() in net/core/dev.c. A pattern may have one
+// %d, which the kernel replaces with a number.
+func isName(s string, pattern bool) bool {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\v\f\r") {
+		return false
+	}
+	if n := strings.Count(s, "%"); n > 0 {
+		return pattern && n == 1 && strings.Contains(s, "%d")
+	}
+	return true
+}
