@@ -25,6 +25,7 @@ var pure = map[string][]string{
 	"seccomp":  {"cache.go", "compile.go", "listener.go", "probe.go"},
 	"cgroupv2": {"live*.go"},
 	"systemd":  {"dbus*.go", "notify*.go"},
+	"intelrdt": {"live.go"},
 }
 
 // effects are the packages through which a program acts or looks around.
@@ -144,7 +145,7 @@ var ranks = []struct {
 	dirs []string
 }{
 	{0, []string{"plan", "host", "bundle", "internal"}},
-	{1, []string{"userns", "rootfs", "netns", "cgroupv2", "systemd", "process", "seccomp", "spec"}},
+	{1, []string{"userns", "rootfs", "netns", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec"}},
 	{2, []string{"stage", "compile", "host/probe"}},
 	{3, []string{"container"}},
 	{4, []string{"cmd", "hack", "tests"}},
