@@ -49,7 +49,7 @@ func TestOverlay(t *testing.T) {
 			must(t, os.Mkdir(filepath.Join(b.dir, dir), 0o755), os.Chown(filepath.Join(b.dir, dir), uid, gid))
 		}
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/o", Type: "overlay", Source: "overlay", Options: []string{
-			"lowerdir=" + strings.Join(lower, ":"), "upperdir=" + b.dir + "/upper", "workdir=" + b.dir + "/work", "userxattr"}})
+			"lowerdir=" + strings.Join(lower, ":"), "upperdir=" + filepath.Join(b.dir, "upper"), "workdir=" + filepath.Join(b.dir, "work"), "userxattr"}})
 		r := b.run()
 		rep := r.report(t)
 		if rep.Tries["cat /o/l3"] != "l3" || rep.Tries["cat /o/l0"] != "l0" || rep.Tries["create /o/new"] != "ok" {
