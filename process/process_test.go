@@ -118,7 +118,7 @@ func TestPersonality(t *testing.T) {
 	expect(t, lines(t, func(b *plan.Builder) { Personality(b, &specs.LinuxPersonality{Domain: specs.PerLinux32}) }), "personality(PER_LINUX32)")
 }
 
-func TestOOMScoreAdj(t *testing.T) {
+func TestOOMScore(t *testing.T) {
 	const open = `$oom = openat2(AT_FDCWD, "/proc/self/oom_score_adj", {flags=O_WRONLY|O_CLOEXEC, resolve=0}, 24)`
 	const capable = 1 << unix.CAP_SYS_RESOURCE
 	tests := []struct {
