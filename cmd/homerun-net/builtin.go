@@ -180,7 +180,7 @@ func (h *helper) skipAddressDetection() (restore func()) {
 	if err != nil {
 		return func() {}
 	}
-	if err := i.process.await(read); err != nil && !errors.Is(err, errGone) {
+	if err := i.process.await(h.life, read); err != nil && !errors.Is(err, errGone) {
 		i.end()
 		return func() {}
 	}

@@ -31,8 +31,9 @@ type helper struct {
 	// pasta is what findPasta has found.
 	pasta *pasta
 
-	terminated context.Context
-	forget     func()
+	// life lasts until somebody sends SIGTERM or the container's init ends.
+	life   context.Context
+	forget func()
 	// stop gets one value for the first OpStop.
 	stop chan struct{}
 }
@@ -99,9 +100,12 @@ func (h *helper) watch() error {
 	if ended(h.container, 0) {
 		return &netns.Error{Message: fmt.Sprintf("network: container process %d: ended before it was connected", h.request.PID)}
 	}
+	var end func()
+	h.life, end = context.WithCancel(h.life)
 	go func() {
 		ended(h.container, -1)
 		close(h.gone)
+		end()
 	}()
 	return nil
 }
@@ -153,7 +157,7 @@ func (h *helper) startAny() (*link, error) {
 	case other == nil:
 		return h.chosen(l, err), nil
 	case missing(err) && missing(other):
-		return nil, netns.ExplainMissing(netns.Auto, safeDirectories())
+		return nil, netns.ExplainMissing(netns.Auto, safeDirectories()[:4])
 	case missing(other):
 		return nil, err
 	}
@@ -244,7 +248,7 @@ func (h *helper) record() error {
 func (h *helper) wait() int {
 	select {
 	case <-h.gone:
-	case <-h.terminated.Done():
+	case <-h.life.Done():
 	case <-h.stop:
 	case <-h.link.process.gone:
 		log.Printf("%s ended: the container has no network any more", h.link.driver)

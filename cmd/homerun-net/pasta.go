@@ -58,7 +58,8 @@ type pasta struct {
 func (p *pasta) old() bool { return !p.hostLoToNSLo }
 
 // findPasta looks for pasta once and reads its help: one run tells about every
-// option.
+// option. That of Debian 13 (May 2025) exits before it has written more than
+// 4096 bytes of it, and is asked for what may be in the rest.
 func (h *helper) findPasta() (*pasta, error) {
 	if h.pasta != nil {
 		return h.pasta, nil
@@ -67,22 +68,33 @@ func (h *helper) findPasta() (*pasta, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := helpText(path)
+	text := helpText(h.life, path)
 	_, noPesto := find("pesto")
 	h.pasta = &pasta{
 		path:         path,
-		hostLoToNSLo: strings.Contains(text, "--host-lo-to-ns-lo"),
-		confPath:     strings.Contains(text, "--conf-path") && noPesto == nil,
+		hostLoToNSLo: h.knows(path, text, "--host-lo-to-ns-lo"),
+		confPath:     noPesto == nil && h.knows(path, text, "--conf-path", pastaSocket),
 	}
 	return h.pasta, nil
 }
 
-// helpText is what a program prints for --help. pasta exits with status 1
+// knows tells whether a program has an option, from its help or, where that
+// is cut off, by giving it the option.
+func (h *helper) knows(path, help string, option ...string) bool {
+	if strings.Contains(help, option[0]) || len(help) != 4096 {
+		return strings.Contains(help, option[0])
+	}
+	return !strings.Contains(helpText(h.life, path, option...), "unrecognized option")
+}
+
+// helpText is what a program prints for --help after other options. pasta exits with status 1
 // after it and prints to either stream, depending on its age.
-func helpText(path string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func helpText(ctx context.Context, path string, options ...string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	out, _ := exec.CommandContext(ctx, path, "--help").CombinedOutput()
+	command := exec.CommandContext(ctx, path, append(options, "--help")...)
+	command.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	out, _ := command.CombinedOutput()
 	return string(out)
 }
 
@@ -202,7 +214,7 @@ func (h *helper) startPasta() (*link, error) {
 	if h.settings.v6 && p.old() {
 		defer h.skipAddressDetection()()
 	}
-	l, err := runPasta(p.path, p.arguments(h.settings, fixed), ready)
+	l, err := runPasta(h.life, p.path, p.arguments(h.settings, fixed), ready)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +227,7 @@ func (h *helper) startPasta() (*link, error) {
 	return l, nil
 }
 
-func runPasta(path string, arguments []string, ready *os.File) (*link, error) {
+func runPasta(ctx context.Context, path string, arguments []string, ready *os.File) (*link, error) {
 	os.Remove(pastaSocket)
 	command := exec.Command(path, arguments...)
 	command.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
@@ -223,7 +235,7 @@ func runPasta(path string, arguments []string, ready *os.File) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.await(ready); err != nil {
+	if err := p.await(ctx, ready); err != nil {
 		return nil, p.explain(netns.Pasta, err)
 	}
 	return &link{driver: netns.Pasta, process: p, closers: []func(){func() { os.Remove(pastaSocket) }}}, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,8 +72,8 @@ var (
 )
 
 // await waits until a byte can be read from f, the child's way to say that it
-// is ready.
-func (p *process) await(f *os.File) error {
+// is ready, and not longer than ctx lasts.
+func (p *process) await(ctx context.Context, f *os.File) error {
 	if err := f.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
 		return err
 	}
@@ -94,6 +95,9 @@ func (p *process) await(f *os.File) error {
 		// Releases the reader above.
 		f.SetReadDeadline(time.Now())
 		return errGone
+	case <-ctx.Done():
+		f.SetReadDeadline(time.Now())
+		return errors.New("the container has ended or is being deleted")
 	}
 }
 

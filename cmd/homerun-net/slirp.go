@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -33,8 +34,8 @@ type slirpFeatures struct {
 	sandbox, seccomp, ipv6, cidr, disableHostLoopback bool
 }
 
-func detectSlirp(path string) slirpFeatures {
-	text := helpText(path)
+func detectSlirp(ctx context.Context, path string) slirpFeatures {
+	text := helpText(ctx, path)
 	has := func(option string) bool { return strings.Contains(text, option) }
 	return slirpFeatures{
 		sandbox: has("--enable-sandbox"), seccomp: has("--enable-seccomp") && kernelHasSeccomp(),
@@ -77,7 +78,7 @@ func (h *helper) startSlirp() (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	features := detectSlirp(path)
+	features := detectSlirp(h.life, path)
 	if !h.settings.loopback && !features.disableHostLoopback {
 		return nil, &netns.Error{Message: "slirp4netns: too old to close the host's loopback", Hint: "slirp4netns 0.4.0 or newer can"}
 	}
@@ -86,10 +87,10 @@ func (h *helper) startSlirp() (*link, error) {
 	if h.settings.v6 {
 		defer h.skipAddressDetection()()
 	}
-	return runSlirp(path, slirpArguments(h.settings, features))
+	return runSlirp(h.life, path, slirpArguments(h.settings, features))
 }
 
-func runSlirp(path string, arguments []string) (*link, error) {
+func runSlirp(ctx context.Context, path string, arguments []string) (*link, error) {
 	readyRead, readyWrite, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("network: pipe: %w", err)
@@ -107,7 +108,7 @@ func runSlirp(path string, arguments []string) (*link, error) {
 	readyWrite.Close()
 	exitRead.Close()
 	if err == nil {
-		if err = p.await(readyRead); err != nil {
+		if err = p.await(ctx, readyRead); err != nil {
 			err = p.explain(netns.Slirp4netns, err)
 		}
 	}
