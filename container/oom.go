@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
+	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -19,46 +21,95 @@ import (
 // whoever waits for that end (run, wait, events) has the file open, reads it on
 // each of the kernel's notices and once more at the end, before anything else,
 // and keeps the number in state.json.
+//
+// Where systemd is quicker still, the slice knows: its count has that of all
+// scopes in it, also of those that were. What is more in it than at the last
+// look at both is the scope's, if that look was a moment ago. It was if the
+// kernel killed, since reaching the limit comes first and gives a notice.
 
 // oomWatch counts kills while somebody waits.
 type oomWatch struct {
 	fd    int // memory.events of the scope, or of the container's cgroup; -1
 	kills uint64
+	slice int       // memory.events of the slice; -1
+	other uint64    // the slice's kills that are not ours
+	seen  time.Time // when the kernel last gave a notice
 }
+
+// recent is for how long a count of the slice's other kills holds.
+const recent = 500 * time.Millisecond
 
 // watchOOM begins to count. Without a memory controller there is no such file.
 func (c *Container) watchOOM() *oomWatch {
-	w := &oomWatch{fd: -1, kills: c.State.Cgroup.OOMKills}
+	w := &oomWatch{fd: -1, kills: c.State.Cgroup.OOMKills, slice: -1}
 	if c.State.Cgroup.Path == "" {
 		return w
 	}
-	if fd, err := unix.Open(scopeOf(c.State.Cgroup.Path)+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-		w.fd = fd
-		w.read()
+	own := scopeOf(c.State.Cgroup.Path)
+	w.fd = openEvents(own)
+	if w.fd >= 0 && c.State.Cgroup.Scope != "" {
+		w.slice = openEvents(path.Dir(own))
 	}
+	w.read()
 	return w
 }
 
+func openEvents(dir string) int {
+	fd, err := unix.Open(dir+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
 func (w *oomWatch) close() {
-	if w.fd >= 0 {
-		unix.Close(w.fd)
+	for _, fd := range []int{w.fd, w.slice} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	w.fd, w.slice = -1, -1
+}
+
+// read looks at the counts, which also arms the next notice. It is false when
+// the cgroup is gone; what was seen stays.
+func (w *oomWatch) read() bool {
+	all, _ := readKills(w.slice)
+	own, ok := readKills(w.fd)
+	if ok {
+		w.kills = max(w.kills, own)
+		w.other = max(all, own) - own
+	}
+	return ok
+}
+
+// last is the read when the process has ended.
+func (w *oomWatch) last() {
+	if w.read() || time.Since(w.seen) > recent {
+		return
+	}
+	if all, ok := readKills(w.slice); ok && all > w.other {
+		w.kills = max(w.kills, all-w.other)
 	}
 }
 
-// read looks at the count, which also arms the next notice. A cgroup that is
-// gone leaves what was seen.
-func (w *oomWatch) read() {
+// readKills reads oom_kill of an open memory.events.
+func readKills(fd int) (kills uint64, ok bool) {
+	if fd < 0 {
+		return 0, false
+	}
 	var text [256]byte
-	n, err := unix.Pread(w.fd, text[:], 0)
+	n, err := unix.Pread(fd, text[:], 0)
 	if err != nil {
-		return
+		return 0, false
 	}
 	for line := range bytes.Lines(text[:n]) {
-		if number, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {
-			kills, _ := strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 64)
-			w.kills = max(w.kills, kills)
+		if number, found := bytes.CutPrefix(line, []byte("oom_kill ")); found {
+			kills, err = strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 64)
+			return kills, err == nil
 		}
 	}
+	return 0, false
 }
 
 // wait waits until the process ends, or something happened in the cgroup, for
@@ -66,15 +117,21 @@ func (w *oomWatch) read() {
 func (w *oomWatch) wait(pidfd int, milliseconds int) (ended bool, err error) {
 	fds := [2]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(w.fd), Events: unix.POLLPRI}}
 	_, err = unix.Poll(fds[:], milliseconds)
-	w.read()
+	switch {
+	case fds[0].Revents != 0:
+		w.last()
+		return true, nil
+	case fds[1].Revents == 0:
+	case w.read():
+		w.seen = time.Now()
+	default: // the cgroup is gone, and would be ready for ever
+		unix.Close(w.fd)
+		w.fd = -1
+	}
 	if err == unix.EINTR {
-		return false, nil
+		err = nil
 	}
-	if fds[1].Revents&unix.POLLERR != 0 && fds[1].Revents&unix.POLLPRI == 0 || fds[1].Revents&unix.POLLNVAL != 0 {
-		w.close()
-		w.fd = -1 // the cgroup is gone
-	}
-	return fds[0].Revents != 0, err
+	return false, err
 }
 
 // oomKills counts the processes of the container that the kernel killed for
