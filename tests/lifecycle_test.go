@@ -53,6 +53,22 @@ func privateMemory(t *testing.T, pid int) (private, resident int) {
 // TestManyContainers makes many containers at once, in one state root: each is
 // created, started, listed, entered and deleted, while the others are.
 func TestManyContainers(t *testing.T) {
+	manyContainers(t)
+}
+
+// TestManyScopes is the same where each has a scope of systemd's.
+func TestManyScopes(t *testing.T) {
+	if !hasScopes() {
+		t.Skip("needs cgroup v2 and the caller's systemd")
+	}
+	before := scopes("*many*")
+	manyContainers(t)
+	if after := scopes("*many*"); len(before)+len(after) > 0 {
+		t.Errorf("units before: %q, after: %q", before, after)
+	}
+}
+
+func manyContainers(t *testing.T) {
 	count, parallel := 200, 24
 	if testing.Short() {
 		count = 20

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // world is where a Go test drives homerun: as root or as the unprivileged user,
@@ -205,6 +207,42 @@ func (w *world) empty(t *testing.T, mark string) {
 		}
 	}
 	t.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
+}
+
+// reapOrphans waits for processes that came to this subreaper out of a PID
+// namespace, whose init cannot end before. Those that tests started themselves
+// are left to them.
+func reapOrphans(t *testing.T) {
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			files, _ := filepath.Glob("/proc/self/task/*/children")
+			for _, f := range files {
+				text, _ := os.ReadFile(f)
+				for _, word := range strings.Fields(string(text)) {
+					if pid, err := strconv.Atoi(word); err == nil && nested(pid) {
+						unix.Wait4(pid, nil, unix.WNOHANG, nil)
+					}
+				}
+			}
+		}
+	}()
+}
+
+// nested tells whether a process is in a PID namespace below ours.
+func nested(pid int) bool {
+	for _, line := range lines(filepath.Join("/proc", strconv.Itoa(pid), "status")) {
+		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return len(strings.Fields(ids)) > 1
+		}
+	}
+	return false
 }
 
 // left lists what is in the state root, but for the cache, and processes.
