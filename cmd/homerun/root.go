@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ type options struct {
 	systemdCgroup bool
 	cgroupManager string
 	rootless      string
+
+	version bool
 
 	// verb and id are for messages.
 	verb, id string
@@ -64,13 +67,20 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "homerun",
 		Short:         "An OCI container runtime for people without root",
-		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE:          noVerb,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.version {
+				fmt.Print(versionText())
+				return nil
+			}
+			return noVerb(c, args)
+		},
 	}
-	root.SetVersionTemplate(versionText())
+	// Cobra's own --version would need a template, and with it the linker could
+	// leave out no method of anything.
+	root.Flags().BoolVarP(&o.version, "version", "v", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	globalFlags(root.PersistentFlags(), o)
 	all := verbs()
