@@ -15,14 +15,19 @@ import (
 // any options either a plan or an error, and of the plan that it passes Check
 // and fits its image. A broken rule of Check is a defect of the compiler, so it
 // is none of the errors that a config may cause. The bytes of mix choose golden
-// files whose patches are laid over config and facts, lists one behind the other.
+// files whose patches are laid over the base, config and facts, lists one
+// behind the other.
 func FuzzCompile(f *testing.F) {
 	patches := allPatches(f)
 	for i, p := range patches {
 		f.Add(patched(f, "testdata/base.json", p.config), patched(f, "testdata/facts.json", p.facts), []byte{}, uint16(i*0x9e37))
-		f.Add([]byte("{}"), []byte("{}"), []byte{255, byte(i), byte(i * 7)}, uint16(i*0x9e37))
+		f.Add([]byte("{}"), []byte("{}"), []byte{byte(i), byte(i * 7), byte(i * 13)}, uint16(i*0x9e37))
 	}
 	f.Fuzz(func(t *testing.T, config, facts, mix []byte, choice uint16) {
+		if len(mix) > 0 {
+			base := patches[len(patches)-1]
+			config, facts = mixed([]byte(base.config), string(config)), mixed([]byte(base.facts), string(facts))
+		}
 		for _, n := range mix[:min(len(mix), 8)] {
 			p := patches[int(n)%len(patches)]
 			config, facts = mixed(config, p.config), mixed(facts, p.facts)
@@ -56,9 +61,6 @@ func allPatches(f *testing.F) []patch {
 		list = append(list, patch{g.sections["config.json"], g.sections["facts.json"]})
 	}
 	base := patch{string(patched(f, "testdata/base.json", "")), string(patched(f, "testdata/facts.json", ""))}
-	for len(list) < 255 {
-		list = append(list, base)
-	}
 	return append(list, base)
 }
 
@@ -88,7 +90,11 @@ func overlaid(base, change any) any {
 		return change
 	}
 	for name, value := range patch {
-		target[name] = overlaid(target[name], value)
+		if name == "namespaces" { // one of a kind
+			target[name] = value
+		} else {
+			target[name] = overlaid(target[name], value)
+		}
 	}
 	return target
 }
