@@ -27,6 +27,7 @@ type runFlags struct {
 type rootfsFlags struct {
 	path, hostname, cwd, name string
 	here, writable, tty       bool
+	detached                  bool // no terminal unless asked for
 	env, volumes              []string
 	network                   networkFlags
 }
@@ -107,6 +108,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 // runRequest finds the config: a bundle's, or one made for --rootfs.
 func (o *options) runRequest(f *runFlags, args []string) (*container.Request, error) {
 	if f.rootfs.path != "" {
+		f.rootfs.detached = f.detach
 		r, err := o.rootfsRequest(&f.rootfs, args)
 		if err == nil {
 			f.create.fill(r)
@@ -157,7 +159,7 @@ func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
 		path = r.path
 	}
 	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Term: os.Getenv("TERM"), Cwd: r.cwd, Hostname: r.hostname,
-		Volumes: r.volumes, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || isTerminal(0) && isTerminal(1)}
+		Volumes: r.volumes, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
 	if s.Hostname == "" {
 		s.Hostname = "homerun"
 	}
