@@ -67,8 +67,8 @@ type Options struct {
 	// IntoCgroup makes init in the cgroup whose directory is the input
 	// "cgroup".
 	IntoCgroup bool
-	// Cgroup is the directory of the container's cgroup, for a cgroup mount
-	// without a cgroup namespace; empty for the runtime's own.
+	// Cgroup is the directory that a cgroup mount without a cgroup namespace
+	// shows; empty for the whole tree.
 	Cgroup string
 	// Seccomp is a compiled filter, or nil.
 	Seccomp *Filter

@@ -1,8 +1,6 @@
 package rootfs
 
 import (
-	"path"
-
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
@@ -59,8 +57,9 @@ func (t *Tree) hideCgroups(sys plan.Slot) {
 }
 
 // cgroup mounts the cgroup tree: with a cgroup namespace of its own the
-// container sees its own part only; without one its own cgroup is bound, and
-// in a user namespace never writable (CVE-2023-25809).
+// container sees its own part only; without one the whole tree is bound, in which
+// /proc/self/cgroup names its cgroup, and in a user namespace never writable
+// (CVE-2023-25809).
 func (t *Tree) cgroup(m *Mount) error {
 	m.Type = "cgroup2"
 	m.options.parameters, m.options.superblock = nil, nil
@@ -68,8 +67,8 @@ func (t *Tree) cgroup(m *Mount) error {
 		return t.fileSystem(m)
 	}
 	from := t.config.Cgroup
-	if c := t.facts.Cgroup; from == "" && c.MountPoint != "" {
-		from = path.Join(c.MountPoint, c.Path)
+	if from == "" {
+		from = t.facts.Cgroup.MountPoint
 	}
 	if from == "" {
 		return m.error("cgroup version 2 is not mounted on this host", 0)

@@ -25,8 +25,8 @@ type Config struct {
 	UserNamespace string
 	// Inputs are the descriptors that IDMaps asks for, by mount.
 	Inputs map[int]plan.Slot
-	// Cgroup is the directory of the container's cgroup, where it is not the
-	// runtime's own.
+	// Cgroup is the directory that a cgroup mount without a cgroup namespace
+	// shows; empty for the whole tree.
 	Cgroup string
 	// NoPivot moves the root over / and changes into it instead: for a host
 	// whose root is a ramfs. The old root stays mounted below; not safe.
