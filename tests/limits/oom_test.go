@@ -1,0 +1,146 @@
+package limits
+
+import (
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const little = `{"memory": {"limit": 16777216, "swap": 16777216}}`
+
+// A program that needs more than its limit is killed, and run says why.
+func TestOutOfMemory(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		for range 5 {
+			b := newBox(t, manager, little, "tail", "/dev/zero")
+			out, err := b.run()
+			if err == nil || err.Error() != "exit status 137" {
+				t.Errorf("run ended with %v", err)
+			}
+			if !strings.Contains(out, "homerun: out of memory (OOM): the kernel killed 1 of the container's processes") {
+				t.Errorf("run printed %q", out)
+			}
+		}
+	})
+}
+
+// The state of a container counts those of its processes that were killed.
+func TestOutOfMemoryState(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, little, "sh", "-c", "tail /dev/zero; echo $? >/killed; sleep 100")
+		b.start()
+		eventually(t, "killed", func() bool { return b.state().OOMKills > 0 })
+		if s := b.state(); s.OOMKills != 1 || s.Status != "running" {
+			t.Errorf("state %+v", s)
+		}
+		eventually(t, "told in the container", func() bool {
+			out, err := b.homerun("exec", b.id, "cat", "/killed")
+			return err == nil && out == "137\n"
+		})
+	})
+}
+
+// A container that was killed is stopped, and its state still says why: where
+// homerun made the cgroup always, and with a scope if somebody waited.
+func TestOutOfMemoryStopped(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, little, "sh", "-c", "sleep 1; exec tail /dev/zero")
+		b.start()
+		if manager == "systemd" {
+			b.must("wait", b.id)
+		}
+		eventually(t, "stopped", func() bool { return b.state().Status == "stopped" })
+		if s := b.state(); s.OOMKills != 1 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+// events tells of each kill, and the state knows afterwards.
+func TestOutOfMemoryEvent(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, little, "sh", "-c", "sleep 1; tail /dev/zero; sleep 1; exec tail /dev/zero")
+		b.start()
+		out := b.must("events", "--interval", "60s", b.id)
+		if n := strings.Count(out, `"type":"oom"`); n == 0 {
+			t.Errorf("events printed %s", out)
+		}
+		if s := b.state(); s.OOMKills != 2 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+// A limit that init itself does not fit in is named, and nothing stays.
+func TestLimitTooSmallForInit(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, `{"memory": {"limit": 4096, "swap": 4096}}`, "true")
+		out, err := b.homerun("create", "--bundle", b.dir, b.id)
+		if err == nil || !strings.Contains(out, "memory.limit") || !strings.Contains(out, "4096") {
+			t.Errorf("create: %v: %s", err, out)
+		}
+		if out, err := b.homerun("state", b.id); err == nil || !strings.Contains(out, "does not exist") {
+			t.Errorf("state: %v: %s", err, out)
+		}
+	})
+}
+
+// A fork bomb stays inside of its limit, and kill --all ends it.
+func TestForkBomb(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, `{"pids": {"limit": 20}}`, "sh", "-c", "f() { f | f & }; (while :; do f; done) & exec sleep 100")
+		b.start()
+		cgroup := b.cgroup()
+		eventually(t, "at its limit", func() bool { return !strings.HasSuffix(file(t, cgroup, "pids.events"), "max 0") })
+		for range 50 {
+			if n, err := strconv.Atoi(file(t, cgroup, "pids.current")); err != nil || n > 20 {
+				t.Fatalf("%d processes, %v", n, err)
+			}
+		}
+		b.must("kill", "--all", b.id, "KILL")
+		eventually(t, "stopped", func() bool { return b.state().Status == "stopped" })
+	})
+}
+
+// A program runs alone where no other process may be: 1, and 0, which is a
+// limit too; it then cannot fork. -1 is none.
+func TestAlone(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		for limit, forks := range map[string]bool{"0": false, "1": false, "-1": true} {
+			b := newBox(t, manager, `{"pids": {"limit": `+limit+`}}`, "echo", "alone")
+			if out, err := b.run(); err != nil || out != "alone\n" {
+				t.Errorf("pids.limit %s: %v: %s", limit, err, out)
+			}
+			b = newBox(t, manager, `{"pids": {"limit": `+limit+`}}`, "sh", "-c", "(echo forked); echo")
+			if out, _ := b.run(); strings.Contains(out, "forked\n") != forks {
+				t.Errorf("pids.limit %s: %s", limit, out)
+			}
+		}
+	})
+}
+
+// Scopes leave nothing behind in systemd, also those that end badly.
+func TestHundredScopes(t *testing.T) {
+	needCgroups(t)
+	prefix := "limits" + strconv.Itoa(int(unitNumber()))
+	for i := range 100 {
+		args := []string{"true"}
+		if i%10 == 9 {
+			args = []string{"tail", "/dev/zero"}
+		}
+		b := newBox(t, "systemd", little, args...)
+		b.linux()["cgroupsPath"] = ":" + prefix + ":" + strconv.Itoa(i)
+		out, err := b.homerun("run", "--bundle", b.dir, b.id)
+		if (err == nil) != (i%10 != 9) {
+			t.Fatalf("run %d: %v: %s", i, err, out)
+		}
+		if b.dir = path.Dir(b.dir); t.Failed() {
+			return
+		}
+	}
+	eventually(t, "without a unit", func() bool { return systemctl(t, "list-units", "--all", "--plain", "--no-legend", prefix+"*") == "" })
+	if failed := systemctl(t, "list-units", "--failed", "--plain", "--no-legend", prefix+"*"); failed != "" {
+		t.Errorf("failed units: %s", failed)
+	}
+}
