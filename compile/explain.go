@@ -260,6 +260,15 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 				e.Hint = fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", l.Hard, o.Hard)
 			}
 		}
+	case plan.SchedSetattr, plan.IoprioSet:
+		if e.Errno == unix.EPERM {
+			e.Hint = "a better priority than the caller's needs CAP_SYS_NICE on the host, or a limit of the caller's that allows it (RLIMIT_NICE, RLIMIT_RTPRIO)"
+		}
+	case plan.Capset:
+		if e.Errno == unix.EPERM {
+			e.Hint = "effective capabilities must be permitted too, and none can be had beyond homerun's own; " +
+				"with noNewPrivileges false a seccomp profile must allow capset"
+		}
 	case plan.Setgroups, plan.Setresgid, plan.Setresuid:
 		if e.Errno == unix.EPERM {
 			e.Hint = "the user namespace, which somebody else made, allows no supplementary groups"
