@@ -129,7 +129,7 @@ func TestNotifyAgent(t *testing.T) {
 			path := filepath.Join(w.dir, "agent")
 			states := agent(t, path)
 			annotations := `annotations={"run.oci.seccomp_bpf_data":"` + program + `","run.oci.seccomp.receiver":"` + path + `"}`
-			const script = `hostname x; grep -h Seccomp: /proc/self/status; ls /proc/self/fd | wc -l; grep -h '^Name:.*homerun' /proc/[0-9]*/status | wc -l`
+			const script = `hostname x; grep -h Seccomp: /proc/self/status; ls /proc/self/fd | wc -l; grep -hs '^Name:.*homerun' /proc/[0-9]*/status | wc -l`
 			b := w.bundle(t, "one", script, annotations)
 			want := "hostname: sethostname: Invalid cross-device link\nSeccomp:\t2\n4\n0\n"
 			got, _ := w.run(t, "run", "-b", b, "one")
