@@ -25,6 +25,9 @@ type Join struct {
 	Chroot bool
 	// IntoCgroup starts the process in the input "cgroup".
 	IntoCgroup bool
+	// Hold lets the process wait while the runtime has it moved into its
+	// cgroup, for callers who may not start one there.
+	Hold bool
 	// Seccomp is a compiled filter, or nil.
 	Seccomp *Filter
 	// Hook leaves the credentials as they are: a hook is the caller's.
@@ -99,6 +102,10 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	c.awaitWatch()
 	c.labels()
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	if j.Hold {
+		c.options.Hold = true
+		c.hold()
+	}
 	if j.Namespaces&unix.CLONE_NEWCGROUP != 0 {
 		c.b.At("default", "join the container's cgroup namespace")
 		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWCGROUP})

@@ -64,12 +64,14 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.join(compile.Join{Process: request.Process, Spec: b.Config, Namespaces: c.State.Namespaces,
-		Preserve: request.Preserve, Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "", Seccomp: program(filter)}, &facts)
+	late := c.cannotEnter()
+	l, err := c.join(compile.Join{Process: request.Process, Spec: b.Config, Namespaces: c.State.Namespaces, Preserve: request.Preserve,
+		Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "" && !late, Hold: late, Seccomp: program(filter)}, &facts)
 	if err != nil {
 		return nil, err
 	}
 	defer l.closeInputs()
+	l.moved = late
 	if l.agent = c.agentFor(filter, b, Running); l.agent != nil {
 		l.agent.state.InitPID = c.State.Pid
 	}
@@ -152,6 +154,11 @@ func (c *Container) execCgroup(l *launch, below string) error {
 	}
 	defer dir.Close()
 	target, err := dir.Sub(c.initCgroup(below))
+	if err == nil && l.moved {
+		defer target.Close()
+		l.outside = func(ctx context.Context, pid int) error { return c.enter(ctx, target.Path(), pid) }
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type launch struct {
 	// record writes init's id; outside does what is done once the namespaces
 	// exist.
 	record, outside func(ctx context.Context, pid int) error
+	// moved: outside moves an exec's process into its cgroup.
+	moved bool
 	// terminal: this process wants the terminal, which comes through receiver.
 	terminal           bool
 	receiver, received int
