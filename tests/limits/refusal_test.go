@@ -112,10 +112,13 @@ func TestPrivateSocket(t *testing.T) {
 }
 
 // asDev runs homerun as the ordinary user in a system service without
-// delegation and without a session.
-func (b *box) asDev() {
+// delegation and without a session; properties are the service's.
+func (b *box) asDev(properties ...string) {
 	b.t.Helper()
-	b.before = []string{"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--uid=dev", "--gid=dev", "-p", "InaccessiblePaths=/run/user/1000"}
+	b.before = []string{"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--uid=dev", "--gid=dev"}
+	for _, p := range properties {
+		b.before = append(b.before, "-p", p)
+	}
 	config := config(filepath.Join(b.dir, "rootfs"), nil)
 	linux := b.linux()
 	linux["namespaces"] = append(config["linux"].(object)["namespaces"].([]object), object{"type": "user"})
@@ -129,17 +132,41 @@ func (b *box) asDev() {
 	}
 }
 
+// noSession hides the user's service manager.
+const noSession = "InaccessiblePaths=/run/user/1000"
+
 // Without delegation a limit is refused with the way to get it, and a
 // container without limits runs.
 func TestNoDelegation(t *testing.T) {
 	needRoot(t)
 	for _, manager := range []string{"auto", "cgroupfs"} {
 		b := newBox(t, manager, `{"memory": {"limit": 67108864}}`, "true")
-		b.asDev()
+		b.asDev(noSession)
 		b.refuses("is delegated to this user", "hint:", "Delegate=cpu cpuset io memory pids", "user@.service.d/delegate.conf")
 		b = newBox(t, manager, "", "echo", "ran")
-		b.asDev()
+		b.asDev(noSession)
 		b.prints("ran\n")
+	}
+}
+
+// A login by ssh is in a scope of the system's, outside of the user manager's
+// cgroups; so is this service. The scope is made all the same, exec goes into
+// it, and update and delete work.
+func TestOutsideOfUserManager(t *testing.T) {
+	needRoot(t)
+	b := newBox(t, "systemd", `{"memory": {"limit": 67108864}, "pids": {"limit": 20}}`, "sleep", "100")
+	b.asDev("Environment=XDG_RUNTIME_DIR=/run/user/1000")
+	b.start()
+	own := b.cgroup()
+	if !strings.Contains(own, "/user@1000.service/") || file(t, own, "memory.max") != "67108864" {
+		t.Errorf("the container is in %s", own)
+	}
+	if out := b.must("exec", b.id, "sh", "-c", "cat /proc/self/cgroup; echo $$ >/dev/null"); out != "0::/\n" {
+		t.Errorf("exec is in %s", out)
+	}
+	b.must("update", "--memory", "48m", b.id)
+	if got := file(t, own, "memory.max"); got != "50331648" {
+		t.Errorf("updated memory.max is %s", got)
 	}
 }
 
