@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -88,6 +89,10 @@ func strace(t *testing.T, c trial) (printed, string) {
 	cmd := exec.CommandContext(ctx, tool(t, "strace"), append(args, self)...)
 	cmd.Dir = dir
 	cmd.Env = []string{runVariable + "=" + dir, "PATH=" + os.Getenv("PATH")}
+	// Init lives no longer than the runtime, which it waits for on a pipe.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("strace %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
