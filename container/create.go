@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/rootfs/idmap"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -108,7 +110,7 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	}
 	if request.Facts == nil {
 		var err error
-		if request.Facts, err = Facts(request.Bundle); err != nil {
+		if request.Facts, err = request.measure(); err != nil {
 			return nil, err
 		}
 	}
@@ -117,7 +119,8 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	if err != nil {
 		return nil, err
 	}
-	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil
+	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil ||
+		hasOutside(request.Bundle.Config.Linux)
 	o.Visible = request.Network != nil
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	filter, err := c.filter(request.Bundle)
@@ -154,8 +157,9 @@ func hasCreateHooks(h *specs.Hooks) bool {
 	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
 }
 
-// openNamespaces opens the namespaces that are joined by path, and checks by
-// the descriptor what they are: ioctl_nsfs(2), NS_GET_NSTYPE.
+// openNamespaces opens the namespaces that are joined by path, and the mounts
+// whose ids only the runtime may map, and checks by the descriptor what they
+// are: ioctl_nsfs(2), NS_GET_NSTYPE.
 func (l *launch) openNamespaces() error {
 	for _, j := range l.result.Joins {
 		fd, err := unix.Open(j.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -167,7 +171,9 @@ func (l *launch) openNamespaces() error {
 			return fmt.Errorf("join the namespace %s (%s): it is not of that type", j.Path, j.Pointer)
 		}
 	}
-	return nil
+	mounts, err := idmap.Prepare(l.result.IDMaps, l.facts)
+	maps.Copy(l.inputs, mounts)
+	return err
 }
 
 // describe fills what state.json tells of the config.
@@ -265,6 +271,9 @@ func (c *Container) outside(ctx context.Context, pid int, request *Request, cgro
 		if !alive(pid, c.State.StartTime) {
 			return errDied // and its scope went with it
 		}
+		return err
+	}
+	if err := c.outsideOf(request.Bundle.Config.Linux, pid); err != nil {
 		return err
 	}
 	if request.Network != nil {

@@ -106,6 +106,8 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return c.removeCgroup(ctx, u.Name)
 	case "scope":
 		return c.stopScope(ctx, u.Name)
+	case "intelrdt":
+		return leaveClass(u.Name)
 	case "network":
 		return client.Stop(u.Name)
 	case "process":

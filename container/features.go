@@ -25,10 +25,10 @@ func Features() *features.Features {
 			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: flag(true)},
 			Selinux:         &features.Selinux{Enabled: flag(true)},
-			IntelRdt:        &features.IntelRdt{Enabled: flag(false)},
+			IntelRdt:        &features.IntelRdt{Enabled: flag(true)},
 			MemoryPolicy:    memoryPolicies(),
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: flag(true)}},
-			NetDevices:      &features.NetDevices{Enabled: flag(false)},
+			NetDevices:      &features.NetDevices{Enabled: flag(true)},
 		},
 		// What others' containers must not set: it reaches beyond them.
 		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.homerun.", "run.oci."},

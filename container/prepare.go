@@ -68,11 +68,18 @@ func Facts(b *bundle.Bundle) (*host.Facts, error) {
 	return &f, err
 }
 
+// measure is Facts for a request.
+func (r *Request) measure() (*host.Facts, error) {
+	f, err := probe.Measure(probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfs(r.Bundle), Cgroup: true,
+		NoPivot: r.NoPivot})
+	return &f, err
+}
+
 // prepare compiles.
 func prepare(r Request, o compile.Options) (*prepared, error) {
 	p := &prepared{Request: r, facts: r.Facts}
 	if p.facts == nil {
-		f, err := Facts(r.Bundle)
+		f, err := r.measure()
 		if err != nil {
 			return nil, err
 		}

@@ -61,7 +61,7 @@ type CgroupState struct {
 
 // Undo is one thing that delete undoes.
 type Undo struct {
-	// Kind is cgroup, scope, network, process, file.
+	// Kind is cgroup, scope, network, intelrdt, process, file.
 	Kind string `json:"kind"`
 	// Name is a path, a unit, or a process id.
 	Name string `json:"name"`

@@ -284,7 +284,7 @@ func (g *goRunc) failure(t *testing.T) {
 			Level, Msg string
 			Time       time.Time
 		}
-		if err := d.Decode(&entry); err == io.EOF {
+		if err := d.Decode(&entry); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,75 @@
+package container
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/homerun-oci/homerun/intelrdt"
+	"github.com/homerun-oci/homerun/netns/device"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// hasOutside tells whether linux asks for something that is set from outside
+// while init waits.
+func hasOutside(l *specs.Linux) bool {
+	return l != nil && (len(l.NetDevices) > 0 || l.IntelRdt != nil)
+}
+
+// outsideOf moves network devices into the container and init into its
+// resource class.
+func (c *Container) outsideOf(l *specs.Linux, pid int) error {
+	if !hasOutside(l) {
+		return nil
+	}
+	if err := c.moveDevices(l, pid); err != nil {
+		return err
+	}
+	return c.joinClass(l.IntelRdt, pid)
+}
+
+// moveDevices gives the container devices of the host: config-linux.md,
+// "Network Devices". The kernel gives physical ones back when the namespace
+// ends.
+func (c *Container) moveDevices(l *specs.Linux, pid int) error {
+	list, err := device.New(l.NetDevices, c.State.Namespaces&unix.CLONE_NEWNET != 0)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	namespace, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the container's network namespace: %w", err)
+	}
+	defer unix.Close(namespace)
+	return device.Apply(list, namespace)
+}
+
+// joinClass puts init into its class of the resctrl file system.
+func (c *Container) joinClass(rdt *specs.LinuxIntelRdt, pid int) error {
+	if rdt == nil {
+		return nil
+	}
+	plan, err := intelrdt.New(rdt, c.ID)
+	if err != nil {
+		return err
+	}
+	made, err := plan.Apply(intelrdt.Root, pid)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(made)
+	if err != nil {
+		return err
+	}
+	return c.WillUndo(Undo{Kind: "intelrdt", Name: string(text)})
+}
+
+// leaveClass removes what joinClass made.
+func leaveClass(text string) error {
+	var made intelrdt.Created
+	if err := json.Unmarshal([]byte(text), &made); err != nil {
+		return fmt.Errorf("state.json lists the resource class %q to undo: %w", text, err)
+	}
+	return made.Remove()
+}
