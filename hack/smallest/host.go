@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,7 +25,20 @@ func onHost() error {
 			return err
 		}
 	}
-	return command("hack/machine", "run", "--timeout", "900", "--", filepath.Join(dir, "smallest"), "measure", dir)
+	return inMachine(filepath.Join(dir, "smallest"), "measure", dir)
+}
+
+// inMachine tries again when the machine dies (its status is 125): User-Mode
+// Linux 7.2 now and then panics when memory ends in the middle of execve.
+func inMachine(args ...string) (err error) {
+	for range 3 {
+		err = command(append([]string{"hack/machine", "run", "--timeout", "900", "--"}, args...)...)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 125 {
+			break
+		}
+	}
+	return err
 }
 
 // builds are the commands that make homerun, this program, and the programs
