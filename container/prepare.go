@@ -70,7 +70,7 @@ func Facts(b *bundle.Bundle) (*host.Facts, error) {
 
 // measure is Facts for a request.
 func (r *Request) measure() (*host.Facts, error) {
-	f, err := probe.Measure(probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfs(r.Bundle), Cgroup: true,
+	f, err := probe.Measure(probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfsPath(r.Bundle), Cgroup: true,
 		NoPivot: r.NoPivot})
 	return &f, err
 }
