@@ -55,7 +55,7 @@ func parseBundleNetwork(s *specs.Spec, net, ports string) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns := networkNamespace(s)
+	ns := findNamespace(s, specs.NetworkNamespace)
 	switch {
 	case c.network.Mode == netns.Host || c.network.Mode == netns.Join:
 		return nil, fmt.Errorf("%s: a bundle says %s in linux.namespaces", annotationNet, net)
@@ -63,6 +63,9 @@ func parseBundleNetwork(s *specs.Spec, net, ports string) (*connection, error) {
 		return nil, errors.New(annotationNet + ": linux.namespaces has no network namespace to connect")
 	case ns.Path != "":
 		return nil, fmt.Errorf("%s: linux.namespaces gives the network namespace %s, which homerun leaves as it is", annotationNet, ns.Path)
+	case c.network.NeedsHelper() && findNamespace(s, specs.UserNamespace) == nil:
+		// Both drivers give up capabilities that they would need to enter it.
+		return nil, errors.New(annotationNet + ": linux.namespaces has no user namespace, without which no driver can enter the container's network")
 	}
 	return c, nil
 }

@@ -104,7 +104,7 @@ func (c *connection) apply(root string, request *container.Request) {
 	c.config, c.root = request.Bundle.Config, root
 	c.hostname = c.config.Hostname
 	if c.network.Mode == netns.Join {
-		networkNamespace(c.config).Path = c.network.Path
+		findNamespace(c.config, specs.NetworkNamespace).Path = c.network.Path
 	}
 	request.Prepare = c.prepare
 	if c.network.NeedsHelper() {
@@ -112,13 +112,13 @@ func (c *connection) apply(root string, request *container.Request) {
 	}
 }
 
-// networkNamespace is the config's entry, or nil.
-func networkNamespace(s *specs.Spec) *specs.LinuxNamespace {
+// findNamespace is the config's entry of that type, or nil.
+func findNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) *specs.LinuxNamespace {
 	if s.Linux == nil {
 		return nil
 	}
 	for i := range s.Linux.Namespaces {
-		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
+		if s.Linux.Namespaces[i].Type == kind {
 			return &s.Linux.Namespaces[i]
 		}
 	}

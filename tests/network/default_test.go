@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,6 +208,26 @@ func createInto(t *testing.T, p *place, bundle string) string {
 		t.Fatalf("create: %v\n%s", err, readText(file.Name()))
 	}
 	return file.Name()
+}
+
+// Without a user namespace no driver gets in, whoever runs homerun.
+func TestAnnotatedWithoutUser(t *testing.T) {
+	if !ownHost(t) {
+		return
+	}
+	p := newPlace(t)
+	bundle := makeBundle(t, p, func(c map[string]any) {
+		c["annotations"] = map[string]string{"run.homerun.net": "pasta"}
+		linux := c["linux"].(map[string]any)
+		linux["namespaces"] = slices.DeleteFunc(linux["namespaces"].([]any), func(ns any) bool {
+			return ns.(map[string]any)["type"] == "user"
+		})
+	})
+	_, text, err := p.homerun("run", "-b", bundle, "web")
+	want := "homerun: run web: annotations: run.homerun.net: linux.namespaces has no user namespace, without which no driver can enter the container's network\n"
+	if err == nil || text != want {
+		t.Errorf("homerun says %q, %v; want %q", text, err, want)
+	}
 }
 
 // A namespace that config.json names is left as it is.
