@@ -48,8 +48,10 @@ func (e *Error) Unwrap() error {
 	return e.Errno
 }
 
-// resources are the rlimits of config.md, "POSIX process".
-func resource(name string) (int, bool) {
+// Resource is the resource of prlimit(2) by its OCI name (config.md, "POSIX
+// process"). It is a switch and not a map because a map costs its making at
+// each start.
+func Resource(name string) (int, bool) {
 	switch name {
 	case "RLIMIT_AS":
 		return unix.RLIMIT_AS, true
@@ -90,7 +92,7 @@ func resource(name string) (int, bool) {
 // Limits writes the resource limits.
 func Limits(b *plan.Builder, p *specs.Process) error {
 	for i, r := range p.Rlimits {
-		n, ok := resource(r.Type)
+		n, ok := Resource(r.Type)
 		pointer := "process.rlimits[" + strconv.Itoa(i) + "]"
 		if !ok {
 			return &Error{Pointer: pointer + ".type", What: "set the limit " + r.Type, Why: "unknown resource limit"}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/process"
 )
 
 func TestLoginNames(t *testing.T) {
@@ -97,13 +98,13 @@ func TestFlagNames(t *testing.T) {
 func TestRlimitNumbers(t *testing.T) {
 	seen := map[int]bool{}
 	for _, name := range strings.Fields("AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK") {
-		n, ok := rlimitNumber("RLIMIT_" + name)
+		n, ok := process.Resource("RLIMIT_" + name)
 		if !ok || seen[n] || n > 15 {
 			t.Errorf("%s: %d, %v", name, n, ok)
 		}
 		seen[n] = true
 	}
-	if _, ok := rlimitNumber("RLIMIT_NLIMITS"); ok {
+	if _, ok := process.Resource("RLIMIT_NLIMITS"); ok {
 		t.Error("unknown limit accepted")
 	}
 }

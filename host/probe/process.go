@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/process"
 )
 
 // process measures the runtime's own identity.
@@ -64,7 +65,7 @@ func (p *prober) oomScoreAdj() int {
 // rlimit reads one limit. The soft RLIMIT_NOFILE is the hard one here: Go
 // raises it when a program starts, and gives the old one back on exec.
 func (p *prober) rlimit(name string) {
-	resource, known := rlimitNumber(name)
+	resource, known := process.Resource(name)
 	if !known {
 		return
 	}
@@ -72,46 +73,6 @@ func (p *prober) rlimit(name string) {
 	if unix.Prlimit(0, resource, nil, &l) == nil {
 		p.facts.Process.Rlimits[name] = host.Rlimit{Soft: l.Cur, Hard: l.Max}
 	}
-}
-
-// rlimitNumber is the resource of prlimit(2) by its OCI name. It is a switch
-// and not a map because a map costs its making at each start.
-func rlimitNumber(name string) (int, bool) {
-	switch name {
-	case "RLIMIT_AS":
-		return unix.RLIMIT_AS, true
-	case "RLIMIT_CORE":
-		return unix.RLIMIT_CORE, true
-	case "RLIMIT_CPU":
-		return unix.RLIMIT_CPU, true
-	case "RLIMIT_DATA":
-		return unix.RLIMIT_DATA, true
-	case "RLIMIT_FSIZE":
-		return unix.RLIMIT_FSIZE, true
-	case "RLIMIT_LOCKS":
-		return unix.RLIMIT_LOCKS, true
-	case "RLIMIT_MEMLOCK":
-		return unix.RLIMIT_MEMLOCK, true
-	case "RLIMIT_MSGQUEUE":
-		return unix.RLIMIT_MSGQUEUE, true
-	case "RLIMIT_NICE":
-		return unix.RLIMIT_NICE, true
-	case "RLIMIT_NOFILE":
-		return unix.RLIMIT_NOFILE, true
-	case "RLIMIT_NPROC":
-		return unix.RLIMIT_NPROC, true
-	case "RLIMIT_RSS":
-		return unix.RLIMIT_RSS, true
-	case "RLIMIT_RTPRIO":
-		return unix.RLIMIT_RTPRIO, true
-	case "RLIMIT_RTTIME":
-		return unix.RLIMIT_RTTIME, true
-	case "RLIMIT_SIGPENDING":
-		return unix.RLIMIT_SIGPENDING, true
-	case "RLIMIT_STACK":
-		return unix.RLIMIT_STACK, true
-	}
-	return 0, false
 }
 
 // trim cuts the line feed and blanks at the end of what /proc gives.
