@@ -61,6 +61,9 @@ func (m *Mount) what() string {
 	case m.options.bind:
 		return "mount " + m.Source + " on " + m.Destination
 	}
+	if m.Type == "" {
+		return "mount on " + m.Destination
+	}
 	return "mount " + m.Type + " on " + m.Destination
 }
 

@@ -58,7 +58,7 @@ func outsideParent(kind Kind, line int, id uint64, parent []span) error {
 func helperMissing(kind Kind, facts *host.Facts) error {
 	return &Error{
 		Code: CodeHelper,
-		Text: fmt.Sprintf("%s: more than the own %s needs %s, which is not installed: executable file not found in %s",
+		Text: fmt.Sprintf("%s: more than the own %s needs %s, which is in none of %s",
 			kind.field(), kind, kind.program(), helperDirectories),
 		Hint: hintInstall(kind) + orSingle(kind, facts),
 	}

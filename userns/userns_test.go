@@ -209,7 +209,7 @@ func TestResolveErrors(t *testing.T) {
 			"linux.uidMappings[0]: host ids 5-6 are not granted to uid 1000 in /etc/subuid (granted: none): operation not permitted",
 			"add the line 1000:5:2 to /etc/subuid"},
 		{with(user(), func(f *host.Facts) { f.Subordinate.NewUIDMap = "" }), ms(m(0, 100000, 2)), CodeHelper,
-			"linux.uidMappings: more than the own uid needs newuidmap, which is not installed: executable file not found in " + helperDirectories, "apt install uidmap"},
+			"linux.uidMappings: more than the own uid needs newuidmap, which is in none of " + helperDirectories, "apt install uidmap"},
 		{with(user(), func(f *host.Facts) { f.Process.NoNewPrivileges = true }), ms(m(0, 100000, 2)), CodeNoNewPrivs,
 			"linux.uidMappings: more than the own uid needs newuidmap, which gains no privilege because no_new_privs is set: operation not permitted", "NoNewPrivileges="},
 		{nested(), ms(m(0, 65530, 10)), CodeParent,
