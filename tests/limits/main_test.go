@@ -309,9 +309,22 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// managers runs a test with a scope, and in a delegated unit without.
+// managers runs a test with a scope, and in a delegated unit without, as an
+// ordinary user and as root: one of them is skipped, so that hack/testrun calls
+// again as the other.
 func managers(t *testing.T, test func(t *testing.T, manager string)) {
 	needCgroups(t)
+	t.Run("user", func(t *testing.T) {
+		needUser(t)
+		eachManager(t, test)
+	})
+	t.Run("root", func(t *testing.T) {
+		needRoot(t)
+		eachManager(t, test)
+	})
+}
+
+func eachManager(t *testing.T, test func(t *testing.T, manager string)) {
 	t.Run("systemd", func(t *testing.T) { test(t, "systemd") })
 	t.Run("cgroupfs", func(t *testing.T) {
 		if inUnit(t, "Delegate=yes") {
