@@ -45,6 +45,11 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 	if err != nil {
 		return nil, err
 	}
+	return c.Exec(ctx, request)
+}
+
+// Exec starts a process in a running container.
+func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, error) {
 	if err := c.executable(request.IgnorePaused); err != nil {
 		return nil, err
 	}

@@ -129,12 +129,15 @@ func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
 	return compile.Explain(p.result.Plan, p.facts, max(index, 0), r.Result)
 }
 
-// bundle reads the config that the container was made from.
+// bundle reads the config that the container was made from, once.
 func (c *Container) bundle() (*bundle.Bundle, error) {
+	if c.config != nil {
+		return c.config, nil
+	}
 	b, err := bundle.Load(c.dir, configFile)
 	if err != nil {
 		return nil, err
 	}
-	b.Dir = c.State.Bundle
+	b.Dir, c.config = c.State.Bundle, b
 	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,6 +109,8 @@ type Container struct {
 	// lock is the directory's descriptor, locked.
 	lock  int
 	State State
+	// config is the bundle, once it was read.
+	config *bundle.Bundle
 }
 
 // file is the path of a file of the container's.

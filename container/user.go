@@ -14,11 +14,7 @@ import (
 )
 
 // Process is config.json's process, for exec to start from.
-func (r *Runtime) Process(id string) (*specs.Process, error) {
-	c, err := r.Peek(id)
-	if err != nil {
-		return nil, err
-	}
+func (c *Container) Process() (*specs.Process, error) {
 	b, err := c.bundle()
 	if err != nil {
 		return nil, err
@@ -26,18 +22,15 @@ func (r *Runtime) Process(id string) (*specs.Process, error) {
 	if b.Config.Process == nil {
 		return nil, errors.New("config.json has no process")
 	}
-	return b.Config.Process, nil
+	process := *b.Config.Process
+	return &process, nil
 }
 
 // ResolveUser reads USER[:GROUP]. Digits are ids and nothing else; names are
 // looked up in the container's own files. What is neither is an error, never
 // user 0 (CVE-2026-30892, CVE-2024-40635).
-func (r *Runtime) ResolveUser(id, text string, u *specs.User) error {
+func (c *Container) ResolveUser(text string, u *specs.User) error {
 	name, group, hasGroup := strings.Cut(text, ":")
-	c, err := r.Peek(id)
-	if err != nil {
-		return err
-	}
 	uid, gid, err := c.lookupUser(name)
 	if err != nil {
 		return err

@@ -58,7 +58,11 @@ func newExecCommand(o *options) *cobra.Command {
 }
 
 func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, args []string) error {
-	process, err := f.load(r, args[0], args[1:])
+	c, err := r.Peek(args[0])
+	if err != nil {
+		return err
+	}
+	process, err := f.load(c, args[1:])
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if !f.detach {
 		signals = catchSignals()
 	}
-	p, err := r.Exec(ctx, args[0], container.ExecRequest{
+	p, err := c.Exec(ctx, container.ExecRequest{
 		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
 		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
 	})
@@ -79,7 +83,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 
 // load makes the process: from the file, or from config.json's with what the
 // command line changes.
-func (f *execFlags) load(r *container.Runtime, id string, args []string) (*specs.Process, error) {
+func (f *execFlags) load(c *container.Container, args []string) (*specs.Process, error) {
 	var process *specs.Process
 	if f.process != "" {
 		text, err := readInput(f.process)
@@ -91,7 +95,7 @@ func (f *execFlags) load(r *container.Runtime, id string, args []string) (*specs
 		}
 	} else {
 		var err error
-		if process, err = r.Process(id); err != nil {
+		if process, err = c.Process(); err != nil {
 			return nil, err
 		}
 		process.Terminal = false
@@ -103,7 +107,7 @@ func (f *execFlags) load(r *container.Runtime, id string, args []string) (*specs
 		}
 		process.Args = args
 	}
-	if err := f.change(r, id, process); err != nil {
+	if err := f.change(c, process); err != nil {
 		return nil, err
 	}
 	_, err := bundle.CheckProcess(process)
@@ -111,7 +115,7 @@ func (f *execFlags) load(r *container.Runtime, id string, args []string) (*specs
 }
 
 // change applies the flags.
-func (f *execFlags) change(r *container.Runtime, id string, p *specs.Process) error {
+func (f *execFlags) change(c *container.Container, p *specs.Process) error {
 	p.Terminal = p.Terminal || f.tty
 	p.NoNewPrivileges = p.NoNewPrivileges || f.noNewPrivs
 	if f.cwd != "" {
@@ -125,7 +129,7 @@ func (f *execFlags) change(r *container.Runtime, id string, p *specs.Process) er
 	}
 	p.Env = append(p.Env[:len(p.Env):len(p.Env)], f.env...)
 	if f.user != "" {
-		if err := r.ResolveUser(id, f.user, &p.User); err != nil {
+		if err := c.ResolveUser(f.user, &p.User); err != nil {
 			return err
 		}
 	}
