@@ -76,12 +76,12 @@ func (r *runner) openTerminal(ts *script, line []string) *terminal {
 	ts.Check(err)
 	t := &terminal{master: master, done: make(chan struct{})}
 	ts.Check(t.resize("24", "80"))
+	t.saved, err = unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	ts.Check(err)
 	t.process = r.spawn(ts, line, func(cmd *exec.Cmd) {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	})
-	t.saved, err = unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
-	ts.Check(err)
 	go t.read()
 	ts.Defer(func() { slave.Close(); master.Close() })
 	return t
