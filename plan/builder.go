@@ -19,7 +19,7 @@ func NewBuilder(reportFD int) *Builder {
 	b := &Builder{used: make(map[string]int)}
 	b.plan.names = make([]string, 1, 64)
 	b.plan.labels = make([]int, 1, 64)
-	b.plan.steps = make([]Step, 0, 256)
+	b.plan.steps = make([]Step, 0, 512) // more than any usual container takes
 	b.plan.inputs = make(map[Slot]int)
 	b.plan.ReportFD = reportFD
 	return b
