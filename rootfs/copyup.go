@@ -40,9 +40,14 @@ type openDirectory struct {
 // copyUp fills a new tmpfs with what lies at its target.
 func (t *Tree) copyUp(m *Mount, mount, target plan.Slot) error {
 	tree, err := t.listed(m)
-	if err != nil || tree == nil {
+	if err != nil {
 		return err
 	}
+	if tree == nil {
+		t.copied[inside(m.Destination)] = &host.Tree{}
+		return nil
+	}
+	t.copied[inside(m.Destination)] = tree
 	c := &copier{t: t, m: m, to: mount}
 	c.owner(".", tree.UID, tree.GID, mount)
 	if len(tree.Entries) == 0 {
@@ -63,6 +68,9 @@ func (t *Tree) copyUp(m *Mount, mount, target plan.Slot) error {
 func (t *Tree) listed(m *Mount) (*host.Tree, error) {
 	p := inside(m.Destination)
 	if t.isCovered(p) {
+		if tree, ok := t.shown(p); ok {
+			return tree, nil
+		}
 		if t.isMissing(p) {
 			return nil, nil
 		}
@@ -82,6 +90,38 @@ func (t *Tree) listed(m *Mount) (*host.Tree, error) {
 		e.Hint = "the runtime lists the files as the caller; one that belongs to another id of the container may be closed to it"
 	}
 	return nil, e
+}
+
+// shown finds what lies at p in a mount that was itself filled from below: nil
+// when that has no such directory. ok is false when something else covers p.
+func (t *Tree) shown(p string) (tree *host.Tree, ok bool) {
+	for i := len(t.covered) - 1; i >= 0; i-- {
+		c := t.covered[i]
+		if p != c && !isBelow(p, c) {
+			continue
+		}
+		whole := t.copied[c]
+		if whole == nil || p == c {
+			return whole, whole != nil
+		}
+		return part(whole, strings.TrimPrefix(p[len(c):], "/")), true
+	}
+	return nil, false
+}
+
+// part is a directory of a tree with all below it.
+func part(whole *host.Tree, dir string) *host.Tree {
+	var tree *host.Tree
+	for _, e := range whole.Entries {
+		if e.Path == dir && e.Kind == host.Directory {
+			tree = &host.Tree{UID: e.UID, GID: e.GID}
+		}
+		if rest, ok := strings.CutPrefix(e.Path, dir+"/"); ok && tree != nil {
+			e.Path = rest
+			tree.Entries = append(tree.Entries, e)
+		}
+	}
+	return tree
 }
 
 // entry makes one file.

@@ -133,9 +133,13 @@ func (t *Tree) mount(m *Mount, later []Mount) error {
 		return t.copySymlink(m)
 	}
 	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m, later)
-	t.forget(inside(m.Destination))
+	p := inside(m.Destination)
+	t.forget(p)
 	err := t.make1(m)
-	t.covered = append(t.covered, inside(m.Destination))
+	if !m.options.copyUp {
+		delete(t.copied, p)
+	}
+	t.covered = append(t.covered, p)
 	return err
 }
 

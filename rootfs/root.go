@@ -37,7 +37,7 @@ type Config struct {
 // mounts, cloned while the credentials are the caller's. Call it first in the
 // new mount namespace.
 func Sources(b *plan.Builder, c Config) (*Tree, []Mount, error) {
-	t := &Tree{b: b, facts: c.Facts, config: c, fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
+	t := &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
 		restricted: c.NewUser || !c.Facts.UserNamespace.Initial}
 	mounts, err := readMounts(c.Spec.Mounts)
 	if err != nil {

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"path"
 
+	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 }
 
 func inRunning(b *plan.Builder, c Config) *Tree {
-	return &Tree{b: b, facts: c.Facts, config: c, fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
+	return &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
 		restricted: c.NewUser || !c.Facts.UserNamespace.Initial}
 }
 

@@ -47,6 +47,9 @@ type Tree struct {
 	// covered lists the destinations of the mounts so far, cleaned; below them
 	// nothing is known from the facts.
 	covered []string
+	// copied are those of them that show what they cover (tmpcopyup), with
+	// what that is.
+	copied map[string]*host.Tree
 	// fresh are new file systems in which the plan knows all names: by
 	// destination, the names.
 	fresh map[string]map[string]bool
