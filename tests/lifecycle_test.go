@@ -53,7 +53,7 @@ func privateMemory(t *testing.T, pid int) (private, resident int) {
 // TestManyContainers makes many containers at once, in one state root: each is
 // created, started, listed, entered and deleted, while the others are.
 func TestManyContainers(t *testing.T) {
-	manyContainers(t)
+	manyContainers(t, 200)
 }
 
 // TestManyScopes is the same where each has a scope of systemd's.
@@ -62,14 +62,18 @@ func TestManyScopes(t *testing.T) {
 		t.Skip("needs cgroup v2 and the caller's systemd")
 	}
 	before := scopes("*many*")
-	manyContainers(t)
+	count := 40
+	if *full {
+		count = 200
+	}
+	manyContainers(t, count)
 	if after := scopes("*many*"); len(before)+len(after) > 0 {
 		t.Errorf("units before: %q, after: %q", before, after)
 	}
 }
 
-func manyContainers(t *testing.T) {
-	count, parallel := 200, 24
+func manyContainers(t *testing.T, count int) {
+	const parallel = 24
 	if testing.Short() {
 		count = 20
 	}
