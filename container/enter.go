@@ -21,7 +21,7 @@ import (
 // cannotEnter tells whether this process cannot start one in the container's
 // cgroup, while systemd can put one there.
 func (c *Container) cannotEnter() bool {
-	if c.State.Cgroup.Scope == "" || os.Geteuid() == 0 {
+	if c.State.Cgroup.Scope == "" || os.Geteuid() == 0 && inInitialUserNamespace() {
 		return false
 	}
 	own, err := cgroupv2.OfProcess(0)
