@@ -60,6 +60,9 @@ type Options struct {
 	// at init's namespaces while it is held: the files in /proc of a process
 	// that is not dumpable belong to root.
 	Visible bool
+	// VisibleWait is the same for the time that init waits for start: hooks
+	// join it then. All directories are closed by that time.
+	VisibleWait bool
 	// Record lets the runtime write who init is before the program runs.
 	Record bool
 	// LateCgroup says that init is moved into its cgroup while it is held.

@@ -90,8 +90,13 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
 	c.b.At("default", "join the container's namespaces")
 	// Inside the cgroup namespace the way from our own cgroup into the
-	// container's is not visible: cgroup_namespaces(7). So that one comes last.
-	if others := j.Namespaces &^ unix.CLONE_NEWCGROUP; others != 0 {
+	// container's is not visible: cgroup_namespaces(7). So that one comes last,
+	// for whoever is cloned into the container's cgroup.
+	late := 0
+	if j.IntoCgroup || j.Hold {
+		late = j.Namespaces & unix.CLONE_NEWCGROUP
+	}
+	if others := j.Namespaces &^ late; others != 0 {
 		c.b.Do(plan.Setns{FD: init.Ref(), Type: others})
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
@@ -106,7 +111,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		c.options.Hold = true
 		c.hold()
 	}
-	if j.Namespaces&unix.CLONE_NEWCGROUP != 0 {
+	if late != 0 {
 		c.b.At("default", "join the container's cgroup namespace")
 		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWCGROUP})
 	}

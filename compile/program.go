@@ -344,9 +344,16 @@ func (c *compiler) waitForStart() {
 	process.Look(c.b, c.spec.Process)
 	c.b.At("default", "wait for start")
 	c.result.WaitIndex = c.b.Len()
+	visible := c.options.VisibleWait && len(c.joins) == 0
+	if visible {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
+	}
 	c.signal(TagReady, 0, "ready")
 	c.b.Runtime(plan.RuntimeStep{Await: "ready", Text: "init waits", Pointer: "default"})
 	c.b.Runtime(plan.RuntimeStep{Signal: "start", Text: "by `homerun start`", Pointer: "default"})
 	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.options.Preserve, Flags: unix.O_CLOEXEC})
 	c.await(c.start, "start")
+	if visible {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	}
 }

@@ -48,12 +48,19 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
 func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err error) {
-	c, l, err := r.begin(request, compile.Options{})
+	// Hooks that run before the program need it to wait, as create does.
+	waits := hasStartHooks(request.Bundle.Config.Hooks)
+	c, l, err := r.begin(request, compile.Options{Wait: waits})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	defer l.closeInputs()
+	defer func() { l.closeInputs() }()
+	if waits {
+		if err := c.makeFIFOs(l); err != nil {
+			return nil, c.abandon(ctx, err)
+		}
+	}
 	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
 	if process.relay, err = c.relay(); err != nil {
@@ -69,6 +76,12 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	}
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
+	}
+	if waits {
+		l.closeInputs() // our own ends of the FIFOs would hide that init closed its
+		if err := c.hookAndRelease(ctx, request.Bundle); err != nil {
+			return nil, c.abandon(ctx, err)
+		}
 	}
 	process.Pid, process.Terminal = l.init, l.received
 	// Init is our child and not waited for, so the id is its own.
@@ -121,7 +134,8 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	}
 	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil ||
 		hasOutside(request.Bundle.Config.Linux)
-	o.Visible = request.Network != nil
+	o.Visible = request.Network != nil || hasInsideHooks(request.Bundle.Config.Hooks)
+	o.VisibleWait = hasStartHooks(request.Bundle.Config.Hooks)
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	filter, err := c.filter(request.Bundle)
 	if err != nil {
@@ -151,6 +165,11 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	}
 	return l, nil
 }
+
+// hasInsideHooks tells whether hooks join the container while it is made;
+// hasStartHooks, whether some do before its program starts.
+func hasInsideHooks(h *specs.Hooks) bool { return h != nil && len(h.CreateContainer) > 0 }
+func hasStartHooks(h *specs.Hooks) bool  { return h != nil && len(h.StartContainer) > 0 }
 
 // hasCreateHooks tells whether hooks run while the container is made.
 func hasCreateHooks(h *specs.Hooks) bool {

@@ -33,10 +33,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return err
 	}
 	defer ready.close()
-	if err := c.startContainerHooks(ctx, b); err != nil {
-		return c.abandonStart(ctx, err)
-	}
-	if err := c.release(b); err != nil {
+	if err := c.hookAndRelease(ctx, b); err != nil {
 		return c.abandonStart(ctx, err)
 	}
 	if err := c.poststart(ctx, b); err != nil {
@@ -44,6 +41,15 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	}
 	c.Close()
 	return ready.await(ctx)
+}
+
+// hookAndRelease runs the hooks that come before the program, and lets it
+// start.
+func (c *Container) hookAndRelease(ctx context.Context, b *bundle.Bundle) error {
+	if err := c.startContainerHooks(ctx, b); err != nil {
+		return err
+	}
+	return c.release(b)
 }
 
 // startable refuses a container that does not wait.
