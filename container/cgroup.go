@@ -84,6 +84,9 @@ func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
 		p.close()
 		return nil, err
 	}
+	if c.runtime.Debug != nil {
+		c.runtime.Debug(p.choice.Reason)
+	}
 	c.State.Cgroup.Manager = string(p.choice.Manager)
 	if p.choice.Manager != cgroupv2.Systemd {
 		p.close()

@@ -32,6 +32,8 @@ type Runtime struct {
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it.
 	Warn func(string)
+	// Debug receives what was decided, one line each; nil drops it.
+	Debug func(string)
 }
 
 // ErrNotExist is for an id that no container has. Callers match its words.

@@ -76,6 +76,17 @@ func (o *options) warn(text string) {
 	}
 }
 
+// explain says what was decided, for --debug.
+func (o *options) explain(text string) {
+	switch {
+	case !o.logs(levelDebug):
+	case o.log == "":
+		fmt.Fprintf(os.Stderr, "homerun: debug: %s\n", text)
+	default:
+		o.writeLog(levelDebug, text, "")
+	}
+}
+
 // logError writes the final error.
 func (o *options) logError(line string, err error) {
 	if o.log == "" {
