@@ -131,7 +131,7 @@ func (t *Tree) Mounts(mounts []Mount) error {
 	if at == "/" {
 		at = "/tmp" // the root itself cannot be covered; any directory serves
 	}
-	t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: at, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
+	t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: at, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS})
 	if err := t.mounts(mounts); err != nil {
 		return err
 	}
