@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -319,16 +320,7 @@ func (p *cgroupPlan) delegates() bool {
 	}
 	for _, m := range p.config.Mounts {
 		if m.Type == "cgroup" || m.Type == "cgroup2" {
-			return own && !contains(m.Options, "ro")
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
+			return own && !slices.Contains(m.Options, "ro")
 		}
 	}
 	return false

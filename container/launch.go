@@ -78,7 +78,8 @@ func (l *launch) start(ctx context.Context) (pid int, err error) {
 	if err := l.receive(); err != nil {
 		return 0, l.fail(ctx, err)
 	}
-	return l.init, l.reapFirst()
+	l.reapFirst()
+	return l.init, nil
 }
 
 // killOnCancel ends the stage when the context ends, which ends its report.
@@ -327,13 +328,12 @@ func (l *launch) reapAll() unix.WaitStatus {
 
 // reapFirst waits for the first process, which exits once init is made; or
 // which waits beside a created init for its seccomp listener.
-func (l *launch) reapFirst() error {
+func (l *launch) reapFirst() {
 	if l.agent != nil && l.result.WaitIndex > 0 {
-		return nil
+		return
 	}
 	l.reap(l.first)
 	l.reaped = true
-	return nil
 }
 
 func (l *launch) reap(pid int) unix.WaitStatus {

@@ -64,8 +64,7 @@ func rootfsPath(b *bundle.Bundle) string {
 
 // Facts measures what a plan for the bundle depends on.
 func Facts(b *bundle.Bundle) (*host.Facts, error) {
-	f, err := probe.Measure(probe.Request{Spec: b.Config, BundleDir: b.Dir, Rootfs: rootfsPath(b), Cgroup: true})
-	return &f, err
+	return (&Request{Bundle: b}).measure()
 }
 
 // measure is Facts for a request.

@@ -32,9 +32,6 @@ func (b *Builder) At(pointer, what string) *Builder {
 	return b
 }
 
-// Where returns the reason set by At.
-func (b *Builder) Where() (pointer, what string) { return b.pointer, b.what }
-
 // Slot makes a new slot. A name that is taken gets a number behind it.
 func (b *Builder) Slot(name string) Slot {
 	b.used[name]++

@@ -84,12 +84,5 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 var errInterrupted = errors.New("interrupted by a signal")
 
 func newStartCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "start ID",
-		Short: "Let a created container run its program",
-		Args:  o.oneID("start"),
-		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return r.Start(ctx, args[0])
-		}),
-	}
+	return o.forContainer("start", "Let a created container run its program", (*container.Runtime).Start)
 }

@@ -80,35 +80,26 @@ func newDeleteCommand(o *options) *cobra.Command {
 	return c
 }
 
-func newPauseCommand(o *options) *cobra.Command {
+// forContainer is a verb that takes an id and nothing else.
+func (o *options) forContainer(verb, short string, do func(*container.Runtime, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use:   "pause ID",
-		Short: "Freeze all processes of a container",
-		Args:  o.oneID("pause"),
+		Use:   verb + " ID",
+		Short: short,
+		Args:  o.oneID(verb),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return r.Pause(ctx, args[0])
+			return do(r, ctx, args[0])
 		}),
 	}
+}
+
+func newPauseCommand(o *options) *cobra.Command {
+	return o.forContainer("pause", "Freeze all processes of a container", (*container.Runtime).Pause)
 }
 
 func newResumeCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "resume ID",
-		Short: "Let a paused container go on",
-		Args:  o.oneID("resume"),
-		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return r.Resume(ctx, args[0])
-		}),
-	}
+	return o.forContainer("resume", "Let a paused container go on", (*container.Runtime).Resume)
 }
 
 func newWaitCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "wait ID",
-		Short: "Wait for a container's init to end",
-		Args:  o.oneID("wait"),
-		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return r.Wait(ctx, args[0])
-		}),
-	}
+	return o.forContainer("wait", "Wait for a container's init to end", (*container.Runtime).Wait)
 }
