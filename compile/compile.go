@@ -14,6 +14,7 @@
 // the clone on, since nothing is executed in between. From then on the order is:
 //
 //	the id maps              files made before would have no owner
+//	the rest of the plan     which the runtime compiles meanwhile, see Begin
 //	not dumpable             once the files in /proc/self are not needed
 //	sources, as the caller   the container's root may not reach them
 //	the container's root     so that what is made belongs to it
@@ -134,6 +135,8 @@ const (
 	InputCgroup   = "cgroup"
 	InputStart    = "start"
 	InputOutcome  = "outcome"
+	// InputRest is the file that the plan's second part is written to.
+	InputRest = "rest"
 )
 
 // compiler is the state of one compilation.
@@ -145,7 +148,7 @@ type compiler struct {
 	result  *Result
 
 	ns                 namespaces
-	report, sync       plan.Slot
+	report, sync, rest plan.Slot
 	terminal, cgroup   plan.Slot
 	start, outcome     plan.Slot
 	listener           listener
@@ -162,21 +165,16 @@ type compiler struct {
 	workingGID         uint32
 	changesUID         bool
 	exec               bool // a process in a container that exists
+	parts              bool // the plan has two parts
 }
 
 // Compile makes the plan for a container's init.
 func Compile(spec *specs.Spec, facts *host.Facts, options Options) (*Result, error) {
-	c := &compiler{spec: withDefaults(spec), facts: facts, options: options, result: &Result{}}
-	for _, step := range []func() error{
-		c.namespaces, c.mappings, c.inputs, c.outer, c.inner, c.fileSystem, c.program,
-	} {
-		if err := step(); err != nil {
-			return nil, err
-		}
+	b, err := Begin(spec, facts, options)
+	if err != nil {
+		return nil, err
 	}
-	p, err := c.b.Build()
-	c.result.Plan = p
-	return c.result, err
+	return b.Finish(options.Seccomp)
 }
 
 // withDefaults fills what may be missing with empty values, so that nothing
@@ -203,6 +201,9 @@ func (c *compiler) inputs() error {
 	c.b.Preserve(c.options.Preserve)
 	c.report = c.input(InputReport)
 	c.sync = c.input(InputSync)
+	if c.parts {
+		c.rest = c.input(InputRest)
+	}
 	if c.spec.Process.Terminal {
 		c.terminal = c.input(InputTerminal)
 	}
@@ -250,6 +251,7 @@ func (c *compiler) absolute(p string) string {
 
 // outer writes what the first process does: the container's namespaces.
 func (c *compiler) outer() error {
+	c.b.Runtime(plan.RuntimeStep{Do: DoRest, Text: "measure and compile the rest of the plan, and write it", Pointer: "default"})
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.oomScoreAdj()
@@ -271,8 +273,8 @@ func (c *compiler) outer() error {
 	c.b.Place(child)
 	c.awaitWatch()
 	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "init's process id", Pointer: "linux.namespaces"})
-	if c.options.Record {
-		c.b.Runtime(plan.RuntimeStep{Do: DoRecord, Text: "write state.json", Pointer: "default"})
+	if c.recordsEarly() {
+		c.recordInit()
 	}
 	return nil
 }

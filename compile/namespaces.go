@@ -318,7 +318,7 @@ func (c *compiler) installMaps(who string) {
 		}
 		c.writeFile("/proc/self/gid_map", m.GID.Text())
 	}
-	if m.UID.Method != userns.Self || m.GID.Method != userns.Self {
+	if !m.Self() {
 		c.awaitMaps(who)
 	}
 }

@@ -61,7 +61,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 			return nil, c.abandon(ctx, err)
 		}
 	}
-	process := &Process{Terminal: -1, pidfd: -1, Notes: l.result.Notes, Warnings: l.result.Warnings, container: c, bundle: request.Bundle}
+	process := &Process{Terminal: -1, pidfd: -1, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
 	if process.relay, err = c.relay(); err != nil {
 		return nil, c.abandon(ctx, err)
@@ -84,6 +84,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 		}
 	}
 	process.Pid, process.Terminal = l.init, l.received
+	process.Notes, process.Warnings = l.result.Notes, l.result.Warnings
 	// Init is our child and not waited for, so the id is its own.
 	if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
 		return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
@@ -112,6 +113,8 @@ func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch
 	return c, l, nil
 }
 
+// compile compiles the plan's first part, and leaves the second one to the
+// launch, for when the stage runs.
 func (c *Container) compile(request Request, o compile.Options) (*launch, error) {
 	if err := c.addNotify(&request); err != nil {
 		return nil, err
@@ -121,38 +124,24 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 			return nil, err
 		}
 	}
-	if request.Facts == nil {
-		var err error
-		if request.Facts, err = request.measure(); err != nil {
-			return nil, err
-		}
+	u, err := c.unfinished(&request)
+	if err != nil {
+		return nil, err
 	}
-	lookAtStreams(request.Facts, request.Bundle.Config, request.Stdio)
 	cgroup, err := c.planCgroup(&request)
 	if err != nil {
 		return nil, err
 	}
-	o.Hold = cgroup.outside() || hasCreateHooks(request.Bundle.Config.Hooks) || request.Network != nil ||
-		hasOutside(request.Bundle.Config.Linux)
-	o.Visible = request.Network != nil || hasInsideHooks(request.Bundle.Config.Hooks)
-	o.VisibleWait = hasStartHooks(request.Bundle.Config.Hooks)
-	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
-	filter, err := c.filter(request.Bundle)
-	if err != nil {
+	request.ask(&o, cgroup)
+	o.Seccomp = program(u.filter)
+	if u.Beginning, err = compile.Begin(request.Bundle.Config, request.Facts, o); err != nil {
 		return nil, err
 	}
-	o.Seccomp = program(filter)
-	p, err := prepare(request, o)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range p.result.Warnings {
-		c.runtime.warn("%s", w)
-	}
-	c.describe(p)
-	l := &launch{result: p.result, facts: p.facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
+	result := u.Beginning.Result()
+	c.describe(&request, result)
+	l := &launch{result: result, unfinished: u, facts: request.Facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
 		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1,
-		agent: c.agentFor(filter, request.Bundle, Creating)}
+		agent: c.agentFor(u.filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
 	err = l.openNamespaces()
@@ -164,6 +153,16 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		return nil, err
 	}
 	return l, nil
+}
+
+// ask adds to the options what the request makes necessary.
+func (r *Request) ask(o *compile.Options, cgroup *cgroupPlan) {
+	s := r.Bundle.Config
+	o.Hold = cgroup.outside() || hasCreateHooks(s.Hooks) || r.Network != nil || hasOutside(s.Linux)
+	o.Visible = r.Network != nil || hasInsideHooks(s.Hooks)
+	o.VisibleWait = hasStartHooks(s.Hooks)
+	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
+	r.options(o)
 }
 
 // hasInsideHooks tells whether hooks join the container while it is made;
@@ -196,15 +195,12 @@ func (l *launch) openNamespaces() error {
 }
 
 // describe fills what state.json tells of the config.
-func (c *Container) describe(p *prepared) {
-	s := p.Bundle.Config
+func (c *Container) describe(r *Request, result *compile.Result) {
+	s := r.Bundle.Config
 	c.State.Version, c.State.ID = StateVersion, c.ID
-	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, p.Bundle.Dir, s.Annotations
-	c.State.Rootfs = p.facts.Rootfs.Path
+	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
-	c.State.Namespaces = p.result.Namespaces
-	c.State.Chroot = p.result.Chroot
-	c.State.Steps = p.result.Plan.Len()
+	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
 }
 
 // keepConfig copies config.json, which exec, start and delete need; the bundle

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 
@@ -17,6 +18,13 @@ func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it
 // has none.
 func Filter(b *bundle.Bundle) (*seccomp.Filter, error) { return loadFilter(b, "") }
+
+// mayListen tells whether the profile may have a listener: its action's name is
+// in the text, unless part of it is escaped, or it comes compiled.
+func mayListen(b *bundle.Bundle) bool {
+	return b.Config.Annotations["run.oci.seccomp_bpf_data"] != "" || bytes.Contains(b.Seccomp, []byte("SCMP_ACT_NOTIFY")) ||
+		bytes.IndexByte(b.Seccomp, '\\') >= 0
+}
 
 // receiverVariable names the socket of an agent for containers whose config
 // names none, as crun has it.

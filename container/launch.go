@@ -29,8 +29,11 @@ import (
 // launch is the start of one plan.
 type launch struct {
 	result *compile.Result
-	facts  *host.Facts
-	name   string
+	// unfinished is the plan's second part, or nil.
+	unfinished *unfinished
+	stage      stage.Stage
+	facts      *host.Facts
+	name       string
 	// stdio are the standard streams; preserve counts the descriptors behind
 	// them, from 3 on.
 	stdio    [3]int
@@ -103,15 +106,37 @@ func (l *launch) spawn() error {
 	}
 	defer unix.Close(sync[0])
 	l.report, l.sync = report[0], sync[1]
-	files, err := l.files(report[1], sync[0])
-	if err == nil {
-		l.first, err = stage.Start(stage.Config{Plan: l.result.Plan, Files: files, Name: l.name, Directories: l.directories})
-	}
+	err := l.startStage(report[1], sync[0])
 	if err != nil {
 		unix.Close(l.report)
 		unix.Close(l.sync)
 	}
 	return err
+}
+
+func (l *launch) startStage(report, sync int) (err error) {
+	if l.unfinished != nil {
+		if l.inputs[compile.InputRest], err = stage.NewRest(); err != nil {
+			return err
+		}
+	}
+	files, err := l.files(report, sync)
+	if err != nil {
+		return err
+	}
+	l.stage, err = stage.Start(stage.Config{Plan: l.result.Plan, Files: files, Name: l.name, Directories: l.directories})
+	l.first = l.stage.PID
+	return err
+}
+
+// finish compiles the plan's second part, and writes it for the stage.
+func (l *launch) finish() error {
+	result, err := l.unfinished.finish()
+	if err != nil {
+		return err
+	}
+	l.result = result
+	return l.stage.WriteRest(l.inputs[compile.InputRest], l.result.Plan)
 }
 
 // files lists what the stage gets as 0, 1, 2, and so on.
@@ -169,7 +194,8 @@ func (l *launch) receive() error {
 
 // steps runs the runtime's side.
 func (l *launch) steps(ctx context.Context) error {
-	for _, s := range l.result.Plan.Runtime() {
+	for i := 0; i < len(l.result.Plan.Runtime()); i++ { // there are more once the plan is whole
+		s := l.result.Plan.Runtime()[i]
 		switch {
 		case s.Await != "":
 			if err := l.await(s.Await); err != nil {
@@ -234,7 +260,10 @@ func (l *launch) untilExec() error {
 }
 
 func (l *launch) signal() error {
-	_, err := unix.Write(l.sync, []byte{0})
+	b := []byte{0}
+	v := unix.Iovec{Base: &b[0]}
+	v.SetLen(1)
+	_, err := unix.Vmsplice(l.sync, []unix.Iovec{v}, 0)
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return nil // init is gone: its report says why
 	}
@@ -243,6 +272,8 @@ func (l *launch) signal() error {
 
 func (l *launch) do(ctx context.Context, what string) error {
 	switch what {
+	case compile.DoRest:
+		return l.finish()
 	case compile.DoMapIDs:
 		pid := l.init
 		if pid == 0 {
@@ -265,10 +296,11 @@ var errDied = errors.New("init died before the container's program ran")
 // explain words the failure of an operation, with what explains it read only
 // now.
 func (l *launch) explain(r stage.Record) error {
-	if op := l.result.Plan.Step(r.Index).Op; isClone(op) {
+	index := stage.Step(l.result.Plan, r)
+	if op := l.result.Plan.Step(index).Op; isClone(op) {
 		probe.ExplainUserNamespaces(&l.facts.Kernel)
 	}
-	return compile.Explain(l.result.Plan, l.facts, r.Index, r.Result)
+	return compile.Explain(l.result.Plan, l.facts, index, r.Result)
 }
 
 func isClone(op plan.Operation) bool {

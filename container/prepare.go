@@ -8,6 +8,8 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/stage"
 )
 
 // Request describes a container to make.
@@ -43,13 +45,6 @@ type Request struct {
 	NoPivot, NoNewKeyring bool
 }
 
-// prepared is a compiled request.
-type prepared struct {
-	Request
-	facts  *host.Facts
-	result *compile.Result
-}
-
 // rootfsPath is the absolute path of the bundle's root.
 func rootfsPath(b *bundle.Bundle) string {
 	p := ""
@@ -69,27 +64,80 @@ func Facts(b *bundle.Bundle) (*host.Facts, error) {
 
 // measure is Facts for a request.
 func (r *Request) measure() (*host.Facts, error) {
-	f, err := probe.Measure(probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfsPath(r.Bundle), Cgroup: true,
-		NoPivot: r.NoPivot})
+	f, err := probe.Measure(r.probe())
 	return &f, err
 }
 
-// prepare compiles.
-func prepare(r Request, o compile.Options) (*prepared, error) {
-	p := &prepared{Request: r, facts: r.Facts}
-	if p.facts == nil {
-		f, err := r.measure()
-		if err != nil {
-			return nil, err
-		}
-		p.facts = f
-	}
+func (r *Request) probe() probe.Request {
+	return probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfsPath(r.Bundle), Cgroup: true, NoPivot: r.NoPivot}
+}
+
+// options sets those that come from the request alone.
+func (r *Request) options(o *compile.Options) {
 	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
 	o.NoPivot, o.NoNewKeyring = r.NoPivot, r.NoNewKeyring
-	result, err := compile.Compile(r.Bundle.Config, p.facts, o)
+}
+
+// unfinished is a plan whose second part is compiled while the first one runs.
+type unfinished struct {
+	*compile.Beginning
+	container *Container
+	request   *Request
+	// measure completes the facts; nil when they are complete.
+	measure func()
+	// filter is loaded early when the first part depends on it.
+	filter *seccomp.Filter
+	loaded bool
+}
+
+// unfinished measures and loads what the first part of the plan depends on.
+func (c *Container) unfinished(r *Request) (u *unfinished, err error) {
+	u = &unfinished{container: c, request: r}
+	if r.Facts == nil {
+		if r.Facts, u.measure, err = probe.Begin(r.probe()); err != nil {
+			return nil, err
+		}
+		if compile.NeedsAll(r.Bundle.Config) {
+			u.complete()
+		}
+	}
+	lookAtStreams(r.Facts, r.Bundle.Config, r.Stdio)
+	if mayListen(r.Bundle) {
+		err = u.load()
+	}
+	return u, err
+}
+
+// complete measures what is not measured yet.
+func (u *unfinished) complete() {
+	if u.measure != nil {
+		u.measure()
+		u.measure = nil
+	}
+}
+
+// load loads the filter, once.
+func (u *unfinished) load() (err error) {
+	if !u.loaded {
+		u.filter, err = u.container.filter(u.request.Bundle)
+		u.loaded = true
+	}
+	return err
+}
+
+// finish measures and compiles the second part.
+func (u *unfinished) finish() (*compile.Result, error) {
+	u.complete()
+	if err := u.load(); err != nil {
+		return nil, err
+	}
+	result, err := u.Finish(program(u.filter))
 	if err != nil {
 		return nil, err
 	}
-	p.result = result
-	return p, nil
+	for _, w := range result.Warnings {
+		u.container.runtime.warn("%s", w)
+	}
+	u.container.State.Rootfs, u.container.State.Steps = u.request.Facts.Rootfs.Path, stage.End(result.Plan)
+	return result, nil
 }

@@ -127,12 +127,18 @@ func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
 	if err != nil {
 		return err
 	}
-	p, err := prepare(Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: program(filter)})
+	request, o := Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: program(filter)}
+	request.options(&o)
+	facts, err := request.measure()
+	if err != nil {
+		return err
+	}
+	result, err := compile.Compile(b.Config, facts, o)
 	if err != nil {
 		return fmt.Errorf("init cannot run the program: %s", unix.Errno(-r.Result).Error())
 	}
-	index := p.result.Plan.Len() - (c.State.Steps - r.Index)
-	return compile.Explain(p.result.Plan, p.facts, max(index, 0), r.Result)
+	index := result.Plan.Len() - (c.State.Steps - r.Index)
+	return compile.Explain(result.Plan, facts, max(index, 0), r.Result)
 }
 
 // bundle reads the config that the container was made from, once.

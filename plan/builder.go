@@ -93,16 +93,43 @@ func (b *Builder) Len() int { return len(b.plan.steps) }
 // Preserve says how many descriptors from 3 on reach the container's program.
 func (b *Builder) Preserve(n int) { b.plan.Preserved = n }
 
+// Split ends the first part of the plan: the stage maps the rest from the
+// descriptor, which the runtime fills while the first part runs. See Head.
+func (b *Builder) Split(fd Slot) {
+	b.Do(Mmap{Address: RestAddress, Size: RestSize, FD: fd.Ref()})
+	b.plan.split = b.Len()
+}
+
+// Head checks the first part of a plan and returns it; more steps may follow
+// for Build, which checks the whole.
+func (b *Builder) Head() (*Plan, error) {
+	b.lower()
+	p := b.plan
+	p.part = true
+	p.steps = p.steps[:p.split:p.split]
+	p.runtime = slices.Clip(p.runtime)
+	if err := Check(&p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// lower lowers the steps that are new.
+func (b *Builder) lower() {
+	p := &b.plan
+	p.calls = slices.Grow(p.calls, len(p.steps)-len(p.calls))
+	for i := len(p.calls); i < len(p.steps); i++ {
+		p.calls = append(p.calls, p.steps[i].Op.Call())
+	}
+}
+
 // Build checks the plan and returns it. A violation is an error of the
 // compiler, never of the config: see Check. The Builder must not be used
 // afterwards.
 func (b *Builder) Build() (*Plan, error) {
+	b.lower()
 	p := b.plan
 	p.steps = slices.Clip(p.steps)
-	p.calls = make([]Call, len(p.steps))
-	for i := range p.steps {
-		p.calls[i] = p.steps[i].Op.Call()
-	}
 	if err := Check(&p); err != nil {
 		return nil, err
 	}

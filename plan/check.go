@@ -38,7 +38,7 @@ type rule struct {
 }
 
 // rules lists the rules by name, structural ones first: the others rely on them.
-func rules() [14]rule {
+func rules() [15]rule {
 	return [...]rule{
 		{"ends-with-exec-or-exit", checkEnd},
 		{"skips-go-forward", checkSkips},
@@ -46,6 +46,7 @@ func rules() [14]rule {
 		{"slots-live-in-one-place", checkHomes},
 		{"slots-set-before-use", checkSlots},
 		{"handshake-has-two-sides", checkHandshake},
+		{"two-parts-meet-once", checkParts},
 		{"not-dumpable-before-mounts", checkDumpable},
 		{"targets-resolved-in-root", checkTargets},
 		{"no-host-path-after-pivot", checkHostPaths},
@@ -114,7 +115,7 @@ func checkEnd(p *Plan) (int, string) {
 		return -1, "too many steps"
 	}
 	i := len(p.steps) - 1
-	if op := p.steps[i].Op; !is[Execve](op) && !is[ExitGroup](op) {
+	if op := p.steps[i].Op; !is[Execve](op) && !is[ExitGroup](op) && !(p.part && is[Mmap](op)) {
 		return i, "nothing follows it"
 	}
 	if s := p.steps[i]; len(s.Tolerate) > 0 || s.OnZero != 0 || s.OnNonzero != 0 {

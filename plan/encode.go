@@ -47,27 +47,41 @@ type Image struct {
 	Data []byte
 }
 
-// Encode lowers the plan for a stage that has its records at address code and
-// its writable block at address data. Only a plan that passed Check exists, so
-// nothing can fail.
-func (p *Plan) Encode(code, data uint32) Image {
-	e := encoder{plan: p, codeBase: code, dataBase: data, cells: make([]uint32, len(p.names)),
-		texts: make(map[string]uint32, 2*len(p.steps))}
-	e.code = make([]byte, RecordSize*len(p.steps), 2*RecordSize*len(p.steps))
-	e.data = make([]byte, headerSize, 512)
-	binary.LittleEndian.PutUint32(e.data[8:], uint32(p.ReportFD))
-	for i := range p.calls {
-		e.placeCells(p.calls[i])
+// begin readies the encoder for the steps from first up to to.
+func (e *encoder) begin(p *Plan, first, to int, code, data uint32) {
+	if first == 0 {
+		e.firstBase = code
 	}
-	e.placeInputs()
-	for i := range p.calls {
-		e.record(i, p.calls[i])
+	e.plan, e.first, e.codeBase, e.dataBase = p, first, code, data
+	e.cells = append(make([]uint32, 0, len(p.names)), e.cells...)[:len(p.names)]
+	e.code = make([]byte, RecordSize*(to-first), 2*RecordSize*(to-first))
+}
+
+// report says where failures are reported.
+func (e *encoder) report() {
+	binary.LittleEndian.PutUint32(e.data[8:], uint32(e.plan.ReportFD))
+}
+
+// encode lowers the steps up to to.
+func (e *encoder) encode(to int) Image {
+	calls := e.plan.calls[:to]
+	for i := e.first; i < to; i++ {
+		e.placeCells(calls[i])
+	}
+	if e.first == 0 {
+		e.placeInputs()
+	}
+	for i := e.first; i < to; i++ {
+		e.record(i, calls[i])
 	}
 	return Image{Code: e.code, Data: e.data}
 }
 
 type encoder struct {
 	plan               *Plan
+	first              int    // step of the first record
+	firstBase          uint32 // address of the first part's records
+	restSkip           int    // records between the parts
 	codeBase, dataBase uint32
 	code, data         []byte
 	cells              []uint32 // by slot: its address
@@ -101,6 +115,10 @@ func (e *encoder) placeBlock(m *Memory) {
 	}
 	e.blocks[m] = at
 	for _, c := range m.Cells {
+		if fd, ok := e.plan.inputs[c.Slot]; ok && e.first > 0 {
+			binary.LittleEndian.PutUint32(e.data[at-e.dataBase+uint32(c.Offset):], uint32(fd)) // its cell is in the first part
+			continue
+		}
 		e.cells[c.Slot] = at + uint32(c.Offset)
 	}
 }
@@ -225,7 +243,7 @@ func (e *encoder) fill(i int, c Call, slots byte, args [6]uint32) {
 	if s.Result != 0 {
 		result = e.cell(s.Result)
 	}
-	r := e.code[i*RecordSize : (i+1)*RecordSize]
+	r := e.code[(i-e.first)*RecordSize:][:RecordSize]
 	le := binary.LittleEndian
 	le.PutUint16(r[0:], uint16(c.Number))
 	r[2] = slots
@@ -238,6 +256,9 @@ func (e *encoder) fill(i int, c Call, slots byte, args [6]uint32) {
 	}
 	le.PutUint16(r[8:], uint16(e.plan.skip(i, s.OnZero)))
 	le.PutUint16(r[10:], uint16(e.plan.skip(i, s.OnNonzero)))
+	if i == e.plan.split-1 {
+		le.PutUint16(r[10:], uint16(e.restSkip))
+	}
 	le.PutUint32(r[12:], result)
 	for n, t := range s.Tolerate {
 		le.PutUint16(r[16+4*n:], uint16(t.Errno))
@@ -255,10 +276,19 @@ func align8(b []byte) []byte {
 	return b
 }
 
-// CodeSize is a bound on the size of Image.Code in bytes.
+// CodeSize is a bound on the size of Image.Code in bytes: the first part's when
+// there are two.
 func (p *Plan) CodeSize() int {
-	n := RecordSize * len(p.steps)
-	for i := range p.calls {
+	if p.split > 0 {
+		return p.sizeOf(0, p.split)
+	}
+	return p.sizeOf(0, len(p.calls))
+}
+
+// sizeOf is the bound for the steps from first up to to.
+func (p *Plan) sizeOf(first, to int) int {
+	n := RecordSize * (to - first)
+	for i := first; i < to; i++ {
 		for k := range p.calls[i].Args {
 			n += p.calls[i].Args[k].size()
 		}

@@ -268,3 +268,26 @@ func (o SetInterfaceFlags) Call() Call {
 func interfaceFlags(n int64) string {
 	return table{{unix.IFF_UP, "IFF_UP"}, {unix.IFF_RUNNING, "IFF_RUNNING"}}.flags(n)
 }
+
+// Mmap maps a file, copy on write, at a fixed address where nothing is mapped:
+// mmap(2), MAP_FIXED_NOREPLACE (Linux 4.17).
+type Mmap struct {
+	Address, Size uint32
+	FD            Ref
+}
+
+// Call implements Operation.
+func (o Mmap) Call() Call {
+	return Call{"mmap", unix.SYS_MMAP, []Arg{flags(int(o.Address), showHex), flags(int(o.Size), showUnsigned),
+		flags(unix.PROT_READ|unix.PROT_WRITE, protections), flags(unix.MAP_PRIVATE|unix.MAP_FIXED_NOREPLACE|unix.MAP_NORESERVE, mapFlags),
+		ref(o.FD), flags(0, showHex)}}
+}
+
+func protections(n int64) string {
+	return table{{unix.PROT_READ, "PROT_READ"}, {unix.PROT_WRITE, "PROT_WRITE"}}.flags(n)
+}
+
+func mapFlags(n int64) string {
+	return table{{unix.MAP_PRIVATE, "MAP_PRIVATE"}, {unix.MAP_NORESERVE, "MAP_NORESERVE"},
+		{unix.MAP_FIXED_NOREPLACE, "MAP_FIXED_NOREPLACE"}}.flags(n)
+}

@@ -97,6 +97,10 @@ type Plan struct {
 	names   []string // of slots
 	labels  []int    // label to index of the step that it stands before
 	inputs  map[Slot]int
+	// split counts the steps of the first part; 0 when there is only one. part
+	// says that the steps end there.
+	split int
+	part  bool
 	// ReportFD is the descriptor on which the stage reports: the first
 	// operation that failed, and each signal.
 	ReportFD int

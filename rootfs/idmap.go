@@ -50,7 +50,7 @@ func (m *Mount) mapped() bool {
 func IDMaps(c Config) ([]IDMap, error) {
 	var list []IDMap
 	for i := range c.Spec.Mounts {
-		if !mayMap(&c.Spec.Mounts[i]) {
+		if !MayMap(c.Spec.Mounts[i]) {
 			continue
 		}
 		mounts, err := readMounts(c.Spec.Mounts[i : i+1])
@@ -68,8 +68,9 @@ func IDMaps(c Config) ([]IDMap, error) {
 	return list, nil
 }
 
-// mayMap spares the mounts of every container a second reading.
-func mayMap(m *specs.Mount) bool {
+// MayMap tells a mount that may be id-mapped; it spares those of every container
+// a second reading.
+func MayMap(m specs.Mount) bool {
 	for _, o := range m.Options {
 		if strings.HasPrefix(o, "idmap") || strings.HasPrefix(o, "ridmap") {
 			return true

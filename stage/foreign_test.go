@@ -23,7 +23,7 @@ func writeImages(dir string) error {
 		if err != nil {
 			return err
 		}
-		img := newImage(p, code())
+		img, _ := newImage(p, code())
 		file := make([]byte, int(img.dataAt)+len(img.data))
 		copy(file, img.text)
 		copy(file[img.dataAt:], img.data)
@@ -31,7 +31,7 @@ func writeImages(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return writeParts(dir)
 }
 
 // TestForeign runs the experiments on the other of the two machines that there
@@ -59,6 +59,7 @@ func TestForeign(t *testing.T) {
 	if out, err := write.CombinedOutput(); err != nil {
 		t.Fatalf("write the images: %v\n%s", err, out)
 	}
+	t.Run("two parts", func(t *testing.T) { emulateParts(ctx, t, emulator, dir) })
 	for i, e := range experiments() {
 		t.Run(e.name, func(t *testing.T) { e.emulate(ctx, t, emulator, filepath.Join(dir, strconv.Itoa(i))) })
 	}

@@ -33,10 +33,11 @@ type image struct {
 	dataAt uint32
 }
 
-// newImage lays the stage's code and the plan out as an ELF file.
-func newImage(p *plan.Plan, code []byte) image {
-	records := (codeAt + uint32(len(code)) + 7) &^ 7
-	e := p.Encode(base+records, base+dataOffset(p, records))
+// newImage lays the stage's code and the plan, or its first part, out as an ELF
+// file.
+func newImage(p *plan.Plan, code []byte) (image, *plan.Encoding) {
+	records := recordsAt(code)
+	e := plan.NewEncoding(p, base+records, base+dataOffset(p, records))
 	img := image{dataAt: dataOffset(p, records), data: e.Data}
 	img.text = make([]byte, int(records)+len(e.Code))
 	copy(img.text[codeAt:], code)
@@ -45,8 +46,11 @@ func newImage(p *plan.Plan, code []byte) image {
 	le.PutUint64(img.text[tableAt:], uint64(base+records))
 	le.PutUint64(img.text[tableAt+8:], uint64(base+img.dataAt))
 	img.header()
-	return img
+	return img, e
 }
+
+// recordsAt is where in the file the records begin.
+func recordsAt(code []byte) uint32 { return (codeAt + uint32(len(code)) + 7) &^ 7 }
 
 // dataOffset is where in the file the writable block begins.
 func dataOffset(p *plan.Plan, records uint32) uint32 {

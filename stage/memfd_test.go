@@ -158,9 +158,9 @@ func startWithoutMemfd(dir string) error {
 	if err != nil {
 		return err
 	}
-	pid, err := Start(Config{Plan: p, Files: []uintptr{0, 1, 2}})
+	s, err := Start(Config{Plan: p, Files: []uintptr{0, 1, 2}})
 	if err == nil || !errors.Is(err, unix.EACCES) || !strings.Contains(err.Error(), "vm.memfd_noexec") {
-		return fmt.Errorf("without a directory Start gives %d, %w", pid, err)
+		return fmt.Errorf("without a directory Start gives %d, %w", s.PID, err)
 	}
 	if err := startFromFile(p, dir); err != nil {
 		return err
@@ -184,7 +184,7 @@ func startFromFile(p *plan.Plan, dir string) error {
 		return err
 	}
 	defer r.Close()
-	pid, err := Start(Config{Plan: p, Files: []uintptr{in.Fd(), 1, 2, w.Fd()}, Directories: []string{"/nonexistent", "/proc", dir}})
+	s, err := Start(Config{Plan: p, Files: []uintptr{in.Fd(), 1, 2, w.Fd()}, Directories: []string{"/nonexistent", "/proc", dir}})
 	w.Close()
 	if err != nil {
 		return err
@@ -192,12 +192,12 @@ func startFromFile(p *plan.Plan, dir string) error {
 	if rec, err := ReadRecord(int(r.Fd())); err != nil || rec.Tag != 1 {
 		return fmt.Errorf("record %v, %w", rec, err)
 	}
-	if _, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/exe", os.O_WRONLY, 0); !errors.Is(err, unix.ETXTBSY) {
+	if _, err := os.OpenFile("/proc/"+strconv.Itoa(s.PID)+"/exe", os.O_WRONLY, 0); !errors.Is(err, unix.ETXTBSY) {
 		return fmt.Errorf("open the image for writing while it runs: %v, want ETXTBSY", err)
 	}
 	out.Close()
 	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || status != 0 {
+	if _, err := unix.Wait4(s.PID, &status, 0, nil); err != nil || status != 0 {
 		return fmt.Errorf("wait: status %#x, %w", int(status), err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 type Record struct {
 	// Failed is true when an operation failed.
 	Failed bool
-	// Index is the step that failed, counted from 0.
+	// Index is the number of the record of the step that failed; see Step.
 	Index int
 	// Result is what the failed call returned: an errno below 0, else a number
 	// that was not the wanted one.

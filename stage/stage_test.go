@@ -47,11 +47,11 @@ func start(t *testing.T, stdin *os.File, fill func(b *plan.Builder), files ...ui
 	}
 	t.Cleanup(func() { r.Close() })
 	defer w.Close()
-	pid, err = Start(Config{Plan: p, Name: "stage", Files: append([]uintptr{stdin.Fd(), 1, 2, w.Fd()}, files...)})
+	s, err := Start(Config{Plan: p, Name: "stage", Files: append([]uintptr{stdin.Fd(), 1, 2, w.Fd()}, files...)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pid, r
+	return s.PID, r
 }
 
 // nothing is an empty standard input.
@@ -175,10 +175,10 @@ func TestStartConcurrently(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range statuses {
 		all.Go(func() {
-			pid, err := Start(Config{Plan: p, Files: []uintptr{0, 1, 2, 2}})
+			s, err := Start(Config{Plan: p, Files: []uintptr{0, 1, 2, 2}})
 			var status unix.WaitStatus
 			if err == nil {
-				_, err = unix.Wait4(pid, &status, 0, nil)
+				_, err = unix.Wait4(s.PID, &status, 0, nil)
 			}
 			if statuses[i] = status.ExitStatus(); err != nil {
 				t.Error(err)

@@ -20,14 +20,32 @@ type Config struct {
 	Directories []string
 }
 
-// Start executes the stage and returns its process id. The process is a child
-// of the caller, which must wait for it. Nothing of the plan has run for
-// certain when Start returns.
+// Stage is a stage that runs.
+type Stage struct {
+	// PID is the process id of its first process.
+	PID      int
+	encoding *plan.Encoding
+}
+
+// Start executes the stage. Its process is a child of the caller, which must
+// wait for it. Nothing of the plan has run for certain when Start returns.
 //
 // The first process of a plan usually makes the container's init with
 // CLONE_PARENT, says so in its report, and exits.
-func Start(c Config) (pid int, err error) {
-	fd, err := materialize(newImage(c.Plan, code()), c.Directories)
+//
+// Of a plan with two parts the first one is started; see WriteRest.
+func Start(c Config) (Stage, error) {
+	img, encoding := newImage(c.Plan, code())
+	if c.Plan.Split() > 0 && base+int(img.dataAt)+len(img.data) > plan.RestAddress {
+		return Stage{}, errTooLong
+	}
+	pid, err := execute(img, c)
+	return Stage{PID: pid, encoding: encoding}, err
+}
+
+// execute starts an image.
+func execute(img image, c Config) (pid int, err error) {
+	fd, err := materialize(img, c.Directories)
 	if err != nil {
 		return 0, err
 	}

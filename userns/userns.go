@@ -69,6 +69,9 @@ type Maps struct {
 	GID Map `json:"gid"`
 }
 
+// Self tells whether the process itself may write both maps.
+func (m *Maps) Self() bool { return m.UID.Method == Self && m.GID.Method == Self }
+
 // Text is what is written to uid_map or gid_map, in one write(2).
 func (m Map) Text() string {
 	b := make([]byte, 0, 24*len(m.Mappings))

@@ -69,31 +69,48 @@ type prober struct {
 // too, with the errno's name in it. It reads no environment variable and
 // changes nothing; concurrent calls are safe.
 func Measure(r Request) (host.Facts, error) {
-	p := &prober{Request: r, mountFlags: make(map[uint64][]string, 4)}
+	f, finish, err := Begin(r)
+	if err != nil {
+		return host.Facts{}, err
+	}
+	finish()
+	return *f, nil
+}
+
+// Begin is the part of Measure that compile.Begin needs; finish adds the rest
+// to the same facts, and has to be called before compile's Finish.
+func Begin(r Request) (f *host.Facts, finish func(), err error) {
+	p := &prober{Request: r}
 	p.facts.Arch = runtime.GOARCH
 	p.process()
 	if err := p.userNamespace(); err != nil {
-		return host.Facts{}, err
+		return nil, nil, err
 	}
 	p.intent()
 	p.kernel()
-	p.limits()
 	p.lsm()
-	p.terminal()
 	if err := p.subordinate(); err != nil {
-		return host.Facts{}, err
+		return nil, nil, err
 	}
 	if r.Cgroup {
 		p.cgroup()
 	}
-	if r.NoPivot {
+	p.namespaces()
+	p.score()
+	return &p.facts, p.finish, nil
+}
+
+// finish measures what is about the container's files and its program.
+func (p *prober) finish() {
+	p.mountFlags = make(map[uint64][]string, 4)
+	p.limits()
+	p.terminal()
+	if p.NoPivot {
 		p.facts.KernelMounts = KernelMounts()
 	}
 	p.sources()
 	p.rootfs()
 	p.procPaths()
-	p.namespaces()
-	return p.facts, nil
 }
 
 // linux is the Linux section of config.json, empty rather than nil.

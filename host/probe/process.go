@@ -27,16 +27,17 @@ func effectiveCapabilities() uint64 {
 	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32
 }
 
-// limits measures what config.json sets: the OOM score and resource limits.
-func (p *prober) limits() {
-	process := p.Spec.Process
-	if process == nil {
-		return
-	}
-	if process.OOMScoreAdj != nil {
+// score measures the OOM score, if config.json sets it.
+func (p *prober) score() {
+	if p.Spec.Process != nil && p.Spec.Process.OOMScoreAdj != nil {
 		p.facts.Process.OOMScoreAdj = p.oomScoreAdj()
 	}
-	if len(process.Rlimits) == 0 {
+}
+
+// limits measures the resource limits that config.json sets.
+func (p *prober) limits() {
+	process := p.Spec.Process
+	if process == nil || len(process.Rlimits) == 0 {
 		return
 	}
 	p.facts.Process.Rlimits = make(map[string]host.Rlimit, len(process.Rlimits))

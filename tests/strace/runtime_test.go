@@ -159,7 +159,8 @@ func (r *runtime) failed(rec stage.Record, err error) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("step %d, %s, returned %d", rec.Index+1, r.result.Plan.Text(rec.Index), rec.Result)
+	step := stage.Step(r.result.Plan, rec)
+	return fmt.Errorf("step %d, %s, returned %d", step+1, r.result.Plan.Text(step), rec.Result)
 }
 
 // spawn makes the descriptors that the plan has as inputs.
@@ -182,11 +183,20 @@ func (r *runtime) spawn() error {
 		return err
 	}
 	r.theirs[compile.InputTerminal] = os.NewFile(uintptr(sockets[1]), "terminal")
+	rest, restErr := stage.NewRest()
+	if restErr != nil {
+		return restErr
+	}
+	r.theirs[compile.InputRest] = os.NewFile(uintptr(rest), "rest")
 	files := []uintptr{0, 1, 2}
 	for _, in := range r.result.Plan.Inputs() {
 		files = append(files, r.theirs[in.Name].Fd())
 	}
-	r.first, err = stage.Start(stage.Config{Plan: r.result.Plan, Files: files, Name: "stage"})
+	s, err := stage.Start(stage.Config{Plan: r.result.Plan, Files: files, Name: "stage"})
+	r.first = s.PID
+	if rest := r.theirs[compile.InputRest]; err == nil && r.result.Plan.Split() > 0 {
+		err = s.WriteRest(int(rest.Fd()), r.result.Plan)
+	}
 	for _, f := range r.theirs {
 		err = errors.Join(err, f.Close())
 	}
