@@ -65,7 +65,7 @@ type SchedSetaffinity struct{ Mask []byte }
 // Call implements Operation.
 func (o SchedSetaffinity) Call() Call {
 	return Call{"sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, []Arg{
-		number(0), number(len(o.Mask)), memory(fixed(o.Mask, showCPUs(o.Mask)))}}
+		number(0), number(len(o.Mask)), memory(&Memory{Bytes: o.Mask, Show: func(func(Ref) string) string { return showCPUs(o.Mask) }})}}
 }
 
 // showCPUs prints a mask as a list of CPUs and ranges: [0-3 7].
