@@ -1,9 +1,3 @@
-// The process lives for milliseconds: it need not follow the CPU limit of its
-// cgroup, whose files Go would read first of all.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Homerun is an OCI container runtime for people without root.
 package main
 
