@@ -19,10 +19,13 @@ func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
 // has none.
 func Filter(b *bundle.Bundle) (*seccomp.Filter, error) { return loadFilter(b, "") }
 
+// compiledAnnotation has a filter instead of a profile, as crun has it.
+const compiledAnnotation = "run.oci.seccomp_bpf_data"
+
 // mayListen tells whether the profile may have a listener: its action's name is
 // in the text, unless part of it is escaped, or it comes compiled.
 func mayListen(b *bundle.Bundle) bool {
-	return b.Config.Annotations["run.oci.seccomp_bpf_data"] != "" || bytes.Contains(b.Seccomp, []byte("SCMP_ACT_NOTIFY")) ||
+	return b.Config.Annotations[compiledAnnotation] != "" || bytes.Contains(b.Seccomp, []byte("SCMP_ACT_NOTIFY")) ||
 		bytes.IndexByte(b.Seccomp, '\\') >= 0
 }
 
@@ -33,7 +36,7 @@ const receiverVariable = "RUN_OCI_SECCOMP_RECEIVER"
 // loadFilter compiles the seccomp profile, or finds it in the cache.
 func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
 	a := b.Config.Annotations
-	data := a["run.oci.seccomp_bpf_data"]
+	data := a[compiledAnnotation]
 	if data == "" && b.Seccomp == nil {
 		return nil, nil
 	}

@@ -260,10 +260,7 @@ func (l *launch) untilExec() error {
 }
 
 func (l *launch) signal() error {
-	b := []byte{0}
-	v := unix.Iovec{Base: &b[0]}
-	v.SetLen(1)
-	_, err := unix.Vmsplice(l.sync, []unix.Iovec{v}, 0)
+	_, err := unix.Write(l.sync, []byte{0})
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return nil // init is gone: its report says why
 	}

@@ -121,7 +121,7 @@ func (c *Container) listen(l *launch) error {
 // meet prepares start for a listener: it connects to the agent, and to the
 // process that waits beside init. It is nil for a container without.
 func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
-	if b.Seccomp == nil && b.Config.Annotations["run.oci.seccomp_bpf_data"] == "" {
+	if b.Seccomp == nil && b.Config.Annotations[compiledAnnotation] == "" {
 		return nil, nil
 	}
 	if _, err := os.Lstat(c.file(listenerSocket)); err != nil {

@@ -35,8 +35,8 @@ type State struct {
 	StartTime uint64 `json:"startTime,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
-	// Steps is how many steps the plan has, by which start finds the one that
-	// failed.
+	// Steps is the number behind that of the plan's last record (package stage),
+	// by which start finds the step that failed.
 	Steps int `json:"steps,omitempty"`
 	// Chroot says that init's root is not the root of its mount namespace.
 	Chroot bool `json:"chroot,omitempty"`

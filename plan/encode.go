@@ -278,12 +278,7 @@ func align8(b []byte) []byte {
 
 // CodeSize is a bound on the size of Image.Code in bytes: the first part's when
 // there are two.
-func (p *Plan) CodeSize() int {
-	if p.split > 0 {
-		return p.sizeOf(0, p.split)
-	}
-	return p.sizeOf(0, len(p.calls))
-}
+func (p *Plan) CodeSize() int { return p.sizeOf(0, p.firstEnd()) }
 
 // sizeOf is the bound for the steps from first up to to.
 func (p *Plan) sizeOf(first, to int) int {

@@ -23,6 +23,14 @@ const (
 // Split counts the steps of the plan's first part; 0 when it has only one.
 func (p *Plan) Split() int { return p.split }
 
+// firstEnd counts the steps of the first image.
+func (p *Plan) firstEnd() int {
+	if p.split > 0 {
+		return p.split
+	}
+	return len(p.steps)
+}
+
 // restIndex is the place of the second part's first record, counted in records
 // from the first part's first one at address code.
 func restIndex(code uint32) int {
@@ -56,10 +64,7 @@ type Encoding struct {
 // records at address code and its writable block at address data. Only a plan
 // that passed Check exists, so nothing can fail.
 func NewEncoding(p *Plan, code, data uint32) *Encoding {
-	to := p.Len()
-	if p.split > 0 {
-		to = p.split
-	}
+	to := p.firstEnd()
 	e := &Encoding{encoder: encoder{texts: make(map[string]uint32, 2*to)}}
 	e.encoder.begin(p, 0, to, code, data)
 	e.encoder.data = make([]byte, headerSize, 512)

@@ -24,14 +24,19 @@ func writeImages(dir string) error {
 			return err
 		}
 		img, _ := newImage(p, code())
-		file := make([]byte, int(img.dataAt)+len(img.data))
-		copy(file, img.text)
-		copy(file[img.dataAt:], img.data)
-		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), file, 0o700); err != nil {
+		if err := img.save(filepath.Join(dir, strconv.Itoa(i))); err != nil {
 			return err
 		}
 	}
 	return writeParts(dir)
+}
+
+// save writes an image to a file that can be executed.
+func (img image) save(name string) error {
+	file := make([]byte, int(img.dataAt)+len(img.data))
+	copy(file, img.text)
+	copy(file[img.dataAt:], img.data)
+	return os.WriteFile(name, file, 0o700)
 }
 
 // TestForeign runs the experiments on the other of the two machines that there
@@ -72,18 +77,25 @@ func (e experiment) emulate(ctx context.Context, t *testing.T, emulator, image s
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := exec.CommandContext(ctx, emulator, image)
-	cmd.ExtraFiles = []*os.File{w}
-	err = cmd.Start()
+	records, status := emulated(t, exec.CommandContext(ctx, emulator, image), r, w)
+	e.check(t, records, status)
+}
+
+// emulated runs a command with the report, which w is the end of, and more files
+// from descriptor 3 on.
+func emulated(t *testing.T, cmd *exec.Cmd, r, w *os.File, more ...*os.File) (records []Record, status int) {
+	t.Helper()
+	cmd.ExtraFiles = append([]*os.File{w}, more...)
+	err := cmd.Start()
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := readAll(t, r)
+	records = readAll(t, r)
 	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() < 0 {
 		t.Fatal(err)
 	}
-	e.check(t, records, cmd.ProcessState.ExitCode())
+	return records, cmd.ProcessState.ExitCode()
 }
 
 // tool finds a program of the machine by the first of its names.

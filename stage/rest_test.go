@@ -84,16 +84,7 @@ func TestTwoParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, w, sync := parts(t)
-		rest, err := NewRest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := Start(Config{Plan: head, Name: "stage", Files: []uintptr{0, 1, 2, w.Fd(), sync[0].Fd(), uintptr(rest)}})
-		w.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, rest, r, goOn := startHead(t, head)
 		if err := s.WriteRest(rest, whole); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +92,7 @@ func TestTwoParts(t *testing.T) {
 			t.Errorf("the second part can be written when it is sealed: %d, %v", n, err)
 		}
 		unix.Close(rest)
-		sync[1].Write([]byte{0})
+		goOn.Write([]byte{0})
 		e := experiment{status: 255, records: outcome(whole, fails)}
 		e.check(t, resolved(whole, readAll(t, r)), wait(t, s.PID).ExitStatus())
 		if end := End(whole); Step(whole, Record{Index: end - 1}) != whole.Len()-1 {
@@ -124,6 +115,23 @@ func parts(t *testing.T) (r, w *os.File, sync [2]*os.File) {
 	return r, w, sync
 }
 
+// startHead starts a first part; rest is for the second one, and a byte to goOn
+// lets the stage go on.
+func startHead(t *testing.T, head *plan.Plan) (s Stage, rest int, report, goOn *os.File) {
+	t.Helper()
+	r, w, sync := parts(t)
+	rest, err := NewRest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = Start(Config{Plan: head, Name: "stage", Files: []uintptr{0, 1, 2, w.Fd(), sync[0].Fd(), uintptr(rest)}})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, rest, r, sync[1]
+}
+
 // TestRuntimeGone: without a runtime the second part never comes, and the
 // stage ends instead of running what is not there.
 func TestRuntimeGone(t *testing.T) {
@@ -131,18 +139,9 @@ func TestRuntimeGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, sync := parts(t)
-	rest, err := NewRest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := Start(Config{Plan: head, Files: []uintptr{0, 1, 2, w.Fd(), sync[0].Fd(), uintptr(rest)}})
-	w.Close()
+	s, rest, r, goOn := startHead(t, head)
 	unix.Close(rest)
-	sync[1].Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	goOn.Close()
 	want := append(tagged(1), Record{Failed: true, Index: head.Len() - 2})
 	(experiment{status: 255, records: want}).check(t, resolved(head, readAll(t, r)), wait(t, s.PID).ExitStatus())
 }
@@ -154,10 +153,7 @@ func writeParts(dir string) error {
 		return err
 	}
 	img, encoding := newImage(head, code())
-	file := make([]byte, int(img.dataAt)+len(img.data))
-	copy(file, img.text)
-	copy(file[img.dataAt:], img.data)
-	if err := os.WriteFile(filepath.Join(dir, "head"), file, 0o700); err != nil {
+	if err := img.save(filepath.Join(dir, "head")); err != nil {
 		return err
 	}
 	fd, err := NewRest()
@@ -192,18 +188,8 @@ func emulateParts(ctx context.Context, t *testing.T, emulator, dir string) {
 	defer rest.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, emulator, filepath.Join(dir, "head"))
-	cmd.ExtraFiles = []*os.File{w, sync[0], rest}
 	sync[1].Write([]byte{0})
-	err = cmd.Start()
-	w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	records := readAll(t, r)
-	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() < 0 {
-		t.Fatal(err)
-	}
+	records, status := emulated(t, exec.CommandContext(ctx, emulator, filepath.Join(dir, "head")), r, w, sync[0], rest)
 	text, err := os.ReadFile(filepath.Join(dir, "end"))
 	if err != nil {
 		t.Fatal(err)
@@ -217,5 +203,5 @@ func emulateParts(ctx context.Context, t *testing.T, emulator, dir string) {
 			records[i].Index += whole.Len() - end
 		}
 	}
-	(experiment{status: 255, records: outcome(whole, -1)}).check(t, records, cmd.ProcessState.ExitCode())
+	(experiment{status: 255, records: outcome(whole, -1)}).check(t, records, status)
 }

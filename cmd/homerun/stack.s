@@ -1,5 +1,3 @@
-#include "textflag.h"
-
 // func growStack()
 //
 // The frame makes the assembler's prologue ask for a stack of 64 KiB. Nothing
