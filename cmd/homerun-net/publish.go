@@ -184,7 +184,18 @@ func (p *publisher) remove(forwards []netns.Forward) ([]netns.Published, error) 
 	return p.answer(), nil
 }
 
+// close ends the drivers. The listeners of this process are closed before it
+// returns: who no longer finds the record may take the ports at once. A change
+// that is under way keeps the list; then they end with the process.
 func (p *publisher) close() {
+	if p.mu.TryLock() {
+		defer p.mu.Unlock()
+		for _, d := range p.list {
+			if d.By == byBuiltin {
+				_ = d.withdraw()
+			}
+		}
+	}
 	for _, m := range p.managers {
 		m.close()
 	}
