@@ -29,6 +29,7 @@ func TestGoRunc(t *testing.T) {
 		name = "root"
 		t.Run("user", asUser)
 	}
+	runc.Monitor = shimMonitor{}
 	t.Run(name, func(t *testing.T) {
 		w := newWorld(t, name)
 		g := &goRunc{world: w, Runc: &runc.Runc{Command: w.command, Root: w.state, Log: filepath.Join(w.dir, "log.json"),
