@@ -23,6 +23,8 @@ GO = $(or $(shell hack/deps go),go)
 # A program of ours may itself call go: put the one that fits first in PATH.
 RUN = PATH="$(dir $(GO)):$$PATH"
 LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# homerun has an entry of its own: cmd/homerun/entry.go.
+bin/homerun: LDFLAGS += -E main.entry
 GOBUILD = build -trimpath -buildvcs=false
 BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
 GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/systemd"
@@ -36,8 +37,20 @@ type Process struct {
 // signal's number when a signal ended it. Meanwhile it passes on to the service
 // manager what the program reports.
 func (p *Process) Wait() (int, error) {
+	return p.WaitLong(0, func() {})
+}
+
+// WaitLong is Wait for a caller that has something to start beside a program
+// that runs for long: it calls long, once, when the process has not ended in
+// the given time.
+func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
 	defer p.relaying()()
-	p.awaitOOM()
+	p.awaitEnd(after, long)
+	return p.reapEnded()
+}
+
+// reapEnded takes the exit status, of a child that has ended or will.
+func (p *Process) reapEnded() (int, error) {
 	var status unix.WaitStatus
 	who := p.Pid
 	if p.reap {
@@ -58,19 +71,30 @@ func (p *Process) Wait() (int, error) {
 	}
 }
 
-// awaitOOM waits for the end of a process that Run made, and counts whom the
-// kernel killed for memory.
-func (p *Process) awaitOOM() {
-	if p.bundle == nil || p.pidfd < 0 {
+// awaitEnd waits for the end, if it can be waited for without reaping, and
+// counts whom the kernel killed for memory in a container that Run made.
+func (p *Process) awaitEnd(after time.Duration, long func()) {
+	w := &oomWatch{fd: -1, slice: -1}
+	if p.bundle != nil {
+		w = p.container.watchOOM()
+		defer p.countOOM(w)
+	}
+	if p.pidfd < 0 {
+		long()
 		return
 	}
-	w := p.container.watchOOM()
-	defer w.close()
-	for {
-		if ended, err := w.wait(p.pidfd, -1); ended || err != nil {
-			break
-		}
+	ended, err := w.wait(p.pidfd, int(after.Milliseconds()))
+	if !ended {
+		long()
 	}
+	for !ended && err == nil {
+		ended, err = w.wait(p.pidfd, -1)
+	}
+}
+
+// countOOM keeps what was counted.
+func (p *Process) countOOM(w *oomWatch) {
+	w.close()
 	p.OOMKills = w.kills
 	p.container.keepOOMKills(w.kills)
 }

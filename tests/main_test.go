@@ -122,7 +122,7 @@ func buildHomerun(dir string) (string, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return out, copyFile("../bin/homerun", out, 0o755)
 	}
-	cmd := exec.Command("go", "build", "-o", out, "../cmd/homerun")
+	cmd := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", out, "../cmd/homerun")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/homerun: %w\n%s", err, text)

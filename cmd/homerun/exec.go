@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
@@ -66,9 +67,11 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
-	var signals chan os.Signal
+	var signals *early.Signals
 	if !f.detach {
-		signals = catchSignals()
+		if signals, err = catchSignals(); err != nil {
+			return err
+		}
 	}
 	p, err := c.Exec(ctx, container.ExecRequest{
 		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,

@@ -3,42 +3,41 @@ package main
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"sync"
 	"time"
 
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
-// catchSignals begins to collect signals. It comes before the container's
-// start: the program may tell somebody that it is ready, and be sent a signal
-// through us, before we have returned from starting it. Each signal that Go is
-// asked for costs two switches of threads, so those that people and managers
-// send are caught beside the reading of the config, and the rest while the
-// program runs.
-func catchSignals() chan os.Signal {
-	signals := make(chan os.Signal, 64)
-	go signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-	return signals
+// catchSignals begins to collect the signals that people and managers send. It
+// comes before the container's start: the program may tell somebody that it is
+// ready, and be sent a signal through us, before we have returned from starting
+// it.
+func catchSignals() (*early.Signals, error) {
+	return early.Catch(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 }
 
-// soon is when a program that still runs is worth catching all signals for.
+// soon is when a program that still runs is worth a goroutine for its signals.
 const soon = 10 * time.Millisecond
 
-// follow waits for a process, passing on the signals collected and, with a
-// terminal, what is typed and shown.
-func follow(p *container.Process, signals chan os.Signal) (int, error) {
+// follow waits for a process, passing on all signals and, with a terminal, what
+// is typed and shown.
+func follow(p *container.Process, signals *early.Signals) (int, error) {
 	t, err := newTerminal(p.Terminal)
 	if err != nil {
 		return 0, err
 	}
+	after := soon
 	if t.master != nil {
-		signal.Notify(signals, unix.SIGWINCH)
+		after = 0 // its size may change
 	}
-	time.AfterFunc(soon, func() { signal.Notify(signals) })
-	go forward(signals, p, t)
-	status, err := p.Wait()
+	status, err := p.WaitLong(after, func() {
+		c := make(chan os.Signal, 64)
+		signals.HandOver(c)
+		go forward(c, p, t)
+	})
 	t.finish()
 	return status, err
 }

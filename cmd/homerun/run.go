@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/spec"
@@ -67,9 +68,12 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	o.verb = "run"
-	var signals chan os.Signal
+	var signals *early.Signals
 	if !f.detach {
-		signals = catchSignals()
+		var err error
+		if signals, err = catchSignals(); err != nil {
+			return err
+		}
 	}
 	request, err := o.runRequest(f, args)
 	if err != nil {

@@ -47,7 +47,7 @@ func inMachine(args ...string) (err error) {
 func builds(dir string) [][]string {
 	bare := []string{"gcc", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "hack/bench/payload.c"}
 	return [][]string{
-		{"env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "homerun"), "./cmd/homerun"},
+		{"env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w -E main.entry", "-o", filepath.Join(dir, "homerun"), "./cmd/homerun"},
 		{"env", "CGO_ENABLED=0", "go", "build", "-o", filepath.Join(dir, "smallest"), "./hack/smallest"},
 		append(bare, "-o", filepath.Join(dir, "true")),
 		append(bare, "-DPAUSE", "-o", filepath.Join(dir, "pause")),

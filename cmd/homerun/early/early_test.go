@@ -1,0 +1,128 @@
+package early
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// roleVariable makes this program catch signals instead of testing.
+const roleVariable = "HOMERUN_TEST_EARLY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) != "" {
+		if err := catch(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// catch sends itself signals before and after os/signal takes over, and says
+// what came.
+func catch() error {
+	s, err := Catch(unix.SIGHUP, unix.SIGUSR1, unix.SIGTERM)
+	if err != nil {
+		return err
+	}
+	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR1, unix.SIGHUP} {
+		if err := unix.Kill(unix.Getpid(), n); err != nil {
+			return err
+		}
+		for bit := uint64(1) << (n - 1); atomic.LoadUint64(&pending)&bit == 0; {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	c := make(chan os.Signal, 64)
+	s.HandOver(c)
+	say(c, 3)
+	for _, n := range []unix.Signal{unix.SIGUSR1, unix.SIGHUP, unix.SIGUSR2} {
+		if err := unix.Kill(unix.Getpid(), n); err != nil {
+			return err
+		}
+		say(c, 1)
+	}
+	return nil
+}
+
+// say prints the next signals, but the runtime's own.
+func say(c <-chan os.Signal, n int) {
+	for n > 0 {
+		select {
+		case s := <-c:
+			if s != unix.SIGURG {
+				fmt.Println(unix.SignalName(s.(unix.Signal)))
+				n--
+			}
+		case <-time.After(10 * time.Second):
+			fmt.Println("nothing")
+			n--
+		}
+	}
+}
+
+const want = "SIGHUP SIGUSR1 SIGTERM SIGUSR1 SIGHUP SIGUSR2"
+
+func TestHandOver(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("plain", func(t *testing.T) { compare(t, self) })
+	// nohup(1): Go itself leaves a SIGHUP alone that was ignored at the start.
+	t.Run("nohup", func(t *testing.T) { compare(t, "sh", "-c", `trap "" HUP; exec "$0"`, self) })
+}
+
+// TestForeign is TestHandOver on the other machine, emulated.
+func TestForeign(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and emulates")
+	}
+	machine, emulator := "arm64", "qemu-aarch64"
+	if runtime.GOARCH == machine {
+		machine, emulator = "amd64", "qemu-x86_64"
+	}
+	if _, err := exec.LookPath(emulator); err != nil {
+		if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "early")
+	build := exec.Command("go", "test", "-c", "-o", program, ".")
+	build.Env = append(os.Environ(), "GOARCH="+machine, "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build for %s: %v\n%s", machine, err, out)
+	}
+	compare(t, emulator, program)
+}
+
+func compare(t *testing.T, command ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), roleVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != want {
+		t.Errorf("got %s, want %s; %v", got, want, err)
+	}
+}
+
+// TestRefused asks for a signal that nobody can catch.
+func TestRefused(t *testing.T) {
+	if _, err := Catch(unix.SIGKILL); err == nil || !strings.Contains(err.Error(), "catch SIGKILL: invalid argument") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -1,0 +1,4 @@
+package early
+
+// restorerFlag is unset: the kernel's own return is used.
+const restorerFlag = 0

@@ -1,0 +1,19 @@
+#include "textflag.h"
+
+DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
+DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
+GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
+
+// func entry()
+TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	MOVQ	0(SP), CX // argc
+	ADDQ	$2, CX    // itself, and the null
+	MOVQ	SP, SI
+	SUBQ	$16, SP
+	MOVQ	SP, DI
+	CLD
+	REP; MOVSQ
+	LEAQ	oneProcessor<>(SB), AX
+	MOVQ	AX, 0(DI)
+	MOVQ	AX, 8(DI)
+	JMP	_rt0_amd64_linux(SB)

@@ -1,0 +1,21 @@
+#include "textflag.h"
+
+DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
+DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
+GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
+
+// func entry()
+TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	MOVD	0(RSP), R2 // argc
+	ADD	$2, R2     // itself, and the null
+	MOVD	RSP, R0
+	SUB	$16, RSP
+	MOVD	RSP, R1
+word:
+	MOVD.P	8(R0), R3
+	MOVD.P	R3, 8(R1)
+	SUBS	$1, R2
+	BNE	word
+	MOVD	$oneProcessor<>(SB), R3
+	STP	(R3, R3), (R1)
+	JMP	_rt0_arm64_linux(SB)
