@@ -13,6 +13,8 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVQ	SP, DI
 	CLD
 	REP; MOVSQ
+	MOVQ	·memProfileRate(SB), AX
+	MOVQ	$0, (AX)
 	LEAQ	oneProcessor<>(SB), AX
 	MOVQ	AX, 0(DI)
 	MOVQ	AX, 8(DI)

@@ -16,6 +16,8 @@ word:
 	MOVD.P	R3, 8(R1)
 	SUBS	$1, R2
 	BNE	word
+	MOVD	·memProfileRate(SB), R3
+	MOVD	ZR, (R3)
 	MOVD	$oneProcessor<>(SB), R3
 	STP	(R3, R3), (R1)
 	JMP	_rt0_arm64_linux(SB)

@@ -119,6 +119,7 @@ var cases = []struct {
 	{"no-globals", "plan/a.go", "package plan\nimport \"sync\"\nvar mu = sync.Mutex{}\n", "variable mu"},
 	{"no-globals", "plan/a.go", "package plan\nimport \"strings\"\nvar r = strings.NewReplacer()\n", "variable r"},
 	{"no-globals", "plan/a.go", "package plan\nimport \"errors\"\nvar ErrX = errors.New(\"x\")\nvar table = map[string]int{\"a\": 1}\nvar _ error = ErrX\n", ""},
+	{"no-globals", "plan/a.go", "package plan\nimport \"runtime\"\nvar rate = &runtime.MemProfileRate\n", "variable rate"},
 	{"no-globals", "cmd/homerun/a.go", "package main\nvar (\n\tversion = \"dev\"\n\tcommit string\n)\n", ""},
 	{"documented", "plan/a.go", "package plan\nfunc F() {}\n", "F has no comment"},
 	{"documented", "plan/a.go", "package plan\ntype T int\n", "T has no comment"},

@@ -55,7 +55,8 @@ func valueOf(spec *ast.ValueSpec, i int) ast.Expr {
 }
 
 // harmless are errors, tables, assertions that a type satisfies an interface,
-// what the linker sets (-X main.version), and what assembly defines.
+// what the linker sets (-X main.version), and what assembly defines or takes
+// another package's variable by.
 func harmless(name *ast.Ident, value ast.Expr, f *gofile, assembly string) bool {
 	if name.Name == "_" {
 		return true
@@ -63,10 +64,20 @@ func harmless(name *ast.Ident, value ast.Expr, f *gofile, assembly string) bool 
 	if f.ast.Name.Name == "main" && (name.Name == "version" || name.Name == "commit") {
 		return true
 	}
-	if value == nil {
+	if value == nil || isAddress(value) {
 		return strings.Contains(assembly, "·"+name.Name)
 	}
 	return isError(value, f) || isLiteral(value, f)
+}
+
+// isAddress accepts &package.Name, by which assembly reaches another package.
+func isAddress(value ast.Expr) bool {
+	u, ok := value.(*ast.UnaryExpr)
+	if !ok || u.Op != token.AND {
+		return false
+	}
+	_, ok = u.X.(*ast.SelectorExpr)
+	return ok
 }
 
 func isError(value ast.Expr, f *gofile) bool {
