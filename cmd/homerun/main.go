@@ -19,14 +19,16 @@ func main() {
 
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string) int {
-	o := &options{}
-	root := newRootCommand(o, args)
-	root.SetArgs(normalize(root, args))
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return o.status
-	default:
+	o := &options{plain: isPlain(args)}
+	done, err := direct(ctx, newRootCommand(o, args), args)
+	if !done {
+		o = &options{}
+		root := newRootCommand(o, args)
+		root.SetArgs(normalize(root, args))
+		err = root.ExecuteContext(ctx)
+	}
+	if err != nil {
 		return o.fail(err)
 	}
+	return o.status
 }

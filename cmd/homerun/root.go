@@ -21,6 +21,8 @@ type options struct {
 	rootless      string
 
 	version bool
+	// plain leaves out flags that the command line does not need.
+	plain bool
 
 	// verb and id are for messages.
 	verb, id string
@@ -83,15 +85,15 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	root.Flags().BoolVarP(&o.version, "version", "v", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	globalFlags(root.PersistentFlags(), o)
-	all := verbs()
-	if i := slices.IndexFunc(all, func(v verb) bool { return v.name == verbIn(root, args) }); i >= 0 {
+	all, name := verbs(), verbIn(root, args)
+	if i := slices.IndexFunc(all, func(v verb) bool { return v.name == name }); i >= 0 {
 		root.AddCommand(all[i].build(o))
 		return root
 	}
 	for _, v := range all {
 		root.AddCommand(v.build(o))
 	}
-	refuseUnknown(root, verbIn(root, args))
+	refuseUnknown(root, name)
 	return root
 }
 
@@ -118,18 +120,26 @@ func versionText() string {
 	return text + "spec: 1.3.0\n"
 }
 
-// verbIn finds the verb in a command line: the first word that is no global
-// flag and no global flag's value.
+// verbIn is the verb of a command line, or "".
 func verbIn(root *cobra.Command, args []string) string {
-	for i := 0; i < len(args); i++ {
+	if i := verbIndex(root, args); i < len(args) {
+		return args[i]
+	}
+	return ""
+}
+
+// verbIndex finds the verb: the first word that is no global flag and no global
+// flag's value.
+func verbIndex(root *cobra.Command, args []string) int {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
 		name, isFlag := strings.CutPrefix(args[i], "-")
 		if !isFlag {
-			return args[i]
+			return i
 		}
 		name = strings.TrimPrefix(name, "-")
 		if f := root.PersistentFlags().Lookup(name); f != nil && f.NoOptDefVal == "" {
 			i++
 		}
 	}
-	return ""
+	return len(args)
 }

@@ -48,7 +48,9 @@ func newRunCommand(o *options) *cobra.Command {
 	f.create.add(flags)
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the program")
 	flags.BoolVar(&f.keep, "keep", false, "keep the container's state when the program ends")
-	rootfsRunFlags(c, &f.rootfs)
+	if !o.plain {
+		rootfsRunFlags(c, &f.rootfs)
+	}
 	return c
 }
 
