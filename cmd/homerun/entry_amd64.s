@@ -18,4 +18,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	LEAQ	oneProcessor<>(SB), AX
 	MOVQ	AX, 0(DI)
 	MOVQ	AX, 8(DI)
+	MOVL	$157, AX // prctl
+	MOVL	$30, DI  // PR_GET_TIMERSLACK
+	SYSCALL
+	MOVQ	AX, ·timerSlack(SB)
+	MOVL	$157, AX
+	MOVL	$29, DI // PR_SET_TIMERSLACK
+	MOVL	$1000000, SI
+	SYSCALL
 	JMP	_rt0_amd64_linux(SB)

@@ -20,4 +20,11 @@ word:
 	MOVD	ZR, (R3)
 	MOVD	$oneProcessor<>(SB), R3
 	STP	(R3, R3), (R1)
+	MOVD	$167, R8 // prctl
+	MOVD	$30, R0  // PR_GET_TIMERSLACK
+	SVC
+	MOVD	R0, ·timerSlack(SB)
+	MOVD	$29, R0 // PR_SET_TIMERSLACK
+	MOVD	$1000000, R1
+	SVC
 	JMP	_rt0_arm64_linux(SB)

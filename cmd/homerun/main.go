@@ -13,6 +13,7 @@ var (
 )
 
 func main() {
+	calm()
 	growStack()
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
