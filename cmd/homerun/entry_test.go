@@ -1,14 +1,17 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestEntry begins at our own entry, on both machines: Go has one processor, and
@@ -45,14 +48,34 @@ func missing(t *testing.T, err error) {
 	t.Fatal(err)
 }
 
+// begin has the program wait for a reader of its log until Go has printed its
+// number of processors, which it does in its own time.
 func begin(t *testing.T, command []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], append(command[1:], "spec", "-b", "/no such/place")...)
-	// Go prints its number of processors before it comes to main.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOMAXPROCS=7", "GODEBUG=schedtrace=100000"}
-	out, err := cmd.CombinedOutput()
-	if err == nil || !bytes.Contains(out, []byte("gomaxprocs=1 ")) || !bytes.Contains(out, []byte("/no such/place")) {
-		t.Errorf("%v\n%s", err, out)
+	log := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mkfifo(log, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], "--log", log, "spec", "-b", "/no such/place")...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOMAXPROCS=7", "GODEBUG=schedtrace=10"}
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for _, want := range []string{"/no such/place", "gomaxprocs=1 "} {
+		found := false
+		for !found && lines.Scan() {
+			found = strings.Contains(lines.Text(), want)
+		}
+		if !found {
+			t.Errorf("nothing has %q", want)
+		}
+	}
+	cancel()
+	cmd.Wait()
 }
