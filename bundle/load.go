@@ -43,17 +43,18 @@ func read(dir, name string) ([]byte, error) {
 	if !filepath.IsAbs(name) {
 		path, label = filepath.Join(dir, name), name+" of bundle "+dir
 	}
-	raw, err := readRegular(path)
+	raw, err := ReadRegular(path)
 	if err != nil {
 		return nil, &Error{File: label, Reason: err.Error(), Err: err}
 	}
 	return raw, nil
 }
 
-// readRegular reads a regular file of at most maxSize bytes. It calls the
-// kernel itself because an os.File would set up the network poller. A FIFO
+// ReadRegular reads a regular file of at most 64 MiB, which files of procfs are
+// too. An error is an errno, or says that the file is none of these. It calls
+// the kernel itself because an os.File would set up the network poller. A FIFO
 // would block the open without O_NONBLOCK.
-func readRegular(path string) ([]byte, error) {
+func ReadRegular(path string) ([]byte, error) {
 	fd, err := retry(func() (int, error) {
 		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	})

@@ -54,10 +54,10 @@ func TestLoadErrors(t *testing.T) {
 }
 
 func TestLoadFileWithoutSize(t *testing.T) {
-	if _, err := readRegular("/proc/self/mountinfo"); err != nil {
+	if _, err := ReadRegular("/proc/self/mountinfo"); err != nil {
 		t.Error(err)
 	}
-	if raw, err := readRegular("/proc/kallsyms"); err == nil && len(raw) < 10000 {
+	if raw, err := ReadRegular("/proc/kallsyms"); err == nil && len(raw) < 10000 {
 		t.Errorf("%d bytes", len(raw))
 	}
 }

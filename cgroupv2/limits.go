@@ -84,10 +84,12 @@ func (f *files) network(n *specs.LinuxNetwork) {
 
 // coreFiles are the core's files that limit something. The others act on
 // processes (cgroup.procs, cgroup.kill) or on the tree, and are not resources.
-var coreFiles = map[string]bool{
-	"cgroup.max.depth":       true,
-	"cgroup.max.descendants": true,
-	"cgroup.pressure":        true,
+func coreFiles() map[string]bool {
+	return map[string]bool{
+		"cgroup.max.depth":       true,
+		"cgroup.max.descendants": true,
+		"cgroup.pressure":        true,
+	}
 }
 
 // unified goes last, so that it has the last word over the other fields.
@@ -119,7 +121,7 @@ func unifiedKey(key string) string {
 		return quote(key) + " is a path; it must be the plain name of a file"
 	case !dotted || controller == "" || knob == "":
 		return quote(key) + " is not the name of a controller's file, like memory.high"
-	case controller == "cgroup" && !coreFiles[key]:
+	case controller == "cgroup" && !coreFiles()[key]:
 		return quote(key) + " does not limit anything"
 	}
 	return ""

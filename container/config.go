@@ -3,7 +3,6 @@ package container
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/homerun-oci/homerun/bundle"
 )
@@ -26,10 +25,10 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 	}
 	text, err := json.Marshal(&s)
 	if err == nil {
-		err = os.WriteFile(c.file(configFile), text, 0o600)
+		err = writeFile(c.file(configFile), text, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("keep config.json: %w", unwrap(err))
+		return fmt.Errorf("keep config.json: %w", err)
 	}
 	return nil
 }

@@ -209,8 +209,8 @@ func (c *Container) keepConfig(request *Request) error {
 	if request.Bundle.Raw == nil {
 		return nil
 	}
-	if err := os.WriteFile(c.file(configFile), request.Bundle.Raw, 0o600); err != nil {
-		return fmt.Errorf("keep config.json: %w", unwrap(err))
+	if err := writeFile(c.file(configFile), request.Bundle.Raw, 0o600); err != nil {
+		return fmt.Errorf("keep config.json: %w", err)
 	}
 	return nil
 }
@@ -312,7 +312,7 @@ func (c *Container) abandon(ctx context.Context, cause error) error {
 // callers read it.
 func WritePidFile(name string, pid int) error {
 	if err := replaceFile(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
-		return fmt.Errorf("write the pid file %s: %w", name, unwrap(err))
+		return fmt.Errorf("write the pid file %s: %w", name, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,7 +88,7 @@ const (
 
 // read reads state.json. A container without one is still being made.
 func (c *Container) read() error {
-	text, err := os.ReadFile(c.file(stateFile))
+	text, err := bundle.ReadRegular(c.file(stateFile))
 	if errors.Is(err, os.ErrNotExist) {
 		if !isDirectory(c.dir) {
 			return fmt.Errorf("container %q %w", c.ID, ErrNotExist)
@@ -120,9 +121,9 @@ func (c *Container) write() error {
 }
 
 // replaceFile writes a file so that a reader sees the old or the new content.
-func replaceFile(name string, text []byte, mode os.FileMode) error {
+func replaceFile(name string, text []byte, mode uint32) error {
 	temporary := temporaryName(name)
-	if err := os.WriteFile(temporary, text, mode); err != nil {
+	if err := writeFile(temporary, text, mode); err != nil {
 		return err
 	}
 	if err := unix.Rename(temporary, name); err != nil {
@@ -130,6 +131,25 @@ func replaceFile(name string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	return nil
+}
+
+// writeFile is os.WriteFile without the network poller that an os.File sets up.
+// An error is an errno.
+func writeFile(name string, text []byte, mode uint32) error {
+	fd, err := -1, error(unix.EINTR)
+	for err == unix.EINTR {
+		fd, err = unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
+	}
+	for n := 0; err == nil && len(text) > 0; text = text[n:] {
+		n, err = unix.Write(fd, text)
+		if err == unix.EINTR {
+			n, err = 0, nil
+		}
+	}
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	return err
 }
 
 // temporaryName is where this process writes what it renames to name.
@@ -230,7 +250,7 @@ func alive(pid int, start uint64) bool {
 // processStat reads a process's state and start time from /proc/PID/stat,
 // whose second field may hold any character: proc_pid_stat(5).
 func processStat(pid int) (state byte, start uint64, err error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -81,7 +81,7 @@ func (c *Container) keepResources(res *specs.LinuxResources) error {
 		err = replaceFile(c.file(resourcesFile), append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", resourcesFile, unwrap(err))
+		return fmt.Errorf("write %s: %w", resourcesFile, err)
 	}
 	return nil
 }

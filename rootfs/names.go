@@ -9,10 +9,10 @@ func OptionNames() []string {
 	for _, p := range []string{"shared", "slave", "private", "unbindable"} {
 		names = append(names, p, "r"+p)
 	}
-	for _, row := range attributeOptions() {
+	for _, row := range attributeOptions {
 		names = append(names, row.name, "r"+row.name)
 	}
-	for _, row := range superblockOptions() {
+	for _, row := range superblockOptions {
 		names = append(names, row.name)
 	}
 	slices.Sort(names)

@@ -50,47 +50,42 @@ type option struct {
 
 // attributeOptions lists the options that are mount attributes, as they stand;
 // with an r in front they are recursive.
-func attributeOptions() []option {
-	const atime = unix.MOUNT_ATTR__ATIME
-	return []option{
-		{name: "ro", set: unix.MOUNT_ATTR_RDONLY},
-		{name: "rw", clear: unix.MOUNT_ATTR_RDONLY},
-		{name: "nosuid", set: unix.MOUNT_ATTR_NOSUID},
-		{name: "suid", clear: unix.MOUNT_ATTR_NOSUID},
-		{name: "nodev", set: unix.MOUNT_ATTR_NODEV},
-		{name: "dev", clear: unix.MOUNT_ATTR_NODEV},
-		{name: "noexec", set: unix.MOUNT_ATTR_NOEXEC},
-		{name: "exec", clear: unix.MOUNT_ATTR_NOEXEC},
-		{name: "nodiratime", set: unix.MOUNT_ATTR_NODIRATIME},
-		{name: "diratime", clear: unix.MOUNT_ATTR_NODIRATIME},
-		{name: "nosymfollow", set: unix.MOUNT_ATTR_NOSYMFOLLOW},
-		{name: "symfollow", clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
-		{name: "noatime", set: unix.MOUNT_ATTR_NOATIME, clear: atime},
-		{name: "atime", set: unix.MOUNT_ATTR_RELATIME, clear: atime},
-		{name: "relatime", set: unix.MOUNT_ATTR_RELATIME, clear: atime},
-		{name: "norelatime", set: unix.MOUNT_ATTR_STRICTATIME, clear: atime},
-		{name: "strictatime", set: unix.MOUNT_ATTR_STRICTATIME, clear: atime},
-		{name: "nostrictatime", set: unix.MOUNT_ATTR_RELATIME, clear: atime},
-	}
+var attributeOptions = []option{
+	{name: "ro", set: unix.MOUNT_ATTR_RDONLY},
+	{name: "rw", clear: unix.MOUNT_ATTR_RDONLY},
+	{name: "nosuid", set: unix.MOUNT_ATTR_NOSUID},
+	{name: "suid", clear: unix.MOUNT_ATTR_NOSUID},
+	{name: "nodev", set: unix.MOUNT_ATTR_NODEV},
+	{name: "dev", clear: unix.MOUNT_ATTR_NODEV},
+	{name: "noexec", set: unix.MOUNT_ATTR_NOEXEC},
+	{name: "exec", clear: unix.MOUNT_ATTR_NOEXEC},
+	{name: "nodiratime", set: unix.MOUNT_ATTR_NODIRATIME},
+	{name: "diratime", clear: unix.MOUNT_ATTR_NODIRATIME},
+	{name: "nosymfollow", set: unix.MOUNT_ATTR_NOSYMFOLLOW},
+	{name: "symfollow", clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
+	{name: "noatime", set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME},
+	{name: "atime", set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
+	{name: "relatime", set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
+	{name: "norelatime", set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
+	{name: "strictatime", set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
+	{name: "nostrictatime", set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
 }
 
 // superblockOptions lists options that belong to the file system, not to the
 // mount. Those without a flag clear what is clear in a new one anyway, or are
 // none of fsconfig(2)'s: MS_SILENT only quiets the kernel's log, and since
 // Linux 4.17 a file system decides on MS_I_VERSION itself.
-func superblockOptions() []option {
-	return []option{
-		{name: "sync", also: "sync"}, {name: "async"},
-		{name: "dirsync", also: "dirsync"},
-		{name: "lazytime", also: "lazytime"}, {name: "nolazytime"},
-		{name: "mand", also: "mand"}, {name: "nomand"},
-		{name: "iversion"}, {name: "noiversion"},
-		{name: "silent"}, {name: "loud"},
-		{name: "rsync", also: "sync"}, {name: "rasync"},
-		{name: "rdirsync", also: "dirsync"},
-		{name: "rmand", also: "mand"}, {name: "rnomand"},
-		{name: "defaults"},
-	}
+var superblockOptions = []option{
+	{name: "sync", also: "sync"}, {name: "async"},
+	{name: "dirsync", also: "dirsync"},
+	{name: "lazytime", also: "lazytime"}, {name: "nolazytime"},
+	{name: "mand", also: "mand"}, {name: "nomand"},
+	{name: "iversion"}, {name: "noiversion"},
+	{name: "silent"}, {name: "loud"},
+	{name: "rsync", also: "sync"}, {name: "rasync"},
+	{name: "rdirsync", also: "dirsync"},
+	{name: "rmand", also: "mand"}, {name: "rnomand"},
+	{name: "defaults"},
 }
 
 // propagationOption maps option names to mount(2)'s flags.
@@ -166,7 +161,7 @@ func (o *options) idmapped(s string) bool {
 
 func (o *options) attribute(s string) bool {
 	deep := false
-	for _, row := range attributeOptions() {
+	for _, row := range attributeOptions {
 		if s == row.name {
 			o.own.add(row)
 			return true
@@ -186,7 +181,7 @@ func (a *attributes) add(row option) {
 }
 
 func (o *options) superblockFlag(s string) bool {
-	for _, row := range superblockOptions() {
+	for _, row := range superblockOptions {
 		if s == row.name {
 			if row.also != "" {
 				o.superblock = append(o.superblock, row.also)
@@ -207,7 +202,7 @@ func (o *options) attributes() uint64 {
 func attributeNames(bits uint64) string {
 	const times = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
 	var names []string
-	for _, row := range attributeOptions() {
+	for _, row := range attributeOptions {
 		if row.set&^times != 0 && bits&row.set == row.set {
 			names = append(names, row.name)
 		}

@@ -36,7 +36,7 @@ func TestAttributeOptions(t *testing.T) {
 			t.Errorf("r%s: got %+v, want %+v", name, got, want)
 		}
 	}
-	for _, row := range attributeOptions() {
+	for _, row := range attributeOptions {
 		if _, ok := rows[row.name]; !ok {
 			t.Errorf("option %s has no row", row.name)
 		}

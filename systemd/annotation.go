@@ -16,12 +16,14 @@ const annotationPrefix = "org.systemd.property."
 // on the machine (BindsTo, OnFailure, SuccessAction: CVE-2024-3154). Limits are
 // not here either: linux.resources says them, and an annotation could lift
 // them.
-var allowed = map[string]string{
-	"After": "as", "Before": "as", "PartOf": "as", "Documentation": "as", "Description": "s",
-	"CollectMode": "s", "KillMode": "s", "KillSignal": "i", "FinalKillSignal": "i", "RestartKillSignal": "i",
-	"SendSIGKILL": "b", "SendSIGHUP": "b", "TimeoutStopUSec": "t", "RuntimeMaxUSec": "t",
-	"OOMPolicy": "s", "ManagedOOMSwap": "s", "ManagedOOMMemoryPressure": "s",
-	"ManagedOOMMemoryPressureLimit": "u", "ManagedOOMPreference": "s",
+func allowed() map[string]string {
+	return map[string]string{
+		"After": "as", "Before": "as", "PartOf": "as", "Documentation": "as", "Description": "s",
+		"CollectMode": "s", "KillMode": "s", "KillSignal": "i", "FinalKillSignal": "i", "RestartKillSignal": "i",
+		"SendSIGKILL": "b", "SendSIGHUP": "b", "TimeoutStopUSec": "t", "RuntimeMaxUSec": "t",
+		"OOMPolicy": "s", "ManagedOOMSwap": "s", "ManagedOOMMemoryPressure": "s",
+		"ManagedOOMMemoryPressureLimit": "u", "ManagedOOMPreference": "s",
+	}
 }
 
 // Annotations turns org.systemd.property.NAME annotations into properties, in
@@ -50,7 +52,7 @@ func annotation(name, text string) (Property, error) {
 	if seconds {
 		name = strings.TrimSuffix(name, "Sec") + "USec"
 	}
-	kind, ok := allowed[name]
+	kind, ok := allowed()[name]
 	if !ok {
 		return Property{}, fmt.Errorf("property %q may not be set by an annotation", name)
 	}

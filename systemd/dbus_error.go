@@ -42,19 +42,21 @@ func (e *Error) Hint() string { return e.hint }
 
 // meanings words the errors that users meet. The rest comes in systemd's own
 // words.
-var meanings = map[string]struct{ reason, hint string }{
-	errUnitExists: {"a unit of this name exists", "another container, or its remains, has it: see systemctl --user status"},
-	"org.freedesktop.systemd1.UnixProcessIdUnknown":   {"the container's process ended before it was moved", ""},
-	"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
-	"org.freedesktop.DBus.Error.ServiceUnknown": {
-		"no service manager is on this bus",
-		"dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",
-	},
-	"org.freedesktop.DBus.Error.NameHasNoOwner":                   {"no service manager is on this bus", "--cgroup-manager=cgroupfs works without it"},
-	"org.freedesktop.DBus.Error.AccessDenied":                     {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
-	"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
-	"org.freedesktop.DBus.Error.NoReply":                          {"no answer from the service manager", ""},
-	"org.freedesktop.DBus.Error.LimitsExceeded":                   {"the bus is at its limit of connections or messages", ""},
+func meanings() map[string]struct{ reason, hint string } {
+	return map[string]struct{ reason, hint string }{
+		errUnitExists: {"a unit of this name exists", "another container, or its remains, has it: see systemctl --user status"},
+		"org.freedesktop.systemd1.UnixProcessIdUnknown":   {"the container's process ended before it was moved", ""},
+		"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
+		"org.freedesktop.DBus.Error.ServiceUnknown": {
+			"no service manager is on this bus",
+			"dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",
+		},
+		"org.freedesktop.DBus.Error.NameHasNoOwner":                   {"no service manager is on this bus", "--cgroup-manager=cgroupfs works without it"},
+		"org.freedesktop.DBus.Error.AccessDenied":                     {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
+		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
+		"org.freedesktop.DBus.Error.NoReply":                          {"no answer from the service manager", ""},
+		"org.freedesktop.DBus.Error.LimitsExceeded":                   {"the bus is at its limit of connections or messages", ""},
+	}
 }
 
 // fault makes an *Error of what godbus or a context said.
@@ -62,7 +64,7 @@ func fault(op, unit string, err error) *Error {
 	e := &Error{Op: op, Unit: unit, cause: err}
 	var text string
 	e.Name, text = details(err)
-	switch known, ok := meanings[e.Name]; {
+	switch known, ok := meanings()[e.Name]; {
 	case ok:
 		e.Reason, e.hint = known.reason, known.hint
 	case errors.Is(err, context.DeadlineExceeded):

@@ -22,7 +22,9 @@ const maxDropped = 32
 
 // essential properties are what makes the unit a container's scope; without
 // them there is no point.
-var essential = map[string]bool{"PIDs": true, "Slice": true, "Delegate": true}
+func essential() map[string]bool {
+	return map[string]bool{"PIDs": true, "Slice": true, "Delegate": true}
+}
 
 // Job is a unit that systemd was asked to start.
 type Job struct {
@@ -184,7 +186,7 @@ func refused(list []Property, err error) (Property, bool) {
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,.'\"", r) })
 	for _, p := range list {
-		if slices.Contains(words, p.Name) && !essential[p.Name] {
+		if slices.Contains(words, p.Name) && !essential()[p.Name] {
 			return p, true
 		}
 	}

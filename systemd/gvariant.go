@@ -61,9 +61,9 @@ func (p *parser) value() (any, error) {
 	switch {
 	case word == "true", word == "false":
 		return word == "true", nil
-	case numberTypes[word] != nil:
+	case numberTypes()[word] != nil:
 		p.space()
-		return numberTypes[word](p.word())
+		return numberTypes()[word](p.word())
 	case strings.ContainsAny(word, ".eEfi") && !strings.HasPrefix(strings.TrimLeft(word, "+-"), "0x"):
 		return parseDouble(word)
 	}
@@ -86,15 +86,17 @@ func isWord(c byte) bool {
 }
 
 // numberTypes are the type keywords that may stand before a number.
-var numberTypes = map[string]func(string) (any, error){
-	"byte":   func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 8); return byte(v), number(s, err) },
-	"int16":  func(s string) (any, error) { v, err := strconv.ParseInt(s, 0, 16); return int16(v), number(s, err) },
-	"uint16": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 16); return uint16(v), number(s, err) },
-	"int32":  parseInt32,
-	"uint32": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 32); return uint32(v), number(s, err) },
-	"int64":  func(s string) (any, error) { v, err := strconv.ParseInt(s, 0, 64); return v, number(s, err) },
-	"uint64": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 64); return v, number(s, err) },
-	"double": parseDouble,
+func numberTypes() map[string]func(string) (any, error) {
+	return map[string]func(string) (any, error){
+		"byte":   func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 8); return byte(v), number(s, err) },
+		"int16":  func(s string) (any, error) { v, err := strconv.ParseInt(s, 0, 16); return int16(v), number(s, err) },
+		"uint16": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 16); return uint16(v), number(s, err) },
+		"int32":  parseInt32,
+		"uint32": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 32); return uint32(v), number(s, err) },
+		"int64":  func(s string) (any, error) { v, err := strconv.ParseInt(s, 0, 64); return v, number(s, err) },
+		"uint64": func(s string) (any, error) { v, err := strconv.ParseUint(s, 0, 64); return v, number(s, err) },
+		"double": parseDouble,
+	}
 }
 
 func parseInt32(s string) (any, error) {
@@ -122,8 +124,10 @@ func number(s string, err error) error {
 }
 
 // escapes are those of one letter.
-var escapes = map[byte]byte{
-	'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', '\\': '\\', '\'': '\'', '"': '"',
+func escapes() map[byte]byte {
+	return map[byte]byte{
+		'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', '\\': '\\', '\'': '\'', '"': '"',
+	}
 }
 
 func (p *parser) text() (string, error) {
@@ -138,10 +142,10 @@ func (p *parser) text() (string, error) {
 			return "", errors.New("it has a NUL")
 		case c == '\\':
 			i++
-			if i >= len(rest) || escapes[rest[i]] == 0 {
+			if i >= len(rest) || escapes()[rest[i]] == 0 {
 				return "", errors.New("it has an unknown escape")
 			}
-			b.WriteByte(escapes[rest[i]])
+			b.WriteByte(escapes()[rest[i]])
 		default:
 			b.WriteByte(c)
 		}

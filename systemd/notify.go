@@ -202,7 +202,9 @@ func closeFDs(fds []int) {
 }
 
 // private keys are the container's word about things outside of it.
-var privateKeys = map[string]bool{"MAINPID": true, "MAINPIDFD": true, "MAINPIDFDID": true, "NOTIFYACCESS": true}
+func privateKeys() map[string]bool {
+	return map[string]bool{"MAINPID": true, "MAINPIDFD": true, "MAINPIDFDID": true, "NOTIFYACCESS": true}
+}
 
 // translate drops what the container may not say, and adds our MAINPID.
 func (r *Relay) translate(message string) string {
@@ -210,7 +212,7 @@ func (r *Relay) translate(message string) string {
 	for line := range strings.Lines(message) {
 		line = strings.TrimSuffix(line, "\n")
 		key, _, _ := strings.Cut(line, "=")
-		if line != "" && !privateKeys[key] {
+		if line != "" && !privateKeys()[key] {
 			lines = append(lines, line)
 		}
 	}

@@ -139,10 +139,12 @@ type converter struct {
 }
 
 // numeric are the files whose one number is the property's.
-var numeric = map[string]string{
-	"memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
-	"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax",
-	"pids.max": "TasksMax", "cpu.weight": "CPUWeight",
+func numeric() map[string]string {
+	return map[string]string{
+		"memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
+		"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax",
+		"pids.max": "TasksMax", "cpu.weight": "CPUWeight",
+	}
 }
 
 // convert is false when no property says what the write does.
@@ -163,7 +165,7 @@ func (c *converter) convert(w cgroupv2.Write) bool {
 	case "memory.oom.group":
 		return c.oomGroup(w)
 	}
-	name, known := numeric[w.File]
+	name, known := numeric()[w.File]
 	v, ok := limit(w.Value)
 	if !known || !ok {
 		return false
@@ -319,8 +321,10 @@ func devicePath(key string) (string, bool) {
 }
 
 // throttles are the keys of io.max.
-var throttles = map[string]string{
-	"rbps": "IOReadBandwidthMax", "wbps": "IOWriteBandwidthMax", "riops": "IOReadIOPSMax", "wiops": "IOWriteIOPSMax",
+func throttles() map[string]string {
+	return map[string]string{
+		"rbps": "IOReadBandwidthMax", "wbps": "IOWriteBandwidthMax", "riops": "IOReadIOPSMax", "wiops": "IOWriteIOPSMax",
+	}
 }
 
 func (c *converter) ioMax(w cgroupv2.Write) bool {
@@ -333,14 +337,14 @@ func (c *converter) ioMax(w cgroupv2.Write) bool {
 	for _, word := range words[1:] {
 		key, number, _ := strings.Cut(word, "=")
 		v, isLimit := limit(number)
-		if throttles[key] == "" || !isLimit {
+		if throttles()[key] == "" || !isLimit {
 			return false
 		}
 		values[key] = v
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if ok {
-			c.add(throttles[key], DeviceValue{device, values[key]}, w)
+			c.add(throttles()[key], DeviceValue{device, values[key]}, w)
 		}
 	}
 	return ok
@@ -357,11 +361,13 @@ func (c *converter) oomGroup(w cgroupv2.Write) bool {
 }
 
 // creationOnly cannot be changed on a unit that runs.
-var creationOnly = map[string]bool{"OOMPolicy": true, "PIDs": true, "Slice": true, "Delegate": true}
+func creationOnly() map[string]bool {
+	return map[string]bool{"OOMPolicy": true, "PIDs": true, "Slice": true, "Delegate": true}
+}
 
 // Changeable leaves the properties that SetUnitProperties takes.
 func Changeable(list []Property) []Property {
-	return slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return creationOnly[p.Name] })
+	return slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return creationOnly()[p.Name] })
 }
 
 func (p Property) String() string { return fmt.Sprintf("%s=%v", p.Name, p.Value) }
