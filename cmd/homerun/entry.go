@@ -39,6 +39,8 @@ import (
 func entry()
 
 // memProfileRate is how entry reaches the variable.
+//
+//lint:ignore U1000 the assembly reads it
 var memProfileRate = &runtime.MemProfileRate
 
 // timerSlack is the first thread's timer slack before entry changed it, in
