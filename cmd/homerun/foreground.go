@@ -35,8 +35,8 @@ func follow(p *container.Process, signals *early.Signals) (int, error) {
 	}
 	status, err := p.WaitLong(after, func() {
 		c := make(chan os.Signal, 64)
-		signals.HandOver(c)
 		go forward(c, p, t)
+		signals.HandOver(c)
 	})
 	t.finish()
 	return status, err

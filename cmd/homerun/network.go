@@ -34,10 +34,10 @@ type networkFlags struct {
 
 func (f *networkFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.net, "net", "", "with --rootfs: none, host, pasta, slirp4netns or ns:PATH")
-	flags.StringArrayVarP(&f.ports, "publish", "p", nil, "with --rootfs: publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
-	flags.StringArrayVar(&f.dns, "dns", nil, "with --rootfs: address of a name server")
-	flags.StringArrayVar(&f.addHost, "add-host", nil, "with --rootfs: NAME:ADDRESS for /etc/hosts")
+	flags.StringVar(&f.net, "net", "", withRootfs+"none, host, pasta, slirp4netns or ns:PATH")
+	flags.StringArrayVarP(&f.ports, "publish", "p", nil, withRootfs+"publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
+	flags.StringArrayVar(&f.dns, "dns", nil, withRootfs+"address of a name server")
+	flags.StringArrayVar(&f.addHost, "add-host", nil, withRootfs+"NAME:ADDRESS for /etc/hosts")
 }
 
 // connection is the network of one container.

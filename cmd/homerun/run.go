@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
@@ -14,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +43,13 @@ func newRunCommand(o *options) *cobra.Command {
 		Example: `  homerun run -b ~/bundles/web web
   homerun run --rootfs / -- sh -c 'id; ps'
   homerun run --rootfs / --here -- make test`,
-		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), f, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			o.verb = "run"
+			if err := f.fit(c.Flags()); err != nil {
+				return err
+			}
+			return o.run(c.Context(), f, args)
+		},
 	}
 	flags := c.Flags()
 	flags.SetInterspersed(false)
@@ -54,22 +62,34 @@ func newRunCommand(o *options) *cobra.Command {
 	return c
 }
 
+// withRootfs begins the help of flags that mean nothing without --rootfs.
+const withRootfs = "with --rootfs: "
+
+// fit refuses flags that would be ignored.
+func (f *runFlags) fit(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(g *pflag.Flag) {
+		if f.rootfs.path == "" && strings.HasPrefix(g.Usage, withRootfs) {
+			err = fmt.Errorf("--%s goes with --rootfs; a bundle has it in config.json", g.Name)
+		}
+	})
+	return err
+}
+
 func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags := c.Flags()
 	flags.StringVar(&r.path, "rootfs", "", "run in this directory, without a bundle; / is the host's own file system, read-only")
-	flags.StringVar(&r.name, "name", "", "with --rootfs: the container's id")
-	flags.StringVar(&r.hostname, "hostname", "", "with --rootfs: the host name")
-	flags.StringVarP(&r.cwd, "workdir", "w", "", "with --rootfs: the working directory")
-	flags.BoolVar(&r.here, "here", false, "with --rootfs: have the current directory, writable, at its own path")
-	flags.BoolVar(&r.writable, "writable", false, "with --rootfs: let the program write to the root")
-	flags.BoolVarP(&r.tty, "tty", "t", false, "with --rootfs: give the program a terminal (the default on one)")
-	flags.StringArrayVarP(&r.env, "env", "e", nil, "with --rootfs: add NAME=VALUE to the environment")
-	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, "with --rootfs: bind SOURCE:DESTINATION[:OPTIONS]")
+	flags.StringVar(&r.name, "name", "", withRootfs+"the container's id")
+	flags.StringVar(&r.hostname, "hostname", "", withRootfs+"the host name")
+	flags.StringVarP(&r.cwd, "workdir", "w", "", withRootfs+"the working directory")
+	flags.BoolVar(&r.here, "here", false, withRootfs+"have the current directory, writable, at its own path")
+	flags.BoolVar(&r.writable, "writable", false, withRootfs+"let the program write to the root")
+	flags.BoolVarP(&r.tty, "tty", "t", false, withRootfs+"give the program a terminal (the default on one)")
+	flags.StringArrayVarP(&r.env, "env", "e", nil, withRootfs+"add NAME=VALUE to the environment")
+	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, withRootfs+"bind SOURCE:DESTINATION[:OPTIONS]")
 	r.network.add(c)
 }
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
-	o.verb = "run"
 	var signals *early.Signals
 	if !f.detach {
 		var err error

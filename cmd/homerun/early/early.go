@@ -61,8 +61,8 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 }
 
 // HandOver has os/signal send all signals to c from now on, and sends those
-// that came since Catch, in the order of their numbers and each once. There
-// must be room for them.
+// that came since Catch, in the order of their numbers and each once. It waits
+// when c is full.
 func (s *Signals) HandOver(c chan<- os.Signal) {
 	signal.Notify(c)
 	for i, n := range s.caught {

@@ -36,7 +36,7 @@ func catch() error {
 	if err != nil {
 		return err
 	}
-	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR1, unix.SIGHUP} {
+	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGUSR1, unix.SIGHUP} {
 		if err := unix.Kill(unix.Getpid(), n); err != nil {
 			return err
 		}
