@@ -82,14 +82,10 @@ func (f *files) network(n *specs.LinuxNetwork) {
 	f.v1Only(len(n.Priorities) > 0, root+".network.priorities")
 }
 
-// coreFiles are the core's files that limit something. The others act on
+// isLimit tells a file of the core's that limits something. The others act on
 // processes (cgroup.procs, cgroup.kill) or on the tree, and are not resources.
-func coreFiles() map[string]bool {
-	return map[string]bool{
-		"cgroup.max.depth":       true,
-		"cgroup.max.descendants": true,
-		"cgroup.pressure":        true,
-	}
+func isLimit(file string) bool {
+	return slices.Contains([]string{"cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"}, file)
 }
 
 // unified goes last, so that it has the last word over the other fields.
@@ -121,7 +117,7 @@ func unifiedKey(key string) string {
 		return quote(key) + " is a path; it must be the plain name of a file"
 	case !dotted || controller == "" || knob == "":
 		return quote(key) + " is not the name of a controller's file, like memory.high"
-	case controller == "cgroup" && !coreFiles()[key]:
+	case controller == "cgroup" && !isLimit(key):
 		return quote(key) + " does not limit anything"
 	}
 	return ""

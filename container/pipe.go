@@ -48,13 +48,19 @@ func closeOnce(fd *int) {
 // the Go runtime turns SIGPIPE on other descriptors than 1 and 2 into EPIPE.
 func (p *pipe) feed(b []byte) {
 	defer p.closeWrite()
+	_ = writeAll(p.write, b)
+}
+
+// writeAll writes all of b. An error is an errno.
+func writeAll(fd int, b []byte) error {
 	for len(b) > 0 {
-		n, err := unix.Write(p.write, b)
+		n, err := unix.Write(fd, b)
 		if err != nil && err != unix.EINTR {
-			return
+			return err
 		}
 		b = b[max(n, 0):]
 	}
+	return nil
 }
 
 // drain reads until the other side is closed, and keeps a bounded part.

@@ -140,16 +140,11 @@ func writeFile(name string, text []byte, mode uint32) error {
 	for err == unix.EINTR {
 		fd, err = unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
 	}
-	for n := 0; err == nil && len(text) > 0; text = text[n:] {
-		n, err = unix.Write(fd, text)
-		if err == unix.EINTR {
-			n, err = 0, nil
-		}
+	if err != nil {
+		return err
 	}
-	if fd >= 0 {
-		unix.Close(fd)
-	}
-	return err
+	defer unix.Close(fd)
+	return writeAll(fd, text)
 }
 
 // temporaryName is where this process writes what it renames to name.

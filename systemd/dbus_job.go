@@ -20,10 +20,10 @@ const (
 // maxDropped bounds how many properties an old systemd may refuse.
 const maxDropped = 32
 
-// essential properties are what makes the unit a container's scope; without
-// them there is no point.
-func essential() map[string]bool {
-	return map[string]bool{"PIDs": true, "Slice": true, "Delegate": true}
+// isEssential tells a property that makes the unit a container's scope; without
+// it there is no point.
+func isEssential(name string) bool {
+	return slices.Contains([]string{"PIDs", "Slice", "Delegate"}, name)
 }
 
 // Job is a unit that systemd was asked to start.
@@ -186,7 +186,7 @@ func refused(list []Property, err error) (Property, bool) {
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,.'\"", r) })
 	for _, p := range list {
-		if slices.Contains(words, p.Name) && !essential()[p.Name] {
+		if slices.Contains(words, p.Name) && !isEssential(p.Name) {
 			return p, true
 		}
 	}

@@ -58,12 +58,13 @@ func (p *parser) value() (any, error) {
 		return p.emptyArray()
 	}
 	word := p.word()
+	read := numberTypes()[word]
 	switch {
 	case word == "true", word == "false":
 		return word == "true", nil
-	case numberTypes()[word] != nil:
+	case read != nil:
 		p.space()
-		return numberTypes()[word](p.word())
+		return read(p.word())
 	case strings.ContainsAny(word, ".eEfi") && !strings.HasPrefix(strings.TrimLeft(word, "+-"), "0x"):
 		return parseDouble(word)
 	}
@@ -123,12 +124,11 @@ func number(s string, err error) error {
 	return fmt.Errorf("%q is not a number", s)
 }
 
-// escapes are those of one letter.
-func escapes() map[byte]byte {
-	return map[byte]byte{
-		'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', '\\': '\\', '\'': '\'', '"': '"',
-	}
-}
+// letters are what may stand behind a backslash, and escapes what it means.
+const (
+	letters = `abfnrtv\'"`
+	escapes = "\a\b\f\n\r\t\v\\'\""
+)
 
 func (p *parser) text() (string, error) {
 	mark, rest := p.rest[0], p.rest[1:]
@@ -142,10 +142,10 @@ func (p *parser) text() (string, error) {
 			return "", errors.New("it has a NUL")
 		case c == '\\':
 			i++
-			if i >= len(rest) || escapes()[rest[i]] == 0 {
+			if i >= len(rest) || strings.IndexByte(letters, rest[i]) < 0 {
 				return "", errors.New("it has an unknown escape")
 			}
-			b.WriteByte(escapes()[rest[i]])
+			b.WriteByte(escapes[strings.IndexByte(letters, rest[i])])
 		default:
 			b.WriteByte(c)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -201,9 +202,9 @@ func closeFDs(fds []int) {
 	}
 }
 
-// private keys are the container's word about things outside of it.
-func privateKeys() map[string]bool {
-	return map[string]bool{"MAINPID": true, "MAINPIDFD": true, "MAINPIDFDID": true, "NOTIFYACCESS": true}
+// isPrivate tells the container's word about things outside of it.
+func isPrivate(key string) bool {
+	return slices.Contains([]string{"MAINPID", "MAINPIDFD", "MAINPIDFDID", "NOTIFYACCESS"}, key)
 }
 
 // translate drops what the container may not say, and adds our MAINPID.
@@ -212,7 +213,7 @@ func (r *Relay) translate(message string) string {
 	for line := range strings.Lines(message) {
 		line = strings.TrimSuffix(line, "\n")
 		key, _, _ := strings.Cut(line, "=")
-		if line != "" && !privateKeys()[key] {
+		if line != "" && !isPrivate(key) {
 			lines = append(lines, line)
 		}
 	}

@@ -138,13 +138,27 @@ type converter struct {
 	files []cgroupv2.Write
 }
 
-// numeric are the files whose one number is the property's.
-func numeric() map[string]string {
-	return map[string]string{
-		"memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
-		"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax",
-		"pids.max": "TasksMax", "cpu.weight": "CPUWeight",
+// numeric is the property of a file whose one number is the property's, or "".
+func numeric(file string) string {
+	switch file {
+	case "memory.max":
+		return "MemoryMax"
+	case "memory.high":
+		return "MemoryHigh"
+	case "memory.low":
+		return "MemoryLow"
+	case "memory.min":
+		return "MemoryMin"
+	case "memory.swap.max":
+		return "MemorySwapMax"
+	case "memory.zswap.max":
+		return "MemoryZSwapMax"
+	case "pids.max":
+		return "TasksMax"
+	case "cpu.weight":
+		return "CPUWeight"
 	}
+	return ""
 }
 
 // convert is false when no property says what the write does.
@@ -165,9 +179,9 @@ func (c *converter) convert(w cgroupv2.Write) bool {
 	case "memory.oom.group":
 		return c.oomGroup(w)
 	}
-	name, known := numeric()[w.File]
+	name := numeric(w.File)
 	v, ok := limit(w.Value)
-	if !known || !ok {
+	if name == "" || !ok {
 		return false
 	}
 	if name == "TasksMax" {
@@ -320,11 +334,19 @@ func devicePath(key string) (string, bool) {
 	return "/dev/block/" + key, ok && onlyOf(major+minor, "0123456789") && major != "" && minor != ""
 }
 
-// throttles are the keys of io.max.
-func throttles() map[string]string {
-	return map[string]string{
-		"rbps": "IOReadBandwidthMax", "wbps": "IOWriteBandwidthMax", "riops": "IOReadIOPSMax", "wiops": "IOWriteIOPSMax",
+// throttle is the property of a key of io.max, or "".
+func throttle(key string) string {
+	switch key {
+	case "rbps":
+		return "IOReadBandwidthMax"
+	case "wbps":
+		return "IOWriteBandwidthMax"
+	case "riops":
+		return "IOReadIOPSMax"
+	case "wiops":
+		return "IOWriteIOPSMax"
 	}
+	return ""
 }
 
 func (c *converter) ioMax(w cgroupv2.Write) bool {
@@ -337,14 +359,14 @@ func (c *converter) ioMax(w cgroupv2.Write) bool {
 	for _, word := range words[1:] {
 		key, number, _ := strings.Cut(word, "=")
 		v, isLimit := limit(number)
-		if throttles()[key] == "" || !isLimit {
+		if throttle(key) == "" || !isLimit {
 			return false
 		}
 		values[key] = v
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if ok {
-			c.add(throttles()[key], DeviceValue{device, values[key]}, w)
+			c.add(throttle(key), DeviceValue{device, values[key]}, w)
 		}
 	}
 	return ok
@@ -360,14 +382,14 @@ func (c *converter) oomGroup(w cgroupv2.Write) bool {
 	return true
 }
 
-// creationOnly cannot be changed on a unit that runs.
-func creationOnly() map[string]bool {
-	return map[string]bool{"OOMPolicy": true, "PIDs": true, "Slice": true, "Delegate": true}
+// isFixed tells a property that cannot be changed on a unit that runs.
+func isFixed(p Property) bool {
+	return slices.Contains([]string{"OOMPolicy", "PIDs", "Slice", "Delegate"}, p.Name)
 }
 
 // Changeable leaves the properties that SetUnitProperties takes.
 func Changeable(list []Property) []Property {
-	return slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return creationOnly()[p.Name] })
+	return slices.DeleteFunc(slices.Clone(list), isFixed)
 }
 
 func (p Property) String() string { return fmt.Sprintf("%s=%v", p.Name, p.Value) }

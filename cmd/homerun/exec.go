@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
@@ -67,11 +66,9 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
-	var signals *early.Signals
-	if !f.detach {
-		if signals, err = catchSignals(); err != nil {
-			return err
-		}
+	signals, err := catchSignals(f.detach)
+	if err != nil {
+		return err
 	}
 	p, err := c.Exec(ctx, container.ExecRequest{
 		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,

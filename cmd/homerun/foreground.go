@@ -14,8 +14,11 @@ import (
 // catchSignals begins to collect the signals that people and managers send. It
 // comes before the container's start: the program may tell somebody that it is
 // ready, and be sent a signal through us, before we have returned from starting
-// it.
-func catchSignals() (*early.Signals, error) {
+// it. Who detaches passes on none.
+func catchSignals(detach bool) (*early.Signals, error) {
+	if detach {
+		return nil, nil
+	}
 	return early.Catch(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/spec"
@@ -90,12 +89,9 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 }
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
-	var signals *early.Signals
-	if !f.detach {
-		var err error
-		if signals, err = catchSignals(); err != nil {
-			return err
-		}
+	signals, err := catchSignals(f.detach)
+	if err != nil {
+		return err
 	}
 	request, err := o.runRequest(f, args)
 	if err != nil {

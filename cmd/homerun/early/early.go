@@ -30,12 +30,14 @@ import (
 // handlers set them.
 var pending uint64
 
-// handlerPC and restorerPC are the addresses of the assembly functions.
+// handlerPC and restorerPC are the addresses of the assembly functions. Where
+// there is no restorer the kernel has its own.
 var handlerPC, restorerPC uintptr
 
 const (
-	saOnStack = 0x08000000
-	saRestart = 0x10000000
+	saRestorer = 0x04000000
+	saOnStack  = 0x08000000
+	saRestart  = 0x10000000
 	// byDefault and ignored are SIG_DFL and SIG_IGN.
 	byDefault, ignored = 0, 1
 )
@@ -51,7 +53,10 @@ type Signals struct {
 // must not have been asked for these. It is called once in a process.
 func Catch(list ...unix.Signal) (*Signals, error) {
 	s := &Signals{caught: list, before: make([]action, len(list))}
-	ours := action{handler: handlerPC, flags: saOnStack | saRestart | restorerFlag, restorer: restorerPC, mask: ^uint64(0)}
+	ours := action{handler: handlerPC, flags: saOnStack | saRestart, restorer: restorerPC, mask: ^uint64(0)}
+	if restorerPC != 0 {
+		ours.flags |= saRestorer
+	}
 	for i, n := range list {
 		if err := setAction(n, &ours, &s.before[i]); err != nil {
 			return nil, fmt.Errorf("catch %s: %w", unix.SignalName(n), err)
