@@ -85,6 +85,55 @@ func (d *Dir) Frozen() bool {
 	return err == nil && values["frozen"] == 1
 }
 
+// Freezes reports whether what runs in the cgroup stands still, or is about to:
+// it or one above it is frozen. Frozen says so only once every process stands,
+// and the kernel lets a process that was just moved here run for a moment.
+func (d *Dir) Freezes() bool {
+	for at := d.path; ; at = path.Dir(at) {
+		fd, err := unix.Open(at+"/cgroup.freeze", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			// The root of the tree, or of what the caller's cgroup namespace
+			// shows of it, has no such file.
+			return d.Frozen()
+		}
+		var text [1]byte
+		_, err = unix.Pread(fd, text[:], 0)
+		unix.Close(fd)
+		if err == nil && text[0] == '1' {
+			return true
+		}
+	}
+}
+
+// AwaitFrozen waits until the cgroup stands frozen, by itself or by a parent,
+// or until other, a descriptor of the caller's, is ready to be read; frozen says
+// which. Errors are *Error, or those of ctx.
+func (d *Dir) AwaitFrozen(ctx context.Context, other int) (frozen bool, err error) {
+	events, err := d.open("cgroup.events", unix.O_RDONLY)
+	if err != nil {
+		return false, d.fault("read", "cgroup.events", err)
+	}
+	defer unix.Close(events)
+	fds := [2]unix.PollFd{{Fd: int32(other), Events: unix.POLLIN}, {Fd: int32(events), Events: unix.POLLPRI}}
+	for ctx.Err() == nil {
+		text := make([]byte, 256)
+		n, err := unix.Pread(events, text, 0)
+		if err != nil && err != unix.EINTR {
+			return false, d.fault("read", "cgroup.events", err)
+		}
+		if parseFields(string(text[:max(n, 0)]))["frozen"] == 1 {
+			return true, nil
+		}
+		if _, err = unix.Poll(fds[:], pollTimeout(ctx)); err != nil && err != unix.EINTR {
+			return false, d.fault("wait for", "cgroup.events", err)
+		}
+		if fds[0].Revents != 0 {
+			return false, nil
+		}
+	}
+	return false, ctx.Err()
+}
+
 // Populated tells whether a live process is in the cgroup or below. One that
 // is gone is not populated.
 func (d *Dir) Populated() bool {

@@ -371,6 +371,19 @@ func (c *Container) frozen() bool {
 	return dir.Frozen()
 }
 
+// thaw lets the container go on if it is paused. What somebody else froze above
+// it stays so.
+func (c *Container) thaw() {
+	dir, err := c.openCgroup()
+	if err != nil || dir == nil {
+		return
+	}
+	defer dir.Close()
+	if dir.Frozen() {
+		_ = dir.Thaw()
+	}
+}
+
 // removeCgroup removes a cgroup with all below it.
 func (c *Container) removeCgroup(ctx context.Context, name string) error {
 	dir, err := cgroupv2.Open(name)

@@ -282,9 +282,15 @@ func (r *Runtime) Pause(ctx context.Context, id string) error {
 	return r.freezer(id, Running, func(d *cgroupv2.Dir) error { return d.Freeze(ctx) })
 }
 
-// Resume lets a paused container go on.
+// Resume lets a paused container go on. It is an error when a cgroup above the
+// container's is frozen and still holds it.
 func (r *Runtime) Resume(_ context.Context, id string) error {
-	return r.freezer(id, Paused, func(d *cgroupv2.Dir) error { return d.Thaw() })
+	return r.freezer(id, Paused, func(d *cgroupv2.Dir) error {
+		if err := d.Thaw(); err != nil {
+			return err
+		}
+		return frozenAbove(d)
+	})
 }
 
 // freezer does something with the cgroup of a container of the wanted status.

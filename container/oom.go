@@ -45,13 +45,23 @@ func (c *Container) watchOOM() *oomWatch {
 	if c.State.Cgroup.Path == "" {
 		return w
 	}
-	own := scopeOf(c.State.Cgroup.Path)
+	own := c.State.Cgroup.whole()
 	w.fd = openEvents(own)
 	if w.fd >= 0 && c.State.Cgroup.Scope != "" {
 		w.slice = openEvents(path.Dir(own))
 	}
 	w.read()
 	return w
+}
+
+// whole is the cgroup that holds the container and nothing else. A scope that
+// homerun did not make, above a cgroup that it did, has others in it: what the
+// kernel did to those is not the container's.
+func (s *CgroupState) whole() string {
+	if s.Scope == "" {
+		return s.Path
+	}
+	return scopeOf(s.Path)
 }
 
 func openEvents(dir string) int {
@@ -208,7 +218,7 @@ func (c *Container) explainOOM(err error, s *specs.Spec) error {
 // frozenAbove refuses a cgroup that is frozen, or below one that is: init would
 // stand still, and whoever waits for it too.
 func frozenAbove(dir *cgroupv2.Dir) error {
-	if !dir.Frozen() {
+	if !dir.Freezes() {
 		return nil
 	}
 	return &frozenError{dir.Path()}

@@ -99,10 +99,19 @@ func (p *Process) countOOM(w *oomWatch) {
 	p.container.keepOOMKills(w.kills)
 }
 
-// Signal sends a signal to the process. It does nothing when that has ended.
+// Signal sends a signal to the process. It does nothing when that has ended. A
+// paused container that Run made is thawed for a signal that ends programs,
+// which it would otherwise get when somebody resumes it.
 func (p *Process) Signal(s unix.Signal) {
-	if p.pidfd >= 0 {
-		_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
+	if p.pidfd < 0 {
+		return
+	}
+	_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
+	switch s {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+		if p.bundle != nil {
+			p.container.thaw()
+		}
 	}
 }
 

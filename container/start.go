@@ -49,7 +49,7 @@ func (c *Container) hookAndRelease(ctx context.Context, b *bundle.Bundle) error 
 	if err := c.startContainerHooks(ctx, b); err != nil {
 		return err
 	}
-	return c.release(b)
+	return c.release(ctx, b)
 }
 
 // startable refuses a container that does not wait.
@@ -61,6 +61,8 @@ func (c *Container) startable() error {
 		return fmt.Errorf("cannot start a container that has stopped")
 	case Creating:
 		return fmt.Errorf("%w: it is %s", errNotWaiting, status)
+	case Paused:
+		return errors.New("cannot start a container in the paused state: resume it first")
 	default:
 		return fmt.Errorf("cannot start an already running container")
 	}
@@ -74,7 +76,7 @@ func (c *Container) abandonStart(_ context.Context, cause error) error {
 
 // release lets init go on and waits for its outcome: an operation that failed,
 // or the end of the report when the program runs.
-func (c *Container) release(b *bundle.Bundle) error {
+func (c *Container) release(ctx context.Context, b *bundle.Bundle) error {
 	outcome, err := unix.Open(c.file(outcomeFIFO), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
@@ -91,8 +93,8 @@ func (c *Container) release(b *bundle.Bundle) error {
 	if err := agent.passOn(c); err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(outcome, false); err != nil {
-		return fmt.Errorf("wait for init: %w", err)
+	if err := c.awaitOutcome(ctx, outcome); err != nil {
+		return err
 	}
 	r, err := stage.ReadRecord(outcome)
 	unix.Unlink(c.file(startFIFO))
@@ -104,6 +106,35 @@ func (c *Container) release(b *bundle.Bundle) error {
 		return err
 	}
 	return c.explainStart(b, r)
+}
+
+// outcomeUsual is how long init may take before start looks for what holds it,
+// in milliseconds.
+const outcomeUsual = 100
+
+// awaitOutcome waits until the outcome can be read, and makes reading it wait
+// from then on: the FIFO's end is an outcome, too. Init in a cgroup that is
+// frozen meanwhile would let it wait for ever.
+func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
+	if err := unix.SetNonblock(outcome, false); err != nil {
+		return fmt.Errorf("wait for init: %w", err)
+	}
+	if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(outcome), Events: unix.POLLIN}}, outcomeUsual); n > 0 {
+		return nil
+	}
+	dir, err := c.openCgroup()
+	if dir == nil || err != nil {
+		return nil // nothing can freeze it; or its end is about to be read
+	}
+	defer dir.Close()
+	frozen, err := dir.AwaitFrozen(ctx, outcome)
+	if err == nil && frozen {
+		err = &frozenError{dir.Path()}
+	}
+	if err != nil && ctx.Err() == nil && !alive(c.State.Pid, c.State.StartTime) {
+		return nil
+	}
+	return err
 }
 
 // letGo writes the byte that init waits for.

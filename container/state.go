@@ -171,10 +171,10 @@ func (c *Container) Status() string {
 		return Creating
 	case !alive(s.Pid, s.StartTime):
 		return Stopped
-	case c.waits():
-		return Created
 	case c.frozen():
 		return Paused
+	case c.waits():
+		return Created
 	}
 	return Running
 }

@@ -81,21 +81,43 @@ func inUnit(t *testing.T, properties ...string) bool {
 	if os.Getenv(reexecuted) == t.Name() {
 		return true
 	}
-	args := []string{"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--same-dir", "--setenv=" + reexecuted + "=" + t.Name()}
+	args := []string{"--wait", "--pipe"}
+	for _, p := range properties {
+		args = append(args, "-p", p)
+	}
+	again(t, args...)
+	return false
+}
+
+// enterSubgroup moves a shell out of the way of the scope's controllers, and has
+// it go on as the command that follows.
+const enterSubgroup = `c=/sys/fs/cgroup$(sed s/0::// /proc/self/cgroup) && mkdir $c/runtime && echo $$ >$c/runtime/cgroup.procs && exec "$@"`
+
+// inScope is inUnit for a delegated scope.
+func inScope(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(reexecuted) == t.Name() {
+		return true
+	}
+	again(t, "--scope", "-p", "Delegate=yes", "sh", "-c", enterSubgroup, "sh")
+	return false
+}
+
+// again runs the test by systemd-run, with these arguments.
+func again(t *testing.T, arguments ...string) {
+	t.Helper()
+	args := []string{"systemd-run", "--quiet", "--collect", "--same-dir", "--setenv=" + reexecuted + "=" + t.Name()}
 	for _, name := range []string{"HOMERUN_TEST_MACHINE", "HOMERUN", "PATH"} {
 		args = append(args, "--setenv="+name+"="+os.Getenv(name))
 	}
 	if os.Geteuid() != 0 {
 		args = append(args, "--user")
 	}
-	for _, p := range properties {
-		args = append(args, "-p", p)
-	}
+	args = append(args, arguments...)
 	out, err := command(5*time.Minute, append(args, os.Args[0], "-test.v", "-test.run="+pattern(t.Name()))...)
 	if err != nil || !strings.Contains(out, "--- PASS: "+t.Name()) {
-		t.Errorf("in a unit with %v: %v\n%s", properties, err, out)
+		t.Errorf("systemd-run %v: %v\n%s", arguments, err, out)
 	}
-	return false
 }
 
 // pattern selects one test or subtest.

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,5 +141,44 @@ func TestHundredScopes(t *testing.T) {
 	eventually(t, "without a unit", func() bool { return systemctl(t, "list-units", "--all", "--plain", "--no-legend", prefix+"*") == "" })
 	if failed := systemctl(t, "list-units", "--failed", "--plain", "--no-legend", prefix+"*"); failed != "" {
 		t.Errorf("failed units: %s", failed)
+	}
+}
+
+// What the kernel did to others in a unit that was delegated to somebody, a
+// service or a scope, is not what it did to a container below it.
+func TestOthersOutOfMemory(t *testing.T) {
+	needCgroups(t)
+	t.Run("service", func(t *testing.T) {
+		if inUnit(t, "Delegate=yes", "DelegateSubgroup=runtime") {
+			othersOutOfMemory(t, filepath.Dir(ownCgroup(t)))
+		}
+	})
+	t.Run("scope", func(t *testing.T) {
+		if inScope(t) {
+			othersOutOfMemory(t, filepath.Dir(ownCgroup(t)))
+		}
+	})
+}
+
+func ownCgroup(t *testing.T) string {
+	return "/sys/fs/cgroup" + cgroupOf(t, "self")
+}
+
+// killForMemory has the kernel kill a process in a cgroup of its own below dir.
+const killForMemory = `cd "$0" && mkdir -p victim && echo +memory >cgroup.subtree_control && echo 8M >victim/memory.max &&
+	echo 0 >victim/memory.swap.max && { sh -c 'echo $$ >victim/cgroup.procs && exec tail /dev/zero'; rmdir victim; grep oom_kill memory.events; }`
+
+func othersOutOfMemory(t *testing.T, unit string) {
+	if out, err := command(callLimit, "sh", "-c", killForMemory, unit); err != nil || strings.Contains(out, "oom_kill 0") {
+		t.Fatalf("nothing was killed: %v: %s", err, out)
+	}
+	b := newBox(t, "cgroupfs", "", "sleep", "100")
+	b.start()
+	if s := b.state(); s.OOMKills != 0 || !strings.HasPrefix(b.cgroup(), unit+"/") {
+		t.Errorf("state %+v, cgroup %s", s, b.cgroup())
+	}
+	b = newBox(t, "cgroupfs", "", "true")
+	if out, err := b.run(); err != nil || out != "" {
+		t.Errorf("run: %v: %s", err, out)
 	}
 }
