@@ -83,6 +83,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 			return nil, c.abandon(ctx, err)
 		}
 	}
+	if err := c.recordMembersLate(request.Bundle.Config); err != nil {
+		return nil, c.abandon(ctx, err)
+	}
 	process.Pid, process.Terminal = l.init, l.received
 	process.Notes, process.Warnings = l.result.Notes, l.result.Warnings
 	// Init is our child and not waited for, so the id is its own.
@@ -265,6 +268,9 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 		return fmt.Errorf("%w: read its start time: %v", errDied, err)
 	}
 	c.State.Pid, c.State.StartTime = pid, start
+	if err := c.recordMembers(request.Bundle.Config); err != nil {
+		return err
+	}
 	if request.PidFile != "" {
 		if err := c.undoPidFile(request.PidFile); err != nil {
 			return err

@@ -87,11 +87,17 @@ func (c *Container) end() error {
 	if c.State.Pid == 0 {
 		return nil
 	}
-	if _, err := c.killCgroup(unix.SIGKILL); err != nil {
+	done, err := c.killCgroup(unix.SIGKILL)
+	if err != nil {
 		c.runtime.warn("%v", err)
 	}
-	if c.State.Namespaces&unix.CLONE_NEWPID == 0 {
-		_ = c.killAll(unix.SIGKILL)
+	if !done && !c.endsWithInit() {
+		m := c.membership()
+		if err := m.signal(unix.SIGKILL); err != nil && len(m.doubtful) == 0 {
+			return err
+		} else if err != nil {
+			c.runtime.warn("%v", err)
+		}
 	}
 	if err := c.killInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +20,17 @@ func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal, all bool) er
 	if err != nil {
 		return err
 	}
-	if all || s == unix.SIGKILL && c.State.Pid != 0 && c.State.Namespaces&unix.CLONE_NEWPID == 0 {
+	if all {
 		return c.killAll(s)
+	}
+	if s == unix.SIGKILL && c.State.Pid != 0 && !c.endsWithInit() {
+		if err := c.killAll(s); err != nil {
+			return err
+		}
+		if err := c.killInit(s); !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		return nil
 	}
 	return c.killInit(s)
 }
@@ -67,56 +74,20 @@ func (c *Container) killAll(s unix.Signal) error {
 	if done, err := c.killCgroup(s); done {
 		return err
 	}
-	pids, err := c.Processes()
-	if err != nil {
-		return err
-	}
-	for _, pid := range pids {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			_ = unix.PidfdSendSignal(fd, s, nil, 0)
-			unix.Close(fd)
-		}
-	}
-	return nil
+	return c.membership().signal(s)
 }
 
 // Processes lists the ids of the container's processes: those in its cgroup,
-// or without one those in init's PID or mount namespace.
+// or without one those in a namespace that is its own.
 func (c *Container) Processes() ([]int, error) {
 	if pids, done, err := c.cgroupProcesses(); done {
 		return pids, err
 	}
-	return c.byNamespace()
-}
-
-// byNamespace finds processes by a namespace that is the container's own.
-func (c *Container) byNamespace() ([]int, error) {
-	kind := "mnt"
-	if c.State.Namespaces&unix.CLONE_NEWPID != 0 {
-		kind = "pid"
-	}
-	if !alive(c.State.Pid, c.State.StartTime) {
-		return nil, nil // a PID namespace ends with its init
-	}
-	own, err := os.Readlink("/proc/" + strconv.Itoa(c.State.Pid) + "/ns/" + kind)
-	if err != nil {
+	m := c.membership()
+	if m == nil && alive(c.State.Pid, c.State.StartTime) {
 		return []int{c.State.Pid}, nil
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, fmt.Errorf("read /proc: %w", err)
-	}
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if link, err := os.Readlink("/proc/" + e.Name() + "/ns/" + kind); err == nil && link == own {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
+	return m.list()
 }
 
 // awaitEnd waits until init has ended, for the given time at most.

@@ -100,7 +100,7 @@ func (c *Container) release(ctx context.Context, b *bundle.Bundle) error {
 	unix.Unlink(c.file(startFIFO))
 	unix.Unlink(c.file(outcomeFIFO))
 	if errors.Is(err, io.EOF) {
-		return nil
+		return c.recordMembersLate(b.Config)
 	}
 	if err != nil {
 		return err

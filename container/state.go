@@ -36,6 +36,9 @@ type State struct {
 	StartTime uint64 `json:"startTime,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
+	// Members says how the processes of a container without a PID namespace of
+	// its own are known; nil with one.
+	Members *Members `json:"members,omitempty"`
 	// Steps is the number behind that of the plan's last record (package stage),
 	// by which start finds the step that failed.
 	Steps int `json:"steps,omitempty"`
