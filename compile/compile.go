@@ -66,6 +66,9 @@ type Options struct {
 	VisibleWait bool
 	// Record lets the runtime write who init is before the program runs.
 	Record bool
+	// RecordExit leaves the first process as init's parent, which records how
+	// init ended: see InputExit.
+	RecordExit bool
 	// LateCgroup says that init is moved into its cgroup while it is held.
 	LateCgroup bool
 	// IntoCgroup makes init in the cgroup whose directory is the input
@@ -152,6 +155,8 @@ type compiler struct {
 	terminal, cgroup   plan.Slot
 	start, outcome     plan.Slot
 	listener           listener
+	exit               plan.Slot
+	exitNumber         int
 	procfs             plan.Slot // the host's, for labels, or 0
 	joins              []plan.Slot
 	tree               *rootfs.Tree
@@ -211,6 +216,7 @@ func (c *compiler) inputs() error {
 		c.start, c.outcome = c.input(InputStart), c.input(InputOutcome)
 	}
 	c.listenerInputs()
+	c.exitInput()
 	// Directories and namespaces come last: they are closed before the
 	// working directory is entered.
 	c.keep = c.highest
@@ -281,6 +287,9 @@ func (c *compiler) outer() error {
 
 func (c *compiler) clone() plan.Clone3 {
 	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
+	if c.options.RecordExit {
+		op.Flags &^= unix.CLONE_PARENT
+	}
 	if c.cgroup != 0 {
 		op.Flags |= unix.CLONE_INTO_CGROUP
 		op.Cgroup = c.cgroup.Ref()

@@ -69,11 +69,12 @@ func (c *compiler) listenerInputs() {
 }
 
 // leave ends the first process once init is made; with a listener it first
-// passes that on.
+// passes that on, and a detached container's then waits for init.
 func (c *compiler) leave(init plan.Slot) {
 	if c.listens() {
 		c.passOn(init)
 	}
+	c.recordExit(init)
 	c.b.Do(plan.ExitGroup{})
 }
 

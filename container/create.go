@@ -88,9 +88,12 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	}
 	process.Pid, process.Terminal = l.init, l.received
 	process.Notes, process.Warnings = l.result.Notes, l.result.Warnings
-	// Init is our child and not waited for, so the id is its own.
-	if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
-		return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
+	process.pidfd = l.pidfd
+	if !l.stays {
+		// Init is our child and not waited for, so the id is its own.
+		if process.pidfd, err = unix.PidfdOpen(process.Pid, 0); err != nil {
+			return nil, c.abandon(ctx, fmt.Errorf("open init: %w", err))
+		}
 	}
 	if err := c.keepMade(request.Bundle); err != nil {
 		return nil, c.abandon(ctx, err)
@@ -145,9 +148,18 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	l := &launch{result: result, unfinished: u, facts: request.Facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
 		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1,
 		agent: c.agentFor(u.filter, request.Bundle, Creating)}
-	l.record = func(ctx context.Context, pid int) error { return c.record(ctx, pid, &request, cgroup) }
+	l.record = func(ctx context.Context, pid int) error {
+		if err := c.recordWaiter(l); err != nil {
+			return err
+		}
+		return c.record(ctx, pid, &request, cgroup)
+	}
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
+	l.pidfd = -1
 	err = l.openNamespaces()
+	if err == nil && request.Detached {
+		err = c.openExit(l)
+	}
 	if err == nil {
 		err = cgroup.make(c, l)
 	}
@@ -164,6 +176,7 @@ func (r *Request) ask(o *compile.Options, cgroup *cgroupPlan) {
 	o.Hold = cgroup.outside() || hasCreateHooks(s.Hooks) || r.Network != nil || hasOutside(s.Linux)
 	o.Visible = r.Network != nil || hasInsideHooks(s.Hooks)
 	o.VisibleWait = hasStartHooks(s.Hooks)
+	o.RecordExit = r.Detached
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	r.options(o)
 }

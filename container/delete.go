@@ -150,7 +150,7 @@ func endProcess(u Undo) error {
 // removeDirectory removes the container's files and then its name. The
 // directory is ours alone, so nothing else can be in it.
 func (c *Container) removeDirectory() error {
-	for _, name := range []string{startFIFO, outcomeFIFO, configFile, stateFile} {
+	for _, name := range []string{startFIFO, outcomeFIFO, exitFile, configFile, stateFile} {
 		_ = unix.Unlink(c.file(name))
 	}
 	err := unix.Rmdir(c.dir)

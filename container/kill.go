@@ -115,27 +115,3 @@ func (c *Container) awaitEnd(limit time.Duration) error {
 		}
 	}
 }
-
-// Wait waits for a container's init to end, whoever its parent is.
-func (r *Runtime) Wait(ctx context.Context, id string) error {
-	c, err := r.Peek(id)
-	if err != nil {
-		return err
-	}
-	pidfd, err := c.openInit()
-	if errors.Is(err, ErrNotRunning) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	defer unix.Close(pidfd)
-	w := c.watchOOM()
-	defer w.close()
-	for ctx.Err() == nil {
-		if ended, err := w.wait(pidfd, 1000); ended || err != nil {
-			c.keepOOMKills(w.kills)
-			return err
-		}
-	}
-	return ctx.Err()
-}

@@ -54,10 +54,14 @@ type launch struct {
 	// directories are for hosts that forbid executable memfds.
 	directories []string
 
-	report, sync int    // the runtime's ends
-	first, init  int    // process ids; 0 when not known
-	signaled     uint32 // bits of the tags that were read
-	reaped       bool
+	report, sync int // the runtime's ends
+	first, init  int // process ids; 0 when not known
+	// stays: the first process is init's parent, and outlives it. pidfd is then
+	// init's, which is not our child.
+	stays    bool
+	pidfd    int
+	signaled uint32 // bits of the tags that were read
+	reaped   bool
 }
 
 // start runs the plan up to the point where the program runs, or where init
@@ -242,6 +246,10 @@ func (l *launch) take(r stage.Record) {
 	l.signaled |= 1 << r.Tag
 	if r.Tag == compile.TagInit {
 		l.init = r.Value
+		if l.stays {
+			// Init waits for the rest of the plan, so the id is its own.
+			l.pidfd, _ = unix.PidfdOpen(l.init, 0)
+		}
 	}
 }
 
@@ -336,8 +344,13 @@ func (l *launch) findInit() {
 }
 
 // kill ends the processes of the stage. Both are our children and not reaped
-// yet, so their ids are still theirs.
+// yet, so their ids are still theirs. A first process that stays ends with init,
+// and says how that did.
 func (l *launch) kill() {
+	if l.stays && l.init > 0 {
+		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
+		return
+	}
 	for _, pid := range [...]int{l.init, l.first} {
 		if pid > 0 && !(pid == l.first && l.reaped) {
 			unix.Kill(pid, unix.SIGKILL)
@@ -349,7 +362,7 @@ func (l *launch) kill() {
 // there never was an init the first process's.
 func (l *launch) reapAll() unix.WaitStatus {
 	status := l.reap(l.first)
-	if l.init > 0 {
+	if l.init > 0 && !l.stays {
 		status = l.reap(l.init)
 	}
 	return status
@@ -358,7 +371,7 @@ func (l *launch) reapAll() unix.WaitStatus {
 // reapFirst waits for the first process, which exits once init is made; or
 // which waits beside a created init for its seccomp listener.
 func (l *launch) reapFirst() {
-	if l.agent != nil && l.result.WaitIndex > 0 {
+	if l.stays || l.agent != nil && l.result.WaitIndex > 0 {
 		return
 	}
 	l.reap(l.first)

@@ -41,6 +41,10 @@ type Request struct {
 	// Subreaper lets Run take the orphans of a container without a PID namespace
 	// of its own, and Process.Wait all children of the calling process.
 	Subreaper bool
+	// Detached says that the caller of Run will not wait for the program: one
+	// small process stays beside init until that ends, and records how, for
+	// Runtime.Wait and Container.Exit. Process.Wait is an error then.
+	Detached bool
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
 }

@@ -25,8 +25,9 @@ type Process struct {
 	// for memory, once a process that Run made has ended.
 	OOMKills uint64
 
-	pidfd int
-	relay *systemd.Relay
+	pidfd  int
+	status unix.WaitStatus
+	relay  *systemd.Relay
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap      bool
 	container *Container
@@ -64,10 +65,8 @@ func (p *Process) reapEnded() (int, error) {
 		if err != nil {
 			return -1, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 		}
-		if status.Signaled() {
-			return 128 + int(status.Signal()), nil
-		}
-		return status.ExitStatus(), nil
+		p.status = status
+		return newExit(status).Status, nil
 	}
 }
 
@@ -114,6 +113,10 @@ func (p *Process) Signal(s unix.Signal) {
 		}
 	}
 }
+
+// RecordExit keeps how the process ended, which Wait has told, with the state of
+// its container, for one that is not deleted at once.
+func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
 
 // Delete deletes the container of a process that Run made and that has ended.
 // Somebody else may have done so already.

@@ -34,6 +34,8 @@ type State struct {
 	// 22 of /proc/PID/stat), by which a new process with the same id is told.
 	Pid       int    `json:"pid,omitempty"`
 	StartTime uint64 `json:"startTime,omitempty"`
+	// Waiter is the process that records how init ended; nil without one.
+	Waiter *ProcessID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
 	// Members says how the processes of a container without a PID namespace of
@@ -206,6 +208,8 @@ type Document struct {
 	Owner        string            `json:"owner"`
 	SystemdScope string            `json:"systemd-scope,omitempty"`
 	OOMKills     uint64            `json:"oomKills,omitempty"`
+	// Exit is how a stopped container's init ended, if that is recorded.
+	Exit *Exit `json:"exit,omitempty"`
 }
 
 // Document describes the container as it is now.
@@ -219,6 +223,12 @@ func (c *Container) Document() Document {
 	}
 	if d.Status == Stopped || d.Status == Creating {
 		d.Pid = 0
+	}
+	if d.Status == Stopped {
+		var err error
+		if d.Exit, err = c.Exit(); err != nil {
+			c.runtime.warn("%v", err)
+		}
 	}
 	return d
 }

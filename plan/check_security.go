@@ -167,7 +167,7 @@ func checkClosedBeforeChdir(p *Plan) (int, string) {
 	for i := pivot; i < len(p.steps); i++ {
 		switch o := p.steps[i].Op.(type) {
 		case CloseRange:
-			if o.Flags == 0 && o.First <= p.lastInput()+1 {
+			if o.Flags == 0 && o.Last == 0 && o.First <= p.lastInput()+1 {
 				closed = i
 			}
 		case Openat2, OpenTree, Fsmount:
@@ -255,7 +255,7 @@ func checkCloexec(p *Plan) (int, string) {
 				return i, "without O_CLOEXEC"
 			}
 		case CloseRange:
-			closed = closed || o.First <= 3+p.Preserved && o.Flags == unix.CLOSE_RANGE_CLOEXEC
+			closed = closed || o.First <= 3+p.Preserved && o.Last == 0 && o.Flags == unix.CLOSE_RANGE_CLOEXEC
 		case Execve:
 			if !closed {
 				return i, "close_range(CLOSE_RANGE_CLOEXEC) does not come before it"

@@ -162,10 +162,12 @@ func hostPathBreaches() []breach {
 		{"nothing closed", directory, 2, around(nil, ops(Chdir{"/home"})), around(nil, ops(closed, Chdir{"/home"}))},
 		{"closed later", directory, 2, around(nil, ops(Chdir{"/home"}, closed)), around(nil, ops(Chdir{"/"}, closed))},
 		{"closed before pivot_root", directory, 3, around(ops(closed), ops(Chdir{"/home"})), around(nil, ops(closed, Chdir{"/home"}))},
-		{"closed at execve", directory, 3, around(nil, ops(CloseRange{3, unix.CLOSE_RANGE_CLOEXEC}, Chdir{"/home"})),
+		{"closed at execve", directory, 3, around(nil, ops(CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC}, Chdir{"/home"})),
 			around(nil, ops(closed, Chdir{"/home"}))},
 		{"after setns", directory, 2, joined(Chdir{"/home"}), joined(closed, Chdir{"/home"})},
 		{"after chroot", directory, 1, do(Chroot{"."}, Chdir{"/home"}), do(Chroot{"."}, closed, Chdir{"/home"})},
+		{"closed below a number", directory, 3, around(nil, ops(CloseRange{First: 3, Last: 4}, Chdir{"/home"})),
+			around(nil, ops(closed, Chdir{"/home"}))},
 		{"closed above", directory, 3, around(nil, ops(CloseRange{First: 5}, Chdir{"/home"})), around(nil, ops(CloseRange{First: 4}, Chdir{"/home"}))},
 		{"opened again", directory, 4, reopened(true), reopened(false)},
 	}
@@ -224,7 +226,7 @@ func processBreaches() []breach {
 		{"no close_range", cloexec, 1, func(b *Builder) { hide(b); b.Do(Execve{Path: "/bin/true"}) }, func(b *Builder) { hide(b); program(b) }},
 		{"close_range too high", cloexec, 2, func(b *Builder) {
 			hide(b)
-			b.Do(CloseRange{4, unix.CLOSE_RANGE_CLOEXEC})
+			b.Do(CloseRange{First: 4, Flags: unix.CLOSE_RANGE_CLOEXEC})
 			b.Do(Execve{Path: "/bin/true"})
 		}, func(b *Builder) { hide(b); program(b) }},
 	}

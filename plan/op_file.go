@@ -137,22 +137,26 @@ type Close struct{ FD Ref }
 // Call implements Operation.
 func (o Close) Call() Call { return Call{"close", unix.SYS_CLOSE, []Arg{ref(o.FD)}} }
 
-// CloseRange closes all descriptors from First on, or with
-// CLOSE_RANGE_CLOEXEC closes them at execve: close_range(2), Linux 5.9, the
-// flag 5.11.
+// CloseRange closes all descriptors from First on, up to Last if that is not 0.
+// CLOSE_RANGE_CLOEXEC closes them at execve; CLOSE_RANGE_UNSHARE leaves a table
+// that is shared with another process to that one: close_range(2), Linux 5.9,
+// the first flag 5.11.
 type CloseRange struct {
-	First int
-	Flags int
+	First, Flags int
+	Last         int
 }
 
 // Call implements Operation.
 func (o CloseRange) Call() Call {
 	last := Arg{ref: Int(-1), show: showUnsigned}
+	if o.Last != 0 {
+		last = number(o.Last)
+	}
 	return Call{"close_range", unix.SYS_CLOSE_RANGE, []Arg{number(o.First), last, flags(o.Flags, closeRangeFlags)}}
 }
 
 func closeRangeFlags(n int64) string {
-	return table{{unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"}}.flags(n)
+	return table{{unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"}, {unix.CLOSE_RANGE_UNSHARE, "CLOSE_RANGE_UNSHARE"}}.flags(n)
 }
 
 // Dup3 copies a descriptor to a number: dup(2).
@@ -196,6 +200,19 @@ type Write struct {
 func (o Write) Call() Call {
 	return Call{"write", unix.SYS_WRITE, []Arg{
 		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data))}}
+}
+
+// Pwrite64 writes bytes at an offset, which may be a slot: pwrite(2).
+type Pwrite64 struct {
+	FD     Ref
+	Data   string
+	Offset Ref
+}
+
+// Call implements Operation.
+func (o Pwrite64) Call() Call {
+	return Call{"pwrite64", unix.SYS_PWRITE64, []Arg{
+		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data)), ref(o.Offset)}}
 }
 
 // Signal tells the runtime on the report descriptor that something happened:

@@ -264,6 +264,21 @@ func (o Execve) Call() Call {
 		text(o.Path), memory(stringArray(o.Args)), memory(stringArray(o.Env))}}
 }
 
+// Wait4 waits for a child's end, whatever signal tells of it, and keeps its wait
+// status: wait4(2).
+type Wait4 struct {
+	PID    Ref
+	Status Slot
+}
+
+// Call implements Operation.
+func (o Wait4) Call() Call {
+	m := &Memory{Bytes: make([]byte, 4), Mutable: true, Cells: []Cell{{Slot: o.Status, Out: true}}}
+	m.Show = func(name func(Ref) string) string { return "[" + name(o.Status.Ref()) + "]" }
+	show := func(int64) string { return "__WALL" }
+	return Call{"wait4", unix.SYS_WAIT4, []Arg{ref(o.PID), memory(m), flags(unix.WALL, show), null()}}
+}
+
 // ExitGroup ends the process: exit_group(2).
 type ExitGroup struct{ Status int }
 

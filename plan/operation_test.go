@@ -130,7 +130,7 @@ func fileRows(s slots) []row {
 		{Faccessat{AtCWD(), "/bin/sh", unix.X_OK}, `faccessat(AT_FDCWD, "/bin/sh", X_OK)`, unix.SYS_FACCESSAT, []any{-100, "/bin/sh", 1}},
 		{Close{file}, `close($file)`, unix.SYS_CLOSE, []any{cell(fileFD)}},
 		{CloseRange{First: 5}, `close_range(5, 4294967295, 0)`, unix.SYS_CLOSE_RANGE, []any{5, -1, 0}},
-		{CloseRange{3, unix.CLOSE_RANGE_CLOEXEC}, `close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)`,
+		{CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC}, `close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)`,
 			unix.SYS_CLOSE_RANGE, []any{3, -1, unix.CLOSE_RANGE_CLOEXEC}},
 		{Dup3{file, 0, 0}, `dup3($file, 0, 0)`, unix.SYS_DUP3, []any{cell(fileFD), 0, 0}},
 		{Dup3{file, 9, unix.O_CLOEXEC}, `dup3($file, 9, O_CLOEXEC)`, unix.SYS_DUP3, []any{cell(fileFD), 9, unix.O_CLOEXEC}},

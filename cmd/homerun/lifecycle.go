@@ -101,5 +101,12 @@ func newResumeCommand(o *options) *cobra.Command {
 }
 
 func newWaitCommand(o *options) *cobra.Command {
-	return o.forContainer("wait", "Wait for a container's init to end", (*container.Runtime).Wait)
+	return o.forContainer("wait", "Wait for a container's init to end, and exit as it did",
+		func(r *container.Runtime, ctx context.Context, id string) error {
+			e, err := r.Wait(ctx, id)
+			if err == nil {
+				o.status = e.Status
+			}
+			return err
+		})
 }

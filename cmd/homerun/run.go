@@ -104,6 +104,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if f.detach && request.Bundle.Config.Process.Terminal && f.create.consoleSocket == "" {
 		return errors.New("process.terminal needs a console socket when detached")
 	}
+	request.Detached = f.detach
 	request.Subreaper = !f.detach && !f.create.noSubreaper
 	p, err := r.Run(ctx, *request)
 	if err != nil {
@@ -121,10 +122,13 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if p.OOMKills > 0 {
 		note("out of memory (OOM): the kernel killed %d of the container's processes", p.OOMKills)
 	}
-	if err == nil && !f.keep {
-		err = p.Delete(ctx)
+	switch {
+	case err != nil:
+		return err
+	case f.keep:
+		return p.RecordExit()
 	}
-	return err
+	return p.Delete(ctx)
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.
