@@ -169,8 +169,9 @@ type compiler struct {
 	workingUID         uint32
 	workingGID         uint32
 	changesUID         bool
-	exec               bool // a process in a container that exists
-	parts              bool // the plan has two parts
+	exec               bool        // a process in a container that exists
+	hook               *specs.Hook // is executed in place of process.args
+	parts              bool        // the plan has two parts
 }
 
 // Compile makes the plan for a container's init.

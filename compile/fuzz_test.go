@@ -9,6 +9,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // FuzzCompile wants of any config that passes the bundle's check, any facts and
@@ -150,8 +151,12 @@ func fuzzOptions(choice uint16) Options {
 
 func fuzzJoin(b *bundle.Bundle, choice uint16) Join {
 	o := fuzzOptions(choice)
-	return Join{Process: b.Config.Process, Spec: b.Config, Path: "/bin/hook", Namespaces: int(choice) << 16, Preserve: o.Preserve,
-		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, Hook: o.Record}
+	j := Join{Process: b.Config.Process, Spec: b.Config, Namespaces: int(choice) << 16, Preserve: o.Preserve,
+		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, AsCaller: o.Record}
+	if o.Record || o.Wait {
+		j.Hook = &specs.Hook{Path: "/bin/hook"}
+	}
+	return j
 }
 
 func fuzzMounts(b *bundle.Bundle, choice uint16) Mounts {

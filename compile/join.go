@@ -15,8 +15,15 @@ type Join struct {
 	Process *specs.Process
 	// Spec is the container's config, for what the process inherits.
 	Spec *specs.Spec
-	// Path, when set, is executed instead of looking Args[0] up.
-	Path string
+	// Hook, when set, is executed in place of what Process says to run. Its
+	// environment, when it has none of its own, is the process's.
+	Hook *specs.Hook
+	// ID is the container's, to join its session keyring; empty to keep the
+	// caller's.
+	ID string
+	// AsCaller leaves a hook the caller's credentials and limits, for one whose
+	// path is the host's. Of Process only Env and Cwd count then.
+	AsCaller bool
 	// Namespaces are the CLONE_NEW* to join, by init's pidfd.
 	Namespaces int
 	// Preserve is how many descriptors from 3 on reach the process.
@@ -30,8 +37,6 @@ type Join struct {
 	Hold bool
 	// Seccomp is a compiled filter, or nil.
 	Seccomp *Filter
-	// Hook leaves the credentials as they are: a hook is the caller's.
-	Hook bool
 }
 
 // InputInit is init's pidfd, InputRoot its root directory.
@@ -52,8 +57,8 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 			spec.Linux = j.Spec.Linux
 		}
 	}
-	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, setgroups: facts.UserNamespace.Setgroups != "deny"}
-	c.options = Options{Preserve: j.Preserve, Seccomp: j.Seccomp, NoNewKeyring: true, IntoCgroup: j.IntoCgroup}
+	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
+	c.options = Options{ID: j.ID, Preserve: j.Preserve, Seccomp: j.Seccomp, NoNewKeyring: j.ID == "", IntoCgroup: j.IntoCgroup}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
@@ -77,7 +82,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
-	if !j.Hook {
+	if !j.AsCaller {
 		c.oomScoreAdj()
 		if err := c.openLabels(); err != nil {
 			return err
@@ -129,10 +134,11 @@ func (c *compiler) joined(j Join) error {
 		c.execTerminal()
 	}
 	c.controlTerminal()
-	if j.Hook {
-		c.hookProgram(j)
+	if j.AsCaller {
+		c.callersHook(j)
 		return nil
 	}
+	c.keyring()
 	return c.runProgram()
 }
 
@@ -143,12 +149,30 @@ func (c *compiler) execTerminal() {
 	c.terminalPair(master)
 }
 
-// hookProgram executes a hook, with the caller's credentials and limits.
-func (c *compiler) hookProgram(j Join) {
+// callersHook executes a hook with the caller's credentials and limits. Where
+// the working directory cannot be reached from inside, because the caller's
+// capabilities do not count there or the mount namespace is somebody else's, it
+// is the root, which is where setns(2) has left it.
+func (c *compiler) callersHook(j Join) {
 	c.b.At("hooks", "close all directories")
 	c.b.Do(plan.CloseRange{First: c.keep})
-	c.b.Do(plan.Chdir{Path: "/"})
+	c.b.At("hooks", "enter the working directory "+j.Process.Cwd)
+	c.b.Try(plan.Chdir{Path: j.Process.Cwd}, plan.Ignore(unix.EACCES, unix.ENOENT)...)
+	c.b.At("hooks", "close everything at execve")
 	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
-	c.b.At("hooks", "exec "+j.Path)
-	c.b.Do(plan.Execve{Path: j.Path, Args: j.Process.Args, Env: j.Process.Env})
+	c.execHook(j.Process.Env)
+}
+
+// execHook executes a hook, in env if it has no environment of its own.
+func (c *compiler) execHook(env []string) {
+	h := c.hook
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	if h.Env != nil {
+		env = h.Env
+	}
+	c.b.At("hooks", "exec "+h.Path)
+	c.b.Do(plan.Execve{Path: h.Path, Args: args, Env: env})
 }

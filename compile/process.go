@@ -35,7 +35,12 @@ func (c *compiler) runProgram() error {
 	c.awaitRecord()
 	c.waitForStart()
 	c.become()
-	process.Exec(c.b, p, process.Environment(p.Env, c.facts.Home))
+	env := process.Environment(p.Env, c.facts.Home)
+	if c.hook != nil {
+		c.execHook(env)
+		return nil
+	}
+	process.Exec(c.b, p, env)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
@@ -57,30 +58,41 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	facts, err := probe.Measure(probe.Request{Spec: &specs.Spec{Process: request.Process}})
+	l, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve}, request.Stdio, Running)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.insideFacts(&facts, request.Process); err != nil {
+	defer l.closeInputs()
+	return c.startExec(ctx, l, request)
+}
+
+// joinAsProgram prepares a process that is confined as the container's program
+// is. status is the container's, as a seccomp agent hears it.
+func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*launch, error) {
+	facts, err := probe.Measure(probe.Request{Spec: &specs.Spec{Process: j.Process}})
+	if err != nil {
 		return nil, err
 	}
-	lookAtStreams(&facts, &specs.Spec{Process: request.Process}, request.Stdio)
+	if err := c.insideFacts(&facts, j.Process); err != nil {
+		return nil, err
+	}
+	lookAtStreams(&facts, &specs.Spec{Process: j.Process}, stdio)
 	filter, err := c.filter(b)
 	if err != nil {
 		return nil, err
 	}
 	late := c.cannotEnter()
-	l, err := c.join(compile.Join{Process: request.Process, Spec: b.Config, Namespaces: c.State.Namespaces, Preserve: request.Preserve,
-		Chroot: c.State.Chroot, IntoCgroup: c.State.Cgroup.Path != "" && !late, Hold: late, Seccomp: program(filter)}, &facts)
+	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
+	j.IntoCgroup, j.Hold = c.State.Cgroup.Path != "" && !late, late
+	l, err := c.join(j, &facts)
 	if err != nil {
 		return nil, err
 	}
-	defer l.closeInputs()
-	l.moved = late
-	if l.agent = c.agentFor(filter, b, Running); l.agent != nil {
+	l.stdio, l.moved = stdio, late
+	if l.agent = c.agentFor(filter, b, status); l.agent != nil {
 		l.agent.state.InitPID = c.State.Pid
 	}
-	return c.startExec(ctx, l, request)
+	return l, nil
 }
 
 // executable refuses a container in which nothing can be started.
@@ -120,7 +132,7 @@ func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
 
 // startExec starts the plan with what the request asks for at its end.
 func (c *Container) startExec(ctx context.Context, l *launch, request ExecRequest) (*Process, error) {
-	l.stdio, l.preserve, l.terminal = request.Stdio, request.Preserve, !request.Detached
+	l.preserve, l.terminal = request.Preserve, !request.Detached
 	if err := c.execCgroup(l, request.Cgroup); err != nil {
 		return nil, err
 	}
@@ -233,48 +245,6 @@ func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bo
 		l.inputs[compile.InputRoot] = root
 	}
 	return l, nil
-}
-
-// runPiped runs a plan with state on standard input, and waits for it.
-func (l *launch) runPiped(ctx context.Context, state []byte, words *bytes.Buffer) error {
-	in, out, err := pipes()
-	if err != nil {
-		return err
-	}
-	defer in.close()
-	defer out.close()
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open /dev/null: %w", err)
-	}
-	defer unix.Close(null)
-	l.stdio = [3]int{in.read, null, out.write}
-	pid, err := l.start(ctx)
-	in.closeRead()
-	out.closeWrite()
-	if err != nil {
-		return err
-	}
-	return finishPiped(ctx, pid, in, out, state, words)
-}
-
-// finishPiped feeds and waits for the process; it is killed when ctx ends.
-func finishPiped(ctx context.Context, pid int, in, out *pipe, state []byte, words *bytes.Buffer) error {
-	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
-	go in.feed(state)
-	out.drain(words)
-	p := &Process{Pid: pid, pidfd: -1}
-	status, err := p.Wait()
-	stop()
-	switch {
-	case err != nil:
-		return err
-	case status > 128:
-		return fmt.Errorf("killed by %s", unix.SignalName(unix.Signal(status-128)))
-	case status != 0:
-		return fmt.Errorf("exit status %d", status)
-	}
-	return nil
 }
 
 // Pause freezes the container's processes; Resume thaws them.

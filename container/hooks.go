@@ -1,37 +1,43 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
+	"math"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
 //
-// Hooks get the container's state on standard input and exactly their own
-// environment: never the image's, whose LD_PRELOAD would run in a hook with the
-// caller's rights (CVE-2025-23266). Those for the runtime's namespaces are
-// ordinary processes. Those for the container's are started by a plan that
-// joins them, so that there, too, no Go runs in the container.
+// A hook gets the container's state on standard input, and exactly the
+// environment that it lists. One that lists none gets the environment of whom it
+// acts for, as with runc and crun: a hook of the host that of this process, a
+// hook of the image that of the program. Never has a hook with the caller's
+// rights what an image says: its LD_PRELOAD would be code of the image with
+// those rights (CVE-2025-23266).
+//
+// Hooks for the runtime's namespaces are ordinary processes, in the bundle. Those
+// for the container's are started by a plan that joins them, so that there, too,
+// no Go runs in the container. Of these createContainer's are files of the host
+// and act as the caller. startContainer's are files of the image: they are as
+// confined as the program, in its working directory.
 
 // hookSet is one kind of hooks.
 type hookSet struct {
 	name   string
 	list   []specs.Hook
 	status string
-	// inside runs them in the container's namespaces.
-	inside bool
+	// inside runs them in the container's namespaces; asProgram with no more
+	// rights than its program has.
+	inside, asProgram bool
 }
 
 // createHooks runs what comes before the pivot.
@@ -56,11 +62,10 @@ func (c *Container) startContainerHooks(ctx context.Context, b *bundle.Bundle) e
 	if b.Config.Hooks == nil {
 		return nil
 	}
-	return c.runHooks(ctx, b, hookSet{name: "startContainer", list: b.Config.Hooks.StartContainer, status: Created, inside: true})
+	return c.runHooks(ctx, b, hookSet{name: "startContainer", list: b.Config.Hooks.StartContainer, status: Created, inside: true, asProgram: true})
 }
 
-// poststart runs behind the program's start. crun and runc treat a failure as
-// one of start, and end the container.
+// poststart runs after the program's start.
 func (c *Container) poststart(ctx context.Context, b *bundle.Bundle) error {
 	if b.Config.Hooks == nil {
 		return nil
@@ -77,9 +82,9 @@ func (c *Container) poststop(ctx context.Context, b *bundle.Bundle) {
 	if b.Config.Hooks == nil {
 		return
 	}
-	for i := range b.Config.Hooks.Poststop {
-		set := hookSet{name: "poststop", list: b.Config.Hooks.Poststop[i : i+1], status: Stopped}
-		if err := c.runHooks(ctx, b, set); err != nil {
+	set := hookSet{name: "poststop", list: b.Config.Hooks.Poststop, status: Stopped}
+	for i := range set.list {
+		if err := c.runHook(ctx, b, set, i); err != nil {
 			c.runtime.warn("%v", err)
 		}
 	}
@@ -87,95 +92,132 @@ func (c *Container) poststop(ctx context.Context, b *bundle.Bundle) {
 
 // runHooks runs hooks one after the other, up to the first failure.
 func (c *Container) runHooks(ctx context.Context, b *bundle.Bundle, set hookSet) error {
-	if len(set.list) == 0 {
-		return nil
-	}
-	state, err := json.Marshal(c.hookState(set.status))
-	if err != nil {
-		return err
-	}
 	for i := range set.list {
-		if err := c.runHook(ctx, b, set, &set.list[i], state); err != nil {
-			return fmt.Errorf("hook %s %s (hooks.%s[%d]): %w", set.name, set.list[i].Path, set.name, i, err)
+		if err := c.runHook(ctx, b, set, i); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// hookError is the failure of a hook.
+type hookError struct {
+	kind, path string
+	index      int
+	err        error
+}
+
+func (e *hookError) Error() string {
+	return fmt.Sprintf("hook %s %s (hooks.%s[%d]): %v", e.kind, legible(e.path), e.kind, e.index, e.err)
+}
+
+func (e *hookError) Unwrap() error { return e.err }
+
+// runHook runs one hook of a set.
+func (c *Container) runHook(ctx context.Context, b *bundle.Bundle, set hookSet, i int) error {
+	state, err := json.Marshal(c.hookState(set))
+	if err == nil {
+		err = c.timedHook(ctx, b, set, &set.list[i], state)
+	}
+	if err != nil {
+		return &hookError{set.name, set.list[i].Path, i, err}
+	}
+	return nil
+}
+
 // hookState is the state that hooks read: runtime.md, "State".
-func (c *Container) hookState(status string) specs.State {
-	s := specs.State{Version: c.State.OCIVersion, ID: c.ID, Status: specs.ContainerState(status), Pid: c.State.Pid,
+func (c *Container) hookState(set hookSet) specs.State {
+	s := specs.State{Version: c.State.OCIVersion, ID: c.ID, Status: specs.ContainerState(set.status), Pid: c.State.Pid,
 		Bundle: c.State.Bundle, Annotations: c.State.Annotations}
-	if status == Stopped {
+	switch {
+	case set.status == Stopped:
 		s.Pid = 0
+	case set.inside:
+		s.Pid = insidePID(s.Pid)
 	}
 	return s
 }
 
-// runHook runs one hook and gives its last words with its failure.
-func (c *Container) runHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, state []byte) error {
+// timedHook runs a hook, for as long as it may take at most.
+func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, state []byte) error {
+	limited := ctx
 	if h.Timeout != nil {
+		seconds := min(*h.Timeout, int(math.MaxInt64/time.Second))
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
+		limited, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
 		defer cancel()
 	}
-	var words bytes.Buffer
-	var err error
-	if set.inside {
-		err = c.insideHook(ctx, b, h, state, &words)
-	} else {
-		err = outsideHook(ctx, b.Dir, h, state, &words)
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("killed after its timeout of %d s", *h.Timeout)
-	}
-	if text := lastWords(words.String()); err != nil && text != "" {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	return err
-}
-
-// lastWords is what a hook wrote to standard error, in one line of bounded
-// length.
-func lastWords(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > 500 {
-		s = "..." + s[len(s)-500:]
-	}
-	return s
-}
-
-// outsideHook runs a hook in the runtime's namespaces, in the bundle.
-func outsideHook(ctx context.Context, dir string, h *specs.Hook, state []byte, words *bytes.Buffer) error {
-	cmd := exec.CommandContext(ctx, h.Path)
-	if len(h.Args) > 0 {
-		cmd.Args = h.Args
-	}
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stderr = h.Env, dir, bytes.NewReader(state), words
-	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would give it ours
-	}
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if errors.Is(err, unix.EPIPE) {
-		return nil // it need not read its input
-	}
-	return err
-}
-
-// insideHook runs a hook in the container's namespaces. The path of
-// createContainer's is resolved in the runtime's file system, which before the
-// pivot is still the root there; startContainer's in the container's.
-func (c *Container) insideHook(ctx context.Context, b *bundle.Bundle, h *specs.Hook, state []byte, words *bytes.Buffer) error {
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
-	}
-	process := &specs.Process{Args: args, Env: h.Env, Cwd: "/"}
-	p, err := c.join(compile.Join{Process: process, Path: h.Path, Namespaces: c.State.Namespaces, Hook: true}, &host.Facts{})
+	t, err := newTalk(state, b)
 	if err != nil {
 		return err
 	}
-	defer p.closeInputs()
-	return p.runPiped(ctx, state, words)
+	defer t.close()
+	pid, err := c.startHook(limited, b, set, h, t)
+	if err == nil {
+		err = t.attend(limited, pid)
+	}
+	switch {
+	case err == nil:
+		return nil // also when its time has run out since
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() != nil:
+		return fmt.Errorf("killed after its timeout of %d s", *h.Timeout)
+	}
+	return t.withWords(err)
+}
+
+// startHook starts a hook's process.
+func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, t *talk) (pid int, err error) {
+	if !set.inside {
+		return outsideHook(b.Dir, h, t.stdio())
+	}
+	l, err := c.insideHook(b, set, h, t.stdio())
+	if err != nil {
+		return 0, err
+	}
+	defer l.closeInputs()
+	return l.start(ctx)
+}
+
+// outsideHook starts a hook in the runtime's namespaces, in the bundle.
+func outsideHook(dir string, h *specs.Hook, stdio [3]int) (pid int, err error) {
+	args, env := h.Args, h.Env
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	if env == nil {
+		env = os.Environ()
+	}
+	pid, err = syscall.ForkExec(h.Path, args, &syscall.ProcAttr{Dir: dir, Env: env,
+		Files: []uintptr{uintptr(stdio[0]), uintptr(stdio[1]), uintptr(stdio[2])}})
+	if err != nil && !isDirectory(dir) {
+		return 0, fmt.Errorf("enter the bundle %s: %w", dir, err)
+	}
+	return pid, err
+}
+
+// insideHook prepares a hook in the container's namespaces. The path of
+// createContainer's is resolved in the runtime's file system, which before the
+// pivot is still the root there; startContainer's in the container's.
+func (c *Container) insideHook(b *bundle.Bundle, set hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
+	if !set.asProgram {
+		l, err := c.join(compile.Join{Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: h, AsCaller: true,
+			Namespaces: c.State.Namespaces}, &host.Facts{})
+		if err == nil {
+			l.stdio = stdio
+		}
+		return l, err
+	}
+	p := *b.Config.Process
+	p.Terminal = false
+	l, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: h, ID: c.ID}, stdio, Created)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.execCgroup(l, ""); err != nil {
+		l.closeInputs()
+		return nil, err
+	}
+	return l, nil
 }

@@ -1,32 +1,23 @@
 package container
 
 import (
-	"bytes"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// pipe is a pipe whose ends are closed one by one.
+// pipe is a pipe whose ends are closed one by one; -1 is an end that is not
+// open.
 type pipe struct{ read, write int }
 
-// pipes makes one pipe to a process and one from it.
-func pipes() (in, out *pipe, err error) {
-	if in, err = newPipe(); err != nil {
-		return nil, nil, err
-	}
-	if out, err = newPipe(); err != nil {
-		in.close()
-	}
-	return in, out, err
-}
-
-func newPipe() (*pipe, error) {
+// open makes the pipe.
+func (p *pipe) open() error {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make a pipe: %w", err)
+		return fmt.Errorf("make a pipe: %w", err)
 	}
-	return &pipe{fds[0], fds[1]}, nil
+	p.read, p.write = fds[0], fds[1]
+	return nil
 }
 
 func (p *pipe) closeRead()  { closeOnce(&p.read) }
@@ -44,13 +35,6 @@ func closeOnce(fd *int) {
 	}
 }
 
-// feed writes all of b and closes the end. Who does not read it is not wrong:
-// the Go runtime turns SIGPIPE on other descriptors than 1 and 2 into EPIPE.
-func (p *pipe) feed(b []byte) {
-	defer p.closeWrite()
-	_ = writeAll(p.write, b)
-}
-
 // writeAll writes all of b. An error is an errno.
 func writeAll(fd int, b []byte) error {
 	for len(b) > 0 {
@@ -61,21 +45,4 @@ func writeAll(fd int, b []byte) error {
 		b = b[max(n, 0):]
 	}
 	return nil
-}
-
-// drain reads until the other side is closed, and keeps a bounded part.
-func (p *pipe) drain(to *bytes.Buffer) {
-	b := make([]byte, 4096)
-	for {
-		n, err := unix.Read(p.read, b)
-		if err == unix.EINTR {
-			continue
-		}
-		if n <= 0 || err != nil {
-			return
-		}
-		if to.Len() < 64<<10 {
-			to.Write(b[:n])
-		}
-	}
 }

@@ -239,7 +239,7 @@ func (r result) report(t testing.TB) report {
 // report mirrors that of the program inside.
 type report struct {
 	FDs, Status, Tries map[string]string
-	Mounts             []string
+	Mounts, Env        []string
 	Proc, Null         bool
 	Cwd                string
 }

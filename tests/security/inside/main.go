@@ -23,6 +23,8 @@ type Report struct {
 	FDs map[string]string
 	// Mounts are the lines of mountinfo.
 	Mounts []string
+	// Env is its environment.
+	Env []string
 	// Status are fields of /proc/self/status.
 	Status map[string]string
 	// Proc, Null and Cwd tell whether /proc is procfs, /dev/null is 1:3, and
@@ -42,7 +44,13 @@ func main() {
 	switch args[0] {
 	case "ok":
 	case "report":
-		report(args[1:])
+		report(os.Stdout, args[1:])
+	case "record":
+		record(args[1], args[2:])
+	case "say":
+		text, err := strconv.Unquote(`"` + args[1] + `"`)
+		fmt.Fprint(os.Stderr, text, err)
+		os.Exit(1)
 	case "wait":
 		fmt.Println("waiting")
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -56,8 +64,19 @@ func main() {
 	}
 }
 
-func report(tries []string) {
-	r := Report{FDs: fds(), Status: status(), Tries: map[string]string{}}
+// record reports to a file, which it makes.
+func record(file string, tries []string) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer f.Close() // after what the report says of descriptors
+	report(f, tries)
+}
+
+func report(to io.Writer, tries []string) {
+	r := Report{FDs: fds(), Env: os.Environ(), Status: status(), Tries: map[string]string{}}
 	if text, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
 		r.Mounts = strings.Split(strings.TrimSpace(string(text)), "\n")
 	}
@@ -70,7 +89,7 @@ func report(tries []string) {
 		r.Tries[t] = try(t)
 	}
 	text, _ := json.Marshal(r)
-	fmt.Println(string(text))
+	fmt.Fprintln(to, string(text))
 }
 
 // unixGetcwd asks the kernel, which marks what is outside of the root.
