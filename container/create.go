@@ -264,6 +264,7 @@ func (c *Container) launch(ctx context.Context, l *launch, request Request) erro
 	if _, err := l.start(ctx); err != nil {
 		return err
 	}
+	c.hooked = request.Bundle
 	if err := sendPidfd(request.PidfdSocket, l.init); err != nil {
 		return err
 	}
@@ -318,11 +319,15 @@ func (c *Container) outside(ctx context.Context, pid int, request *Request, cgro
 	return c.createHooks(ctx, request.Bundle)
 }
 
-// abandon undoes a container whose making failed, and returns why it did.
+// abandon undoes a container whose making failed, and returns why it did. Once
+// its hooks have begun, the last ones undo what they did: runtime.md,
+// "Lifecycle", steps 3 to 9.
 func (c *Container) abandon(ctx context.Context, cause error) error {
 	undo := context.WithoutCancel(ctx)
 	if err := c.destroy(undo); err != nil {
 		c.runtime.warn("clean up after a failure: %v", err)
+	} else if c.hooked != nil {
+		c.poststop(undo, c.hooked)
 	}
 	return cause
 }

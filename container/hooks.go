@@ -40,8 +40,10 @@ type hookSet struct {
 	inside, asProgram bool
 }
 
-// createHooks runs what comes before the pivot.
+// createHooks runs what comes before the pivot. Whatever fails from now on, the
+// last hooks run too.
 func (c *Container) createHooks(ctx context.Context, b *bundle.Bundle) error {
+	c.hooked = b
 	h := b.Config.Hooks
 	if h == nil {
 		return nil
@@ -70,11 +72,7 @@ func (c *Container) poststart(ctx context.Context, b *bundle.Bundle) error {
 	if b.Config.Hooks == nil {
 		return nil
 	}
-	err := c.runHooks(ctx, b, hookSet{name: "poststart", list: b.Config.Hooks.Poststart, status: Running})
-	if err != nil {
-		return c.abandonStart(ctx, err)
-	}
-	return nil
+	return c.runHooks(ctx, b, hookSet{name: "poststart", list: b.Config.Hooks.Poststart, status: Running})
 }
 
 // poststop runs when the container is gone. A failure is a warning, and all run.
@@ -100,7 +98,8 @@ func (c *Container) runHooks(ctx context.Context, b *bundle.Bundle, set hookSet)
 	return nil
 }
 
-// hookError is the failure of a hook.
+// hookError is the failure of a hook: runtime.md, "Lifecycle", ends the
+// container for it, and runs the last hooks.
 type hookError struct {
 	kind, path string
 	index      int

@@ -34,10 +34,10 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	}
 	defer ready.close()
 	if err := c.hookAndRelease(ctx, b); err != nil {
-		return c.abandonStart(ctx, err)
+		return c.abandonStart(ctx, b, err)
 	}
 	if err := c.poststart(ctx, b); err != nil {
-		return err
+		return c.abandonStart(ctx, b, err)
 	}
 	c.Close()
 	return ready.await(ctx)
@@ -68,10 +68,17 @@ func (c *Container) startable() error {
 	}
 }
 
-// abandonStart ends a container whose start failed; it stays to be deleted.
-func (c *Container) abandonStart(_ context.Context, cause error) error {
-	c.killInit(unix.SIGKILL)
-	return cause
+// abandonStart ends a container whose start failed. One that a hook stops is
+// destroyed: runtime.md, "Lifecycle", steps 7 and 9. Any other stays to be
+// deleted.
+func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause error) error {
+	var hook *hookError
+	if !errors.As(cause, &hook) {
+		_ = c.killInit(unix.SIGKILL)
+		return cause
+	}
+	c.hooked = b
+	return c.abandon(ctx, cause)
 }
 
 // release lets init go on and waits for its outcome: an operation that failed,

@@ -113,6 +113,9 @@ type Container struct {
 	State State
 	// config is the bundle, once it was read.
 	config *bundle.Bundle
+	// hooked is set once this process has come to the container's hooks: the last
+	// ones run when it fails.
+	hooked *bundle.Bundle
 }
 
 // file is the path of a file of the container's.
