@@ -30,6 +30,8 @@ bin/homerun: GCFLAGS = -gcflags=all=-l '-gcflags=runtime/...=' '-gcflags=interna
 GOBUILD = build -trimpath -buildvcs=false
 BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
 GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
+# These start goroutines, and their tests reach them within the test's own process.
+CONCURRENT := ./container ./netns/... ./seccomp ./systemd ./userns/install
 
 .PHONY: build
 build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)
@@ -62,9 +64,10 @@ try: ## build homerun and run a container on this machine's own files, read-only
 	@hack/try
 
 .PHONY: test
-test: ## everything: check, reproducible, and all tests, here or in the test machine
+test: ## everything: check, reproducible, the race detector, and all tests, here or in the test machine
 	@hack/deps build test
 	@$(MAKE) --no-print-directory build check reproducible
+	@$(RUN) go test -race -short $(CONCURRENT)
 	@$(RUN) go run ./hack/testrun ./...
 
 .PHONY: test-fast

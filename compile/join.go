@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -50,6 +52,9 @@ const (
 // in the PID namespace too, and can be in the container's cgroup from its
 // first moment.
 func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
+	if j.Hook != nil && !j.AsCaller {
+		j.Process = untracing(j.Process)
+	}
 	spec := &specs.Spec{Linux: &specs.Linux{}, Root: &specs.Root{}, Process: j.Process}
 	if j.Spec != nil {
 		spec.Annotations = j.Spec.Annotations
@@ -72,6 +77,25 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	p, err := c.b.Build()
 	c.result.Plan = p
 	return c.result, err
+}
+
+// untracing is a process without CAP_SYS_PTRACE. While a hook of the image runs,
+// init waits with every capability and without the filter, and shows itself for
+// the hook to join. The kernel lets nobody trace it who has neither as many
+// capabilities nor that one: ptrace(2), "Ptrace access mode checking".
+func untracing(p *specs.Process) *specs.Process {
+	if p.Capabilities == nil {
+		return p
+	}
+	copied, sets := *p, *p.Capabilities
+	for _, set := range []*[]string{&sets.Bounding, &sets.Effective, &sets.Permitted, &sets.Inheritable, &sets.Ambient} {
+		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
+			n, known := plan.CapabilityNumber(name)
+			return known && n == unix.CAP_SYS_PTRACE
+		})
+	}
+	copied.Capabilities = &sets
+	return &copied
 }
 
 // enter joins the container and makes the process.

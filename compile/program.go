@@ -344,9 +344,8 @@ func (c *compiler) waitForStart() {
 	process.Look(c.b, c.spec.Process)
 	c.b.At("default", "wait for start")
 	c.result.WaitIndex = c.b.Len()
-	// The hooks that join init now are the image's: whom the kernel lets in
-	// anyway need not have it shown to them too.
-	visible := c.options.VisibleWait && len(c.joins) == 0 && c.facts.Process.Capabilities&(1<<unix.CAP_SYS_PTRACE) == 0
+	// The image's hooks join init now, and cannot trace it: see untracing.
+	visible := c.options.VisibleWait && len(c.joins) == 0
 	if visible {
 		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
 	}
