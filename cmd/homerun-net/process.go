@@ -37,8 +37,10 @@ func launch(command *exec.Cmd) (*process, error) {
 	p := &process{command: command, gone: make(chan struct{}), log: log}
 	p.from, err = log.Seek(0, io.SeekEnd)
 	if err == nil {
-		command.Stdout, command.Stderr = log, log
-		err = command.Start()
+		// A driver's standard output has no errors, and slirp4netns's has words
+		// that would be taken for one.
+		command.Stderr = log
+		err = startApart(command)
 	}
 	if err != nil {
 		log.Close()
@@ -49,6 +51,27 @@ func launch(command *exec.Cmd) (*process, error) {
 		close(p.gone)
 	}()
 	return p, nil
+}
+
+// startApart starts a child in a mount namespace of its own, none of whose mounts
+// reach another: slirp4netns's sandbox covers /tmp, and makes no mount private
+// but "/". Go makes all of them so, by MS_REC and MS_PRIVATE, when it unshares.
+// Who may not unshare may not mount either.
+func startApart(command *exec.Cmd) error {
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &unix.SysProcAttr{}
+	}
+	if mayMount() {
+		command.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+	}
+	return command.Start()
+}
+
+// mayMount reports whether this process has CAP_SYS_ADMIN.
+func mayMount() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 func (p *process) pid() int { return p.command.Process.Pid }

@@ -109,7 +109,7 @@ func needWorld(t testing.TB) *world {
 // cannot fails the test, or skips it where the environment allows that.
 func cannot(t testing.TB, why string) {
 	t.Helper()
-	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" || testing.Short() {
 		t.Skip(why)
 	}
 	t.Fatal(why)
