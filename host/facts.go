@@ -115,10 +115,40 @@ type Subordinate struct {
 	NewGIDMap string `json:"newgidmap,omitempty"`
 	// Login is the caller's login name; empty when /etc/passwd has none.
 	Login string `json:"login,omitempty"`
+	// UIDTrouble and GIDTrouble say why a helper that is there gains no privilege
+	// to write the map; empty when nothing is known to be in its way.
+	UIDTrouble Trouble `json:"uidTrouble,omitempty"`
+	GIDTrouble Trouble `json:"gidTrouble,omitempty"`
+	// FreeUID and FreeGID are where a range of the usual size would be nobody
+	// else's, for hints to a user with none; 0 when that is not known.
+	FreeUID uint32 `json:"freeUID,omitempty"`
+	FreeGID uint32 `json:"freeGID,omitempty"`
+	// UIDLine and GIDLine are the lines, from 1, that name the caller in
+	// /etc/subuid and /etc/subgid and cannot be read, when no other does; 0
+	// without one.
+	UIDLine int `json:"uidLine,omitempty"`
+	GIDLine int `json:"gidLine,omitempty"`
 	// Source is what answered, for messages: empty for /etc/subuid and
 	// /etc/subgid, else as in "getsubids (nsswitch: sss)".
 	Source string `json:"source,omitempty"`
 }
+
+// Trouble is what keeps a program from gaining its privilege.
+type Trouble string
+
+// What newuidmap and newgidmap may lack; that they are not installed as they
+// should be, they say themselves. Beside the right to set ids they need
+// CAP_SYS_ADMIN over the namespace, which as setuid programs they have as root
+// only: map_write() in kernel/user_namespace.c.
+const (
+	// TroubleNosuid: on a file system that is mounted nosuid.
+	TroubleNosuid Trouble = "nosuid"
+	// TroubleBounding: the capability bounding set lacks what it takes.
+	TroubleBounding Trouble = "bounding"
+	// TroubleNobody: the caller's uid has no login name, which the program
+	// looks for first.
+	TroubleNobody Trouble = "nobody"
+)
 
 // Range is a run of ids: Size ids starting at Start.
 type Range struct {

@@ -46,13 +46,20 @@ func obstacle(facts *host.Facts) string {
 		case facts.Process.NoNewPrivileges:
 			return "no_new_privs is set, so " + kind.program() + " gains no privilege"
 		}
+		if why, _ := troubleText(kind, facts); why != "" {
+			return why
+		}
 	}
 	return ""
 }
 
 func noIDs(kind Kind, facts *host.Facts) string {
 	if len(disjoint(ranges(kind, facts), ownID(kind, facts))) == 0 {
-		return grantFile(kind, facts) + " has no range for " + who(facts)
+		why := grantFile(kind, facts) + " has no range for " + who(facts)
+		if n := unreadable(kind, facts); n > 0 {
+			why += fmt.Sprintf(" (line %d is not NAME:FIRST:COUNT)", n)
+		}
+		return why
 	}
 	if len(usable(kind, facts)) == 0 {
 		return "the user namespace that this runs in has none of the ids that " +

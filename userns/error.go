@@ -73,13 +73,21 @@ func noNewPrivileges(kind Kind) error {
 	}
 }
 
+func powerless(kind Kind, why, hint string) error {
+	return &Error{
+		Code: CodeHelper,
+		Text: fmt.Sprintf("%s: more than the own %s needs %s, and %s: operation not permitted", kind.field(), kind, kind.program(), why),
+		Hint: hint,
+	}
+}
+
 func notGranted(kind Kind, line int, m host.Mapping, facts *host.Facts) error {
 	return &Error{
 		Code: CodeRange,
 		Text: fmt.Sprintf("%s: host ids %s are not granted to %s in %s (granted: %s): operation not permitted",
 			place(kind, line), runText(m.HostID, m.Size), who(facts), grantFile(kind, facts),
 			describeRanges(ranges(kind, facts))),
-		Hint: HintGrant(kind, m, facts),
+		Hint: HintGrant(kind, facts),
 	}
 }
 

@@ -10,27 +10,64 @@ import (
 // helperDirectories is for messages; host/probe has the list that is searched.
 const helperDirectories = "/usr/bin, /bin, /usr/local/bin, /usr/sbin, /sbin"
 
-// A range of the usual size at the usual place, for hints to a user with none.
-const (
-	usualStart = 100000
-	usualSize  = 65536
-)
-
-// HintGrant tells how to grant the ids of m. With size 0 it asks for a range
-// of the usual size.
-func HintGrant(kind Kind, m host.Mapping, facts *host.Facts) string {
+// HintGrant says how to come by subordinate ids. Whose maps are refused may have
+// asked for ids that are somebody else's, or the host's own: only ids that are
+// granted already, or that nobody has, are ever proposed.
+func HintGrant(kind Kind, facts *host.Facts) string {
 	if facts.Subordinate.Source != "" {
 		return "subordinate ids come from " + facts.Subordinate.Source + " on this host: ask its administrator for the range"
 	}
-	if m.Size == 0 {
-		m = host.Mapping{HostID: usualStart, Size: usualSize}
+	if granted := ranges(kind, facts); len(granted) > 0 {
+		return fmt.Sprintf("map %ss that are granted (%s), or none but the own one", kind, describeRanges(granted))
 	}
-	login := facts.Subordinate.Login
-	run := runText(m.HostID, m.Size)
-	if login == "" {
-		return fmt.Sprintf("add the line %d:%d:%d to %s", facts.Process.UID, m.HostID, m.Size, kind.file())
+	if n := unreadable(kind, facts); n > 0 {
+		return fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", n, kind.file())
 	}
-	return fmt.Sprintf("sudo usermod --add-sub%ss %s %s", kind, run, login)
+	free, login := freeStart(kind, facts), facts.Subordinate.Login
+	switch {
+	case free == 0:
+		return fmt.Sprintf("ask the host's administrator for a range of %d %ss in %s that nobody else has", UsualSize, kind, kind.file())
+	case login == "":
+		return fmt.Sprintf("add the line %d:%d:%d to %s", facts.Process.UID, free, UsualSize, kind.file())
+	}
+	return fmt.Sprintf("sudo usermod --add-sub%ss %s %s", kind, runText(free, UsualSize), login)
+}
+
+func freeStart(kind Kind, facts *host.Facts) uint32 {
+	if kind == GID {
+		return facts.Subordinate.FreeGID
+	}
+	return facts.Subordinate.FreeUID
+}
+
+func unreadable(kind Kind, facts *host.Facts) int {
+	if kind == GID {
+		return facts.Subordinate.GIDLine
+	}
+	return facts.Subordinate.UIDLine
+}
+
+func trouble(kind Kind, facts *host.Facts) host.Trouble {
+	if kind == GID {
+		return facts.Subordinate.GIDTrouble
+	}
+	return facts.Subordinate.UIDTrouble
+}
+
+// troubleText is why a helper gains no privilege, and what helps; empty without
+// trouble.
+func troubleText(kind Kind, facts *host.Facts) (why, hint string) {
+	path := helper(kind, facts)
+	switch trouble(kind, facts) {
+	case host.TroubleNosuid:
+		return path + " is on a file system mounted nosuid", HintNosuid(path)
+	case host.TroubleBounding:
+		return path + " gains no privilege: the capability bounding set lacks CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID",
+			"an outer container or a unit (CapabilityBoundingSet=) took it away; with podman: --cap-add SYS_ADMIN, or map only the own id"
+	case host.TroubleNobody:
+		return fmt.Sprintf("%s wants a login name, and uid %d has none", path, facts.Process.UID), "add the user to /etc/passwd, or map only the own id"
+	}
+	return "", ""
 }
 
 // HintNoNewPrivileges tells where no_new_privs may come from.

@@ -68,6 +68,9 @@ func (m *Map) useHelper(asked []host.Mapping, facts *host.Facts) error {
 		return helperMissing(m.Kind, facts)
 	case facts.Process.NoNewPrivileges:
 		return noNewPrivileges(m.Kind)
+	case trouble(m.Kind, facts) != "":
+		why, hint := troubleText(m.Kind, facts)
+		return powerless(m.Kind, why, hint)
 	}
 	return checkGrants(m.Kind, asked, facts)
 }

@@ -32,6 +32,42 @@ func Grants(text []byte, owners []string) []Grant {
 	return grants
 }
 
+// UsualSize is how many subordinate ids a user is usually given.
+const UsualSize = 65536
+
+// Where useradd(8) gives subordinate ids: SUB_UID_MIN and SUB_UID_MAX of
+// login.defs(5), which the gids have too.
+const (
+	usualMin = 100000
+	usualMax = 600100000
+)
+
+// Survey reads the same text for who has no grant in it. free is where a range
+// of UsualSize ids begins that no line grants and of which none is among uids,
+// or 0; line is the first one that names one of owners and cannot be read, or 0.
+func Survey(text []byte, owners []string, uids []uint32) (free uint32, line int) {
+	end := uint64(usualMin)
+	for n := 1; len(text) > 0; n++ {
+		l, rest, _ := bytes.Cut(text, []byte{'\n'})
+		text = rest
+		name, _, _ := bytes.Cut(l, []byte{':'})
+		if g, ok := grant(l, []string{string(name)}); ok {
+			end = max(end, uint64(g.Range.Start)+uint64(g.Range.Size))
+		} else if _, named := match(name, owners); named && line == 0 {
+			line = n
+		}
+	}
+	for _, id := range uids {
+		if uint64(id) >= end && uint64(id) < usualMax {
+			end = uint64(id) + 1
+		}
+	}
+	if end+UsualSize > usualMax {
+		return 0, line
+	}
+	return uint32(end), line
+}
+
 // Ranges drops all but the ids from grants.
 func Ranges(grants []Grant) []host.Range {
 	ranges := make([]host.Range, 0, len(grants))

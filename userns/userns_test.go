@@ -202,12 +202,19 @@ func TestResolveErrors(t *testing.T) {
 		{root, long(200, 1000000000, 2), CodeMapping, "linux.uidMappings: 4800 bytes as text, and the kernel takes at most 4095", ""},
 		{user(), ms(m(0, 1000, 1), m(1, 300000, 65536)), CodeRange,
 			`linux.uidMappings[1]: host ids 300000-365535 are not granted to "alice" in /etc/subuid (granted: 100000-165535): operation not permitted`,
-			"sudo usermod --add-subuids 300000-365535 alice"},
+			"map uids that are granted (100000-165535), or none but the own one"},
 		{user(), ms(m(0, 100000, 65537)), CodeRange,
-			`linux.uidMappings[0]: host ids 100000-165536 are not granted to "alice" in /etc/subuid (granted: 100000-165535): operation not permitted`, "usermod"},
+			`linux.uidMappings[0]: host ids 100000-165536 are not granted to "alice" in /etc/subuid (granted: 100000-165535): operation not permitted`, "map uids that are granted"},
 		{with(user(), func(f *host.Facts) { f.Subordinate.UIDs, f.Subordinate.Login = nil, "" }), ms(m(0, 5, 2)), CodeRange,
 			"linux.uidMappings[0]: host ids 5-6 are not granted to uid 1000 in /etc/subuid (granted: none): operation not permitted",
-			"add the line 1000:5:2 to /etc/subuid"},
+			"ask the host's administrator for a range of 65536 uids in /etc/subuid that nobody else has"},
+		{with(user(), func(f *host.Facts) { f.Subordinate.UIDTrouble = host.TroubleBounding }), ms(m(0, 100000, 2)), CodeHelper,
+			"linux.uidMappings: more than the own uid needs newuidmap, and /usr/bin/newuidmap gains no privilege: " +
+				"the capability bounding set lacks CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID: operation not permitted", "--cap-add SYS_ADMIN"},
+		{with(user(), func(f *host.Facts) { f.Subordinate.UIDTrouble = host.TroubleNosuid }), ms(m(0, 100000, 2)), CodeHelper,
+			"linux.uidMappings: more than the own uid needs newuidmap, and /usr/bin/newuidmap is on a file system mounted nosuid: operation not permitted", "remount it"},
+		{with(user(), func(f *host.Facts) { f.Subordinate.UIDTrouble = host.TroubleNobody }), ms(m(0, 100000, 2)), CodeHelper,
+			"linux.uidMappings: more than the own uid needs newuidmap, and /usr/bin/newuidmap wants a login name, and uid 1000 has none: operation not permitted", "/etc/passwd"},
 		{with(user(), func(f *host.Facts) { f.Subordinate.NewUIDMap = "" }), ms(m(0, 100000, 2)), CodeHelper,
 			"linux.uidMappings: more than the own uid needs newuidmap, which is in none of " + helperDirectories, "apt install uidmap"},
 		{with(user(), func(f *host.Facts) { f.Process.NoNewPrivileges = true }), ms(m(0, 100000, 2)), CodeNoNewPrivs,
@@ -303,5 +310,82 @@ func TestAppArmorProfile(t *testing.T) {
 		"  userns,\n  include if exists <local/homerun>\n}\n"
 	if got := AppArmorProfile("/home/a b/*/homerun"); got != want {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A hint gives nobody ids that somebody else has, or that are the host's: not
+// those that config.json asked for, and not the usual range when it is taken.
+// Tried: the host's root, another login, the ids of a range that is granted to
+// another, both kinds, with and without a login name.
+func TestHintGrant(t *testing.T) {
+	free := func(change func(s *host.Subordinate)) *host.Facts {
+		f := user()
+		f.Subordinate.UIDs, f.Subordinate.FreeUID = nil, 231072
+		change(&f.Subordinate)
+		return f
+	}
+	same := func(*host.Subordinate) {}
+	for _, test := range []struct {
+		facts *host.Facts
+		asked host.Mapping
+		want  string
+	}{
+		{free(same), m(0, 0, 1), "sudo usermod --add-subuids 231072-296607 alice"},
+		{free(same), m(0, 1001, 1), "sudo usermod --add-subuids 231072-296607 alice"},
+		{free(same), m(0, 100000, 65536), "sudo usermod --add-subuids 231072-296607 alice"},
+		{free(func(s *host.Subordinate) { s.Login = "" }), m(0, 0, 1), "add the line 1000:231072:65536 to /etc/subuid"},
+		{free(func(s *host.Subordinate) { s.FreeUID = 0 }), m(0, 0, 1),
+			"ask the host's administrator for a range of 65536 uids in /etc/subuid that nobody else has"},
+		{free(func(s *host.Subordinate) { s.UIDLine = 3 }), m(0, 100000, 65536),
+			"line 3 of /etc/subuid is not NAME:FIRST:COUNT; it may end with a carriage return or a comment"},
+		{user(), m(0, 0, 1), "map uids that are granted (100000-165535), or none but the own one"},
+	} {
+		_, err := Resolve(ms(test.asked), ms(m(0, 1000, 1)), test.facts)
+		var e *Error
+		if !errors.As(err, &e) || e.Hint != test.want {
+			t.Errorf("%v: %v: hint is %q; want %q", test.asked, err, e.Hint, test.want)
+		}
+	}
+}
+
+// The free range is behind all that is granted to anybody, and has no login in
+// it; a line of the caller's that cannot be read is told.
+func TestSurvey(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		uids []uint32
+		free uint32
+		line int
+	}{
+		"empty":               {"", nil, 100000, 0},
+		"others":              {"bob:100000:65536\ncarol:165536:65536\n", nil, 231072, 0},
+		"others, unordered":   {"carol:165536:65536\nbob:100000:65536\n", nil, 231072, 0},
+		"low":                 {"bob:5000:10\n", nil, 100000, 0},
+		"a login above":       {"bob:100000:65536\n", []uint32{0, 1000, 65534, 170000, math.MaxUint32 - 1}, 170001, 0},
+		"carriage return":     {"bob:100000:65536\r\n1000:165536:65536\r\n", nil, 100000, 2},
+		"comment at the end":  {"alice:100000:65536 # mine\n", nil, 100000, 1},
+		"comment":             {"# alice:100000:65536\n", nil, 165536, 0},
+		"full":                {"bob:100000:4000000000\n", nil, 0, 0},
+		"a range of no range": {"alice\nalice:1\nalice:1:0\n", nil, 100000, 1},
+	} {
+		free, line := Survey([]byte(test.text), []string{"alice", "1000"}, test.uids)
+		if free != test.free || line != test.line {
+			t.Errorf("%s: free from %d, line %d; want %d, %d", name, free, line, test.free, test.line)
+		}
+	}
+}
+
+// Without a way to map a range, a container that asked for none gets one id, and
+// a note says why.
+func TestDefaultInTrouble(t *testing.T) {
+	for trouble, want := range map[host.Trouble]string{
+		host.TroubleBounding: "/usr/bin/newuidmap gains no privilege: the capability bounding set lacks",
+		host.TroubleNosuid:   "/usr/bin/newuidmap is on a file system mounted nosuid",
+		host.TroubleNobody:   "/usr/bin/newuidmap wants a login name, and uid 1000 has none",
+	} {
+		uids, _, notes, err := Default(with(user(), func(f *host.Facts) { f.Subordinate.UIDTrouble = trouble }))
+		if err != nil || len(uids) != 1 || uids[0].Size != 1 || len(notes) != 1 || !strings.Contains(notes[0], want) {
+			t.Errorf("%s: %v, notes %q, %v", trouble, uids, notes, err)
+		}
 	}
 }

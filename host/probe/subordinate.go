@@ -2,6 +2,8 @@ package probe
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/userns"
+	"github.com/homerun-oci/homerun/userns/privilege"
 )
 
 // The capabilities that make helpers needless (capabilities(7)).
@@ -25,12 +28,39 @@ func (p *prober) subordinate() error {
 	s.NewGIDMap = helper("newgidmap")
 	owners := p.owners()
 	s.Login = owners[0]
-	s.UIDs = p.ranges("/etc/subuid", owners)
-	s.GIDs = p.ranges("/etc/subgid", owners)
+	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc/subuid", owners)
+	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc/subgid", owners)
 	if len(s.UIDs) == 0 && len(s.GIDs) == 0 {
 		return p.askNameService()
 	}
+	if s.Login == "" {
+		s.Login = askLogin(p.facts.Process.UID)
+	}
+	s.UIDTrouble, s.GIDTrouble = p.trouble(s.NewUIDMap, userns.UID), p.trouble(s.NewGIDMap, userns.GID)
 	return nil
+}
+
+// trouble finds what keeps a helper from its privilege, beside no_new_privs.
+// Who has the privilege needs no helper.
+func (p *prober) trouble(path string, kind userns.Kind) host.Trouble {
+	own := unix.CAP_SETUID
+	if kind == userns.GID {
+		own = unix.CAP_SETGID
+	}
+	bounded := func(c int) bool {
+		n, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
+		return err == nil && n == 0
+	}
+	switch {
+	case path == "" || p.facts.Process.Capabilities&(1<<own) != 0 || !privilege.Gains(path, kind):
+	case privilege.IsNosuid(path):
+		return host.TroubleNosuid
+	case bounded(own) || privilege.IsSetuid(path) && bounded(unix.CAP_SYS_ADMIN):
+		return host.TroubleBounding
+	case p.facts.Subordinate.Login == "":
+		return host.TroubleNobody
+	}
+	return ""
 }
 
 // wantsSubordinate is false when config.json gives mappings that need no
@@ -91,17 +121,32 @@ func isName(b []byte) bool {
 	return len(b) > 0 && b[0] != '+' && b[0] != '-' && b[0] != '#'
 }
 
-// ranges reads one file. A missing or unreadable one grants nothing.
-func (p *prober) ranges(path string, owners []string) []host.Range {
+// ranges reads one file, and for who has none in it what a hint needs. A missing
+// or unreadable one grants nothing.
+func (p *prober) ranges(path string, owners []string) (list []host.Range, free uint32, line int) {
 	text, err := p.readFile(path)
-	if err != nil {
-		return nil
+	if err == nil {
+		if grants := userns.Grants(text, owners); len(grants) > 0 {
+			return userns.Ranges(grants), 0, 0
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, 0, 0
 	}
-	grants := userns.Grants(text, owners)
-	if len(grants) == 0 {
-		return nil
+	passwd, _ := p.readFile("/etc/passwd")
+	free, line = userns.Survey(text, owners, allUIDs(passwd))
+	return nil, free, line
+}
+
+// allUIDs reads the third field of each line.
+func allUIDs(passwd []byte) (uids []uint32) {
+	for line := range bytes.Lines(passwd) {
+		if f := bytes.SplitN(line, []byte{':'}, 4); len(f) == 4 {
+			if n, ok := number(f[2]); ok {
+				uids = append(uids, n)
+			}
+		}
 	}
-	return userns.Ranges(grants)
+	return uids
 }
 
 // helper finds a setuid helper in a fixed list of directories that only root

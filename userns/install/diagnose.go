@@ -1,7 +1,6 @@
 package install
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/userns"
+	"github.com/homerun-oci/homerun/userns/privilege"
 )
 
 // explain makes an error of a helper's failure: what it was asked, what it
@@ -32,10 +32,10 @@ func explain(p *process, cause error, facts *host.Facts) error {
 func diagnose(p *process, facts *host.Facts) []string {
 	var found []string
 	path, kind := p.m.Program, p.m.Kind
-	if !gainsPrivilege(path, kind) {
+	if !privilege.Gains(path, kind) {
 		found = append(found, userns.HintNotSetuid(kind, path))
 	}
-	if isNosuid(path) {
+	if privilege.IsNosuid(path) {
 		found = append(found, userns.HintNosuid(path))
 	}
 	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && nnp == 1 {
@@ -45,35 +45,6 @@ func diagnose(p *process, facts *host.Facts) []string {
 		found = append(found, userns.HintOwner(unix.Getgid()))
 	}
 	return append(found, grants(kind, facts)...)
-}
-
-// gainsPrivilege: setuid root, or with the file capability for the map.
-func gainsPrivilege(path string, kind userns.Kind) bool {
-	var st unix.Stat_t
-	if unix.Stat(path, &st) == nil && st.Mode&unix.S_ISUID != 0 && st.Uid == 0 {
-		return true
-	}
-	var buf [64]byte
-	n, err := unix.Getxattr(path, "security.capability", buf[:])
-	return err == nil && permits(buf[:n], kind)
-}
-
-// permits reads a file's capabilities, struct vfs_cap_data of
-// <linux/capability.h>: after the magic come the lower 32 permitted ones.
-func permits(xattr []byte, kind userns.Kind) bool {
-	if len(xattr) < 8 {
-		return false
-	}
-	bit := unix.CAP_SETUID
-	if kind == userns.GID {
-		bit = unix.CAP_SETGID
-	}
-	return binary.LittleEndian.Uint32(xattr[4:])&(1<<bit) != 0
-}
-
-func isNosuid(path string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_NOSUID != 0
 }
 
 // grants names the lines that grant ids to the caller, or says that none does
@@ -94,7 +65,7 @@ func grants(kind userns.Kind, facts *host.Facts) []string {
 			g.Line, path, g.Owner, g.Range.Start, uint64(g.Range.Start)+uint64(g.Range.Size)-1))
 	}
 	if len(lines) == 0 {
-		return []string{path + " grants nothing: " + userns.HintGrant(kind, host.Mapping{}, facts)}
+		return []string{path + " grants nothing: " + userns.HintGrant(kind, facts)}
 	}
 	return lines
 }
