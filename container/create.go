@@ -63,9 +63,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	}
 	process := &Process{Terminal: -1, pidfd: -1, container: c, bundle: request.Bundle}
 	l.terminal = request.ConsoleSocket == ""
-	if process.relay, err = c.relay(); err != nil {
-		return nil, c.abandon(ctx, err)
-	}
+	process.relay = c.relay()
 	defer func() {
 		if err != nil && process.relay != nil {
 			process.relay.Close()

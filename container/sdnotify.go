@@ -34,10 +34,15 @@ const (
 )
 
 // addNotify gives the container the socket's directory and tells it of the
-// socket, unless config.json does so already.
+// socket, unless config.json does so already, or nobody listens to us: the
+// variable is the caller's surroundings, not what was asked for.
 func (c *Container) addNotify(request *Request) error {
 	s := *request.Bundle.Config
 	if c.runtime.NotifySocket == "" || s.Process == nil || hasVariable(s.Process.Env, notifyVariable) {
+		return nil
+	}
+	if err := systemd.CheckNotifySocket(c.runtime.NotifySocket); err != nil {
+		c.runtime.warn("%v; the container runs without one", err)
 		return nil
 	}
 	dir := c.file(notifyDir)
@@ -69,34 +74,49 @@ func hasVariable(env []string, name string) bool {
 }
 
 // relay binds the socket, if the container was made with one and a service
-// manager is there; else it is nil.
-func (c *Container) relay() (*systemd.Relay, error) {
+// manager is there; else it is nil. The program runs without its manager too.
+func (c *Container) relay() *systemd.Relay {
 	if c.runtime.NotifySocket == "" || !isDirectory(c.file(notifyDir)) {
-		return nil, nil
+		return nil
 	}
-	return systemd.NewRelay(c.file(notifyDir), c.runtime.NotifySocket, 0)
+	r, err := systemd.NewRelay(c.file(notifyDir), c.runtime.NotifySocket, 0)
+	if err != nil {
+		c.runtime.warn("%v; nobody hears what the program reports", err)
+		return nil
+	}
+	return r
+}
+
+// endRelay passes on what is left, and says if something was not.
+func (r *Runtime) endRelay(relay *systemd.Relay) {
+	relay.Drain()
+	if err := relay.Trouble(); err != nil {
+		r.warn("%v", err)
+	}
+	relay.Close()
 }
 
 // readiness is a program's word that it is ready, on its way to the service
 // manager.
 type readiness struct {
 	relay      *systemd.Relay
+	runtime    *Runtime
 	pid, pidfd int
 }
 
 // readiness prepares to wait for a created container's program; it is nil when
 // nobody wants to know.
 func (c *Container) readiness() (*readiness, error) {
-	r, err := c.relay()
-	if r == nil || err != nil {
-		return nil, err
+	relay := c.relay()
+	if relay == nil {
+		return nil, nil
 	}
 	pidfd, err := c.openInit()
 	if err != nil {
-		r.Close()
+		relay.Close()
 		return nil, err
 	}
-	return &readiness{r, c.State.Pid, pidfd}, nil
+	return &readiness{relay, c.runtime, c.State.Pid, pidfd}, nil
 }
 
 func (r *readiness) close() {
@@ -106,40 +126,59 @@ func (r *readiness) close() {
 	}
 }
 
-// await relays until the program is ready or init has ended.
-func (r *readiness) await(ctx context.Context) error {
+// await relays until the program is ready or init has ended, and what was said
+// until then. The program runs; so what goes wrong here is a warning.
+func (r *readiness) await(ctx context.Context) {
 	if r == nil {
-		return nil
+		return
 	}
+	defer r.runtime.endRelay(r.relay)
 	r.relay.SetMainPID(r.pid)
+	ctx, stop := r.untilEnd(ctx)
+	defer stop()
+	if err := r.relay.Serve(ctx, systemd.Ready); err == nil {
+		r.barrier(ctx)
+	} else if ctx.Err() == nil {
+		r.runtime.warn("%v", err)
+	}
+}
+
+// untilEnd is a context that ends with init. stop waits until init is not
+// watched any more.
+func (r *readiness) untilEnd(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	wake, watch, err := os.Pipe()
+	if err != nil {
+		r.runtime.warn("watch init: %v", err)
+		return ctx, cancel
+	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		defer cancel()
-		for ctx.Err() == nil && !ended(r.pidfd, maxWait) {
+		fds := []unix.PollFd{{Fd: int32(r.pidfd), Events: unix.POLLIN}, {Fd: int32(wake.Fd()), Events: unix.POLLIN}}
+		for {
+			if n, err := unix.Poll(fds, -1); n > 0 || !errors.Is(err, unix.EINTR) {
+				return
+			}
 		}
 	}()
-	err := r.relay.Serve(ctx, systemd.Ready)
-	if err == nil {
-		r.barrier(ctx)
-	} else if errors.Is(err, context.Canceled) {
-		err = r.relay.Drain()
+	return ctx, func() {
+		watch.Close()
+		<-watched
+		wake.Close()
 	}
-	cancel()
-	<-watched // before the caller closes what it looks at
-	return err
 }
 
-// barrier serves a little longer: sd_notify_barrier(3) and systemd-notify(1)
-// want to know that the word has arrived.
+// barrier serves a little longer: a program that waits for its barrier, as
+// systemd-notify(1) does, is not to find the socket gone.
 func (r *readiness) barrier(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, barrierLimit)
 	defer cancel()
-	_ = r.relay.Serve(ctx, func(message string) bool { return strings.Contains(message, "BARRIER=1") })
+	_ = r.relay.Serve(ctx, systemd.IsBarrier)
 }
 
-// barrierLimit is how long a program that wants no barrier is waited for.
+// barrierLimit is how long a program that is ready may take to ask for one.
 const barrierLimit = 50 * time.Millisecond
 
 // ended waits for a process's end for the time given.
@@ -152,18 +191,17 @@ func ended(pidfd int, limit time.Duration) bool {
 // AwaitReady is for a process that Run made and that nobody will wait for: it
 // returns once the service manager, if there is one, was told that the program
 // is ready, or the program has ended.
-func (p *Process) AwaitReady(ctx context.Context) error {
+func (p *Process) AwaitReady(ctx context.Context) {
 	if p.relay == nil {
-		return nil
+		return
 	}
-	r := &readiness{relay: p.relay, pid: p.Pid, pidfd: p.pidfd}
+	r := &readiness{relay: p.relay, runtime: p.container.runtime, pid: p.Pid, pidfd: p.pidfd}
 	p.relay = nil
-	defer r.relay.Close()
-	return r.await(ctx)
+	r.await(ctx)
 }
 
 // relaying passes notifications on in the background; stop, which may be called
-// once, passes on what is left.
+// once and after the program's end, passes on what is left.
 func (p *Process) relaying() (stop func()) {
 	r := p.relay
 	if r == nil {
@@ -179,7 +217,6 @@ func (p *Process) relaying() (stop func()) {
 	return func() {
 		cancel()
 		<-done
-		_ = r.Drain()
-		r.Close()
+		p.container.runtime.endRelay(r)
 	}
 }

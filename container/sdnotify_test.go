@@ -3,9 +3,11 @@ package container
 import (
 	"context"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,18 +17,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func listenManager(t *testing.T) (*net.UnixConn, string) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "m")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	return manager, name
+}
+
+// TestAddNotify: a NOTIFY_SOCKET that leads nowhere is as good as none, and said.
 func TestAddNotify(t *testing.T) {
 	const want = "NOTIFY_SOCKET=/run/notify/notify.sock"
+	gone, stale := listenManager(t)
+	gone.Close()
+	_, live := listenManager(t)
 	for _, test := range []struct {
 		name, socket string
 		env          []string
 		mounts       int
+		warning      string
 	}{
-		{"none", "", []string{"A=b"}, 0},
-		{"asked", "/run/systemd/notify", []string{"A=b"}, 1},
-		{"engine's own", "/run/systemd/notify", []string{"NOTIFY_SOCKET=/run/x"}, 0},
+		{"none", "", []string{"A=b"}, 0, ""},
+		{"asked", live, []string{"A=b"}, 1, ""},
+		{"engine's own", live, []string{"NOTIFY_SOCKET=/run/x"}, 0, ""},
+		{"engine's own, dead", stale, []string{"NOTIFY_SOCKET=/run/x"}, 0, ""},
+		{"nobody listens", stale, []string{"A=b"}, 0, "ECONNREFUSED"},
+		{"not there", "/nonexistent/notify", []string{"A=b"}, 0, "ENOENT"},
+		{"relative", "run/notify", []string{"A=b"}, 0, "neither a path nor an abstract name"},
+		{"abstract and gone", "@homerun-test-gone", []string{"A=b"}, 0, "ECONNREFUSED"},
+		{"no socket", "/dev/null", []string{"A=b"}, 0, "NOTIFY_SOCKET"},
+		{"too long", "/" + strings.Repeat("x", 120), []string{"A=b"}, 0, "NOTIFY_SOCKET"},
+		{"vsock", "vsock:2:1", []string{"A=b"}, 0, "neither a path nor an abstract name"},
 	} {
-		c := &Container{ID: "c", dir: t.TempDir(), runtime: &Runtime{NotifySocket: test.socket}}
+		var warnings []string
+		c := &Container{ID: "c", dir: t.TempDir(), runtime: &Runtime{NotifySocket: test.socket, Warn: func(w string) { warnings = append(warnings, w) }}}
 		before := &specs.Spec{Process: &specs.Process{Env: test.env}}
 		r := Request{Bundle: &bundle.Bundle{Config: before}}
 		if err := c.addNotify(&r); err != nil {
@@ -38,6 +65,20 @@ func TestAddNotify(t *testing.T) {
 		}
 		if len(before.Mounts) != 0 || len(before.Process.Env) != 1 {
 			t.Errorf("%s: the caller's config was changed", test.name)
+		}
+		if got := strings.Join(warnings, "|"); (test.warning == "") != (got == "") || !strings.Contains(got, test.warning) || len(warnings) > 1 {
+			t.Errorf("%s: warned %q", test.name, warnings)
+		}
+		// start looks again: the manager may have gone meanwhile.
+		if err := os.MkdirAll(c.file(notifyDir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		relay := c.relay()
+		if (relay != nil) != (test.socket == live) {
+			t.Errorf("%s: relay %v", test.name, relay)
+		}
+		if relay != nil {
+			relay.Close()
 		}
 	}
 }
@@ -52,15 +93,12 @@ func TestReadiness(t *testing.T) {
 		want []string
 	}{
 		{"ready", []string{"STATUS=soon", "READY=1", "BARRIER=1"}, false, []string{"STATUS=soon", "READY=1\nMAINPID=", "BARRIER=1"}},
-		{"ends", []string{"STATUS=oh no"}, true, []string{"STATUS=oh no"}},
+		{"ends", []string{"STATUS=oh no"}, true, []string{"STATUS=oh no", "BARRIER=1"}},
+		{"ready and over", []string{"READY=1", "STOPPING=1"}, true, []string{"READY=1\nMAINPID=", "STOPPING=1", "BARRIER=1"}},
 	} {
 		dir := t.TempDir()
-		manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "m"), Net: "unixgram"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer manager.Close()
-		relay, err := systemd.NewRelay(dir, filepath.Join(dir, "m"), 0)
+		manager, name := listenManager(t)
+		relay, err := systemd.NewRelay(dir, name, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,19 +110,21 @@ func TestReadiness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &readiness{relay: relay, pid: program.Process.Pid, pidfd: pidfd}
+		r := &readiness{relay: relay, runtime: &Runtime{}, pid: program.Process.Pid, pidfd: pidfd}
 		speak(t, dir, test.send)
 		if test.end {
 			time.AfterFunc(50*time.Millisecond, func() { _ = program.Process.Kill() })
 		}
 		begun := time.Now()
-		if err := r.await(context.Background()); err != nil || time.Since(begun) > 5*time.Second {
-			t.Errorf("%s: %v after %v", test.name, err, time.Since(begun))
+		managed := make(chan []string)
+		go func() { managed <- hear(manager) }()
+		if r.await(context.Background()); time.Since(begun) > 5*time.Second {
+			t.Errorf("%s: after %v", test.name, time.Since(begun))
 		}
 		r.close()
 		_ = program.Process.Kill()
 		_ = program.Wait()
-		expect(t, test.name, manager, test.want)
+		expect(t, test.name, <-managed, test.want)
 	}
 }
 
@@ -102,22 +142,25 @@ func speak(t *testing.T, dir string, messages []string) {
 	}
 }
 
-// expect reads messages that begin with want, and no more.
-func expect(t *testing.T, name string, manager *net.UnixConn, want []string) {
-	t.Helper()
-	_ = manager.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-	var got []string
+// hear plays a manager that reads, until nothing comes any more.
+func hear(manager *net.UnixConn) (got []string) {
 	for {
+		_ = manager.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		b := make([]byte, 4096)
 		n, err := manager.Read(b)
 		if err != nil {
-			break
+			return got
 		}
 		got = append(got, string(b[:n]))
 	}
+}
+
+// expect compares what the manager got with beginnings.
+func expect(t *testing.T, name string, got, want []string) {
+	t.Helper()
 	match := len(got) == len(want)
 	for i := 0; match && i < len(want); i++ {
-		match = len(got[i]) >= len(want[i]) && got[i][:len(want[i])] == want[i]
+		match = strings.HasPrefix(got[i], want[i])
 	}
 	if !match {
 		t.Errorf("%s: the manager got %q, want %q", name, got, want)

@@ -40,7 +40,8 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return c.abandonStart(ctx, b, err)
 	}
 	c.Close()
-	return ready.await(ctx)
+	ready.await(ctx)
+	return nil
 }
 
 // hookAndRelease runs the hooks that come before the program, and lets it

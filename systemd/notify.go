@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
@@ -31,42 +33,77 @@ func Notify(state string) (sent bool, err error) {
 // name.
 const RelaySocket = "notify.sock"
 
-const (
-	// maxMessage is what systemd itself reads of a datagram (PIPE_BUF), with
-	// room to notice more.
-	maxMessage = 8192
-	// maxFDs is the kernel's limit per message (SCM_MAX_FD).
-	maxFDs = 253
-)
+// maxMessage is what systemd takes of a datagram (NOTIFY_BUFFER_MAX, PIPE_BUF);
+// it ignores a longer one, as the relay does.
+const maxMessage = 4096
+
+// barrierWord asks for an answer when all that came before is worked off.
+const barrierWord = "BARRIER=1"
+
+// isOwn reports whether a key is a program's word about itself (sd_notify(3)).
+// All others are left out: MAINPID and MAINPIDFD, whose numbers mean something
+// else outside; NOTIFYACCESS, which would let others speak; FDSTORE and its
+// like, with which a container would have the manager hold its files; and
+// whatever a later systemd adds.
+func isOwn(key string) bool {
+	switch key {
+	case "READY", "RELOADING", "STOPPING", "MONOTONIC_USEC", "STATUS", "ERRNO", "BUSERROR", "VARLINKERROR", "EXIT_STATUS",
+		"WATCHDOG", "WATCHDOG_USEC", "EXTEND_TIMEOUT_USEC", "RESTART_RESET":
+		return true
+	}
+	return false
+}
 
 // Relay passes the notifications of a container on to the service manager,
 // one datagram for one, so that they come from our own process as
-// NotifyAccess=main wants it. File descriptors (FDSTORE=1, BARRIER=1) travel
-// along; our copies are closed at once, so a barrier ends when the manager has
-// worked off what came before.
+// NotifyAccess=main wants it. Only a program's words about itself get through
+// (isOwn). File descriptors never do, nor into this process: the kernel closes
+// them. So a barrier (sd_notify_barrier(3)) ends when its datagram is taken,
+// which is after the manager has worked off what came before.
 //
-// The container cannot speak for more than itself: MAINPID, whose number means
-// something else outside, and NOTIFYACCESS, which would let others speak, are
-// left out.
+// A manager that is gone, or does not listen, is no reason for the container
+// to stop: what cannot be passed on is dropped, and Trouble says why. It is not
+// safe for concurrent use, but for Close.
 type Relay struct {
 	socket   *net.UnixConn
 	upstream *net.UnixConn
 	name     string
 	mainPID  int
+	data     [maxMessage]byte
+	// unsettled: something was passed on after the last barrier.
+	unsettled bool
+	trouble   error
 }
 
-// NewRelay binds the socket in a directory, for any user to write to, and
-// connects to the service manager's socket ($NOTIFY_SOCKET: a path, or @name in
-// the abstract namespace). mainPID, if not 0, is sent as MAINPID along with
-// READY=1: a service manager takes it only for a process inside of the unit's
-// own cgroup. Close it in the end.
-func NewRelay(directory, upstream string, mainPID int) (*Relay, error) {
+// CheckNotifySocket reports why nobody can be told anything at $NOTIFY_SOCKET.
+func CheckNotifySocket(upstream string) error {
+	up, err := dial(upstream)
+	if err != nil {
+		return err
+	}
+	return up.Close()
+}
+
+// dial connects to $NOTIFY_SOCKET: a path, or @name in the abstract namespace.
+func dial(upstream string) (*net.UnixConn, error) {
 	if !strings.HasPrefix(upstream, "/") && !strings.HasPrefix(upstream, "@") {
 		return nil, fmt.Errorf("systemd: notify: NOTIFY_SOCKET %q is neither a path nor an abstract name", upstream)
 	}
 	up, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: upstream, Net: "unixgram"})
 	if err != nil {
-		return nil, fmt.Errorf("systemd: notify: %s: %s", upstream, plain(err))
+		return nil, fmt.Errorf("systemd: notify: NOTIFY_SOCKET %q: %s", upstream, plain(err))
+	}
+	return up, nil
+}
+
+// NewRelay binds the socket in a directory, for any user to write to, and
+// connects to the service manager's ($NOTIFY_SOCKET). mainPID, if not 0, is sent
+// as MAINPID along with READY=1: a service manager takes it only for a process
+// inside of the unit's own cgroup. Close it in the end.
+func NewRelay(directory, upstream string, mainPID int) (*Relay, error) {
+	up, err := dial(upstream)
+	if err != nil {
+		return nil, err
 	}
 	name := filepath.Join(directory, RelaySocket)
 	socket, err := listen(directory)
@@ -99,27 +136,8 @@ func listen(directory string) (*net.UnixConn, error) {
 // one that was not there yet when the socket had to be. Call it before Serve.
 func (r *Relay) SetMainPID(pid int) { r.mainPID = pid }
 
-// Drain passes on what is in the socket now, and does not wait for more.
-func (r *Relay) Drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	for {
-		// A deadline in the past would end a read that could be served.
-		if err := r.socket.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
-			return fmt.Errorf("systemd: notify: %w", err)
-		}
-		message, fds, err := r.receive()
-		if err != nil {
-			return nil
-		}
-		if err := r.pass(ctx, r.translate(message), fds); err != nil {
-			return err
-		}
-	}
-}
-
-// drainLimit is how long a manager may keep what is left waiting.
-const drainLimit = 2 * time.Second
+// Trouble is the first reason why something was not passed on, or nil.
+func (r *Relay) Trouble() error { return r.trouble }
 
 // Close removes the socket and ends Serve.
 func (r *Relay) Close() error {
@@ -130,119 +148,193 @@ func (r *Relay) Close() error {
 // Serve relays until ctx ends (its error is returned) or until, called with
 // each datagram that was passed on, says that it is enough (nil is returned).
 // until may be nil. `run` serves as long as the container lives; `start` until
-// Ready.
+// Ready. What ctx interrupts is left in the socket for Drain.
 func (r *Relay) Serve(ctx context.Context, until func(message string) bool) error {
-	stop := context.AfterFunc(ctx, func() { _ = r.socket.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	for {
-		message, fds, err := r.receive()
+	return r.bounded(ctx, func() error {
+		for {
+			message, err := r.next(ctx, true)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				return fmt.Errorf("systemd: notify: %w", err)
+			}
+			if until != nil && until(message) {
+				return nil
+			}
+		}
+	})
+}
+
+// drainLimit is how long a manager may keep what is left waiting, and
+// barrierLimit how long it may take for what it got.
+const (
+	drainLimit   = 2 * time.Second
+	barrierLimit = 2 * time.Second
+)
+
+// Drain passes on what is in the socket now, does not wait for more, and
+// returns when the manager has worked it off, so that it still finds the sender.
+func (r *Relay) Drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	_ = r.bounded(ctx, func() error {
+		for {
+			if _, err := r.next(ctx, false); err != nil {
+				r.settle()
+				return nil
+			}
+		}
+	})
+}
+
+// bounded calls f and, when ctx ends, ends what f waits for. Once it returns
+// both sockets have no deadline any more.
+func (r *Relay) bounded(ctx context.Context, f func() error) error {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		past := time.Unix(1, 0)
+		_, _ = r.socket.SetReadDeadline(past), r.upstream.SetWriteDeadline(past)
+	})
+	err := f()
+	if !stop() {
+		<-ended
+	}
+	_, _ = r.socket.SetReadDeadline(time.Time{}), r.upstream.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// next passes the socket's first datagram on, and takes it out only then; what
+// was passed on is returned, or BARRIER=1 for a barrier that has ended. Without
+// wait it does not wait for one: EAGAIN.
+func (r *Relay) next(ctx context.Context, wait bool) (string, error) {
+	n, err := r.receive(unix.MSG_PEEK, wait)
+	if err != nil {
+		return "", err
+	}
+	message, barrier := "", false
+	if n <= len(r.data) {
+		message, barrier = translate(string(r.data[:n]), r.mainPID)
+	}
+	if err := r.pass(message); err != nil {
 		if ctx.Err() != nil {
-			closeFDs(fds)
-			return ctx.Err()
+			return "", ctx.Err()
 		}
-		if err != nil {
-			return fmt.Errorf("systemd: notify: %w", err)
-		}
-		passed := r.translate(message)
-		if err := r.pass(ctx, passed, fds); err != nil {
-			return err
-		}
-		if until != nil && until(passed) {
-			return nil
+		if r.trouble == nil {
+			r.trouble = err
 		}
 	}
-}
-
-// Ready is true for a message that says READY=1: the until of `start`.
-func Ready(message string) bool {
-	for line := range strings.Lines(message) {
-		if strings.TrimSuffix(line, "\n") == "READY=1" {
-			return true
+	if barrier {
+		r.settle()
+		if message == "" {
+			message = barrierWord
 		}
 	}
-	return false
+	_, err = r.receive(0, false)
+	return message, err
 }
 
-func (r *Relay) receive() (message string, fds []int, err error) {
-	data := make([]byte, maxMessage)
-	control := make([]byte, unix.CmsgSpace(4*maxFDs))
-	n, controls, flags, _, err := r.socket.ReadMsgUnix(data, control)
+// receive reads the first datagram into data and returns its true length. There
+// is no room for control messages: the kernel closes the descriptors in them,
+// and a file of the container's whose close(2) takes for ever is not ours.
+func (r *Relay) receive(flags int, wait bool) (n int, err error) {
+	raw, err := r.socket.SyscallConn()
 	if err != nil {
-		return "", nil, err
+		return 0, err
 	}
-	fds = rights(control[:controls])
-	if flags&unix.MSG_TRUNC != 0 {
-		// systemd ignores what is too long, too.
-		closeFDs(fds)
-		return "", nil, nil
+	var callErr error
+	read := func(fd uintptr) {
+		n, _, callErr = unix.Recvfrom(int(fd), r.data[:], flags|unix.MSG_TRUNC|unix.MSG_DONTWAIT)
 	}
-	return string(data[:n]), fds, nil
-}
-
-// rights takes the descriptors out of a control message; Go received them
-// close-on-exec.
-func rights(control []byte) []int {
-	messages, err := unix.ParseSocketControlMessage(control)
+	if wait {
+		err = raw.Read(func(fd uintptr) bool { read(fd); return callErr != unix.EAGAIN })
+	} else {
+		err = raw.Control(read) // whatever the deadline
+	}
 	if err != nil {
-		return nil
+		return 0, err
 	}
-	var fds []int
-	for _, m := range messages {
-		more, err := unix.ParseUnixRights(&m)
-		if err == nil {
-			fds = append(fds, more...)
+	return n, callErr
+}
+
+// lines splits a message as systemd does: at \n and \r, whatever the number of
+// them (strv_split_newlines in core/manager.c), without the one NUL that may end
+// it.
+func lines(message string) []string {
+	return strings.FieldsFunc(strings.TrimSuffix(message, "\x00"), func(c rune) bool { return c == '\n' || c == '\r' })
+}
+
+// isPlain reports whether a line is the same line for every reader: no control
+// characters, and no backslash at its end, with which systemd would make one
+// line of it and the next.
+func isPlain(line string) bool {
+	return utf8.ValidString(line) && !strings.ContainsFunc(line, unicode.IsControl) && !strings.HasSuffix(line, `\`)
+}
+
+// translate leaves the lines that a container may say, and adds our MAINPID to
+// READY=1. barrier reports a line that asks for one.
+func translate(message string, mainPID int) (passed string, barrier bool) {
+	room := maxMessage - len("\nMAINPID=4194304")
+	var kept []string
+	for _, line := range lines(message) {
+		barrier = barrier || line == barrierWord
+		key, _, assigned := strings.Cut(line, "=")
+		if !assigned || !isOwn(key) || !isPlain(line) || len(line)+1 > room {
+			continue
 		}
+		room -= len(line) + 1
+		kept = append(kept, line)
 	}
-	return fds
+	if mainPID != 0 && slices.Contains(kept, "READY=1") {
+		kept = append(kept, fmt.Sprintf("MAINPID=%d", mainPID))
+	}
+	return strings.Join(kept, "\n"), barrier
 }
 
-func closeFDs(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
-}
+// IsBarrier reports that the program waits for all that it said to have arrived,
+// and that it has: an until of Serve.
+func IsBarrier(message string) bool { return message == barrierWord }
 
-// isPrivate tells the container's word about things outside of it.
-func isPrivate(key string) bool {
-	return slices.Contains([]string{"MAINPID", "MAINPIDFD", "MAINPIDFDID", "NOTIFYACCESS"}, key)
-}
+// Ready reports whether a message that was passed on has READY=1: the until of
+// `start`.
+func Ready(message string) bool { return slices.Contains(lines(message), "READY=1") }
 
-// translate drops what the container may not say, and adds our MAINPID.
-func (r *Relay) translate(message string) string {
-	var lines []string
-	for line := range strings.Lines(message) {
-		line = strings.TrimSuffix(line, "\n")
-		key, _, _ := strings.Cut(line, "=")
-		if line != "" && !isPrivate(key) {
-			lines = append(lines, line)
-		}
-	}
-	if r.mainPID != 0 && Ready(message) {
-		lines = append(lines, fmt.Sprintf("MAINPID=%d", r.mainPID))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// pass sends a datagram on and closes the descriptors. A manager whose queue is
-// full makes us wait, and the container behind us, but not beyond ctx.
-func (r *Relay) pass(ctx context.Context, message string, fds []int) error {
-	defer closeFDs(fds)
+// pass sends a datagram on. A manager whose queue is full makes us wait, and the
+// container after us, but not beyond what bounded allows.
+func (r *Relay) pass(message string) error {
 	if message == "" {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = r.upstream.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
-	var control []byte
-	if len(fds) > 0 {
-		control = unix.UnixRights(fds...)
-	}
-	if err := send(r.upstream, []byte(message), control); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if err := send(r.upstream, []byte(message), nil); err != nil {
 		return fmt.Errorf("systemd: notify: pass on: %s", plain(err))
 	}
+	r.unsettled = true
 	return nil
+}
+
+// settle waits until the manager has worked off what it got: BARRIER=1 with a
+// pipe's end, which it closes (sd_notify_barrier(3)). One that knows no barriers
+// closes it as well, by reading the datagram.
+func (r *Relay) settle() {
+	var p [2]int
+	if !r.unsettled || unix.Pipe2(p[:], unix.O_CLOEXEC) != nil {
+		return
+	}
+	r.unsettled = false
+	defer unix.Close(p[0])
+	err := send(r.upstream, []byte(barrierWord), unix.UnixRights(p[1]))
+	unix.Close(p[1])
+	deadline := time.Now().Add(barrierLimit)
+	for n := 0; err == nil && n == 0; {
+		left := time.Until(deadline).Milliseconds()
+		if left <= 0 {
+			return
+		}
+		if n, err = unix.Poll([]unix.PollFd{{Fd: int32(p[0])}}, int(left)); err == unix.EINTR {
+			n, err = 0, nil
+		}
+	}
 }
 
 // send is sendmsg(2) on a connected datagram socket, which WriteMsgUnix refuses.

@@ -116,7 +116,8 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		}
 	}
 	if f.detach {
-		return p.AwaitReady(ctx)
+		p.AwaitReady(ctx)
+		return nil
 	}
 	o.status, err = follow(p, signals)
 	if p.OOMKills > 0 {

@@ -56,6 +56,8 @@ func main() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	case "sleep":
 		time.Sleep(time.Minute)
+	case "notify":
+		notify(args[1:])
 	case "exchange":
 		exchange(args[1], args[2:])
 	default:
