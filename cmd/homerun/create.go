@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"os/signal"
 
 	"github.com/homerun-oci/homerun/container"
@@ -40,15 +41,23 @@ func (f *createFlags) request(id string) (*container.Request, error) {
 		return nil, err
 	}
 	r := &container.Request{ID: id, Bundle: b}
-	f.fill(r)
-	return r, nil
+	return r, f.fill(r)
 }
 
-func (f *createFlags) fill(r *container.Request) {
+func (f *createFlags) fill(r *container.Request) error {
 	r.Stdio = [3]int{0, 1, 2}
 	r.ConsoleSocket, r.PidfdSocket, r.PidFile = f.consoleSocket, f.pidfdSocket, f.pidFile
 	r.NoPivot, r.NoNewKeyring = f.noPivot, f.noNewKeyring
-	r.Preserve = max(f.preserve, listenFDs(r.Bundle.Config))
+	if err := checkPreserve(f.preserve); err != nil {
+		return err
+	}
+	r.Preserve = f.preserve
+	if p := r.Bundle.Config.Process; p != nil {
+		n, env := listenFDs(p.Env, os.Getenv)
+		p.Env = append(p.Env, env...)
+		r.Preserve += n
+	}
+	return nil
 }
 
 func newCreateCommand(o *options) *cobra.Command {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
@@ -64,6 +63,9 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	}
 	process, err := f.load(c, args[1:])
 	if err != nil {
+		return err
+	}
+	if err := checkPreserve(f.preserve); err != nil {
 		return err
 	}
 	signals, err := catchSignals(f.detach)
@@ -175,18 +177,4 @@ func readInput(name string) ([]byte, error) {
 		defer f.Close()
 	}
 	return io.ReadAll(io.LimitReader(f, 16<<20))
-}
-
-// listenFDs counts the sockets that systemd, or who imitates it, passes to this
-// very process, and tells the program of them: sd_listen_fds(3).
-func listenFDs(s *specs.Spec) int {
-	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || n < 1 || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || s.Process == nil {
-		return 0
-	}
-	s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_PID=1")
-	if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
-		s.Process.Env = append(s.Process.Env, "LISTEN_FDNAMES="+names)
-	}
-	return n
 }
