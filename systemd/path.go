@@ -26,8 +26,9 @@ const maxUnitName = 255
 //	(empty)             homerun-ID.scope in the default slice
 //
 // The default slice is user.slice in a user manager (rootless) and system.slice
-// otherwise. A slice may come as a path, of which the last part counts. A name
-// that ends in .slice is a slice unit, which has no processes of its own. Bytes
+// otherwise. A slice may come as the path of its cgroup, a.slice/a-b.slice; a
+// path that leads elsewhere is an error. A name of cgroupsPath's, not an id, that
+// ends in .slice is a slice unit, which has no processes of its own. Bytes
 // that no unit name may have are escaped as systemd-escape does. Whatever else
 // is wrong is an error that names cgroupsPath.
 func ParsePath(cgroupsPath, id string, rootless bool) (slice, scope string, err error) {
@@ -35,17 +36,17 @@ func ParsePath(cgroupsPath, id string, rootless bool) (slice, scope string, err 
 	if err != nil {
 		return "", "", pathError(cgroupsPath, err)
 	}
-	if cgroupsPath == "" {
-		prefix, name = "homerun", id
-	}
 	if slice == "" {
 		slice = defaultSlice(rootless)
 	}
-	slice = path.Base(slice)
-	if _, err := ExpandSlice(slice); err != nil {
+	if slice, err = lastSlice(slice); err != nil {
 		return "", "", pathError(cgroupsPath, err)
 	}
-	scope, err = unitName(prefix, name)
+	if cgroupsPath == "" {
+		scope, err = scopeName("homerun", id)
+	} else {
+		scope, err = unitName(prefix, name)
+	}
 	if err != nil {
 		return "", "", pathError(cgroupsPath, err)
 	}
@@ -76,21 +77,36 @@ func split(cgroupsPath string) (slice, prefix, name string, err error) {
 	return "", "", "", errors.New("the systemd manager takes slice:prefix:name")
 }
 
+// lastSlice is the slice that a path names: every part must be the parent of the
+// next one, or systemd would make it elsewhere.
+func lastSlice(p string) (string, error) {
+	slice := path.Base(p)
+	expanded, err := ExpandSlice(slice)
+	if err == nil && slice != p && strings.TrimPrefix(p, "/") != expanded {
+		err = fmt.Errorf("%q is not where systemd has %s, which is %q", p, slice, expanded)
+	}
+	return slice, err
+}
+
 func unitName(prefix, name string) (string, error) {
+	if !strings.HasSuffix(name, ".slice") {
+		return scopeName(prefix, name)
+	}
+	_, err := ExpandSlice(name)
+	return name, err
+}
+
+func scopeName(prefix, name string) (string, error) {
 	if name == "" {
 		return "", errors.New("has no name for the scope")
 	}
 	if strings.Contains(prefix+name, "/") {
 		return "", errors.New("is a path; the systemd manager takes slice:prefix:name")
 	}
-	if prefix != "" && !strings.HasSuffix(name, ".slice") {
+	if prefix != "" {
 		name = prefix + "-" + name
 	}
-	if !strings.HasSuffix(name, ".slice") {
-		name = escape(name) + ".scope"
-	} else if _, err := ExpandSlice(name); err != nil {
-		return "", err
-	}
+	name = escape(name) + ".scope"
 	if len(name) > maxUnitName {
 		return "", fmt.Errorf("makes a unit name of %d bytes; systemd takes %d", len(name), maxUnitName)
 	}

@@ -22,6 +22,11 @@ func TestParsePath(t *testing.T) {
 		{"a-b.slice:123", "a-b.slice", "123.scope", ""},
 		{"123", "user.slice", "123.scope", ""},
 		{"/user.slice/user-1000.slice:cri:x", "user-1000.slice", "cri-x.scope", ""},
+		{"a.slice/a-b.slice:cri:x", "a-b.slice", "cri-x.scope", ""},
+		{"a/b.slice:x:y", "", "", `config.json: linux.cgroupsPath: "a/b.slice:x:y": "a/b.slice" is not where systemd has b.slice, which is "b.slice"`},
+		{"a.slice/b.slice:x:y", "", "", `config.json: linux.cgroupsPath: "a.slice/b.slice:x:y": "a.slice/b.slice" is not where systemd has b.slice, which is "b.slice"`},
+		{"../b.slice:x:y", "", "", `config.json: linux.cgroupsPath: "../b.slice:x:y": "../b.slice" is not where systemd has b.slice, which is "b.slice"`},
+		{"b.slice/:x:y", "", "", `config.json: linux.cgroupsPath: "b.slice/:x:y": "b.slice/" is not where systemd has b.slice, which is "b.slice"`},
 		{"user.slice::pod.slice", "user.slice", "pod.slice", ""},
 		{"user.slice:libpod:pod.slice", "user.slice", "pod.slice", ""},
 		{"-.slice::x", "-.slice", "x.scope", ""},
@@ -37,6 +42,12 @@ func TestParsePath(t *testing.T) {
 		slice, scope, err := ParsePath(tt.path, "web", true)
 		if slice != tt.slice || scope != tt.scope || tt.err == "" && err != nil || tt.err != "" && fmt.Sprint(err) != tt.err {
 			t.Errorf("ParsePath(%q) = %q, %q, %v", tt.path, slice, scope, err)
+		}
+	}
+	// An id may end as a slice does.
+	for id, want := range map[string]string{"web": "homerun-web.scope", "web.slice": "homerun-web.slice.scope", "x.scope": "homerun-x.scope.scope"} {
+		if _, scope, err := ParsePath("", id, true); scope != want || err != nil {
+			t.Errorf("the scope of %s is %q, %v", id, scope, err)
 		}
 	}
 	if slice, _, _ := ParsePath("", "web", false); slice != "system.slice" {
@@ -59,9 +70,10 @@ func TestExpandSlice(t *testing.T) {
 
 // Whatever comes in, a unit name comes out that systemd takes, or an error.
 func FuzzParsePath(f *testing.F) {
-	for _, seed := range []string{"", "a:b", "user.slice:libpod:x", "/a.slice/b.slice:c:d", "a+b", "x.slice"} {
+	for _, seed := range []string{"", "a:b", "user.slice:libpod:x", "/a.slice/b.slice:c:d", "a+b", "x.slice", "a/b.slice:x:y"} {
 		f.Add(seed, "id")
 	}
+	f.Add("", "web.slice")
 	f.Fuzz(func(t *testing.T, path, id string) {
 		slice, scope, err := ParsePath(path, id, true)
 		if err != nil {
@@ -74,6 +86,9 @@ func FuzzParsePath(f *testing.F) {
 		}
 		if _, err := ExpandSlice(slice); err != nil {
 			t.Errorf("ParsePath(%q, %q): slice %q: %v", path, id, slice, err)
+		}
+		if path == "" && !isScope {
+			t.Errorf("the id %q makes the slice %q", id, scope)
 		}
 	})
 }
