@@ -147,6 +147,10 @@ func (p *cgroupPlan) planScope(c *Container) error {
 	p.unit = scope
 	p.request, err = systemd.Properties(systemd.Scope{Unit: scope, Slice: slice, Description: "homerun container " + c.ID},
 		resources(p.config), p.config.Annotations)
+	p.writes = append(p.writes, p.request.Limits...)
+	for _, line := range p.request.Ignored {
+		c.runtime.warn("%s", line)
+	}
 	return err
 }
 

@@ -1,65 +1,115 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
 )
 
 const annotationPrefix = "org.systemd.property."
 
-// allowed are the properties that an annotation may set, with their D-Bus
-// types. Annotations may come from whoever wrote a pod or an image, so nothing
-// is here that starts, stops or restarts another unit, runs a program, or acts
-// on the machine (BindsTo, OnFailure, SuccessAction: CVE-2024-3154). Limits are
-// not here either: linux.resources says them, and an annotation could lift
-// them.
-func allowed() map[string]string {
-	return map[string]string{
-		"After": "as", "Before": "as", "PartOf": "as", "Documentation": "as", "Description": "s",
-		"CollectMode": "s", "KillMode": "s", "KillSignal": "i", "FinalKillSignal": "i", "RestartKillSignal": "i",
-		"SendSIGKILL": "b", "SendSIGHUP": "b", "TimeoutStopUSec": "t", "RuntimeMaxUSec": "t",
-		"OOMPolicy": "s", "ManagedOOMSwap": "s", "ManagedOOMMemoryPressure": "s",
-		"ManagedOOMMemoryPressureLimit": "u", "ManagedOOMPreference": "s",
+// settable gives the D-Bus type of the properties that an annotation may set, or
+// "": those that order the scope, say how it ends, or limit it
+// (systemd.unit(5), systemd.scope(5), systemd.kill(5),
+// systemd.resource-control(5)). Annotations may come from whoever wrote a pod or
+// an image, so nothing is here that starts, stops or restarts another unit, runs
+// a program, or acts on the machine: OnFailure, SuccessAction (CVE-2024-3154),
+// and as well Wants=reboot.target and Conflicts=sshd.service. RequiresMountsFor
+// starts mounts at most, which the administrator has written.
+func settable(name string) string {
+	switch name {
+	case "After", "Before", "PartOf", "Requisite", "StopPropagatedFrom", "RequiresMountsFor", "WantsMountsFor", "Documentation":
+		return "as"
+	case "Description", "CollectMode", "KillMode", "OOMPolicy", "ManagedOOMSwap", "ManagedOOMMemoryPressure", "ManagedOOMPreference":
+		return "s"
+	case "DefaultDependencies", "IgnoreOnIsolate", "RefuseManualStop", "SendSIGKILL", "SendSIGHUP":
+		return "b"
+	case "KillSignal", "FinalKillSignal", "RestartKillSignal":
+		return "i"
+	case "ManagedOOMMemoryPressureLimit":
+		return "u"
+	case "TimeoutStopUSec", "RuntimeMaxUSec", "RuntimeRandomizedExtraUSec", "JobTimeoutUSec", "JobRunningTimeoutUSec",
+		"CPUWeight", "IOWeight", "CPUQuotaPerSecUSec", "CPUQuotaPeriodUSec", "TasksMax",
+		"MemoryMin", "MemoryLow", "MemoryHigh", "MemoryMax", "MemorySwapMax", "MemoryZSwapMax":
+		return "t"
+	case "AllowedCPUs", "AllowedMemoryNodes":
+		return "ay"
 	}
+	return ""
+}
+
+// confines reports properties that homerun cannot set from an annotation, and
+// without which the container would be less confined than asked for: filters,
+// and limits of a type that the annotations' text does not have.
+func confines(name string) bool {
+	switch name {
+	case "DevicePolicy", "DeviceAllow", "BPFProgram", "NFTSet", "RestrictNetworkInterfaces", "SocketBindAllow", "SocketBindDeny",
+		"IPAddressAllow", "IPAddressDeny", "IPIngressFilterPath", "IPEgressFilterPath",
+		"IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "MemoryLimit":
+		return true
+	}
+	return strings.HasSuffix(name, "MaxScale") || strings.HasSuffix(name, "HighScale")
 }
 
 // Annotations turns org.systemd.property.NAME annotations into properties, in
 // the order of their names. Values are in GVariant text format; a number may
 // be of any type that holds it. NAME ending in Sec is seconds and stands for
-// the property ending in USec. Others than those of the allow-list are errors.
-func Annotations(annotations map[string]string) ([]Property, error) {
-	var list []Property
+// the property ending in USec. Limits come with their Writes. ignored says, a
+// line each, what is not set; see settable. An error are a value that does not
+// fit its property, and a property that confines and cannot be set.
+func Annotations(annotations map[string]string) (list []Property, ignored []string, err error) {
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		name, ok := strings.CutPrefix(key, annotationPrefix)
 		if !ok {
 			continue
 		}
+		pointer := fmt.Sprintf("annotations[%.100q]", key)
 		p, err := annotation(name, annotations[key])
-		if err != nil {
-			return nil, fmt.Errorf("config.json: annotations[%q]: %w", key, err)
+		switch {
+		case errors.Is(err, errNotSettable):
+			ignored = append(ignored, "config.json: "+pointer+": "+err.Error())
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("config.json: %s: %w", pointer, err)
 		}
-		p.Pointer = "annotations[\"" + key + "\"]"
+		p.Pointer = pointer
 		list = append(list, p)
 	}
-	return list, nil
+	for i := range list {
+		if w, ok := list[i].write(list); ok {
+			list[i].Writes = []cgroupv2.Write{w}
+		}
+	}
+	return list, ignored, nil
 }
+
+var errNotSettable = errors.New("ignored: no property that an annotation may set")
 
 func annotation(name, text string) (Property, error) {
 	seconds := strings.HasSuffix(name, "Sec") && !strings.HasSuffix(name, "USec")
 	if seconds {
 		name = strings.TrimSuffix(name, "Sec") + "USec"
 	}
-	kind, ok := allowed()[name]
-	if !ok {
-		return Property{}, fmt.Errorf("property %q may not be set by an annotation", name)
+	kind := settable(name)
+	if kind == "" && confines(name) {
+		return Property{}, errors.New("an annotation cannot set this property; without it the container would be less confined")
+	}
+	if kind == "" {
+		return Property{}, errNotSettable
 	}
 	v, err := ParseGVariant(text)
 	if err != nil {
 		return Property{}, err
 	}
+	ok := true
 	if seconds {
 		v, ok = microseconds(v)
 	}
@@ -67,9 +117,85 @@ func annotation(name, text string) (Property, error) {
 		v, ok = as(kind, v)
 	}
 	if !ok {
-		return Property{}, fmt.Errorf("%s does not fit the property's type %s", text, kind)
+		return Property{}, fmt.Errorf("%.100q does not fit the property's type %s", text, kind)
+	}
+	if !isOneLine(v) {
+		return Property{}, errors.New("it has control characters")
 	}
 	return Property{Name: name, Value: v}, nil
+}
+
+// isOneLine reports whether a value's strings have no control characters: systemd
+// keeps properties in a unit file, of which a newline would begin another line
+// at the next daemon-reload.
+func isOneLine(v any) bool {
+	var list []string
+	switch v := v.(type) {
+	case string:
+		list = []string{v}
+	case []string:
+		list = v
+	}
+	return !slices.ContainsFunc(list, func(s string) bool {
+		return !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl)
+	})
+}
+
+// write is what a limit makes of the cgroup's files, by which it is proved, as
+// those of linux.resources are; ok is false for what is no limit. others are
+// the annotations beside it.
+func (p Property) write(others []Property) (w cgroupv2.Write, ok bool) {
+	w.Pointer = p.Pointer
+	n, number := p.Value.(uint64)
+	switch {
+	case p.Name == "AllowedCPUs" || p.Name == "AllowedMemoryNodes":
+		w.File = map[bool]string{true: "cpuset.cpus", false: "cpuset.mems"}[p.Name == "AllowedCPUs"]
+		w.Value = listOf(p.Value.([]byte))
+		return w, w.Value != ""
+	case !number || n == Infinity:
+		return w, false
+	case p.Name == "CPUQuotaPerSecUSec":
+		period := periodOf(others)
+		quota := n * period / 1000000
+		// Where that is shorter than a quota may be, systemd has a longer period.
+		w.File, w.Value = "cpu.max", fmt.Sprintf("%d %d", quota, period)
+		return w, quota >= 1000 && n <= math.MaxUint64/period
+	default:
+		w.File, w.Value = limitFile(p.Name), strconv.FormatUint(n, 10)
+	}
+	return w, w.File != ""
+}
+
+// periodOf is CPUQuotaPeriodUSec in microseconds, as the kernel takes it: 1 ms to
+// 1 s, and 100 ms if there is none.
+func periodOf(list []Property) uint64 {
+	for _, p := range list {
+		if period, ok := p.Value.(uint64); ok && p.Name == "CPUQuotaPeriodUSec" && period != Infinity {
+			return min(max(period, 1000), 1000000)
+		}
+	}
+	return 100000
+}
+
+// limitFile is the reverse of numeric, for limits; weights are none.
+func limitFile(property string) string {
+	for _, file := range []string{"memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.zswap.max", "pids.max"} {
+		if numeric(file) == property {
+			return file
+		}
+	}
+	return ""
+}
+
+// listOf writes a bit mask as cpuset(7) has lists.
+func listOf(mask []byte) string {
+	var list []string
+	for i := range len(mask) * 8 {
+		if mask[i/8]&(1<<(i%8)) != 0 {
+			list = append(list, strconv.Itoa(i))
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // microseconds converts seconds, also with a fraction.
@@ -100,6 +226,8 @@ func as(kind string, v any) (any, bool) {
 		}
 		list, ok := v.([]string)
 		return list, ok
+	case "ay":
+		return octets(v)
 	}
 	n, ok := unsigned(v)
 	switch kind {
@@ -109,6 +237,24 @@ func as(kind string, v any) (any, bool) {
 		return uint32(n), ok && n <= math.MaxUint32
 	}
 	return n, ok
+}
+
+// octets is an array of numbers as bytes.
+func octets(v any) ([]byte, bool) {
+	switch list := v.(type) {
+	case []byte:
+		return list, true
+	case []int32:
+		bytes := make([]byte, len(list))
+		for i, n := range list {
+			if n < 0 || n > math.MaxUint8 {
+				return nil, false
+			}
+			bytes[i] = byte(n)
+		}
+		return bytes, true
+	}
+	return nil, false
 }
 
 func unsigned(v any) (uint64, bool) {

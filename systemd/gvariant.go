@@ -16,6 +16,7 @@ import (
 //	15                 int32;  1.5  float64
 //	uint64 15          byte int16 uint16 int32 uint32 int64 uint64 double
 //	['a', 'b']         []string, []int32, ... of one type
+//	[byte 1, 2]        the type of the first holds for all
 //	@as []             an empty array of strings
 //
 // Numbers may be hexadecimal or octal (0x1f, 017), as glib has them.
@@ -24,16 +25,22 @@ func ParseGVariant(text string) (any, error) {
 	v, err := p.value()
 	if err == nil {
 		if p.space(); p.rest != "" {
-			err = fmt.Errorf("%q follows the value", p.rest)
+			err = fmt.Errorf("%.100q follows the value", p.rest)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a GVariant text: %w", text, err)
+		return nil, fmt.Errorf("%.100q is not a GVariant text: %w", text, err)
 	}
 	return v, nil
 }
 
-type parser struct{ rest string }
+type parser struct {
+	rest string
+	// inside an array; none has arrays in it.
+	inside bool
+	// read is how the numbers of an array are read, once one of them said.
+	read func(string) (any, error)
+}
 
 func (p *parser) space() { p.rest = strings.TrimLeft(p.rest, " \t\n\r") }
 
@@ -53,6 +60,9 @@ func (p *parser) value() (any, error) {
 	case '\'', '"':
 		return p.text()
 	case '[':
+		if p.inside {
+			return nil, errors.New("it has an array of something no property has")
+		}
 		return p.array()
 	case '@':
 		return p.emptyArray()
@@ -64,7 +74,12 @@ func (p *parser) value() (any, error) {
 		return word == "true", nil
 	case read != nil:
 		p.space()
+		if p.inside {
+			p.read = read
+		}
 		return read(p.word())
+	case p.read != nil:
+		return p.read(word)
 	case strings.ContainsAny(word, ".eEfi") && !strings.HasPrefix(strings.TrimLeft(word, "+-"), "0x"):
 		return parseDouble(word)
 	}
@@ -119,9 +134,9 @@ func number(s string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, strconv.ErrRange):
-		return fmt.Errorf("%s is out of range", s)
+		return fmt.Errorf("%.100s is out of range", s)
 	}
-	return fmt.Errorf("%q is not a number", s)
+	return fmt.Errorf("%.100q is not a number", s)
 }
 
 // letters are what may stand behind a backslash, and escapes what it means.
@@ -154,7 +169,7 @@ func (p *parser) text() (string, error) {
 }
 
 func (p *parser) array() (any, error) {
-	p.rest = p.rest[1:]
+	p.rest, p.inside = p.rest[1:], true
 	var values []any
 	for !p.skip("]") {
 		if len(values) > 0 && !p.skip(",") {
@@ -214,7 +229,7 @@ func (p *parser) emptyArray() (any, error) {
 		return nil, errors.New("a type is understood only before an empty array")
 	}
 	if kind != "as" {
-		return nil, fmt.Errorf("empty arrays of type %q are not understood", kind)
+		return nil, fmt.Errorf("empty arrays of type %.100q are not understood", kind)
 	}
 	return []string{}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"math/bits"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,13 +53,18 @@ type Request struct {
 	// Files are the writes that no property stands for, or not exactly: they
 	// go into the unit's own cgroup once the job is done.
 	Files []cgroupv2.Write
-	// Warnings are those of cgroupv2.Files.
-	Warnings []string
+	// Limits are the writes of the annotations' limits, to be proved as those
+	// of linux.resources are.
+	Limits []cgroupv2.Write
+	// Warnings are those of cgroupv2.Files, Ignored the annotations that are not
+	// set, a line each.
+	Warnings, Ignored []string
 }
 
 // Properties makes the request for a new scope (or slice): its own properties,
-// then those of the resources, then those of org.systemd.property.* annotations;
-// a later one of the same name replaces an earlier one. Errors name the JSON
+// those of org.systemd.property.* annotations, which replace them, and those of
+// the resources, which no annotation changes: where linux.resources has a limit,
+// an annotation with another value of it is ignored. Errors name the JSON
 // pointer.
 //
 // There are no device properties on purpose, for root neither: systemd would
@@ -70,12 +76,33 @@ func Properties(s Scope, res *specs.LinuxResources, annotations map[string]strin
 	if err != nil {
 		return Request{}, err
 	}
-	extra, err := Annotations(annotations)
+	extra, ignored, err := Annotations(annotations)
 	if err != nil {
 		return Request{}, err
 	}
-	r.Properties = unique(slices.Concat(s.properties(), r.Properties, extra))
+	r.Ignored = ignored
+	r.Properties = unique(slices.Concat(s.properties(), r.merge(extra), r.Properties))
 	return r, nil
+}
+
+// merge leaves the annotations' properties that linux.resources does not set, be
+// it as a property or as a file.
+func (r *Request) merge(extra []Property) (kept []Property) {
+	for _, p := range extra {
+		clash := slices.ContainsFunc(r.Properties, func(q Property) bool { return q.Name == p.Name && !reflect.DeepEqual(q.Value, p.Value) })
+		same := slices.ContainsFunc(r.Properties, func(q Property) bool { return q.Name == p.Name })
+		for _, w := range p.Writes {
+			clash = clash || slices.ContainsFunc(r.Files, func(f cgroupv2.Write) bool { return f.File == w.File })
+		}
+		switch {
+		case clash:
+			r.Ignored = append(r.Ignored, "config.json: "+p.Pointer+": ignored: linux.resources has another value")
+		case !same:
+			kept = append(kept, p)
+			r.Limits = append(r.Limits, p.Writes...)
+		}
+	}
+	return kept
 }
 
 // properties: CollectMode lets a scope that failed (OOM) vanish too, and frees

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/coreos/go-systemd/v22/unit"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -102,6 +104,8 @@ func TestParseGVariant(t *testing.T) {
 		{"uint64 10000000", uint64(10000000)}, {"int64 -5", int64(-5)}, {"uint32 5", uint32(5)}, {"byte 0xff", byte(255)},
 		{"1.5", 1.5}, {"double 2", 2.0}, {"1e3", 1000.0}, {"'a b'", "a b"}, {`"a'b"`, "a'b"}, {`'a\'b\n'`, "a'b\n"}, {"''", ""},
 		{"['a', 'b']", []string{"a", "b"}}, {"[1,2]", []int32{1, 2}}, {"[uint32 1, uint32 2]", []uint32{1, 2}}, {"@as []", []string{}},
+		{"[byte 0x03, 4]", []byte{3, 4}}, {"[uint64 1, 2]", []uint64{1, 2}}, {"[byte 1, 256]", nil}, {"[byte 1, 'a']", nil},
+		{strings.Repeat("[", 1<<20), nil}, // no stack is deep enough
 		{"", nil}, {"x", nil}, {"1 2", nil}, {"'a", nil}, {`'\q'`, nil}, {"[", nil}, {"[]", nil}, {"[1,'a']", nil}, {"[1 2]", nil}, {"[1,", nil},
 		{"byte 256", nil}, {"3000000000", nil}, {"uint64 -1", nil}, {"nan", nil}, {"inf", nil}, {"@x []", nil}, {"uint64", nil}, {"[['a']]", nil}, {"'a\x00'", nil},
 	}
@@ -110,14 +114,14 @@ func TestParseGVariant(t *testing.T) {
 		if (err != nil) != (tt.want == nil) || err == nil && !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("ParseGVariant(%q) = %#v, %v, want %#v", tt.text, got, err, tt.want)
 		}
-		if err != nil && strings.Contains(err.Error(), "\n") {
+		if err != nil && (strings.Contains(err.Error(), "\n") || len(err.Error()) > 500) {
 			t.Errorf("%q: more than one line", err)
 		}
 	}
 }
 
 func FuzzParseGVariant(f *testing.F) {
-	for _, seed := range []string{"true", "uint64 1", "['a','b']", `'\''`, "@as []", "1.5e3", "[[1]]"} {
+	for _, seed := range []string{"true", "uint64 1", "['a','b']", `'\''`, "@as []", "1.5e3", "[[1]]", "[byte 1, 2]", "['crio.service']", "uint64 10000000"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -206,7 +210,10 @@ func TestQuotaPerSecond(t *testing.T) {
 	}
 }
 
+// Each property that an annotation may set, and those it may not: those that
+// confine are errors, all others are ignored, whoever invents them.
 func TestAnnotations(t *testing.T) {
+	const refused = ": an annotation cannot set this property; without it the container would be less confined"
 	tests := []struct{ name, value, want string }{
 		{"KillSignal", "15", "KillSignal int32 15"},
 		{"TimeoutStopUSec", "uint64 10000000", "TimeoutStopUSec uint64 10000000"},
@@ -215,24 +222,155 @@ func TestAnnotations(t *testing.T) {
 		{"TimeoutStopSec", "1.5", "TimeoutStopUSec uint64 1500000"},
 		{"CollectMode", "'inactive'", "CollectMode string inactive"},
 		{"SendSIGHUP", "true", "SendSIGHUP bool true"},
+		{"DefaultDependencies", "true", "DefaultDependencies bool true"},
 		{"After", "['a.service']", "After []string [a.service]"},
+		{"Before", "'a.service'", "Before []string [a.service]"},
+		{"PartOf", "['a.service']", "PartOf []string [a.service]"},
+		{"Requisite", "['a.service']", "Requisite []string [a.service]"},
+		{"RequiresMountsFor", "['/var']", "RequiresMountsFor []string [/var]"},
+		{"RefuseManualStop", "true", "RefuseManualStop bool true"},
+		{"JobTimeoutSec", "5", "JobTimeoutUSec uint64 5000000"},
+		{"CPUWeight", "uint64 50", "CPUWeight uint64 50"},
+		{"IOWeight", "50", "IOWeight uint64 50"},
+		{"MemoryHigh", "uint64 50", "MemoryHigh uint64 50 memory.high=50"},
+		{"MemoryMax", "uint64 50", "MemoryMax uint64 50 memory.max=50"},
+		{"MemorySwapMax", "uint64 0", "MemorySwapMax uint64 0 memory.swap.max=0"},
+		{"MemoryMax", "uint64 18446744073709551615", "MemoryMax uint64 18446744073709551615"},
+		{"TasksMax", "uint64 50", "TasksMax uint64 50 pids.max=50"},
+		{"CPUQuotaPerSecUSec", "uint64 500000", "CPUQuotaPerSecUSec uint64 500000 cpu.max=50000 100000"},
+		{"CPUQuotaPerSecUSec", "uint64 5000", "CPUQuotaPerSecUSec uint64 5000"}, // systemd chooses another period
+		{"AllowedCPUs", "[byte 0x0d, 2]", "AllowedCPUs []uint8 [13 2] cpuset.cpus=0,2,3,9"},
+		{"AllowedMemoryNodes", "[1]", "AllowedMemoryNodes []uint8 [1] cpuset.mems=0"},
 		{"ManagedOOMMemoryPressureLimit", "uint32 7", "ManagedOOMMemoryPressureLimit uint32 7"},
-		{"FailureAction", "'reboot-force'", `error config.json: annotations["org.systemd.property.FailureAction"]: property "FailureAction" may not be set by an annotation`},
-		{"MemoryMax", "uint64 1", `error config.json: annotations["org.systemd.property.MemoryMax"]: property "MemoryMax" may not be set by an annotation`},
-		{"KillSignal", "'x'", `error config.json: annotations["org.systemd.property.KillSignal"]: 'x' does not fit the property's type i`},
-		{"KillSignal", "-1", `error config.json: annotations["org.systemd.property.KillSignal"]: -1 does not fit the property's type i`},
+		{"AllowedCPUs", "[256]", `error config.json: annotations["org.systemd.property.AllowedCPUs"]: "[256]" does not fit the property's type ay`},
+		{"KillSignal", "'x'", `error config.json: annotations["org.systemd.property.KillSignal"]: "'x'" does not fit the property's type i`},
+		{"KillSignal", "-1", `error config.json: annotations["org.systemd.property.KillSignal"]: "-1" does not fit the property's type i`},
 		{"KillSignal", "x", `error config.json: annotations["org.systemd.property.KillSignal"]: "x" is not a GVariant text: "x" is not a number`},
-		{"TimeoutStopSec", "-1.5", `error config.json: annotations["org.systemd.property.TimeoutStopSec"]: -1.5 does not fit the property's type t`},
+		{"TimeoutStopSec", "-1.5", `error config.json: annotations["org.systemd.property.TimeoutStopSec"]: "-1.5" does not fit the property's type t`},
+		{"Description", `'x\nOnFailure=evil.service'`, `error config.json: annotations["org.systemd.property.Description"]: it has control characters`},
+		{"RequiresMountsFor", "['/a', '/b\r']", `error config.json: annotations["org.systemd.property.RequiresMountsFor"]: it has control characters`},
+	}
+	for _, name := range []string{"DeviceAllow", "DevicePolicy", "IPAddressDeny", "BPFProgram", "RestrictNetworkInterfaces", "SocketBindDeny", "IOReadBandwidthMax", "MemoryMaxScale"} {
+		tests = append(tests, struct{ name, value, want string }{name, "'x'", fmt.Sprintf("error config.json: annotations[%q]", annotationPrefix+name) + refused})
+	}
+	for _, name := range []string{"FailureAction", "SuccessAction", "JobTimeoutAction", "StartLimitAction", "RebootArgument", "OnFailure", "OnSuccess",
+		"Wants", "Requires", "BindsTo", "Upholds", "Conflicts", "PropagatesStopTo", "PropagatesReloadTo", "TriggeredBy", "JoinsNamespaceOf", "StopWhenUnneeded", "RefuseManualStart", "AllowIsolate",
+		"ExecStart", "ExecStartPre", "User", "Group", "Environment", "Slice", "PIDs", "PIDFDs", "Delegate", "DisableControllers", "Controller", "CPUAccounting", "Transient", "after", "", "New Line\n"} {
+		tests = append(tests, struct{ name, value, want string }{name, "'x'",
+			fmt.Sprintf("ignored config.json: annotations[%q]: ignored: no property that an annotation may set", annotationPrefix+name)})
 	}
 	for _, tt := range tests {
-		list, err := Annotations(map[string]string{annotationPrefix + tt.name: tt.value, "other": "x"})
+		list, ignored, err := Annotations(map[string]string{annotationPrefix + tt.name: tt.value, "other": "x", "org.systemd.propertyX": "y"})
 		got := fmt.Sprintf("error %v", err)
 		if err == nil {
-			got, _ = show(Request{Properties: list})
+			got = strings.Join(ignored, "|")
+			if got != "" {
+				got = "ignored " + got
+			}
+		}
+		for _, p := range list {
+			got += fmt.Sprintf("%s %T %v", p.Name, p.Value, p.Value)
+			for _, w := range p.Writes {
+				got += " " + w.File + "=" + w.Value
+			}
 		}
 		if got != tt.want {
 			t.Errorf("%s=%s\n%s, want\n%s", tt.name, tt.value, got, tt.want)
 		}
+	}
+}
+
+func TestAnnotatedQuota(t *testing.T) {
+	for period, want := range map[string]string{"10000": "5000 10000", "uint64 18446744073709551615": "50000 100000", "1": "error", "90000000": "500000 1000000"} {
+		list, _, err := Annotations(map[string]string{annotationPrefix + "CPUQuotaPerSecUSec": "500000", annotationPrefix + "CPUQuotaPeriodUSec": period})
+		if err != nil || len(list) != 2 {
+			t.Fatal(list, err)
+		}
+		got := "error"
+		if len(list[0].Writes) == 1 {
+			got = list[0].Writes[0].Value
+		}
+		if got != want {
+			t.Errorf("period %s: %s, want %s", period, got, want)
+		}
+	}
+}
+
+// FuzzAnnotations: whatever comes in, only settable properties go out, of their
+// types, in strings that a unit file has on one line; messages are one line too.
+func FuzzAnnotations(f *testing.F) {
+	for _, seed := range [][2]string{{"DefaultDependencies", "true"}, {"After", "['crio.service']"}, {"TimeoutStopUSec", "uint64 10000000"},
+		{"Description", `'a\nOnFailure=b'`}, {"AllowedCPUs", "[byte 1, 2]"}, {"CPUQuotaPerSecUSec", "18446744073709551615"}, {"ExecStart", "'x'"}, {"TimeoutStopSec", "1.5"}} {
+		f.Add(seed[0], seed[1])
+	}
+	types := map[string]any{"as": []string{}, "s": "", "b": true, "i": int32(0), "u": uint32(0), "t": uint64(0), "ay": []byte{}}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		list, ignored, err := Annotations(map[string]string{annotationPrefix + name: value})
+		if err != nil {
+			ignored = []string{err.Error()}
+		}
+		if len(list)+len(ignored) != 1 {
+			t.Errorf("%v, %q", list, ignored)
+		}
+		for _, line := range ignored {
+			if strings.ContainsFunc(line, unicode.IsControl) || len(line) > 2000 {
+				t.Errorf("the message is %q", line)
+			}
+		}
+		for _, p := range list {
+			if kind := settable(p.Name); reflect.TypeOf(p.Value) != reflect.TypeOf(types[kind]) {
+				t.Errorf("%s is %T, not %q", p.Name, p.Value, kind)
+			}
+			if !isOneLine(p.Value) {
+				t.Errorf("%v has several lines", p)
+			}
+			for _, w := range p.Writes {
+				if w.File == "" || w.Value == "" || w.Pointer == "" {
+					t.Errorf("%v writes %+v", p, w)
+				}
+			}
+		}
+	})
+}
+
+// What config.json's resources say, no annotation changes, be it a property or a
+// file; what they do not say, it may.
+func TestAnnotationsAndResources(t *testing.T) {
+	var res specs.LinuxResources
+	if err := json.Unmarshal([]byte(`{"memory":{"limit":100},"pids":{"limit":5},"cpu":{"idle":1},
+		"unified":{"memory.high":"7K","memory.oom.group":"1"}}`), &res); err != nil {
+		t.Fatal(err)
+	}
+	annotations := map[string]string{}
+	for name, value := range map[string]string{"MemoryMax": "uint64 1000", "TasksMax": "5", "CPUWeight": "100", "MemoryHigh": "9", "OOMPolicy": "'continue'",
+		"MemoryLow": "uint64 50", "TimeoutStopSec": "3", "DefaultDependencies": "true", "Slice": "'x.slice'"} {
+		annotations[annotationPrefix+name] = value
+	}
+	r, err := Properties(Scope{Unit: "a.scope", Slice: "b.slice"}, &res, annotations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := show(r)
+	for _, want := range []string{"MemoryMax uint64 100", "TasksMax uint64 5", "CPUWeight uint64 0", "OOMPolicy string kill", "MemoryLow uint64 50",
+		"TimeoutStopUSec uint64 3000000", "DefaultDependencies bool true", "Slice string b.slice"} {
+		if !slices.Contains(strings.Split(got, "\n"), want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "MemoryHigh") || strings.Contains(got, "continue") {
+		t.Errorf("an annotation undid a limit:\n%s", got)
+	}
+	if len(r.Limits) != 1 || r.Limits[0].File != "memory.low" || r.Limits[0].Value != "50" {
+		t.Errorf("the limits to prove are %+v", r.Limits)
+	}
+	ignored := strings.Join(r.Ignored, "\n")
+	for _, name := range []string{"MemoryMax", "CPUWeight", "MemoryHigh", "OOMPolicy", "Slice"} {
+		if !strings.Contains(ignored, name+`"]: ignored`) {
+			t.Errorf("no word of %s in\n%s", name, ignored)
+		}
+	}
+	if len(r.Ignored) != 5 {
+		t.Errorf("ignored:\n%s", ignored)
 	}
 }
 
