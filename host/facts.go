@@ -70,8 +70,8 @@ type Process struct {
 
 // Stream is a standard stream that may be given to the process's user.
 type Stream struct {
-	// Give is false for terminals, which are not the caller's to give, and for
-	// /dev/null, by its device number and never by its name (CVE-2026-88265).
+	// Give is true for pipes and sockets. What has a name outlives the container
+	// and keeps its owner: files, FIFOs, terminals, /dev/null (CVE-2026-88265).
 	Give bool `json:"give,omitempty"`
 	// UID is its owner.
 	UID uint32 `json:"uid"`

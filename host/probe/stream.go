@@ -6,16 +6,6 @@ import (
 	"github.com/homerun-oci/homerun/host"
 )
 
-// Device numbers of Documentation/admin-guide/devices.txt.
-const (
-	majorMem      = 1
-	minorNull     = 3
-	majorTTY      = 4
-	majorTTYAlt   = 5 // /dev/tty, /dev/console, /dev/ptmx
-	majorPTSFirst = 136
-	majorPTSLast  = 143
-)
-
 // Streams looks at the standard streams of a process. A closed one is not to be
 // given away.
 func Streams(fds [3]int) []host.Stream {
@@ -23,21 +13,22 @@ func Streams(fds [3]int) []host.Stream {
 	for i, fd := range fds {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil {
-			list[i] = host.Stream{Give: givable(&st), UID: st.Uid}
+			list[i] = host.Stream{Give: givable(fd, &st), UID: st.Uid}
 		}
 	}
 	return list
 }
 
-// givable tells whether a stream serves this process alone.
-func givable(st *unix.Stat_t) bool {
-	if st.Mode&unix.S_IFMT != unix.S_IFCHR {
+// givable reports whether a stream ends with its descriptors: a pipe or a
+// socket. What has a name (a file, a FIFO, a disk, a terminal, /dev/null) is
+// there after the container, and its owner stays who it was.
+func givable(fd int, st *unix.Stat_t) bool {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK:
 		return true
+	case unix.S_IFIFO:
+		var fs unix.Statfs_t
+		return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
 	}
-	major, minor := unix.Major(st.Rdev), unix.Minor(st.Rdev)
-	switch {
-	case major == majorMem && minor == minorNull, major == majorTTY, major == majorTTYAlt:
-		return false
-	}
-	return major < majorPTSFirst || major > majorPTSLast
+	return false
 }
