@@ -170,7 +170,7 @@ func mountFailures() []failure {
 		{"root-read-only", `{"root": {"readonly": true}}`, "", `mount_setattr($root, "", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY`, unix.EPERM, 0},
 		{"root-on-ramfs", "", "", `pivot_root(`, unix.EINVAL, 0},
 		{"read-only-path", `{"linux": {"readonlyPaths": ["/proc/sys"]}}`, "", `mount_setattr($copy`, unix.EPERM, 0},
-		{"masked-path", `{"linux": {"maskedPaths": ["/proc/kcore"]}}`, "", `move_mount($null`, unix.EINVAL, 0},
+		{"masked-path", `{"linux": {"maskedPaths": ["/proc/kcore"]}}`, "", `move_mount($null2`, unix.EINVAL, 0},
 		{"device-missing", "", `{"sources": {"/dev/null": {"kind": "char", "rdev": 259, "error": null}}}`, `open_tree(AT_FDCWD, "/dev/null"`, unix.ENOENT, 0},
 	}
 }

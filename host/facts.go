@@ -5,6 +5,12 @@
 // config.json plus the JSON form of Facts.
 package host
 
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
 // Facts is everything that the compiler may know about the machine. It is a
 // plain value: it marshals to JSON and back without loss.
 type Facts struct {
@@ -27,6 +33,9 @@ type Facts struct {
 	// Sources describes the host path behind each bind mount and each host
 	// device that is bind-mounted, by the absolute path that is opened.
 	Sources map[string]Source `json:"sources,omitempty"`
+	// Nodes tells where the host has those devices of config.json, by their
+	// DeviceName, that it does not have under config.json's name for them.
+	Nodes map[string]string `json:"nodes,omitempty"`
 	// Targets describes what lies in the rootfs at the destination of each
 	// mount, by the destination as config.json has it. It is a hint that
 	// saves operations: a plan is safe whether or not it still holds.
@@ -231,6 +240,16 @@ type Source struct {
 	Rdev uint64 `json:"rdev,omitempty"`
 	// Link is the symbolic link's content, for the copy-symlink option.
 	Link string `json:"link,omitempty"`
+}
+
+// DeviceName names a device by its type and number: c 1:3. The number is in
+// unix.Mkdev's form.
+func DeviceName(kind Kind, rdev uint64) string {
+	letter := "c "
+	if kind == Block {
+		letter = "b "
+	}
+	return letter + strconv.Itoa(int(unix.Major(rdev))) + ":" + strconv.Itoa(int(unix.Minor(rdev)))
 }
 
 // Target is a mount destination inside the rootfs.

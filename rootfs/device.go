@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -92,16 +91,22 @@ func deviceKind(s string) uint32 {
 func (t *Tree) devices(list []specs.LinuxDevice, mounts []Mount) error {
 	bound := bindsDev(mounts)
 	all := configDevices(list)
+	var elsewhere []*device
 	for i := range all {
 		d := &all[i]
-		if bound && isBelow(inside(d.path), "dev") {
+		if bound && isBelow(inside(d.path), "dev") || t.isLink(d) {
 			continue
 		}
 		t.b.At(d.pointer, "device "+d.path)
-		if err := t.device(d); err != nil {
+		done, err := t.device(d)
+		if err != nil {
 			return err
 		}
+		if !done {
+			elsewhere = append(elsewhere, d)
+		}
 	}
+	t.bindNew(elsewhere)
 	if !bound {
 		t.b.At("default", "links in /dev")
 		t.links()
@@ -109,7 +114,7 @@ func (t *Tree) devices(list []specs.LinuxDevice, mounts []Mount) error {
 	return nil
 }
 
-// bindsDev tells whether the mount that ends up at /dev is a bind.
+// bindsDev reports whether the mount that ends up at /dev is a bind.
 func bindsDev(mounts []Mount) bool {
 	bound := false
 	for i := range mounts {
@@ -120,97 +125,165 @@ func bindsDev(mounts []Mount) bool {
 	return bound
 }
 
-// device makes a node in a new file system with nothing in the way, as real
-// root. Everywhere else the host's node is bound over whatever is there, so
-// that a node that the image brought along is never trusted.
-func (t *Tree) device(d *device) error {
+// isLink reports whether a device of config.json is asked for where the
+// specification wants a symbolic link. Engines that hand in all devices of the
+// host have /dev/ptmx among them; for the others there is a warning.
+func (t *Tree) isLink(d *device) bool {
+	for _, l := range devLinks() {
+		if inside(d.path) != "dev/"+l[0] {
+			continue
+		}
+		if l[0] != "ptmx" {
+			t.Warnings = append(t.Warnings, d.pointer+": ignored: "+d.path+" is a symbolic link to "+l[1])
+		}
+		return true
+	}
+	return false
+}
+
+// device makes a node, always a new one where the kernel lets us: the owner and
+// the mode of the host's are not the container's to change. In a user namespace
+// only FIFOs can be made. What config.json mounts at the device's own path
+// stays. It reports whether that was all: where a node of the image may be in
+// the way, bindNew does the rest.
+func (t *Tree) device(d *device) (done bool, err error) {
 	dir, name := splitPath(d.path)
 	switch {
 	case name == "":
-		return d.error("the root cannot be a device", 0)
-	case d.kind == unix.S_IFIFO, t.fresh[dir] != nil && !t.restricted:
-		t.mknod(d, dir, name, 0, 0)
-		return nil
+		return false, d.error("the root cannot be a device", 0)
+	case t.isDirectory(inside(d.path)):
+	case t.restricted && d.kind != unix.S_IFIFO:
+		return true, t.bindHost(d)
+	case t.freshDirectory(dir):
+		t.mknod(d, t.directory(dir), name)
+		t.note(inside(d.path))
+	default:
+		return false, nil
 	}
-	if err := t.checkHostDevice(d); err != nil {
+	return true, nil
+}
+
+// freshDirectory reports whether a directory is in a file system of the plan
+// with nothing in the way; where it is missing there it is made.
+func (t *Tree) freshDirectory(p string) bool {
+	if t.fresh[p] != nil || p == "" {
+		return t.fresh[p] != nil
+	}
+	parent, name := splitPath(p)
+	if !t.freshDirectory(parent) || t.fresh[parent][name] {
+		return false
+	}
+	t.makeFresh(p, true)
+	t.fresh[p] = make(map[string]bool)
+	return true
+}
+
+// mknod makes a node in a directory of the plan's own. A name that is there
+// already is a mount's.
+func (t *Tree) mknod(d *device, at plan.Slot, name string) {
+	owned, there := d.uid != 0 || d.gid != 0, plan.Label(0)
+	if owned {
+		there = t.b.Label()
+	}
+	t.b.Try(plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: d.kind | d.mode, Major: d.major, Minor: d.minor},
+		plan.Errno{Errno: unix.EEXIST, To: there})
+	if owned {
+		t.b.Do(plan.Fchownat{DirFD: at.Ref(), Path: name, UID: d.uid, GID: d.gid, Flags: unix.AT_SYMLINK_NOFOLLOW})
+		t.b.Place(there)
+	}
+}
+
+// bindNew binds new nodes over whatever is there, so that none of the image's is
+// trusted and none is left in the rootfs on the disk. They are made in a file
+// system of their own. It lies on the root while they are copied, since a copy
+// of a mount needs it to be attached; nothing is resolved below the root
+// meanwhile.
+func (t *Tree) bindNew(list []*device) {
+	if len(list) == 0 {
+		return
+	}
+	t.b.At("default", "a file system for devices")
+	fs := t.b.Get("fs", plan.Fsopen{Type: "tmpfs"})
+	t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE})
+	nodes := t.b.Get("nodes", plan.Fsmount{FD: fs.Ref(), Attrs: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC})
+	t.b.Close(fs)
+	t.attach(nodes, t.root)
+	copies := make([]plan.Slot, len(list))
+	for i, d := range list {
+		t.b.At(d.pointer, "device "+d.path)
+		name := strconv.Itoa(i)
+		t.mknod(d, nodes, name)
+		copies[i] = t.b.Get("device", plan.OpenTree{DirFD: nodes.Ref(), Path: name, Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC})
+	}
+	t.b.At("default", "a file system for devices")
+	t.b.Do(plan.Fchdir{FD: nodes.Ref()})
+	t.b.Do(plan.Umount2{Target: ".", Flags: unix.MNT_DETACH})
+	t.b.Close(nodes)
+	for i, d := range list {
+		t.b.At(d.pointer, "device "+d.path)
+		t.bindNode(copies[i], d)
+	}
+}
+
+// bindHost binds the host's node, which a read-only mount keeps as it is:
+// reading and writing a device is not writing to its file system.
+func (t *Tree) bindHost(d *device) error {
+	from, err := t.hostNode(d)
+	if from == "" || err != nil {
 		return err
 	}
-	if t.facts.Sources[d.path].Error != "" {
-		return nil // the host has no such default device
-	}
-	if d.pointer != "default" && !t.restricted && !slices.Contains(t.facts.Rootfs.Flags, "nodev") {
-		t.mknodOrBind(d, dir, name)
-		return nil
-	}
-	t.bindDevice(d)
+	mount := t.b.Get("device", openTree(from, false))
+	t.setattr(mount, attributes{set: hostNodeFlags}, unix.MS_PRIVATE, false)
+	t.bindNode(mount, d)
 	return nil
 }
 
-// checkHostDevice refuses a device of config.json that the host does not have,
-// or has with other numbers: bound, it would be another one.
-func (t *Tree) checkHostDevice(d *device) error {
-	source, ok := t.facts.Sources[d.path]
-	isNode := source.Kind == host.Character || source.Kind == host.Block
-	switch {
-	case !ok:
-		return nil
-	case source.Error == "ENOENT" && d.pointer != "default":
-		e := d.error("the host has no such device: "+unix.ENOENT.Error(), unix.ENOENT)
-		e.Hint = "in a user namespace no device can be made, only the host's bound"
-		return e
-	case source.Error != "" && d.pointer != "default":
-		return d.error("the host's device: "+source.Error, 0)
-	case source.Error == "" && !isNode:
-		return d.error("on the host it is no device", 0)
-	case isNode && source.Rdev != unix.Mkdev(d.major, d.minor):
-		return d.error("on the host it is the device "+number(source.Rdev)+", not "+number(unix.Mkdev(d.major, d.minor)), 0)
-	}
-	return nil
-}
+// hostNodeFlags are those of a mount that shows a node of the host.
+const hostNodeFlags = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_RDONLY
 
-func number(rdev uint64) string {
-	return strconv.Itoa(int(unix.Major(rdev))) + ":" + strconv.Itoa(int(unix.Minor(rdev)))
-}
-
-func (d *device) error(why string, errno unix.Errno) *Error {
-	return &Error{Pointer: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
-}
-
-// mknodOrBind makes a node in the rootfs itself, or binds the host's over what
-// is in the way.
-func (t *Tree) mknodOrBind(d *device, dir, name string) {
-	exists, end := t.b.Label(), t.b.Label()
-	t.mknod(d, dir, name, exists, end)
-	t.b.Place(exists)
-	t.bindDevice(d)
-	t.b.Place(end)
-}
-
-// bindDevice binds the host's node.
-func (t *Tree) bindDevice(d *device) {
-	mount := t.b.Get("device", openTree(d.path, false))
+func (t *Tree) bindNode(mount plan.Slot, d *device) {
 	target := t.target(d.path, false)
 	t.attach(mount, target)
 	t.b.Close(target)
 	t.b.Close(mount)
 }
 
-// mknod makes a node and goes on at done; where a file is in the way it goes on
-// at exists. A label of 0 is the next step.
-func (t *Tree) mknod(d *device, dir, name string, exists, done plan.Label) {
-	at := t.directory(dir)
-	owned := d.uid != 0 || d.gid != 0
-	node := plan.Step{Op: plan.Mknodat{DirFD: at.Ref(), Path: name, Mode: d.kind | d.mode, Major: d.major, Minor: d.minor},
-		Tolerate: []plan.Errno{{Errno: unix.EEXIST, To: exists}}}
-	if !owned {
-		node.OnZero = done
+// hostNode is where the host has a device: under its name in config.json, or
+// under another one. Bound by name alone it could be another device. It is
+// empty for a default device that the host does not have.
+func (t *Tree) hostNode(d *device) (string, error) {
+	source, measured := t.facts.Sources[d.path]
+	rdev := unix.Mkdev(d.major, d.minor)
+	isNode := source.Kind == host.Character || source.Kind == host.Block
+	elsewhere := t.facts.Nodes[host.DeviceName(d.hostKind(), rdev)]
+	switch {
+	case !measured, source.Kind == d.hostKind() && source.Rdev == rdev:
+		return d.path, nil
+	case elsewhere != "":
+		return elsewhere, nil
+	case source.Error != "" && d.pointer == "default":
+		return "", nil
+	case source.Error == "ENOENT":
+		e := d.error("the host has no such device: "+unix.ENOENT.Error(), unix.ENOENT)
+		e.Hint = "in a user namespace no device can be made, only the host's bound"
+		return "", e
+	case source.Error != "":
+		return "", d.error("the host's device: "+source.Error, 0)
+	case !isNode:
+		return "", d.error("on the host it is no device", 0)
 	}
-	t.b.Add(node)
-	if owned {
-		t.b.Add(plan.Step{Op: plan.Fchownat{DirFD: at.Ref(), Path: name, UID: d.uid, GID: d.gid,
-			Flags: unix.AT_SYMLINK_NOFOLLOW}, OnZero: done})
+	return "", d.error("on the host it is the device "+host.DeviceName(source.Kind, source.Rdev)+", not "+host.DeviceName(d.hostKind(), rdev), 0)
+}
+
+func (d *device) hostKind() host.Kind {
+	if d.kind == unix.S_IFBLK {
+		return host.Block
 	}
-	t.note(inside(d.path))
+	return host.Character
+}
+
+func (d *device) error(why string, errno unix.Errno) *Error {
+	return &Error{Pointer: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
 }
 
 // directory opens a directory once and keeps it open, since many nodes go
@@ -233,14 +306,19 @@ func splitPath(p string) (dir, name string) {
 	return "", p
 }
 
-// links makes the symbolic links of config-linux.md, "Default Devices", and of
-// runtime-linux.md, "Dev symbolic links".
-func (t *Tree) links() {
-	dev := t.directory("dev")
-	for _, l := range [...][2]string{
+// devLinks are the symbolic links of config-linux.md, "Default Devices", and of
+// runtime-linux.md, "Dev symbolic links": names in /dev, and where they lead.
+func devLinks() [6][2]string {
+	return [...][2]string{
 		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
 		{"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"}, {"ptmx", "pts/ptmx"},
-	} {
+	}
+}
+
+// links makes the symbolic links of /dev.
+func (t *Tree) links() {
+	dev := t.directory("dev")
+	for _, l := range devLinks() {
 		if l[0] == "core" && t.facts.Proc["/proc/kcore"] == host.Missing {
 			continue
 		}

@@ -20,6 +20,7 @@ func (t *Tree) masks(paths []string) {
 	}
 	t.b.At("linux.maskedPaths", "the empty directory for masked paths")
 	empty := t.emptyDirectory()
+	t.keepNull()
 	for i, p := range paths {
 		t.b.At("linux.maskedPaths["+strconv.Itoa(i)+"]", "mask "+p)
 		t.mask(p, empty)
@@ -31,6 +32,17 @@ func (t *Tree) emptyDirectory() plan.Slot {
 	empty := t.makeEmpty()
 	t.b.Do(plan.MoveMount{FromFD: empty.Ref(), ToFD: plan.AtCWD(), ToPath: "/proc", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
 	return empty
+}
+
+// keepNull puts a read-only mount of the host's /dev/null over it, which the
+// masks are copies of: a mask has the node's owner and mode, and the container's
+// root could change them on the host.
+func (t *Tree) keepNull() {
+	t.b.At("linux.maskedPaths", "the file for masked files")
+	null := t.b.Get("null", openTree("/dev/null", false))
+	t.setattr(null, attributes{set: hostNodeFlags}, 0, false)
+	t.b.Do(plan.MoveMount{FromFD: null.Ref(), ToFD: plan.AtCWD(), ToPath: "/dev/null", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
+	t.b.Close(null)
 }
 
 // makeEmpty makes an empty directory that stays empty.

@@ -90,7 +90,7 @@ func (p *prober) deviceSources() {
 		}
 	}
 	for i := range p.linux().Devices {
-		p.addSource(SourcePath(p.BundleDir, p.linux().Devices[i].Path), false)
+		p.deviceSource(&p.linux().Devices[i])
 	}
 }
 

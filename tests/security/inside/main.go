@@ -132,7 +132,7 @@ func status() map[string]string {
 }
 
 // try does one thing: "read PATH", "write PATH", "create PATH", "list PATH",
-// "stat PATH", "link PATH", "cat PATH".
+// "stat PATH", "link PATH", "cat PATH", "chmod PATH".
 func try(what string) string {
 	verb, path, _ := strings.Cut(what, " ")
 	switch verb {
@@ -156,6 +156,8 @@ func try(what string) string {
 		return string(text)
 	case "list":
 		return list(path)
+	case "chmod":
+		return outcome(unix.Chmod(path, 0o004))
 	case "stat":
 		return stat(path)
 	}
