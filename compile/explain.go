@@ -62,6 +62,7 @@ func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	}
 	e.Errno = unix.Errno(-result)
 	e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
+	explainKinds(e, p, index, facts)
 	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
 		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
 	} {
@@ -167,14 +168,47 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 		if e.Errno == unix.EINVAL {
 			e.Hint = "a mount with others below it can be bound in a user namespace only with all of them: use rbind"
 		}
-	case plan.MoveMount:
-		if e.Errno == unix.ENOTDIR || e.Errno == unix.EINVAL {
-			e.Hint = "a directory can be mounted only on a directory, and a file only on a file"
-		}
 	default:
 		return false
 	}
 	return true
+}
+
+// explainKinds words the refusal to mount a directory on a file or the reverse,
+// for which the kernel says no more than EINVAL: do_move_mount() in
+// fs/namespace.c. Callers match the words, as other runtimes have them.
+func explainKinds(e *StepError, p *plan.Plan, index int, facts *host.Facts) {
+	o, ok := p.Step(index).Op.(plan.MoveMount)
+	if !ok || o.ToFD.Slot == 0 || e.Errno != unix.ENOTDIR && e.Errno != unix.EINVAL {
+		return
+	}
+	why := "one of source and destination is a directory, the other is not"
+	switch mountedKind(p, index, o.FromFD.Slot, facts) {
+	case host.Missing:
+	case host.Directory:
+		why = "a directory is to be mounted, but the destination is not one"
+	default:
+		why = "a file is to be mounted, but the destination is a directory"
+	}
+	e.Errno = unix.ENOTDIR
+	e.Why = fmt.Sprintf("%s: %s (ENOTDIR)", why, unix.ENOTDIR.Error())
+}
+
+// mountedKind is what the mount in a slot shows; empty when it is not known.
+func mountedKind(p *plan.Plan, before int, slot plan.Slot, facts *host.Facts) host.Kind {
+	for i := before - 1; i >= 0; i-- {
+		if p.Step(i).Result != slot {
+			continue
+		}
+		switch o := p.Step(i).Op.(type) {
+		case plan.Fsmount:
+			return host.Directory
+		case plan.OpenTree:
+			return facts.Sources[o.Path].Kind
+		}
+		break
+	}
+	return host.Missing
 }
 
 // explainFsmount tells why procfs or sysfs is refused: mount_too_revealing() in
@@ -237,6 +271,9 @@ func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
 			e.Hint = "the rootfs must be writable by the container's root, or have all mount points"
 		}
 	case plan.Openat2:
+		if e.Errno == unix.ENOTDIR && o.Resolve&unix.RESOLVE_IN_ROOT != 0 {
+			e.Why = fmt.Sprintf("a file is in the way of /%s: %s", o.Path, e.Why)
+		}
 		if e.Errno == unix.EACCES {
 			e.Hint = "the container's root cannot pass a directory on the way: check owners and permissions against the id maps"
 		}

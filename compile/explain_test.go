@@ -145,6 +145,8 @@ func mountFailures() []failure {
 	const proc = `{"mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]}`
 	const sysfs = `{"mounts": [{"destination": "/sys", "type": "sysfs", "source": "sysfs"}]}`
 	const ext4 = `{"mounts": [{"destination": "/disk", "type": "ext4", "source": "/dev/sda"}]}`
+	const directory, file = `{"sources": {"/srv": {"kind": "directory"}}}`, `{"sources": {"/srv": {"kind": "file"}}}`
+	const below = `{"mounts": [{"destination": "/a/b", "source": "/srv", "options": ["bind"]}]}`
 	const nested = `{"userNamespace": {"initial": false}}`
 	return []failure{
 		{"mount-option-unknown", tmpfs, "", `fsconfig($fs, FSCONFIG_SET_STRING, "sise"`, unix.EINVAL, 0},
@@ -165,7 +167,12 @@ func mountFailures() []failure {
 		{"mount-target-unreachable", bind, "", `openat2($root, "data"`, unix.EACCES, 0},
 		{"mount-target-loop", bind, "", `openat2($root, "data"`, unix.ELOOP, 0},
 		{"mount-target-link-at-proc", proc, "", `openat2($root, "proc"`, unix.ELOOP, 0},
-		{"mount-directory-on-file", bind, "", `move_mount($source`, unix.ENOTDIR, 0},
+		{"mount-directory-on-file", bind, directory, `move_mount($source`, unix.EINVAL, 0},
+		{"mount-directory-on-file-by-errno", bind, directory, `move_mount($source`, unix.ENOTDIR, 0},
+		{"mount-file-on-directory", bind, file, `move_mount($source`, unix.EINVAL, 0},
+		{"mount-tmpfs-on-file", `{"mounts": [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}]}`, "", `move_mount($tmp`, unix.EINVAL, 0},
+		{"mount-below-file", below, "", `openat2($root, "a"`, unix.ENOTDIR, 0},
+		{"device-on-directory", "", `{"sources": {"/dev/null": {"kind": "char", "rdev": 259, "error": null}}}`, `move_mount($device`, unix.EINVAL, 0},
 		{"root-propagation", "", "", `mount_setattr(AT_FDCWD, "/"`, unix.EPERM, 0},
 		{"root-read-only", `{"root": {"readonly": true}}`, "", `mount_setattr($root, "", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY`, unix.EPERM, 0},
 		{"root-on-ramfs", "", "", `pivot_root(`, unix.EINVAL, 0},
