@@ -50,6 +50,8 @@ type Options struct {
 	Preserve int
 	// NoPivot uses chroot instead of pivot_root.
 	NoPivot bool
+	// ConsoleSocket says that the terminal goes to somebody who sets its modes.
+	ConsoleSocket bool
 	// NoNewKeyring leaves the caller's session keyring.
 	NoNewKeyring bool
 	// Wait lets init wait for `start`.

@@ -30,6 +30,8 @@ type Join struct {
 	Namespaces int
 	// Preserve is how many descriptors from 3 on reach the process.
 	Preserve int
+	// ConsoleSocket is that of Options.
+	ConsoleSocket bool
 	// Chroot: init's root, the input "root", is entered first.
 	Chroot bool
 	// IntoCgroup starts the process in the input "cgroup".
@@ -63,7 +65,8 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 		}
 	}
 	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
-	c.options = Options{ID: j.ID, Preserve: j.Preserve, Seccomp: j.Seccomp, NoNewKeyring: j.ID == "", IntoCgroup: j.IntoCgroup}
+	c.options = Options{ID: j.ID, Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp,
+		NoNewKeyring: j.ID == "", IntoCgroup: j.IntoCgroup}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}

@@ -266,6 +266,9 @@ func (c *compiler) terminalPair(master plan.Slot) {
 	if rows, columns := c.terminalSize(); rows != 0 || columns != 0 {
 		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: rows, Columns: columns})
 	}
+	if c.facts.TerminalToFile && !c.options.ConsoleSocket {
+		c.b.Do(plan.ClearONLCR{FD: c.pty.Ref()})
+	}
 	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
 	c.b.Close(master)
 }

@@ -58,7 +58,8 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve}, request.Stdio, Running)
+	l, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve,
+		ConsoleSocket: request.ConsoleSocket != ""}, request.Stdio, Running)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (r *Request) probe() probe.Request {
 // options sets those that come from the request alone.
 func (r *Request) options(o *compile.Options) {
 	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
-	o.NoPivot, o.NoNewKeyring = r.NoPivot, r.NoNewKeyring
+	o.NoPivot, o.NoNewKeyring, o.ConsoleSocket = r.NoPivot, r.NoNewKeyring, r.ConsoleSocket != ""
 }
 
 // unfinished is a plan whose second part is compiled while the first one runs.

@@ -56,6 +56,9 @@ type Facts struct {
 	// TerminalRows and TerminalColumns are its size.
 	TerminalRows    uint16 `json:"terminalRows,omitempty"`
 	TerminalColumns uint16 `json:"terminalColumns,omitempty"`
+	// TerminalToFile is true when what the container's terminal shows is written
+	// to a file or a pipe.
+	TerminalToFile bool `json:"terminalToFile,omitempty"`
 }
 
 // Process holds the runtime's own identity and limits, as seen in its user

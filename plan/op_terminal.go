@@ -43,6 +43,34 @@ func (o UnlockTerminal) Call() Call {
 		memory(fixed(halves(0), "[0]"))}}
 }
 
+// ClearONLCR lets a new terminal end lines in its output as the program does, with
+// no carriage return before the line feed: TCSETS, ioctl_tty(2). All other modes
+// are those that the kernel gives a pseudoterminal (tty_std_termios).
+type ClearONLCR struct{ FD Ref }
+
+// Call implements Operation.
+func (o ClearONLCR) Call() Call {
+	const (
+		input   = unix.ICRNL | unix.IXON
+		output  = unix.OPOST
+		control = unix.B38400 | unix.CS8 | unix.CREAD
+		local   = unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.IEXTEN | unix.ECHOCTL | unix.ECHOKE
+	)
+	b := append(halves(input, output, control, local), newTerminalCharacters[:]...)
+	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
+		ref(o.FD), flags(unix.TCSETS, func(int64) string { return "TCSETS" }),
+		memory(fixed(b, "{c_iflag=ICRNL|IXON, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST, c_cflag=B38400|CS8|CREAD, "+
+			"c_lflag=ISIG|ICANON|ECHO|ECHOE|ECHOK|IEXTEN|ECHOCTL|ECHOKE, ...}"))}}
+}
+
+// newTerminalCharacters are c_line and c_cc of a new terminal: INIT_C_CC in
+// asm-generic/termios.h.
+var newTerminalCharacters = [20]byte{
+	1 + unix.VINTR: 'C' & 31, 1 + unix.VQUIT: '\\' & 31, 1 + unix.VERASE: 0x7f, 1 + unix.VKILL: 'U' & 31,
+	1 + unix.VEOF: 'D' & 31, 1 + unix.VMIN: 1, 1 + unix.VSTART: 'Q' & 31, 1 + unix.VSTOP: 'S' & 31, 1 + unix.VSUSP: 'Z' & 31,
+	1 + unix.VREPRINT: 'R' & 31, 1 + unix.VDISCARD: 'O' & 31, 1 + unix.VWERASE: 'W' & 31, 1 + unix.VLNEXT: 'V' & 31,
+}
+
 // SetWindowSize sets a terminal's size: TIOCSWINSZ, ioctl_tty(2).
 type SetWindowSize struct {
 	FD            Ref

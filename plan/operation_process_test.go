@@ -1,6 +1,12 @@
 package plan
 
-import "golang.org/x/sys/unix"
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 // message is a struct msghdr for one block of data and one control message.
 type message struct {
@@ -60,6 +66,44 @@ func processRows(s slots) []row {
 	}
 }
 
+// modes is struct termios of asm-generic/termbits.h.
+type modes struct {
+	Input, Output, Control, Local uint32
+	Line                          uint8
+	Characters                    [19]byte
+}
+
+// TestClearONLCR: but for ONLCR the modes are those that this kernel gives a
+// new terminal.
+func TestClearONLCR(t *testing.T) {
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(master)
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	pty, err := unix.IoctlRetInt(master, unix.TIOCGPTPEER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pty)
+	n, err := unix.IoctlGetTermios(pty, unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := binary.Append(nil, binary.LittleEndian,
+		modes{n.Iflag, n.Oflag &^ unix.ONLCR, n.Cflag, n.Lflag, n.Line, n.Cc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := (ClearONLCR{}).Call().Args[2].memory.Bytes
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%v, want\n%v", got, want)
+	}
+}
+
 func terminalRows(s slots) []row {
 	file := s.file.Ref()
 	const master = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -70,6 +114,9 @@ func terminalRows(s slots) []row {
 		{UnlockTerminal{file}, `ioctl($file, TIOCSPTLCK, [0])`, unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCSPTLCK, uint32(0)}},
 		{SetWindowSize{file, 24, 80}, `ioctl($file, TIOCSWINSZ, {ws_row=24, ws_col=80, ws_xpixel=0, ws_ypixel=0})`,
 			unix.SYS_IOCTL, []any{cell(fileFD), unix.TIOCSWINSZ, unix.Winsize{Row: 24, Col: 80}}},
+		{ClearONLCR{file}, `ioctl($file, TCSETS, {c_iflag=ICRNL|IXON, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST, ` +
+			`c_cflag=B38400|CS8|CREAD, c_lflag=ISIG|ICANON|ECHO|ECHOE|ECHOK|IEXTEN|ECHOCTL|ECHOKE, ...})`,
+			unix.SYS_IOCTL, []any{cell(fileFD), unix.TCSETS, modes{0x500, 1, 0xbf, 0x8a3b, 0, [19]byte{3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22}}}},
 		{SendFD{file, s.dir, "/dev/ptmx"}, `sendmsg($file, {msg_name=NULL, msg_namelen=0, ` +
 			`msg_iov=[{iov_base="/dev/ptmx", iov_len=9}], msg_iovlen=1, ` +
 			`msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[$dir]}], ` +

@@ -47,7 +47,7 @@ func harmless() []plan.Operation {
 		plan.Dup3{Old: closed, New: 71, Flags: unix.O_CLOEXEC}, plan.Read{FD: plan.Int(91), Size: 16}, plan.Write{FD: closed, Data: "0 1000 1\n"},
 		plan.Umask{Mask: 0o77}, plan.Umask{Mask: 0o1}, plan.Umask{},
 		plan.SetInterfaceFlags{FD: closed, Name: "lo", Flags: unix.IFF_UP | unix.IFF_RUNNING},
-		plan.Ioctl{FD: closed, Request: unix.TIOCSCTTY}, plan.UnlockTerminal{FD: closed}, plan.SetWindowSize{FD: closed, Rows: 1, Columns: 300},
+		plan.Ioctl{FD: closed, Request: unix.TIOCSCTTY}, plan.UnlockTerminal{FD: closed}, plan.ClearONLCR{FD: closed}, plan.SetWindowSize{FD: closed, Rows: 1, Columns: 300},
 		plan.Ioctl{FD: closed, Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC},
 		plan.Setns{FD: closed, Type: unix.CLONE_NEWNET}, plan.Setns{FD: closed, Type: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME},
 		plan.Clone3{Flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWCGROUP, Cgroup: closed, ExitSignal: int(unix.SIGCHLD)},
