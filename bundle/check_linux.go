@@ -183,6 +183,11 @@ func (c *checker) personality(p *specs.LinuxPersonality) {
 }
 
 func (c *checker) resources(r *specs.LinuxResources) {
+	for i := range r.Devices {
+		if a := r.Devices[i].Access; strings.Trim(a, "rwm") != "" {
+			c.warn(at("devices[].access", i), "letters of %q other than r, w and m are ignored", a)
+		}
+	}
 	for i, limit := range r.HugepageLimits {
 		if !isPageSize(limit.Pagesize) {
 			c.report(at("hugepageLimits[].pageSize", i), "expected a size such as 2MB, found %q", limit.Pagesize)

@@ -58,7 +58,6 @@ func TestCheckRejects(t *testing.T) {
 		{`,"root":null`, "", "", "2:81: root: missing"},
 		{`,"root":{}`, "", "", "2:81: root.path: missing"},
 		{`,"root":{"path":"\u0000"}`, "", "", `2:89: root.path: "\x00" contains a NUL byte`},
-		{`,"process":null`, "", "", "2:84: process: missing"},
 		{`,"process":{"cwd":"/"}`, "", "", "2:84: process.args: missing or empty"},
 		{`,"hostname":"h\u0000"`, "", "", `2:85: hostname: "h\x00" contains a NUL byte`},
 		{`,"domainname":"` + strings.Repeat("x", 65) + `"`, "", "", `2:87: domainname: "` + strings.Repeat("x", 65) + `" is longer than 64 bytes`},
@@ -120,7 +119,7 @@ func TestCheckRejects(t *testing.T) {
 
 func TestCheckReportsAll(t *testing.T) {
 	_, err := Check(&specs.Spec{Hostname: "a"})
-	want := "ociVersion: missing\nroot: missing\nprocess: missing\nhostname: needs a uts namespace"
+	want := "ociVersion: missing\nroot: missing\nhostname: needs a uts namespace"
 	var first *Error
 	if err == nil || err.Error() != want || !errors.As(err, &first) || first.Path != "ociVersion" {
 		t.Errorf("got %v", err)
@@ -184,6 +183,28 @@ func BenchmarkCheck(b *testing.B) {
 	for b.Loop() {
 		if _, err := bundle.Check(); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestCheckTolerates: what other runtimes take and the specification does not
+// forbid. The tests of scheduler and bind mount are in process and rootfs.
+func TestCheckTolerates(t *testing.T) {
+	for _, test := range []struct {
+		top, linux string
+		want       []string
+	}{
+		{`,"process":null`, "", nil}, // a container to create; start fails
+		{"", `,"resources":{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"access":"rwa"},{"access":"a"},{"access":"mr"}]}`, []string{
+			`linux.resources.devices[1].access: letters of "rwa" other than r, w and m are ignored`,
+			`linux.resources.devices[2].access: letters of "a" other than r, w and m are ignored`}},
+	} {
+		b, err := Decode(minimal(test.top, "", test.linux))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warnings, err := b.Check(); err != nil || !slices.Equal(warnings, test.want) {
+			t.Errorf("%s%s: %v %q", test.top, test.linux, err, warnings)
 		}
 	}
 }

@@ -67,7 +67,9 @@ func DeviceRules(devices []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 		if reason != "" {
 			return nil, &ConfigError{Pointer: index(root+".devices", i), Reason: reason}
 		}
-		rules = append(rules, rule)
+		if rule.Access != 0 {
+			rules = append(rules, rule)
+		}
 	}
 	return append(rules, defaultDevices...), nil
 }
@@ -84,9 +86,6 @@ func deviceRule(d specs.LinuxDeviceCgroup) (rule DeviceRule, reason string) {
 		rule.Type = 'c'
 	default:
 		return rule, "type " + quote(d.Type) + " is none of a, b, c, u"
-	}
-	if strings.Trim(d.Access, "rwm") != "" {
-		return rule, "access " + quote(d.Access) + " has other letters than r, w, m"
 	}
 	if !inRange(rule.Major) || !inRange(rule.Minor) {
 		return rule, fmt.Sprintf("device %d:%d is out of range", rule.Major, rule.Minor)
@@ -105,6 +104,8 @@ func number(n *int64) int64 {
 // being extended; the kernel's majors have 12 bits and minors 20.
 func inRange(n int64) bool { return n >= wildcard && n <= math.MaxInt32 }
 
+// access reads the letters r, w and m, in any order. Others mean nothing, as to
+// other runtimes; package bundle warns of them.
 func access(letters string) uint32 {
 	if letters == "" {
 		return accessAll

@@ -54,6 +54,9 @@ const (
 // in the PID namespace too, and can be in the container's cgroup from its
 // first moment.
 func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
+	if j.Process == nil {
+		return nil, &Error{Pointer: "process", What: "start a process", Why: "there is none"}
+	}
 	if j.Hook != nil && !j.AsCaller {
 		j.Process = untracing(j.Process)
 	}

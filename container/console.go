@@ -14,10 +14,11 @@ import (
 // to this process. Callers check that the message holds exactly one descriptor;
 // the stage sends it straight into the socket.
 func (l *launch) connect(consoleSocket string, p *specs.Process) error {
+	terminal := p != nil && p.Terminal
 	switch {
-	case !p.Terminal && consoleSocket != "":
+	case !terminal && consoleSocket != "":
 		return errors.New("a console socket needs process.terminal")
-	case !p.Terminal:
+	case !terminal:
 		return nil
 	case consoleSocket == "" && !l.terminal:
 		return errors.New("process.terminal needs a console socket when detached")

@@ -48,6 +48,9 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
 func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err error) {
+	if request.Bundle.Config.Process == nil {
+		return nil, errNoProcess
+	}
 	// Hooks that run before the program need it to wait, as create does.
 	waits := hasStartHooks(request.Bundle.Config.Hooks)
 	c, l, err := r.begin(request, compile.Options{Wait: waits})

@@ -28,6 +28,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if b.Config.Process == nil {
+		return errNoProcess
+	}
 	ready, err := c.readiness()
 	if err != nil {
 		return err
@@ -43,6 +46,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	ready.await(ctx)
 	return nil
 }
+
+// errNoProcess: runtime.md, "Start".
+var errNoProcess = errors.New("config.json has no process to start")
 
 // hookAndRelease runs the hooks that come before the program, and lets it
 // start.

@@ -98,6 +98,9 @@ func Exec(b *plan.Builder, p *specs.Process, env []string) {
 // callers learn of a missing one only from create. It runs as the container's
 // root; where another user will execute the file, permission is left for then.
 func Look(b *plan.Builder, p *specs.Process) {
+	if len(p.Args) == 0 {
+		return // a container that can be created, and not started
+	}
 	b.At("process.args", "exec "+name(p))
 	found := b.Label()
 	never := int32(-1)

@@ -50,15 +50,14 @@ func scheduler(b *plan.Builder, s *specs.Scheduler) error {
 	return nil
 }
 
-// checkScheduler holds the values against the policy: sched(7).
+// checkScheduler holds the values against the policy: sched(7). A nice value is
+// taken with every policy; the kernel uses it with SCHED_OTHER and SCHED_BATCH.
 func checkScheduler(s *specs.Scheduler, policy int) error {
 	realtime := policy == unix.SCHED_FIFO || policy == unix.SCHED_RR
 	deadline := policy == unix.SCHED_DEADLINE
 	switch {
 	case s.Nice < -20 || s.Nice > 19:
 		return invalid("process.scheduler.nice", setScheduler, "expected -20 to 19, found %d", s.Nice)
-	case s.Nice != 0 && policy != unix.SCHED_NORMAL && policy != unix.SCHED_BATCH:
-		return invalid("process.scheduler.nice", setScheduler, "%s has no nice value", s.Policy)
 	case realtime && (s.Priority < 1 || s.Priority > 99):
 		return invalid("process.scheduler.priority", setScheduler, "expected 1 to 99 for %s, found %d", s.Policy, s.Priority)
 	case !realtime && s.Priority != 0:

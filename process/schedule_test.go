@@ -49,7 +49,7 @@ func TestScheduleErrors(t *testing.T) {
 		{cpu(specs.Scheduler{Policy: "SCHED_FAST"}), "process.scheduler.policy"},
 		{cpu(specs.Scheduler{Policy: specs.SchedOther, Nice: 20}), "process.scheduler.nice"},
 		{cpu(specs.Scheduler{Policy: specs.SchedOther, Nice: -21}), "process.scheduler.nice"},
-		{cpu(specs.Scheduler{Policy: specs.SchedFIFO, Nice: 1, Priority: 1}), "process.scheduler.nice"},
+		{cpu(specs.Scheduler{Policy: specs.SchedFIFO, Nice: 20, Priority: 1}), "process.scheduler.nice"},
 		{cpu(specs.Scheduler{Policy: specs.SchedFIFO}), "process.scheduler.priority"},
 		{cpu(specs.Scheduler{Policy: specs.SchedRR, Priority: 100}), "process.scheduler.priority"},
 		{cpu(specs.Scheduler{Policy: specs.SchedBatch, Priority: 1}), "process.scheduler.priority"},
@@ -67,6 +67,19 @@ func TestScheduleErrors(t *testing.T) {
 		var e *Error
 		if !errors.As(err, &e) || e.Pointer != test.pointer {
 			t.Errorf("%+v: got %v, want an error about %s", test.process, err, test.pointer)
+		}
+	}
+}
+
+// TestNiceWithAnyPolicy: other runtimes take it, and the kernel ignores it.
+func TestNiceWithAnyPolicy(t *testing.T) {
+	for _, s := range []specs.Scheduler{
+		{Policy: specs.SchedDeadline, Runtime: 1, Deadline: 2, Period: 2}, {Policy: specs.SchedFIFO, Priority: 1},
+		{Policy: specs.SchedRR, Priority: 1}, {Policy: specs.SchedIdle}, {Policy: specs.SchedISO},
+	} {
+		s.Nice = 5
+		if err := Schedule(plan.NewBuilder(3), &specs.Process{Scheduler: &s}); err != nil {
+			t.Errorf("%+v: %v", s, err)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package rootfs
 
 import (
+	"fmt"
+
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
@@ -64,6 +66,9 @@ func openTree(p string, recursive bool) plan.OpenTree {
 // bind attaches a source that openSources opened.
 func (t *Tree) bind(m *Mount) {
 	o := &m.options
+	for _, p := range o.parameters {
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%s.options: %q is ignored: it belongs to a new file system, and a bind mount makes none", m.pointer(), p))
+	}
 	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
 	t.setattr(m.source, o.all, 0, true)
 	target := t.targetOf(m, m.host.Kind == host.Directory)

@@ -2,7 +2,9 @@ package rootfs
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -103,12 +105,27 @@ func (m *Mount) check() error {
 		return nil
 	case o.copyUp && (o.bind || m.Type != "tmpfs"):
 		return m.optionError("tmpcopyup is an option of tmpfs")
-	case o.bind && len(o.parameters) > 0:
-		return m.optionError(fmt.Sprintf("unknown mount option %q", o.parameters[0]))
+	case o.bind && m.unknownOption() != "":
+		return m.optionError(fmt.Sprintf("unknown mount option %q", m.unknownOption()))
 	case !o.bind && (m.Type == "" || m.Type == "none"):
 		return m.error("it has neither a type nor the option bind", 0)
 	}
 	return nil
+}
+
+// unknownOption is an option of a bind mount that could be a mount flag with a
+// mistake in it. Parameters with a value (mode=755) are those of a new file
+// system: for a bind mount the kernel ignores them, mount(2).
+func (m *Mount) unknownOption() string {
+	for _, text := range m.options.parameters {
+		for _, p := range splitData(text) {
+			key, _, valued := strings.Cut(p, "=")
+			if !valued || slices.Contains(OptionNames(), key) {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // mounts makes all mounts in the order of config.json.

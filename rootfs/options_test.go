@@ -161,3 +161,18 @@ func TestAttributeNames(t *testing.T) {
 		}
 	}
 }
+
+// TestBindParameters: a value for a new file system means nothing to a bind
+// mount, and crun and mount(2) ignore it. What could be a flag with a mistake in
+// it stays an error, as with runc: nobody should lose a noexec without a word.
+func TestBindParameters(t *testing.T) {
+	for option, unknown := range map[string]string{
+		"mode=755": "", "size=1k": "", "mode=755,uid=0": "", "x-note=a": "",
+		"noexce": "noexce", "mode": "mode", "ro=1": "ro=1", "mode=755,noexce": "noexce", "rnosuid=": "rnosuid=",
+	} {
+		m := Mount{options: parseOptions([]string{"bind", option})}
+		if got := m.unknownOption(); got != unknown {
+			t.Errorf("%s: unknown is %q, want %q", option, got, unknown)
+		}
+	}
+}

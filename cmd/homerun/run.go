@@ -101,7 +101,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.detach && request.Bundle.Config.Process.Terminal && f.create.consoleSocket == "" {
+	if process := request.Bundle.Config.Process; f.detach && process != nil && process.Terminal && f.create.consoleSocket == "" {
 		return errors.New("process.terminal needs a console socket when detached")
 	}
 	request.Detached = f.detach
