@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
@@ -47,9 +48,19 @@ func (e *StepError) Unwrap() error {
 	return e.Errno
 }
 
+// maxWords bounds each part of a message: two paths fit in most.
+const maxWords = 1000
+
 // Explain turns the failure of step index into words. result is what the call
-// returned: an errno below 0, or a number that was not the wanted one.
+// returned: an errno below 0, or a number that was not the wanted one. The words
+// are fit to be shown, whatever paths and names they hold: package plain.
 func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
+	e := explain(p, facts, index, result)
+	e.What, e.Why = plain.Short(e.What, maxWords), plain.Short(e.Why, maxWords)
+	return e
+}
+
+func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	step := p.Step(index)
 	e := &StepError{What: step.What, Pointer: step.Pointer, Index: index + 1, Total: p.Len(), Text: p.Text(index)}
 	if e.What == "" {
@@ -106,16 +117,21 @@ func explainExec(e *StepError, op plan.Operation, _ *host.Facts) bool {
 	case plan.Execve:
 		e.What = fmt.Sprintf("exec %q", name)
 		e.Hint = execHint(e.Errno)
+		if e.Errno == unix.ENOENT {
+			e.because("the file is there, but not the interpreter that its first line or its ELF header names")
+		}
 	default:
 		return false
 	}
 	return true
 }
 
+// because puts a reason before the errno's text. What an engine shows is the
+// first line only, so what explains goes there, and what helps is a hint.
+func (e *StepError) because(reason string) { e.Why = reason + ": " + e.Why }
+
 func execHint(errno unix.Errno) string {
 	switch errno {
-	case unix.ENOENT:
-		return "the file is there, but not the interpreter that its first line or its ELF header names"
 	case unix.EACCES:
 		return "it has no execute permission for this user, or lies on a mount with noexec"
 	case unix.ENOEXEC:
@@ -137,14 +153,11 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 		return false
 	}
 	if e.Errno == unix.EAGAIN {
-		e.Hint = "the user's RLIMIT_NPROC or pids.max of the cgroup allows no more processes"
+		e.because("the user's RLIMIT_NPROC or pids.max of the cgroup allows no more processes")
 		return true
 	}
 	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
-		e.Hint = err.Hint
-		if e.Hint == "" {
-			e.Hint = err.Text
-		}
+		e.Why, e.Hint = err.Text, err.Hint
 	}
 	return true
 }
@@ -166,7 +179,8 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 		}
 	case plan.OpenTree:
 		if e.Errno == unix.EINVAL {
-			e.Hint = "a mount with others below it can be bound in a user namespace only with all of them: use rbind"
+			e.because("a mount with others below it can be bound in a user namespace only with all of them")
+			e.Hint = "use rbind"
 		}
 	default:
 		return false
@@ -215,8 +229,9 @@ func mountedKind(p *plan.Plan, before int, slot plan.Slot, facts *host.Facts) ho
 // fs/namespace.c.
 func explainFsmount(e *StepError) {
 	if e.Errno == unix.EPERM {
+		e.because("parts of the outer one are covered, as inside another container, or its access time options differ")
 		e.Hint = "in a user namespace procfs and sysfs can be mounted only where the outer one is fully visible, and with its " +
-			"access time options; inside another container parts of it are covered"
+			"access time options"
 	}
 }
 
@@ -245,7 +260,8 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount proc"):
 		explainFsmount(e)
 	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount sysfs"):
-		e.Hint = "sysfs needs a network namespace that belongs to the container's user namespace; with the option ro, /sys of the host is bound instead"
+		e.because("sysfs needs a network namespace that belongs to the container's user namespace")
+		e.Hint = "with the option ro, /sys of the host is bound instead"
 	default:
 		explainForbidden(e, facts)
 	}
@@ -255,7 +271,7 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 // file systems: FS_USERNS_MOUNT in fs/super.c.
 func explainForbidden(e *StepError, facts *host.Facts) {
 	if e.Errno == unix.EPERM && (facts.Process.UID != 0 || !facts.UserNamespace.Initial) {
-		e.Hint = "this file system cannot be mounted in a user namespace"
+		e.because("this file system cannot be mounted in a user namespace")
 	}
 }
 
@@ -278,9 +294,9 @@ func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
 			e.Hint = "the container's root cannot pass a directory on the way: check owners and permissions against the id maps"
 		}
 		if e.Errno == unix.ELOOP && o.Resolve&unix.RESOLVE_NO_SYMLINKS != 0 {
-			e.Hint = "in the rootfs this must be a directory, not a symbolic link"
+			e.because("in the rootfs this must be a directory, not a symbolic link")
 		} else if e.Errno == unix.ELOOP || e.Errno == unix.EXDEV {
-			e.Hint = "a symbolic link in the rootfs leads nowhere inside it"
+			e.because("a symbolic link in the rootfs leads nowhere inside it")
 		}
 	default:
 		return false
@@ -294,7 +310,7 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 		if e.Errno == unix.EPERM {
 			name, _ := strings.CutPrefix(e.What, "set the limit ")
 			if l, ok := facts.Process.Rlimits[name]; ok {
-				e.Hint = fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", l.Hard, o.Hard)
+				e.because(fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", l.Hard, o.Hard))
 			}
 		}
 	case plan.SchedSetattr, plan.IoprioSet:
@@ -308,10 +324,10 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 		}
 	case plan.Setgroups, plan.Setresgid, plan.Setresuid:
 		if e.Errno == unix.EPERM {
-			e.Hint = "the user namespace, which somebody else made, allows no supplementary groups"
+			e.because("the user namespace, which somebody else made, allows no supplementary groups")
 		}
 		if e.Errno == unix.EINVAL {
-			e.Hint = "an id is not mapped in the container's user namespace"
+			e.because("an id is not mapped in the container's user namespace")
 		}
 	case plan.Chdir:
 		if e.Errno == unix.EACCES {

@@ -196,9 +196,10 @@ func (g golden) print(r *Result) string {
 	for _, in := range r.Plan.Inputs() {
 		fmt.Fprintf(&b, "input %d: %s\n", in.FD, in.Name)
 	}
-	for i := range r.Plan.Len() {
-		if where := r.Plan.Step(i).Pointer; g.shows(where) {
-			fmt.Fprintf(&b, "%4d  %s\n      %s: %s\n", i+1, r.Plan.Line(i), where, r.Plan.Step(i).What)
+	whole := r.Plan.WithValues()
+	for i := range whole.Len() {
+		if where := whole.Step(i).Pointer; g.shows(where) {
+			fmt.Fprintf(&b, "%4d  %s\n      %s: %s\n", i+1, whole.Line(i), where, whole.Step(i).What)
 		}
 	}
 	for i, s := range r.Plan.Runtime() {

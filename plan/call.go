@@ -37,6 +37,9 @@ type Memory struct {
 	share share
 	// Show prints the block as strace does.
 	Show func(name func(Ref) string) string
+	// Brief, when set, prints it for messages: without what may be secret, or
+	// long.
+	Brief func() string
 }
 
 // share names the content of a string array by where its strings are.

@@ -56,12 +56,30 @@ func (o Setgroups) Call() Call {
 	if len(o.GIDs) == 0 {
 		return Call{"setgroups", unix.SYS_SETGROUPS, []Arg{number(0), null()}}
 	}
+	m := &Memory{Bytes: halves(o.GIDs...), Show: func(func(Ref) string) string { return o.list() }}
+	if len(o.GIDs) > maxGroups {
+		m.Brief = func() string { return count(len(o.GIDs), "groups") }
+	}
+	return Call{"setgroups", unix.SYS_SETGROUPS, []Arg{number(len(o.GIDs)), memory(m)}}
+}
+
+// maxGroups is how many groups a message lists at most.
+const maxGroups = 16
+
+func (o Setgroups) list() string {
 	names := make([]string, len(o.GIDs))
 	for i, g := range o.GIDs {
 		names[i] = strconv.FormatUint(uint64(g), 10)
 	}
-	m := fixed(halves(o.GIDs...), "["+strings.Join(names, ", ")+"]")
-	return Call{"setgroups", unix.SYS_SETGROUPS, []Arg{number(len(o.GIDs)), memory(m)}}
+	return "[" + strings.Join(names, ", ") + "]"
+}
+
+// count stands for a list: [4 variables].
+func count(n int, what string) string {
+	if n == 1 {
+		what = strings.TrimSuffix(what, "s")
+	}
+	return "[" + strconv.Itoa(n) + " " + what + "]"
 }
 
 // Setresgid sets the real, effective and saved group id to one:
@@ -239,7 +257,7 @@ func (o Seccomp) Call() Call {
 // String is the call as a plan has it.
 func (o Seccomp) String() string {
 	c := o.Call()
-	return c.print(func(r Ref) string { return strconv.Itoa(int(r.Number)) })
+	return c.print(func(r Ref) string { return strconv.Itoa(int(r.Number)) }, true)
 }
 
 func seccompFlags(n int64) string {
@@ -260,8 +278,9 @@ type Execve struct {
 
 // Call implements Operation.
 func (o Execve) Call() Call {
-	return Call{"execve", unix.SYS_EXECVE, []Arg{
-		text(o.Path), memory(stringArray(o.Args)), memory(stringArray(o.Env))}}
+	env := stringArray(o.Env)
+	env.Brief = func() string { return count(len(o.Env), "variables") }
+	return Call{"execve", unix.SYS_EXECVE, []Arg{text(o.Path), memory(stringArray(o.Args)), memory(env)}}
 }
 
 // Wait4 waits for a child's end, whatever signal tells of it, and keeps its wait

@@ -50,7 +50,7 @@ func (r row) test(t *testing.T) {
 	b.Input("file", fileFD)
 	b.Do(r.op)
 	p := lower(b)
-	if got := p.Text(0); got != r.text {
+	if got := p.WithValues().Text(0); got != r.text {
 		t.Errorf("printed\n%s\nwant\n%s", got, r.text)
 	}
 	image := encode(p)

@@ -106,6 +106,7 @@ type Plan struct {
 	ReportFD int
 	// Preserved is how many descriptors from 3 on reach the container's program.
 	Preserved int
+	values    bool // see WithValues
 }
 
 // RuntimeStep is something that the runtime does while the stage runs, in

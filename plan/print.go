@@ -8,8 +8,18 @@ import (
 )
 
 // Text is the call of step i in the notation of strace, with slots by name:
-// `mkdirat($root, "proc", 0755)`.
-func (p *Plan) Text(i int) string { return p.calls[i].print(p.namer) }
+// `mkdirat($root, "proc", 0755)`. It is fit for messages: in place of the
+// program's environment and of a long list of groups it has their number, and
+// what an argument has beyond 1000 bytes is left out; see WithValues.
+func (p *Plan) Text(i int) string { return p.calls[i].print(p.namer, p.values) }
+
+// WithValues is the plan with Text and Line in full, secrets in the environment
+// included.
+func (p *Plan) WithValues() *Plan {
+	full := *p
+	full.values = true
+	return &full
+}
 
 // Line is step i as `homerun plan` prints it: the result, the call, and what
 // it tolerates.
@@ -66,8 +76,8 @@ func ErrnoName(e unix.Errno) string {
 	return "errno " + strconv.Itoa(int(e))
 }
 
-// print shows the call with its arguments.
-func (c Call) print(name func(Ref) string) string {
+// print shows the call with its arguments; values as WithValues has them.
+func (c Call) print(name func(Ref) string, values bool) string {
 	var b strings.Builder
 	b.WriteString(c.Name)
 	b.WriteByte('(')
@@ -75,22 +85,35 @@ func (c Call) print(name func(Ref) string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(c.Args[i].print(name))
+		b.WriteString(c.Args[i].print(name, values))
 	}
 	b.WriteByte(')')
 	return b.String()
 }
 
-func (a *Arg) print(name func(Ref) string) string {
+func (a *Arg) print(name func(Ref) string, values bool) string {
 	switch {
 	case a.text != nil:
-		return quote(*a.text)
+		return bounded(quote(*a.text), values)
+	case a.memory != nil && a.memory.Brief != nil && !values:
+		return a.memory.Brief()
 	case a.memory != nil:
-		return a.memory.Show(name)
+		return bounded(a.memory.Show(name), values)
 	case a.ref.Slot == 0 && a.show != nil:
 		return a.show(int64(a.ref.Number))
 	}
 	return name(a.ref)
+}
+
+// maxArgument is how many bytes of one argument a message has at most.
+const maxArgument = 1000
+
+// bounded cuts what is too long for a message, and marks it as strace does.
+func bounded(s string, values bool) string {
+	if values || len(s) <= maxArgument {
+		return s
+	}
+	return s[:maxArgument] + "..."
 }
 
 // quote shows a string as strace does: octal escapes for what is not

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -128,5 +129,42 @@ func TestCapabilityNames(t *testing.T) {
 		if got := CapabilityName(n); got != want {
 			t.Errorf("capability %d has the name %s, want %s", n, got, want)
 		}
+	}
+}
+
+// TestMessages: what a message shows of a step has no environment and is short,
+// whatever config.json says. Tried: the environment, arguments, groups, mount
+// options, written files, extended attributes, names.
+func TestMessages(t *testing.T) {
+	long := strings.Repeat("x", 4<<20)
+	b := NewBuilder(3)
+	end := b.Label()
+	fd := b.Get("fs", Fsopen{long})
+	b.Do(Fsconfig{FD: fd.Ref(), Command: unix.FSCONFIG_SET_STRING, Key: "lowerdir", Value: long})
+	b.Do(Write{FD: fd.Ref(), Data: long})
+	b.Do(Sethostname{long})
+	b.Do(Setgroups{make([]uint32, 65537)})
+	b.Do(Setgroups{make([]uint32, 16)})
+	b.Try(Execve{"/bin/sh", []string{"sh", long, long}, []string{"TOKEN=s3cret", "A=" + long}}, Errno{unix.ENOENT, end})
+	b.Do(Execve{"/bin/sh", nil, []string{"TOKEN=s3cret"}})
+	b.Place(end)
+	exit(b)
+	p := lower(b)
+	full := p.WithValues()
+	for i := range p.Len() {
+		if line := p.Line(i); strings.Contains(line, "s3cret") || len(line) > 2500 {
+			t.Errorf("%d bytes: %.200s", len(line), line)
+		}
+	}
+	for i, want := range map[int]string{4: "setgroups(65537, [65537 groups])", 5: full.Text(5), 7: `execve("/bin/sh", [], [1 variable])`} {
+		if got := p.Text(i); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if got := p.Text(6); !strings.HasSuffix(got, `..., [2 variables])`) {
+		t.Errorf("...%s", got[max(0, len(got)-100):])
+	}
+	if !strings.Contains(full.Text(6), `["TOKEN=s3cret", "A=xxx`) || len(full.Text(6)) < 12<<20 || len(full.Line(1)) < 4<<20 {
+		t.Error("the values are not to be had at all")
 	}
 }

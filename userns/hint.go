@@ -119,8 +119,8 @@ func Unavailable(errno string, kernel *host.Kernel, executable string) error {
 func unavailable(errno string, kernel *host.Kernel, executable string) (why, hint string) {
 	switch {
 	case errno == "ENOSPC" || errno == "EUSERS":
-		return fmt.Sprintf("user.max_user_namespaces is %d and used up, or namespaces are nested more than 32 deep: no space left on device (%s)",
-				kernel.MaxUserNamespaces, errno),
+		return fmt.Sprintf("user.max_user_namespaces is %d and used up, or namespaces are nested more than 32 deep: %s",
+				kernel.MaxUserNamespaces, words(errno)),
 			"sudo sysctl user.max_user_namespaces=28633 (keep it in /etc/sysctl.d/userns.conf)"
 	case errno == "EINVAL":
 		return "the kernel was built without CONFIG_USER_NS: invalid argument (EINVAL)", ""
@@ -143,6 +143,10 @@ func words(errno string) string {
 		return "operation not permitted (EPERM)"
 	case "EACCES":
 		return "permission denied (EACCES)"
+	case "ENOSPC":
+		return "no space left on device (ENOSPC)"
+	case "EUSERS":
+		return "too many users (EUSERS)"
 	}
 	return errno
 }

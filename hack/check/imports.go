@@ -15,6 +15,7 @@ import (
 // pure lists the packages without effects, each with the files that are the
 // exception, as patterns: the one place where the package meets the system.
 var pure = map[string][]string{
+	"plain":    nil,
 	"plan":     nil,
 	"host":     nil,
 	"compile":  nil,
@@ -144,7 +145,7 @@ var ranks = []struct {
 	rank int
 	dirs []string
 }{
-	{0, []string{"plan", "host", "bundle", "internal"}},
+	{0, []string{"plain", "plan", "host", "bundle", "internal"}},
 	{1, []string{"userns", "rootfs", "netns", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec"}},
 	{2, []string{"stage", "compile", "host/probe"}},
 	{3, []string{"container"}},

@@ -123,6 +123,7 @@ func fill(s *specs.Spec) {
 
 func print(name string, p *plan.Plan) error {
 	out := printed{Inputs: map[string]int{}}
+	p = p.WithValues() // as strace -v
 	for i := range p.Len() {
 		out.Steps = append(out.Steps, printedStep{p.Text(i), p.Line(i)})
 	}
