@@ -113,6 +113,15 @@ func (c *checker) text(value, pattern string, index ...int) {
 	}
 }
 
+// environment is texts for what may be secret.
+func (c *checker) environment(list []string, pattern string, index ...int) {
+	for i, variable := range list {
+		if strings.IndexByte(variable, 0) >= 0 {
+			c.report(at(at(pattern, index...)+"[]", i), "contains a NUL byte")
+		}
+	}
+}
+
 func (c *checker) texts(values []string, pattern string, index ...int) {
 	for i, value := range values {
 		if strings.IndexByte(value, 0) >= 0 {
@@ -197,7 +206,7 @@ func (c *checker) hookList(hooks []specs.Hook, pattern string) {
 		h := &hooks[i]
 		c.absolute(h.Path, pattern+".path", i)
 		c.texts(h.Args, pattern+".args", i)
-		c.texts(h.Env, pattern+".env", i)
+		c.environment(h.Env, pattern+".env", i)
 		if h.Timeout != nil && *h.Timeout <= 0 {
 			c.report(at(pattern+".timeout", i), "expected more than 0 seconds, found %d", *h.Timeout)
 		}

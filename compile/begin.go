@@ -25,7 +25,7 @@ type Beginning struct{ c *compiler }
 // is in it, unless NeedsAll says otherwise.
 func Begin(spec *specs.Spec, facts *host.Facts, options Options) (*Beginning, error) {
 	c := &compiler{spec: withDefaults(spec), facts: facts, options: options, result: &Result{}, parts: true}
-	for _, step := range []func() error{c.namespaces, c.mappings, c.inputs, c.outer, c.inner, c.split} {
+	for _, step := range []func() error{c.annotations, c.namespaces, c.mappings, c.inputs, c.outer, c.inner, c.split} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -38,11 +38,15 @@ func (b *Beginning) Result() *Result { return b.c.result }
 
 var errListener = errors.New("BUG: the seccomp filter has a listener that the plan's first part does not know of")
 
+var errUnfiltered = errors.New("BUG: config.json has linux.seccomp, and no filter was compiled from it")
+
 // Finish compiles the rest. Its Plan is the whole plan, first part included.
 // The filter may have a listener only if the options for Begin had the filter.
 func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 	c, knew := b.c, b.c.listens()
-	c.options.Seccomp = filter
+	if c.options.Seccomp = filter; filter == nil && c.spec.Linux.Seccomp != nil {
+		return nil, errUnfiltered
+	}
 	if c.listens() != knew {
 		return nil, errListener
 	}

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -89,11 +90,42 @@ func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
 		c.runtime.Debug(p.choice.Reason)
 	}
 	c.State.Cgroup.Manager = string(p.choice.Manager)
+	c.warnUnmanaged(p)
 	if p.choice.Manager != cgroupv2.Systemd {
 		p.close()
 		return p, nil
 	}
 	return p, p.planScope(c)
+}
+
+// propertyAnnotation begins the annotations that set a property of the scope.
+const propertyAnnotation = "org.systemd.property."
+
+// warnUnmanaged says what of config.json the chosen manager has no use for. In a
+// user namespace nobody can make the devices that rules are about.
+func (c *Container) warnUnmanaged(p *cgroupPlan) {
+	if p.choice.Manager != cgroupv2.Systemd {
+		var names []string
+		for name := range p.config.Annotations {
+			if strings.HasPrefix(name, propertyAnnotation) {
+				names = append(names, fmt.Sprintf("annotations[%q]", name))
+			}
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			c.runtime.warn("%s is ignored: the container has no systemd scope", name)
+		}
+	}
+	if res := resources(p.config); p.choice.Manager == cgroupv2.None && res != nil && len(res.Devices) > 0 && p.mayMakeDevices() {
+		c.runtime.warn("linux.resources.devices is ignored: the container has no cgroup")
+	}
+}
+
+// mayMakeDevices reports whether the container's root is the host's.
+func (p *cgroupPlan) mayMakeDevices() bool {
+	ownUser := p.config.Linux != nil && slices.ContainsFunc(p.config.Linux.Namespaces,
+		func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
+	return !ownUser && p.facts.Process.UID == 0 && p.facts.UserNamespace.Initial
 }
 
 // lookAround finds what Choose decides from, and no more than it needs.

@@ -27,7 +27,7 @@ import (
 // Create makes a container whose init waits for Start. When it returns without
 // an error, init is a child of the calling process, and nothing else is.
 func (r *Runtime) Create(ctx context.Context, request Request) (*Container, error) {
-	c, l, err := r.begin(request, compile.Options{Wait: true})
+	c, l, err := r.begin(&request, compile.Options{Wait: true})
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	}
 	// Hooks that run before the program need it to wait, as create does.
 	waits := hasStartHooks(request.Bundle.Config.Hooks)
-	c, l, err := r.begin(request, compile.Options{Wait: waits})
+	c, l, err := r.begin(&request, compile.Options{Wait: waits})
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +106,15 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 }
 
 // begin makes the container's directory and compiles its plan.
-func (r *Runtime) begin(request Request, o compile.Options) (*Container, *launch, error) {
+func (r *Runtime) begin(request *Request, o compile.Options) (_ *Container, _ *launch, err error) {
+	if request.Bundle, err = withProfile(request.Bundle); err != nil {
+		return nil, nil, err
+	}
 	c, err := r.make(request.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := c.compile(request, o)
+	l, err := c.compile(*request, o)
 	if err != nil {
 		err = c.abandon(context.Background(), err)
 		c.Close()
@@ -257,6 +260,9 @@ func (c *Container) makeFIFOs(l *launch) error {
 	return c.listen(l)
 }
 
+// pidfdAnnotation names a socket that receives init's pidfd, as crun has it.
+const pidfdAnnotation = "run.oci.pidfd_receiver"
+
 // launch starts the plan with what request asks for at its end.
 func (c *Container) launch(ctx context.Context, l *launch, request Request) error {
 	if err := l.connect(request.ConsoleSocket, request.Bundle.Config.Process); err != nil {
@@ -266,8 +272,10 @@ func (c *Container) launch(ctx context.Context, l *launch, request Request) erro
 		return err
 	}
 	c.hooked = request.Bundle
-	if err := sendPidfd(request.PidfdSocket, l.init); err != nil {
-		return err
+	for _, socket := range [...]string{request.PidfdSocket, request.Bundle.Config.Annotations[pidfdAnnotation]} {
+		if err := sendPidfd(socket, l.init); err != nil {
+			return err
+		}
 	}
 	if request.PidFile != "" {
 		return WritePidFile(request.PidFile, l.init)

@@ -59,8 +59,11 @@ func (c *Container) remove(ctx context.Context) error {
 	if err := c.destroy(ctx); err != nil {
 		return err
 	}
-	if existed && configErr == nil {
+	switch {
+	case existed && configErr == nil:
 		c.poststop(ctx, b)
+	case existed:
+		c.runtime.warn("no poststop hook runs: %v", configErr)
 	}
 	return nil
 }

@@ -64,6 +64,9 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 		return nil, err
 	}
 	defer l.closeInputs()
+	for _, w := range l.result.Warnings {
+		c.runtime.warn("%s", w)
+	}
 	return c.startExec(ctx, l, request)
 }
 

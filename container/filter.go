@@ -2,6 +2,8 @@ package container
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -17,7 +19,13 @@ func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
 
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it
 // has none.
-func Filter(b *bundle.Bundle) (*seccomp.Filter, error) { return loadFilter(b, "") }
+func Filter(b *bundle.Bundle) (*seccomp.Filter, error) {
+	b, err := withProfile(b)
+	if err != nil {
+		return nil, err
+	}
+	return loadFilter(b, "")
+}
 
 // compiledAnnotation has a filter instead of a profile, as crun has it.
 const compiledAnnotation = "run.oci.seccomp_bpf_data"
@@ -50,6 +58,23 @@ func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
 	f, _, err := seccomp.Load(b.Seccomp, seccomp.Options{CacheDir: cache, HelperPath: Helper(seccomp.HelperName),
 		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver})
 	return f, err
+}
+
+// withProfile is the bundle with the seccomp profile that a Go program put into
+// its Config, which bundle.Decode leaves empty. The profile counts, and what the
+// bundle was decoded from does not have it: what is kept for exec and start is
+// made from Config.
+func withProfile(b *bundle.Bundle) (*bundle.Bundle, error) {
+	if b.Config.Linux == nil || b.Config.Linux.Seccomp == nil {
+		return b, nil
+	}
+	profile, err := json.Marshal(b.Config.Linux.Seccomp)
+	if err != nil {
+		return nil, fmt.Errorf("linux.seccomp: %w", err)
+	}
+	filtered := *b
+	filtered.Seccomp, filtered.Raw = profile, nil
+	return &filtered, nil
 }
 
 // program is what the plan needs of a filter.

@@ -35,8 +35,8 @@ func (f *createFlags) add(flags *pflag.FlagSet) {
 }
 
 // request makes the container's description for a bundle.
-func (f *createFlags) request(id string) (*container.Request, error) {
-	b, err := loadBundle(f.bundle, f.config)
+func (f *createFlags) request(o *options, id string) (*container.Request, error) {
+	b, err := o.loadBundle(f.bundle, f.config)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	request, err := f.request(id)
+	request, err := f.request(o, id)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
-	process, err := f.load(c, args[1:])
+	process, err := f.load(o, c, args[1:])
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,14 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil || f.detach {
 		return err
 	}
+	o.logWarnings()
 	o.status, err = follow(p, signals)
 	return err
 }
 
 // load makes the process: from the file, or from config.json's with what the
 // command line changes.
-func (f *execFlags) load(c *container.Container, args []string) (*specs.Process, error) {
+func (f *execFlags) load(o *options, c *container.Container, args []string) (*specs.Process, error) {
 	var process *specs.Process
 	if f.process != "" {
 		text, err := readInput(f.process)
@@ -112,8 +113,7 @@ func (f *execFlags) load(c *container.Container, args []string) (*specs.Process,
 	if err := f.change(c, process); err != nil {
 		return nil, err
 	}
-	_, err := bundle.CheckProcess(process)
-	return process, err
+	return process, o.checked(bundle.CheckProcess(process))
 }
 
 // change applies the flags.

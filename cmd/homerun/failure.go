@@ -3,10 +3,11 @@ package main
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/compile"
-	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
@@ -14,17 +15,24 @@ import (
 
 // fail reports an error and returns the exit status. The message goes to
 // standard error in one write, since conmon reads it once, and its first line
-// to the log.
+// to the log, with the rest as fields. What is on standard error an engine shows
+// to its user, or takes for the container's output: it gets the first line alone,
+// which says all. A person at a terminal gets the step and the hint too.
 func (o *options) fail(err error) int {
-	line := o.line(err)
+	line, rest := o.line(err), details(err)
 	text := "homerun: " + line + "\n"
-	for _, detail := range details(err) {
-		text += "    " + strings.ReplaceAll(detail, "\n", "\n          ") + "\n"
+	if isTerminal(2) || o.logs(levelDebug) {
+		for _, d := range rest {
+			text += d.lines()
+		}
 	}
 	os.Stderr.WriteString(text)
-	o.logError(line, err)
+	o.logError(line, rest, err)
 	return o.exitStatus()
 }
+
+// maxLine is how many bytes a line has at most: conmon reads 8191 of all.
+const maxLine = 4000
 
 // line is the first line: who, what, and why.
 func (o *options) line(err error) string {
@@ -32,15 +40,14 @@ func (o *options) line(err error) string {
 	if o.id != "" {
 		who += " " + o.id
 	}
-	if who == "" {
-		return firstLine(err)
+	if who != "" {
+		who += ": "
 	}
-	return who + ": " + firstLine(err)
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	first, rest, more := strings.Cut(err.Error(), "\n")
+	if more {
+		first += " (and " + strconv.Itoa(strings.Count(rest, "\n")+1) + " more)"
+	}
+	return plain.Short(who+first, maxLine)
 }
 
 // exitStatus is 255 for exec, so that it cannot be confused with a command's
@@ -52,18 +59,31 @@ func (o *options) exitStatus() int {
 	return 1
 }
 
-// details are the further lines: the step, then the hint.
-func details(err error) []string {
-	var list []string
+// detail is one of the further things to say, and a field of a log entry.
+type detail struct{ name, text string }
+
+// lines shows a detail below the first line.
+func (d detail) lines() string {
+	prefix, text := map[string]string{"hint": "hint: "}[d.name], ""
+	for line := range strings.SplitSeq(d.text, "\n") {
+		text += "    " + prefix + plain.Short(line, maxLine) + "\n"
+		prefix = "      "
+	}
+	return text
+}
+
+// details are the further errors, the step, and the hint.
+func details(err error) []detail {
+	var list []detail
 	if _, rest, ok := strings.Cut(err.Error(), "\n"); ok {
-		list = append(list, strings.Split(rest, "\n")...)
+		list = append(list, detail{"more", rest})
 	}
 	var step *compile.StepError
 	if errors.As(err, &step) {
-		list = append(list, step.Step())
+		list = append(list, detail{"step", step.Step()})
 	}
 	if h := hint(err); h != "" {
-		list = append(list, "hint: "+h)
+		list = append(list, detail{"hint", h})
 	}
 	return list
 }
@@ -76,7 +96,7 @@ func hint(err error) string {
 		root *rootfs.Error
 		proc *process.Error
 		user *userns.Error
-		net  *netns.Error
+		text interface{ HintText() string }
 		any  interface{ Hint() string }
 	)
 	switch {
@@ -90,8 +110,8 @@ func hint(err error) string {
 		return proc.Hint
 	case errors.As(err, &user):
 		return user.Hint
-	case errors.As(err, &net):
-		return net.HintText()
+	case errors.As(err, &text):
+		return text.HintText()
 	case errors.As(err, &any):
 		return any.Hint()
 	}

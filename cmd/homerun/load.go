@@ -9,25 +9,31 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/spf13/cobra"
 )
 
 // loadBundle reads and checks a bundle's config.
-func loadBundle(dir, config string) (*bundle.Bundle, error) {
+func (o *options) loadBundle(dir, config string) (*bundle.Bundle, error) {
 	b, err := bundle.Load(dir, config)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.Check(); err != nil {
-		return nil, err
+	return b, o.checked(b.Check())
+}
+
+// checked passes on what a check found.
+func (o *options) checked(warnings []string, err error) error {
+	for _, w := range warnings {
+		o.warn(w)
 	}
-	return b, nil
+	return err
 }
 
 // note prints something that homerun decided without being asked, for people
 // only: callers' pipes are the container's own output.
 func note(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "homerun: "+format+"\n", args...)
+	os.Stderr.WriteString("homerun: " + plain.Short(fmt.Sprintf(format, args...), maxLine) + "\n")
 }
 
 var errOneID = errors.New("want one argument: the container's id")

@@ -8,18 +8,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
 //
-// The final error goes to standard error and to the log. Podman reads a JSON
-// log as a single object, so an error of create begins the log anew, whatever
-// warnings were there; other verbs append, since containerd lets them share
-// one. Warnings are written only when the level asks for them, and where there
-// is a log only to that: callers take what is on standard error for the
-// container's.
+// The final error goes to standard error and to the log. Warnings are about what
+// config.json asks for and does not get, which the specification wants logged,
+// so they are shown unless --log-level error says otherwise: on standard error,
+// or where there is a log only there, since callers take what is on standard
+// error for the container's.
+//
+// Podman reads the log of create and of exec as a single JSON object. So their
+// warnings are kept until it is known how the verb ends, and become a field of
+// the error; and an error of create begins the log anew, which may hold that of
+// an earlier attempt. Other verbs append, since containerd lets them share one.
 
 // level is how much --log-level and --debug ask for.
 type level int
@@ -38,9 +43,9 @@ func (l level) String() string { return [...]string{"error", "warning", "info", 
 
 func parseLevel(name string) (level, error) {
 	switch name {
-	case "", "error":
+	case "error":
 		return levelError, nil
-	case "warn", "warning":
+	case "", "warn", "warning":
 		return levelWarning, nil
 	case "info":
 		return levelInfo, nil
@@ -59,21 +64,32 @@ func (o *options) checkLog() error {
 	return err
 }
 
-// logs tells whether entries of a level are wanted.
+// logs reports whether entries of a level are wanted.
 func (o *options) logs(l level) bool {
 	asked, _ := parseLevel(o.logLevel)
 	return o.debug || asked >= l
 }
 
-// warn says what is ignored or worked around, when somebody wants to know.
+// warn says what is ignored or worked around.
 func (o *options) warn(text string) {
+	text = plain.Short(text, maxLine)
 	switch {
 	case !o.logs(levelWarning):
 	case o.log == "":
 		fmt.Fprintf(os.Stderr, "homerun: warning: %s\n", text)
+	case o.verb == "create" || o.verb == "exec":
+		o.warnings = append(o.warnings, text)
 	default:
-		o.writeLog(levelWarning, text, "")
+		o.writeLog(levelWarning, text, nil)
 	}
+}
+
+// logWarnings writes the warnings of a verb that succeeds.
+func (o *options) logWarnings() {
+	for _, text := range o.warnings {
+		o.writeLog(levelWarning, text, nil)
+	}
+	o.warnings = nil
 }
 
 // explain says what was decided, for --debug.
@@ -81,40 +97,42 @@ func (o *options) explain(text string) {
 	switch {
 	case !o.logs(levelDebug):
 	case o.log == "":
-		fmt.Fprintf(os.Stderr, "homerun: debug: %s\n", text)
+		fmt.Fprintf(os.Stderr, "homerun: debug: %s\n", plain.Short(text, maxLine))
 	default:
-		o.writeLog(levelDebug, text, "")
+		o.writeLog(levelDebug, plain.Short(text, maxLine), nil)
 	}
 }
 
-// logError writes the final error.
-func (o *options) logError(line string, err error) {
+// logError writes the final error: its first line, and the rest as fields.
+func (o *options) logError(line string, rest []detail, err error) {
 	if o.log == "" {
 		return
 	}
-	code := ""
 	var user *userns.Error
 	if errors.As(err, &user) {
-		code = user.Code
+		rest = append(rest, detail{"code", user.Code})
 	}
-	o.writeLog(levelError, line, code)
+	if len(o.warnings) > 0 {
+		rest = append(rest, detail{"warnings", strings.Join(o.warnings, "\n")})
+	}
+	o.writeLog(levelError, line, rest)
 }
 
 // writeLog writes one entry to a file, or to journald:IDENT or syslog:IDENT.
-func (o *options) writeLog(l level, line, code string) {
+func (o *options) writeLog(l level, line string, rest []detail) {
 	var err error
 	switch kind, ident, _ := strings.Cut(o.log, ":"); kind {
 	case "journald":
-		err = send("/run/systemd/journal/socket", journalEntry(l, ident, line, code))
+		err = send("/run/systemd/journal/socket", journalEntry(l, ident, line, rest))
 	case "syslog":
-		err = send("/dev/log", syslogEntry(l, ident, line))
+		err = send("/dev/log", syslogEntry(l, ident, line, rest))
 	default:
-		err = o.appendLog(l, o.entry(l, line, code))
+		err = o.appendLog(l, o.entry(l, line, rest))
 	}
 	// By name: callers read the errno's words as the container's failure.
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		fmt.Fprintf(os.Stderr, "homerun: write the log %s: %s\n", o.log, unix.ErrnoName(errno))
+		fmt.Fprintf(os.Stderr, "homerun: write the log %s: %s\n", plain.Text(o.log), unix.ErrnoName(errno))
 	}
 }
 
@@ -133,30 +151,40 @@ func (o *options) appendLog(l level, entry string) error {
 }
 
 // entry is one line of a file.
-func (o *options) entry(l level, line, code string) string {
+func (o *options) entry(l level, line string, rest []detail) string {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	if o.logFormat != "json" {
-		return now + " " + l.String() + ": " + line + "\n"
+		return now + " " + l.String() + ": " + line + inText(rest) + "\n"
 	}
-	if code != "" {
-		code = `,"code":` + jsonString(code)
+	fields := ""
+	for _, d := range rest {
+		fields += `,"` + d.name + `":` + jsonString(d.text)
 	}
-	return `{"level":"` + l.String() + `","msg":` + jsonString(line) + `,"time":"` + now + `"` + code + "}\n"
+	return `{"level":"` + l.String() + `","msg":` + jsonString(line) + `,"time":"` + now + `"` + fields + "}\n"
+}
+
+// inText shows fields in a line of text: hint="use rbind".
+func inText(rest []detail) string {
+	text := ""
+	for _, d := range rest {
+		text += " " + d.name + "=" + strconv.Quote(d.text)
+	}
+	return text
 }
 
 // journalEntry is one in journald's native protocol
-// (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/); line has no newline in it.
-func journalEntry(l level, ident, line, code string) string {
+// (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), with each field in one line.
+func journalEntry(l level, ident, line string, rest []detail) string {
 	text := "MESSAGE=" + line + "\nPRIORITY=" + strconv.Itoa(l.priority()) + "\nSYSLOG_IDENTIFIER=" + identifier(ident) + "\n"
-	if code != "" {
-		text += "HOMERUN_CODE=" + code + "\n"
+	for _, d := range rest {
+		text += "HOMERUN_" + strings.ToUpper(d.name) + "=" + plain.Text(strings.ReplaceAll(d.text, "\n", "; ")) + "\n"
 	}
 	return text
 }
 
 // syslogEntry is one as syslog(3) sends it, of the facility "user".
-func syslogEntry(l level, ident, line string) string {
-	return fmt.Sprintf("<%d>%s[%d]: %s", 1<<3|l.priority(), identifier(ident), os.Getpid(), line)
+func syslogEntry(l level, ident, line string, rest []detail) string {
+	return fmt.Sprintf("<%d>%s[%d]: %s%s", 1<<3|l.priority(), identifier(ident), os.Getpid(), line, inText(rest))
 }
 
 func identifier(ident string) string {

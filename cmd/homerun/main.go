@@ -31,5 +31,6 @@ func run(ctx context.Context, args []string) int {
 	if err != nil {
 		return o.fail(err)
 	}
+	o.logWarnings()
 	return o.status
 }

@@ -22,6 +22,7 @@ import (
 type planFlags struct {
 	bundle, config, facts string
 	json, showFacts, wait bool
+	values                bool
 	seccomp               bool
 }
 
@@ -36,7 +37,7 @@ mounts[4] or linux.maskedPaths, only the operations that come from there.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.verb = "plan"
-			return printPlan(os.Stdout, f, strings.Join(args, ""))
+			return o.printPlan(os.Stdout, f, strings.Join(args, ""))
 		},
 	}
 	c.Flags().StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
@@ -45,12 +46,13 @@ mounts[4] or linux.maskedPaths, only the operations that come from there.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
 	c.Flags().BoolVar(&f.showFacts, "show-facts", false, "print the facts about this host instead")
 	c.Flags().BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
+	c.Flags().BoolVar(&f.values, "values", false, "print environment, groups and long arguments in full")
 	c.Flags().BoolVar(&f.wait, "create", false, "plan for create, where init waits for start")
 	return c
 }
 
-func printPlan(w io.Writer, f *planFlags, pointer string) error {
-	b, err := loadBundle(f.bundle, f.config)
+func (o *options) printPlan(w io.Writer, f *planFlags, pointer string) error {
+	b, err := o.loadBundle(f.bundle, f.config)
 	if err != nil {
 		return err
 	}
@@ -71,6 +73,10 @@ func printPlan(w io.Writer, f *planFlags, pointer string) error {
 	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Record: true, Wait: f.wait, Seccomp: filter})
 	if err != nil {
 		return err
+	}
+	_ = o.checked(r.Warnings, nil)
+	if f.values {
+		r.Plan = r.Plan.WithValues()
 	}
 	if f.json {
 		return printJSON(w, document(facts, r, pointer))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/homerun-oci/homerun/plain"
 )
 
 // hostPs runs the host's ps(1), for options that only it knows, and prints its
@@ -39,7 +41,7 @@ func filterPs(w io.Writer, text string, pids []int) error {
 	for _, line := range strings.Split(lines, "\n") {
 		if fields := strings.Fields(line); len(fields) > column {
 			if pid, err := strconv.Atoi(fields[column]); err == nil && slices.Contains(pids, pid) {
-				fmt.Fprintln(w, line)
+				fmt.Fprintln(w, plain.Text(line))
 			}
 		}
 	}

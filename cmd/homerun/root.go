@@ -26,6 +26,8 @@ type options struct {
 
 	// verb and id are for messages.
 	verb, id string
+	// warnings are those that the log does not have yet.
+	warnings []string
 	// status is the exit status after success: the container's.
 	status int
 }
@@ -101,7 +103,7 @@ func globalFlags(f *pflag.FlagSet, o *options) {
 	f.StringVar(&o.root, "root", "", "directory of the containers' state")
 	f.StringVar(&o.log, "log", "", "file that receives errors, as well as standard error")
 	f.StringVar(&o.logFormat, "log-format", "text", "format of the log: text or json")
-	f.StringVar(&o.logLevel, "log-level", "error", "least level that is logged: error, warn, info, debug, trace")
+	f.StringVar(&o.logLevel, "log-level", "warning", "least level that is logged: error, warn, info, debug, trace")
 	f.BoolVar(&o.debug, "debug", false, "the same as --log-level debug")
 	f.BoolVar(&o.systemdCgroup, "systemd-cgroup", false, "make cgroups through systemd")
 	f.StringVar(&o.cgroupManager, "cgroup-manager", "auto", "who makes cgroups: auto, systemd, cgroupfs, disabled")

@@ -146,7 +146,7 @@ func (o *options) runRequest(f *runFlags, args []string) (*container.Request, er
 		return nil, errOneID
 	}
 	o.id = args[0]
-	r, err := f.create.request(o.id)
+	r, err := f.create.request(o, o.id)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +176,7 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}}
 	network.apply(description.Path, request)
-	_, err = request.Bundle.Check()
-	return request, err
+	return request, o.checked(request.Bundle.Check())
 }
 
 func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {

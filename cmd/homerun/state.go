@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/spf13/cobra"
 )
 
@@ -85,7 +86,7 @@ func printList(list []*container.Container, format string, quiet bool) error {
 	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
 	for _, c := range list {
 		d := c.Document()
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, d.Bundle, d.Created.Format(time.RFC3339Nano), d.Owner)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, plain.Text(d.Bundle), d.Created.Format(time.RFC3339Nano), plain.Text(d.Owner))
 	}
 	return w.Flush()
 }
@@ -132,7 +133,8 @@ func printProcesses(pids []int, format string) error {
 	fmt.Fprintln(w, "UID\tPID\tPPID\tC\tSTIME\tTTY\tTIME\tCMD")
 	for _, pid := range pids {
 		if p, err := container.DescribeProcess(pid); err == nil {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", p.User, pid, p.Parent, p.Percent, startTime(p.Started), p.Terminal, cpuTime(p.CPU), p.Command)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", plain.Text(p.User), pid, p.Parent, p.Percent, startTime(p.Started),
+				p.Terminal, cpuTime(p.CPU), plain.Short(p.Command, maxLine))
 		}
 	}
 	return w.Flush()

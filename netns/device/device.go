@@ -33,6 +33,9 @@ func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Wh
 // Unwrap gives the errno.
 func (e *Error) Unwrap() error { return e.Err }
 
+// HintText is Hint, for callers that know the error by this method alone.
+func (e *Error) HintText() string { return e.Hint }
+
 func (m Move) error(why string, err error) *Error {
 	e := &Error{Pointer: "linux.netDevices." + m.Host, What: "move the network device " + m.Host, Why: why, Err: err}
 	if err != nil {

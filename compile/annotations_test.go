@@ -1,0 +1,62 @@
+package compile
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// TestAnnotations: what was asked for is had, or refused, or there is a warning.
+// Tried: each annotation that crun 1.28 has.
+func TestAnnotations(t *testing.T) {
+	for name, want := range map[string]string{
+		"run.oci.handler":                      `run with the handler "krun\x1b" (annotations["run.oci.handler"]): homerun has no handlers`,
+		"run.oci.seccomp.plugins":              `load seccomp plugins (annotations["run.oci.seccomp.plugins"]): homerun has none`,
+		"run.oci.systemd.force_cgroup_v1":      `mount a hierarchy of cgroup v1 (annotations["run.oci.systemd.force_cgroup_v1"]): `,
+		"run.oci.seccomp_fail_unknown_syscall": "",
+		"run.oci.keep_original_groups":         "",
+		"run.oci.pidfd_receiver":               "",
+		"run.oci.systemd.subgroup":             "",
+		"run.oci.newer":                        `warning: annotations["run.oci.newer"]: unknown to homerun, ignored`,
+		"run.oci.evil\n\x1b[2J":                `warning: annotations["run.oci.evil\n\x1b[2J"]: unknown to homerun, ignored`,
+		"module.wasm.image/variant":            `warning: annotations["module.wasm.image/variant"]: unknown to homerun, ignored`,
+		"org.example.run.oci.handler":          "",
+	} {
+		b, facts := golden{}.input(t)
+		b.Config.Annotations = map[string]string{name: "krun\x1b"}
+		r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"})
+		got := ""
+		var known *Error
+		switch {
+		case err != nil && !errors.As(err, &known):
+			t.Errorf("%q: %v", name, err)
+		case err != nil:
+			got = err.Error()
+		case len(r.Warnings) > 0:
+			got = "warning: " + strings.Join(r.Warnings, "\n")
+		}
+		if got != want && (want == "" || known == nil || !strings.HasPrefix(got, want)) {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+	if !slices.IsSorted(followed[:]) {
+		t.Error("the table is out of order")
+	}
+}
+
+// TestSeccompIsNotDropped: a Go program can ask for a filter in Config alone;
+// who compiles for it must bring one.
+func TestSeccompIsNotDropped(t *testing.T) {
+	b, facts := golden{}.input(t)
+	b.Config.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
+	if _, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"}); !errors.Is(err, errUnfiltered) {
+		t.Errorf("a plan without the filter: %v", err)
+	}
+	filter := &Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}}
+	if _, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle", Seccomp: filter}); err != nil {
+		t.Error(err)
+	}
+}
