@@ -8,10 +8,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
 
-// Features tells what this runtime can do, whatever the host allows:
+// Features says what this runtime can do, whatever the host allows:
 // features.md and features-linux.md of the runtime specification. Only
-// seccomp's part looks at the system: whether the helper is installed, and
-// which flags the kernel takes.
+// seccomp's part looks at the system: whether the helper is installed, which
+// architectures it takes, and which flags the kernel does.
 func Features() *features.Features {
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
@@ -25,7 +25,7 @@ func Features() *features.Features {
 			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: flag(true)},
 			Selinux:         &features.Selinux{Enabled: flag(true)},
-			IntelRdt:        &features.IntelRdt{Enabled: flag(true)},
+			IntelRdt:        &features.IntelRdt{Enabled: flag(true), Schemata: flag(true), Monitoring: flag(true)},
 			MemoryPolicy:    memoryPolicies(),
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: flag(true)}},
 			NetDevices:      &features.NetDevices{Enabled: flag(true)},
@@ -47,8 +47,12 @@ func memoryPolicies() *features.MemoryPolicy {
 func flag(b bool) *bool { return &b }
 
 func seccompFeatures() *features.Seccomp {
-	s := &features.Seccomp{Enabled: flag(Helper(seccomp.HelperName) != ""), Operators: seccomp.Operators(),
-		Archs: seccomp.Architectures(), SupportedFlags: seccomp.SupportedFlags()}
+	s := &features.Seccomp{Enabled: flag(false), Operators: seccomp.Operators(), SupportedFlags: seccomp.SupportedFlags()}
+	if helper := Helper(seccomp.HelperName); helper != "" {
+		if archs, err := seccomp.SupportedArchitectures(helper); err == nil {
+			s.Enabled, s.Archs = flag(true), archs
+		}
+	}
 	for _, a := range seccomp.Actions() {
 		s.Actions = append(s.Actions, a.Name)
 	}

@@ -20,6 +20,13 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("not sorted, or twice: %q", list)
 		}
 	}
+	if rdt := f.Linux.IntelRdt; !*rdt.Enabled || rdt.Schemata == nil || !*rdt.Schemata || rdt.Monitoring == nil || !*rdt.Monitoring {
+		t.Errorf("resctrl: %+v", rdt)
+	}
+	// The test has no helper beside it, so no profile works.
+	if s := f.Linux.Seccomp; *s.Enabled || len(s.Archs) > 0 {
+		t.Errorf("seccomp without a helper: %+v", s)
+	}
 	if text, err := json.Marshal(f); err != nil || len(text) < 1000 {
 		t.Errorf("%s %v", text, err)
 	}

@@ -43,8 +43,8 @@ func Flags() []Name { return append([]Name(nil), flags...) }
 // Operators lists the comparison operators of config.json.
 func Operators() []string { return append([]string(nil), operators...) }
 
-// Architectures lists the architectures of config.json. A helper with an old
-// libseccomp knows fewer: `homerun-seccomp --features` tells.
+// Architectures lists the architectures of config.json. A helper takes fewer:
+// see SupportedArchitectures.
 func Architectures() []string {
 	var names []string
 	for _, a := range bpf.Arches() {

@@ -1,6 +1,11 @@
 package seccomp
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
 
@@ -20,4 +25,20 @@ func SupportedFlags() []string {
 		}
 	}
 	return names
+}
+
+// SupportedArchitectures lists those of Architectures that a profile may name,
+// by asking the helper.
+func SupportedArchitectures(helper string) ([]string, error) {
+	output, err := runHelper(helper, []string{"--features"}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Architectures []string `json:"archs"`
+	}
+	if err := json.Unmarshal(output, &answer); err != nil {
+		return nil, fmt.Errorf("seccomp: %s: what it says of itself: %w", helper, err)
+	}
+	return answer.Architectures, nil
 }

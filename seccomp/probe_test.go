@@ -15,6 +15,24 @@ func TestSupportedFlags(t *testing.T) {
 	}
 }
 
+// TestSupportedArchitectures: what is told can be asked for, and nothing else.
+func TestSupportedArchitectures(t *testing.T) {
+	told, err := SupportedArchitectures(helper(t))
+	if err != nil || !slices.Contains(told, "SCMP_ARCH_X86_64") || !slices.Contains(told, "SCMP_ARCH_AARCH64") || slices.Contains(told, "SCMP_ARCH_S390X") {
+		t.Fatalf("%q, %v", told, err)
+	}
+	for _, arch := range Architectures() {
+		raw := `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["` + arch + `"],"syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_ERRNO"}]}`
+		_, _, err := Load([]byte(raw), Options{HelperPath: helper(t)})
+		if works := err == nil; works != slices.Contains(told, arch) {
+			t.Errorf("%s: told %t, but %v", arch, !works, err)
+		}
+	}
+	if _, err := SupportedArchitectures("/bin/echo"); err == nil {
+		t.Error("any program is a helper")
+	}
+}
+
 func TestNamesAreTheSpecifications(t *testing.T) {
 	if n := len(Actions()); n != 9 {
 		t.Errorf("%d actions", n)

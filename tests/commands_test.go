@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -49,7 +50,8 @@ type command = func(ts *script, neg bool, args []string)
 //	await FILE             wait until a file is there and not empty
 //	signal NAME SIGNAL     send a signal to the runtime process NAME
 //	finish NAME STATUS     wait for NAME, which must exit so; its output is stdout
-//	errors FILE            what the last run wrote to standard error
+//	errors FILE            what the last run said: the first line on standard
+//	                       error, the others as fields of its log entry
 //	killed ...             see kill_test.go
 //	tty ...                see terminal_test.go
 func (s *session) commands() map[string]command {
@@ -87,6 +89,10 @@ func (s *session) cmdBundle(ts *script, neg bool, args []string) {
 	ts.Check(ts.Exec("env", append([]string{"-u", "XDG_RUNTIME_DIR"}, args...)...))
 	edit(ts, "process.terminal=false")
 	edit(ts, `process.args=["/bin/true"]`)
+	if args[0] == "homerun" { // all ids that there are
+		edit(ts, "-linux.uidMappings")
+		edit(ts, "-linux.gidMappings")
+	}
 }
 
 func cmdArgs(ts *script, neg bool, args []string) {
@@ -107,6 +113,9 @@ func cmdShell(ts *script, neg bool, args []string) {
 func (r *runner) runtime(ts *script, verb string, args ...string) []string {
 	line := []string{r.session.Runtime, "--root", ts.Getenv("STATE")}
 	line = append(line, strings.Fields(r.session.flags())...)
+	if r.session.Runtime == "homerun" {
+		line = append(line, "--log", logFile(ts), "--log-format", "json")
+	}
 	return append(append(line, verb), args...)
 }
 
@@ -120,6 +129,9 @@ func (s *session) flags() string {
 	}
 	return ""
 }
+
+// logFile is where homerun logs, as it does for engines.
+func logFile(ts *script) string { return ts.Getenv("STATE") + ".log" }
 
 func cmdRun(ts *script, neg bool, args []string) {
 	r := ts.runner
@@ -239,7 +251,8 @@ func cmdFinish(ts *script, neg bool, args []string) {
 // one run shows all texts that differ.
 func cmdErrors(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "errors FILE")
-	got := strings.Split(strings.TrimRight(ts.ReadFile("stderr"), "\n"), "\n")
+	text := ts.ReadFile("stderr")
+	got := append(strings.Split(strings.TrimRight(text, "\n"), "\n"), logged(ts, text)...)
 	want := strings.Split(strings.TrimRight(ts.ReadFile(args[0]), "\n"), "\n")
 	for i := range max(len(got), len(want)) {
 		g, w := lineAt(got, i), lineAt(want, i)
@@ -247,6 +260,26 @@ func cmdErrors(ts *script, neg bool, args []string) {
 			ts.log.fail(fmt.Sprintf("FAIL: line %d of standard error is\n%s\nwant\n%s", i+1, g, w))
 		}
 	}
+}
+
+// logged reads the log's last entry: its message is the line on standard error,
+// and the rest is given as a person's terminal shows it.
+func logged(ts *script, stderr string) (lines []string) {
+	var entry struct{ Level, Msg, Time, More, Step, Hint string }
+	text := strings.Split(strings.TrimSpace(ts.ReadFile(logFile(ts))), "\n")
+	ts.Check(json.Unmarshal([]byte(text[len(text)-1]), &entry))
+	if entry.Level != "error" || "homerun: "+entry.Msg+"\n" != stderr {
+		ts.Fatalf("the log's entry is %+v, and standard error %q", entry, stderr)
+	}
+	for _, field := range []string{entry.More, entry.Step} {
+		if field != "" {
+			lines = append(lines, strings.Split("    "+strings.ReplaceAll(field, "\n", "\n    "), "\n")...)
+		}
+	}
+	if entry.Hint != "" {
+		lines = append(lines, strings.Split("    hint: "+strings.ReplaceAll(entry.Hint, "\n", "\n          "), "\n")...)
+	}
+	return lines
 }
 
 func lineAt(list []string, i int) string {

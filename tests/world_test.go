@@ -99,7 +99,7 @@ func (w *world) bundle(t *testing.T, name, script string, edits ...string) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	edits = append([]string{"root.path=" + shared.rootfs, "root.readonly=true", "process.terminal=false",
+	edits = append([]string{"-linux.uidMappings", "-linux.gidMappings", "root.path=" + shared.rootfs, "root.readonly=true", "process.terminal=false",
 		`process.args=["/bin/sh","-c",` + strconv.Quote(script) + `]`}, edits...)
 	for _, e := range edits {
 		if config, err = apply(config, e); err != nil {

@@ -118,6 +118,9 @@ func Unavailable(errno string, kernel *host.Kernel, executable string) error {
 
 func unavailable(errno string, kernel *host.Kernel, executable string) (why, hint string) {
 	switch {
+	case errno == "ENOSPC" && kernel.MaxUserNamespaces == 0:
+		return "user.max_user_namespaces is 0: " + words(errno),
+			"sudo sysctl user.max_user_namespaces=28633 (keep it in /etc/sysctl.d/userns.conf)"
 	case errno == "ENOSPC" || errno == "EUSERS":
 		return fmt.Sprintf("user.max_user_namespaces is %d and used up, or namespaces are nested more than 32 deep: %s",
 				kernel.MaxUserNamespaces, words(errno)),

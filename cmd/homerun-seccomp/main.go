@@ -126,11 +126,19 @@ func printFeatures() error {
 		f.KnownFlags = append(f.KnownFlags, a.Name)
 	}
 	for _, a := range seccomp.Architectures() {
-		if _, err := libraryArch(a); err == nil {
+		if supports(a) {
 			f.Architectures = append(f.Architectures, a)
 		}
 	}
 	return json.NewEncoder(os.Stdout).Encode(f)
+}
+
+// supports reports whether a profile may name an architecture: an old library
+// knows fewer, and none mixes those of either byte order in one filter.
+func supports(arch string) bool {
+	_, err := compile([]byte(`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["`+arch+`"],`+
+		`"syscalls":[{"names":["read"],"action":"SCMP_ACT_ERRNO"}]}`), false)
+	return err == nil
 }
 
 func libraryNumber() uint32 {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -12,9 +14,9 @@ import (
 )
 
 func newKillCommand(o *options) *cobra.Command {
-	var all bool
+	var all, regex bool
 	c := &cobra.Command{
-		Use:   "kill ID [SIGNAL]",
+		Use:   "kill ID [SIGNAL] | kill --regex PATTERN [SIGNAL]",
 		Short: "Send a signal to a container's init (SIGTERM by default)",
 		Args:  o.idAnd("kill", 2),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
@@ -26,10 +28,11 @@ func newKillCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.Kill(ctx, args[0], s, all)
+			return forEach(r, args[0], regex, func(id string) error { return r.Kill(ctx, id, s, all) })
 		}),
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "to all processes of the container")
+	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
 }
 
@@ -67,17 +70,44 @@ func realtime(name string) (unix.Signal, bool) {
 }
 
 func newDeleteCommand(o *options) *cobra.Command {
-	var force bool
+	var force, regex bool
 	c := &cobra.Command{
-		Use:   "delete [-f] ID",
+		Use:   "delete [-f] ID | delete [-f] --regex PATTERN",
 		Short: "Remove a container that has stopped",
 		Args:  o.oneID("delete"),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return r.Delete(ctx, args[0], force)
+			return forEach(r, args[0], regex, func(id string) error { return r.Delete(ctx, id, force) })
 		}),
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill it first; no error when there is none")
+	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
+}
+
+// forEach does something with a container, or with all whose id a pattern
+// matches; one that fails keeps no other from its turn.
+func forEach(r *container.Runtime, id string, regex bool, do func(id string) error) error {
+	if !regex {
+		return do(id)
+	}
+	pattern, err := regexp.Compile(id)
+	if err != nil {
+		return err
+	}
+	list, err := r.List()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, c := range list {
+		if !pattern.MatchString(c.ID) {
+			continue
+		}
+		if err := do(c.ID); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", c.ID, err))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // forContainer is a verb that takes an id and nothing else.

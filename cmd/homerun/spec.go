@@ -24,13 +24,17 @@ func newSpecCommand(o *options) *cobra.Command {
 	}
 	c.Flags().StringVarP(&dir, "bundle", "b", ".", "directory for config.json")
 	c.Flags().StringVarP(&file, "file", "f", "config.json", "another name for config.json")
-	c.Flags().BoolVar(&rootless, "rootless", false, "for a user without root")
+	c.Flags().BoolVar(&rootless, "rootless", false, "for a user without root, whose own id becomes the container's root")
 	return c
 }
 
 // writeSpec writes the template, never over a file that exists.
 func writeSpec(name string, rootless bool) error {
-	text, err := json.MarshalIndent(spec.Template(rootless), "", "\t")
+	s := spec.Template(rootless)
+	if rootless {
+		spec.MapOwn(s, uint32(os.Geteuid()), uint32(os.Getegid()))
+	}
+	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		return err
 	}

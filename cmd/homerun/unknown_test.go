@@ -8,9 +8,9 @@ import (
 
 func TestUnknownVerb(t *testing.T) {
 	for line, want := range map[string]string{
-		"checkpoint --help":                 `unknown command "checkpoint"`,
-		"--root /r checkpoint -h":           `unknown command "checkpoint"`,
-		"restore --lsm-mount-context":       `unknown command "restore"`,
+		"checkpoint --help":                 `checkpoint is not supported: homerun does not save and restore running containers`,
+		"--root /r checkpoint -h":           `checkpoint is not supported: homerun does not save and restore running containers`,
+		"restore --lsm-mount-context":       `restore is not supported: homerun does not save and restore running containers`,
 		"stat x":                            `unknown command "stat"; did you mean "state"?`,
 		"--log-format=json nosuch --log /x": `unknown command "nosuch"`,
 		"":                                  "", "--help": "", "help": "", "help create": "", "ls --help": "", "create --help": "",
