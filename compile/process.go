@@ -127,15 +127,32 @@ func (c *compiler) mappedGroups() []uint32 {
 		c.warn(pointer + ": ignored: the user namespace has a single group and allows no others" + advice)
 		return nil
 	}
-	var mapped []uint32
+	var mapped, others []uint32
 	for _, gid := range gids {
 		if maps == nil || userns.Mapped(gid, maps) {
 			mapped = append(mapped, gid)
-			continue
+		} else {
+			others = append(others, gid)
 		}
-		c.warn("%s: group %d is ignored: it is not mapped in the user namespace (mapped: %s)"+advice, pointer, gid, userns.Describe(maps))
+	}
+	if len(others) > 0 {
+		c.warn("%s: not mapped in the user namespace (mapped: %s), and ignored: %s"+advice, pointer, userns.Describe(maps), numbers(others))
 	}
 	return mapped
+}
+
+// numbers lists ids for a message, of many the first few.
+func numbers(ids []uint32) string {
+	const most = 8
+	text, separator := "", ""
+	for _, id := range ids[:min(len(ids), most)] {
+		text += separator + strconv.FormatUint(uint64(id), 10)
+		separator = ", "
+	}
+	if more := len(ids) - most; more > 0 {
+		text += " and " + strconv.Itoa(more) + " more"
+	}
+	return text
 }
 
 // groupMap is the map of the user namespace that the process is in; nil when it

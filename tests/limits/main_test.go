@@ -274,10 +274,10 @@ func (b *box) start() {
 }
 
 // run runs the container's program to its end.
-func (b *box) run() (string, error) {
+func (b *box) run(flags ...string) (string, error) {
 	b.t.Helper()
 	b.t.Cleanup(func() { b.must("delete", "--force", b.id) })
-	return b.homerun("run", "--bundle", b.dir, b.id)
+	return b.homerun(append(flags, "run", "--bundle", b.dir, b.id)...)
 }
 
 // state is what `state` prints.

@@ -7,10 +7,11 @@ import (
 	"testing"
 )
 
-// refuses runs a container that must not start, and wants these words.
+// refuses runs a container that must not start, and wants these words; the hint
+// is among them as for a person who asks.
 func (b *box) refuses(want ...string) {
 	b.t.Helper()
-	out, err := b.run()
+	out, err := b.run("--debug")
 	if err == nil {
 		b.t.Errorf("it ran: %s", out)
 	}

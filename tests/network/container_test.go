@@ -53,13 +53,21 @@ func (p *place) command(args ...string) (*exec.Cmd, context.CancelFunc) {
 	return c, cancel
 }
 
-// homerun runs a verb and returns its two outputs.
+// homerun runs a verb and returns its two outputs. To an error belongs its hint,
+// which is in the log.
 func (p *place) homerun(args ...string) (out, errors string, err error) {
-	c, cancel := p.command(args...)
+	log := p.root + ".log"
+	c, cancel := p.command(append([]string{"--log", log, "--log-format", "json"}, args...)...)
 	defer cancel()
 	var o, e bytes.Buffer
 	c.Stdout, c.Stderr = &o, &e
-	err = c.Run()
+	if err = c.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(readText(log)), "\n")
+		var last struct{ Hint string }
+		if json.Unmarshal([]byte(lines[len(lines)-1]), &last) == nil && last.Hint != "" {
+			e.WriteString("    hint: " + last.Hint + "\n")
+		}
+	}
 	return o.String(), e.String(), err
 }
 

@@ -152,7 +152,7 @@ func TestIDMap(t *testing.T) {
 		if c.namespace {
 			b.spec.Mounts[len(b.spec.Mounts)-1].Options = []string{"bind", "ridmap=uids=@1000-7-10;gids=@1000-7-10"}
 		}
-		r := b.run()
+		r := b.run("--debug")
 		if c.user {
 			if r.status == 0 || !strings.Contains(r.stderr, "map its ids") || !strings.Contains(r.stderr, "hint:") {
 				t.Errorf("status %d: %s", r.status, r.stderr)
