@@ -261,13 +261,17 @@ func checkConfined(t *testing.T, what string, r result) {
 // noHandlerWrites: no annotation makes the runtime write into the rootfs.
 func noHandlerWrites(t *testing.T, c caller) {
 	canary := newCanary(t)
-	b := newBundle(t, c, "ok")
-	for _, f := range []string{".krun_config.json", ".krun_vm.json", "run/.containerenv", ".dockerenv", "etc/mtab"} {
-		b.symlink(canary.dir+"/file", f)
+	for status, annotation := range []string{"module.wasm.image/variant", "run.oci.handler"} {
+		b := newBundle(t, c, "ok")
+		for _, f := range []string{".krun_config.json", ".krun_vm.json", "run/.containerenv", ".dockerenv", "etc/mtab"} {
+			b.symlink(canary.dir+"/file", f)
+		}
+		b.spec.Annotations = map[string]string{annotation: "krun", "krun.ram_mib": "100"}
+		if r := b.run(); r.status != status { // the second one is refused
+			t.Errorf("%s: status %d: %s", annotation, r.status, r.stderr)
+		}
+		canary.intact(t, "a handler")
 	}
-	b.spec.Annotations = map[string]string{"run.oci.handler": "krun", "module.wasm.image/variant": "compat-smart", "krun.ram_mib": "100"}
-	b.run()
-	canary.intact(t, "a handler")
 }
 
 // linkedNull: in a rootfs with its own /dev the link is not followed to what

@@ -97,7 +97,7 @@ func foreignFailures(t *testing.T, c caller) {
 		change(b)
 		log := c.logFile(t)
 		r := b.run()
-		if harmless(t, what, r.stderr, 1); r.status != 1 || !strings.HasPrefix(r.stderr, "homerun: run "+b.id()+": ") {
+		if harmless(t, what, r.stderr, 1); r.status != 1 || !strings.HasPrefix(r.stderr, "homerun: run "+b.id()+": ") || strings.Contains(r.stderr, " more)") {
 			t.Errorf("%s: status %d: %q", what, r.status, r.stderr)
 		}
 		r = c.homerun(t, "--debug", "run", "-b", b.dir, b.id())
