@@ -181,3 +181,29 @@ func mountFailures() []failure {
 		{"device-missing", "", `{"sources": {"/dev/null": {"kind": "char", "rdev": 259, "error": null}}}`, `open_tree(AT_FDCWD, "/dev/null"`, unix.ENOENT, 0},
 	}
 }
+
+// TestExplainForeign: what names a path or a program has it as text, in one line
+// of bounded length, for Go programs too.
+func TestExplainForeign(t *testing.T) {
+	enemy := "/\x1b[2J\nhint: \u202e" + strings.Repeat("x", 4000)
+	b, facts := golden{}.input(t)
+	b.Config.Process.Cwd, b.Config.Process.Args = enemy, []string{enemy}
+	r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for i := range r.Plan.Len() {
+		e := Explain(r.Plan, facts, i, -int(unix.ENOENT))
+		text := e.Error() + e.Step()
+		if strings.ContainsAny(text, "\x1b\n\u202e") || len(text) > 6000 {
+			t.Errorf("step %d: %d bytes: %.300q", i+1, len(text), text)
+		}
+		if strings.Contains(e.Error(), `\x1b[2J\nhint`) {
+			found++
+		}
+	}
+	if found < 2 {
+		t.Errorf("%d steps name the path", found)
+	}
+}

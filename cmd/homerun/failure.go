@@ -43,11 +43,27 @@ func (o *options) line(err error) string {
 	if who != "" {
 		who += ": "
 	}
-	first, rest, more := strings.Cut(err.Error(), "\n")
-	if more {
-		first += " (and " + strconv.Itoa(strings.Count(rest, "\n")+1) + " more)"
+	list := errorList(err)
+	who += list[0]
+	if more := len(list) - 1; more > 0 {
+		who += " (and " + strconv.Itoa(more) + " more)"
 	}
-	return plain.Short(who+first, maxLine)
+	return plain.Short(who, maxLine)
+}
+
+// errorList is an error as text, or several where it is a list. The line ends in
+// the text of one are somebody's path or name.
+func errorList(err error) []string {
+	var list []string
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			list = append(list, e.Error())
+		}
+	}
+	if text := err.Error(); strings.Join(list, "\n") != text {
+		return []string{text}
+	}
+	return list
 }
 
 // exitStatus is 255 for exec, so that it cannot be confused with a command's
@@ -75,8 +91,11 @@ func (d detail) lines() string {
 // details are the further errors, the step, and the hint.
 func details(err error) []detail {
 	var list []detail
-	if _, rest, ok := strings.Cut(err.Error(), "\n"); ok {
-		list = append(list, detail{"more", rest})
+	if texts := errorList(err); len(texts) > 1 {
+		for i := range texts {
+			texts[i] = plain.Text(texts[i])
+		}
+		list = append(list, detail{"more", strings.Join(texts[1:], "\n")})
 	}
 	var step *compile.StepError
 	if errors.As(err, &step) {

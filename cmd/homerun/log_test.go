@@ -23,7 +23,7 @@ func TestLog(t *testing.T) {
 		code                        string
 	}{
 		{"create", "json", "warn", "", coded, 1, "E_SUBUID_HELPER"}, // podman wants a single object
-		{"create", "json", "error", "file:", errors.New("a\nhint"), 1, ""},
+		{"create", "json", "error", "file:", errors.Join(errors.New("a"), errors.New("hint")), 1, ""},
 		{"start", "json", "debug", "", errors.New("x"), 2, ""},
 		{"start", "json", "error", "", errors.New("x"), 1, ""},
 		{"run", "text", "warning", "", errors.New("x"), 2, ""},
