@@ -12,6 +12,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plain"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -107,7 +108,7 @@ type hookError struct {
 }
 
 func (e *hookError) Error() string {
-	return fmt.Sprintf("hook %s %s (hooks.%s[%d]): %v", e.kind, legible(e.path), e.kind, e.index, e.err)
+	return fmt.Sprintf("hook %s %s (hooks.%s[%d]): %v", e.kind, plain.Text(e.path), e.kind, e.index, e.err)
 }
 
 func (e *hookError) Unwrap() error { return e.err }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,7 +95,7 @@ func hookOutput(b *bundle.Bundle, annotation string) (fd int, name string, err e
 		err = unix.SetNonblock(fd, false)
 	}
 	if err != nil {
-		return fd, name, fmt.Errorf("open its output %s (annotations[%s]): %w", legible(name), annotation, err)
+		return fd, name, fmt.Errorf("open its output %s (annotations[%s]): %w", plain.Text(name), annotation, err)
 	}
 	return fd, name, nil
 }
@@ -211,7 +212,7 @@ func (t *talk) listen() {
 // withWords adds to a failure what the hook said of it.
 func (t *talk) withWords(err error) error {
 	if t.file != "" {
-		return fmt.Errorf("%w (what it said is in %s)", err, legible(t.file))
+		return fmt.Errorf("%w (what it said is in %s)", err, plain.Text(t.file))
 	}
 	if text := lastWords(t.words); text != "" {
 		return fmt.Errorf("%w: %s", err, text)
@@ -227,29 +228,9 @@ func lastWords(b []byte) string {
 		cut++
 	}
 	if cut > 0 {
-		return "..." + legible(s[cut:])
+		return "..." + plain.Text(s[cut:])
 	}
-	return legible(s)
-}
-
-// legible shows text that may be anybody's, with escapes for what would act on
-// a terminal or forge a line: all that is not printable.
-func legible(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case !strconv.IsPrint(r):
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		default:
-			b.WriteString(s[:n])
-		}
-		s = s[n:]
-	}
-	return b.String()
+	return plain.Text(s)
 }
 
 // insidePID is a process's id in the innermost of its PID namespaces, or 0 when

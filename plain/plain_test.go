@@ -17,7 +17,8 @@ func TestText(t *testing.T) {
 		{"\u009b31m \u0085", `\u009b31m \u0085`}, // CSI and NEL as one character
 		{"\x9b31m", `\x9b31m`},                   // and as a byte that is no UTF-8
 		{"a\xffb\xc3", `a\xffb\xc3`},
-		{"\ufffd", "\ufffd"}, // itself printable
+		{"\xe2\x82", `\xe2\x82`}, // the beginning of a character
+		{"\ufffd", "\ufffd"},     // itself printable
 		{"gpj.\u202eexe", `gpj.\u202eexe`},
 		{"\u2066\u2028\u2029\u200b\ufeff", `\u2066\u2028\u2029\u200b\ufeff`},
 		{"\U000e0041", `\U000e0041`},
