@@ -129,6 +129,8 @@ const (
 	TagNamespaces = 3
 	// TagReady says that init waits for `start`.
 	TagReady = 4
+	// TagScope says that init waits to be in its cgroup, and for nothing else.
+	TagScope = 5
 )
 
 // Names of the inputs that a plan may have: descriptors the stage is started

@@ -341,6 +341,8 @@ const (
 	DoMapIDs = "map-ids"
 	// DoRecord writes who init is.
 	DoRecord = "record"
+	// DoScope waits until init is in its cgroup.
+	DoScope = "scope"
 	// DoNamespaces is everything that is set from outside once the namespaces
 	// exist: hooks, limits, networks.
 	DoNamespaces = "namespaces"

@@ -32,8 +32,7 @@ func (c *compiler) fileSystem() error {
 	if err := c.sysctl(); err != nil {
 		return err
 	}
-	c.hold()
-	if err := c.lateCgroup(late); err != nil {
+	if err := c.holds(late); err != nil {
 		return err
 	}
 	tree.Finish()
@@ -94,6 +93,9 @@ func (c *compiler) lateCgroup(late []rootfs.Mount) error {
 	if c.options.LateCgroup && c.ns.newCgroup {
 		c.cgroupNamespace()
 	}
+	if len(late) == 0 {
+		return nil
+	}
 	return c.tree.Late(late)
 }
 
@@ -132,6 +134,28 @@ func (c *compiler) chroot() error {
 	c.b.Do(plan.Fchdir{FD: root.Ref()})
 	c.b.Close(root)
 	c.b.Do(plan.Chroot{Path: "."})
+	return c.holds(nil)
+}
+
+// holds waits for what the runtime does from outside, and makes what shows the
+// cgroup that init is in only then. Hooks that join the container need its cgroup
+// namespace (config.md, "Hooks"), and cannot join the host's, which init is in
+// until it has its own: for them init waits twice.
+func (c *compiler) holds(late []rootfs.Mount) error {
+	hooks := c.spec.Hooks
+	if hooks == nil || len(hooks.CreateContainer) == 0 || !c.options.LateCgroup {
+		c.hold()
+		return c.lateCgroup(late)
+	}
+	c.b.At("linux.cgroupsPath", "wait for the scope")
+	c.signal(TagScope, 0, "scope")
+	c.await(c.sync, "in scope")
+	c.b.Runtime(plan.RuntimeStep{Await: "scope", Text: "mounts exist", Pointer: "linux.cgroupsPath"})
+	c.b.Runtime(plan.RuntimeStep{Do: DoScope, Text: "scope and limits", Pointer: "linux.cgroupsPath"})
+	c.b.Runtime(plan.RuntimeStep{Signal: "in scope", Text: "init goes on", Pointer: "linux.cgroupsPath"})
+	if err := c.lateCgroup(late); err != nil {
+		return err
+	}
 	c.hold()
 	return nil
 }

@@ -9,6 +9,8 @@ func Tag(name string) uint32 {
 		return TagUser
 	case "namespaces":
 		return TagNamespaces
+	case "scope":
+		return TagScope
 	case "ready":
 		return TagReady
 	}

@@ -259,13 +259,14 @@ func (p *cgroupPlan) started(c *Container, pid int) error {
 
 // finish waits for the scope, proves its limits, and moves init below it.
 func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
-	if !p.outside() {
+	if p.job == nil {
 		return nil
 	}
 	defer p.close()
 	if err := p.job.Wait(ctx); err != nil {
 		return err
 	}
+	p.job = nil
 	own, err := cgroupv2.OfProcess(pid)
 	if err != nil {
 		return err

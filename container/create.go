@@ -158,6 +158,7 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 		}
 		return c.record(ctx, pid, &request, cgroup)
 	}
+	l.scope = func(ctx context.Context, pid int) error { return c.awaitScope(ctx, pid, cgroup) }
 	l.outside = func(ctx context.Context, pid int) error { return c.outside(ctx, pid, &request, cgroup) }
 	l.pidfd = -1
 	err = l.openNamespaces()
@@ -308,13 +309,19 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 	return c.write()
 }
 
+// awaitScope waits until init is in its scope, if it has one and is not there.
+func (c *Container) awaitScope(ctx context.Context, pid int, cgroup *cgroupPlan) error {
+	err := cgroup.finish(ctx, c, pid)
+	if err != nil && !alive(pid, c.State.StartTime) {
+		return errDied // and its scope went with it
+	}
+	return err
+}
+
 // outside does what is done in the runtime's namespaces once the container's
 // exist.
 func (c *Container) outside(ctx context.Context, pid int, request *Request, cgroup *cgroupPlan) error {
-	if err := cgroup.finish(ctx, c, pid); err != nil {
-		if !alive(pid, c.State.StartTime) {
-			return errDied // and its scope went with it
-		}
+	if err := c.awaitScope(ctx, pid, cgroup); err != nil {
 		return err
 	}
 	if err := c.outsideOf(request.Bundle.Config.Linux, pid); err != nil {

@@ -41,9 +41,9 @@ type launch struct {
 	// inputs are descriptors for the plan's inputs, by name, beside the report
 	// and the handshake. The caller closes them.
 	inputs map[string]int
-	// record writes init's id; outside does what is done once the namespaces
-	// exist.
-	record, outside func(ctx context.Context, pid int) error
+	// record writes init's id; scope waits until it is in its scope; outside does
+	// what is done once the namespaces exist.
+	record, scope, outside func(ctx context.Context, pid int) error
 	// moved: outside moves an exec's process into its cgroup.
 	moved bool
 	// terminal: this process wants the terminal, which comes through receiver.
@@ -287,6 +287,8 @@ func (l *launch) do(ctx context.Context, what string) error {
 		return install.Maps(ctx, pid, *l.result.Maps, l.facts)
 	case compile.DoRecord:
 		return l.record(ctx, l.init)
+	case compile.DoScope:
+		return l.scope(ctx, l.init)
 	case compile.DoNamespaces:
 		return l.outside(ctx, l.init)
 	case compile.DoListener:
