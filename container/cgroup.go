@@ -143,9 +143,14 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 		return
 	}
 	p.place = systemd.NewPlace(p.facts, os.Getenv)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
 	defer cancel()
 	conn, err := systemd.Connect(ctx, p.place)
+	if err == nil {
+		if err = conn.CanPlace(); err != nil {
+			conn.Close()
+		}
+	}
 	if err != nil {
 		s.NoBus, _, _ = strings.Cut(err.Error(), "\n")
 		return
@@ -159,6 +164,9 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 		s.Delegation.Unit = s.Delegation.Maybe
 	}
 }
+
+// busLimit is how long all candidates for the service manager may take.
+const busLimit = 30 * time.Second
 
 // isCgroupPath tells a path from the name of a scope.
 func isCgroupPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
@@ -242,17 +250,12 @@ func (p *cgroupPlan) started(c *Container, pid int) error {
 	if !p.outside() {
 		return nil
 	}
-	for i := range p.request.Properties {
-		if p.request.Properties[i].Name == "PIDs" {
-			p.request.Properties[i].Value = []uint32{uint32(pid)}
-		}
-	}
 	c.State.Cgroup.Scope = p.unit
 	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: p.unit})
 	if err := c.write(); err != nil {
 		return err
 	}
-	job, err := p.conn.Start(p.unit, p.request.Properties)
+	job, err := p.conn.Start(p.unit, pid, p.request.Properties)
 	p.job = job
 	return err
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,19 +26,26 @@ import (
 // take the uid from SO_PEERCRED. Inside of a user namespace our own idea of our
 // uid (0) is not the server's, which would reject it.
 //
-// Limits in time: connecting takes at most connectLimit, and everything else
-// ends with its context, which gets callLimit where it has no deadline.
+// A socket that can be connected to is no service manager yet: a session bus
+// that dbus-run-session made has none, and a stale one says nothing. So each
+// candidate is asked for the manager's version, and has limits of its own in
+// time: connectLimit for the bus, which has nothing else to do, and answerLimit
+// for the manager, which may be reading all its unit files. Everything else ends
+// with its context, which gets callLimit where it has no deadline.
 const (
 	connectLimit = 5 * time.Second
+	answerLimit  = 10 * time.Second
 	callLimit    = 30 * time.Second
 )
 
 // Conn is a connection to a service manager. It is for one goroutine at a time.
 type Conn struct {
 	bus     *dbus.Conn
-	socket  string
-	private bool
+	at      candidate
+	version int // the manager's; 0 when it cannot be read
 	signals chan *dbus.Signal
+	// pidfd is open for as long as a request with it may be under way.
+	pidfd int
 }
 
 type externalAuth struct{}
@@ -53,31 +60,21 @@ func (externalAuth) HandleData([]byte) (response []byte, status dbus.AuthStatus)
 
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
 // $XDG_RUNTIME_DIR/bus, /run/user/UID/bus, then the private sockets; for root of
-// the first user namespace the system bus. The *Error of a failure tells what
-// was wrong with each. Close the Conn in the end.
+// the first user namespace the system bus. The first at which a manager answers
+// is taken. The *Error of a failure tells what was wrong with each. Close the
+// Conn in the end.
 func Connect(ctx context.Context, p Place) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
-	defer cancel()
 	list, reasons := p.candidates()
 	for _, c := range list {
 		conn, err := c.connect(ctx)
 		if err == nil {
 			return conn, nil
 		}
-		if reason := c.path + ": " + plain(err); !contains(reasons, reason) {
+		if reason := c.path + ": " + plain(err); !slices.Contains(reasons, reason) {
 			reasons = append(reasons, reason)
 		}
 	}
 	return nil, &Error{Op: "connect to the service manager", Reason: strings.Join(reasons, "; "), hint: p.hint()}
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (p Place) hint() string {
@@ -91,55 +88,99 @@ func (p Place) hint() string {
 }
 
 // Socket is the path that is connected to, for messages.
-func (c *Conn) Socket() string { return c.socket }
+func (c *Conn) Socket() string { return c.at.path }
 
 // Close ends the connection; calls that wait return with an error.
-func (c *Conn) Close() error { return c.bus.Close() }
+func (c *Conn) Close() error {
+	if c.pidfd >= 0 {
+		unix.Close(c.pidfd)
+		c.pidfd = -1
+	}
+	return c.bus.Close()
+}
 
+// connect connects, and has the manager answer a call.
 func (c candidate) connect(ctx context.Context) (*Conn, error) {
-	socket, err := c.dial(ctx)
+	limit := connectLimit
+	if c.private {
+		limit = answerLimit
+	}
+	short, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	bus, err := c.dial(short)
 	if err != nil {
 		return nil, err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = socket.SetDeadline(deadline)
+	conn := &Conn{bus: bus, at: c, pidfd: -1, signals: make(chan *dbus.Signal, 64)}
+	// godbus's handshake knows no deadline: it ends with the connection.
+	stop := context.AfterFunc(short, func() { bus.Close() })
+	err = conn.greet()
+	if !stop() {
+		err = short.Err()
 	}
-	bus, err := dbus.NewConn(socket)
+	if err == nil {
+		err = conn.askVersion(ctx)
+	}
 	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	if err := bus.Auth([]dbus.Auth{externalAuth{}}); err != nil {
 		bus.Close()
 		return nil, err
 	}
-	conn := &Conn{bus: bus, socket: c.path, private: c.private, signals: make(chan *dbus.Signal, 64)}
-	if !c.private {
-		if err := bus.Hello(); err != nil {
-			bus.Close()
-			return nil, err
-		}
-	}
-	_ = socket.SetDeadline(time.Time{})
 	bus.Signal(conn.signals)
 	return conn, nil
 }
 
+func (c *Conn) greet() error {
+	if err := c.bus.Auth([]dbus.Auth{externalAuth{}}); err != nil || c.at.private {
+		return err
+	}
+	return c.bus.Hello()
+}
+
+// askVersion is the call that a manager must answer. None is started for it:
+// where systemd is not on the bus, its entry for that only says so.
+func (c *Conn) askVersion(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	var answer dbus.Variant
+	err := c.bus.Object(destination, object).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart,
+		strings.TrimSuffix(manager, "."), "Version").Store(&answer)
+	if err != nil {
+		return err
+	}
+	text, _ := answer.Value().(string)
+	c.version = versionNumber(text)
+	return nil
+}
+
+// versionNumber reads "257.9-1~deb13u1", and "v258-rc1"; 0 is neither.
+func versionNumber(text string) int {
+	text = strings.TrimPrefix(text, "v")
+	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if end >= 0 {
+		text = text[:end]
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // dial answers EAGAIN, a full backlog of a busy bus, with patience.
-func (c candidate) dial(ctx context.Context) (net.Conn, error) {
-	name := c.path
-	if !strings.HasPrefix(name, "@") {
+func (c candidate) dial(ctx context.Context) (*dbus.Conn, error) {
+	address := "unix:abstract=" + dbus.EscapeBusAddressValue(strings.TrimPrefix(c.path, "@"))
+	if !strings.HasPrefix(c.path, "@") {
 		fd, err := c.open()
 		if err != nil {
 			return nil, err
 		}
 		defer unix.Close(fd)
-		name = fmt.Sprintf("/proc/self/fd/%d", fd)
+		address = "unix:path=" + fdPath(fd)
 	}
 	for wait := time.Millisecond; ; wait *= 2 {
-		socket, err := (&net.Dialer{}).DialContext(ctx, "unix", name)
+		bus, err := dbus.Dial(address)
 		if err == nil || !errors.Is(err, unix.EAGAIN) || wait > time.Second {
-			return socket, err
+			return bus, err
 		}
 		select {
 		case <-ctx.Done():
@@ -148,6 +189,8 @@ func (c candidate) dial(ctx context.Context) (net.Conn, error) {
 		}
 	}
 }
+
+func fdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 func (c candidate) open() (int, error) {
 	if c.directory != "" {
@@ -200,7 +243,11 @@ func plain(err error) string {
 		return unix.ErrnoName(errno)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer within " + connectLimit.String()
+		return "no answer in time"
 	}
-	return safe(err.Error())
+	name, text := details(err)
+	if known, ok := meanings()[name]; ok {
+		return known.reason
+	}
+	return safe(text)
 }

@@ -12,6 +12,7 @@ import (
 const (
 	errUnitExists = "org.freedesktop.systemd1.UnitExists"
 	errNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
+	errNoProcess  = "org.freedesktop.systemd1.UnixProcessIdUnknown"
 )
 
 // Error is what systemd, or the way to it, said.
@@ -45,7 +46,7 @@ func (e *Error) Hint() string { return e.hint }
 func meanings() map[string]struct{ reason, hint string } {
 	return map[string]struct{ reason, hint string }{
 		errUnitExists: {"a unit of this name exists", "another container, or its remains, has it: see systemctl --user status"},
-		"org.freedesktop.systemd1.UnixProcessIdUnknown":   {"the container's process ended before it was moved", ""},
+		errNoProcess:  {"the container's process ended before it was moved", ""},
 		"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
 		"org.freedesktop.DBus.Error.ServiceUnknown": {
 			"no service manager is on this bus",

@@ -8,6 +8,7 @@ import (
 
 	sdbus "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -23,7 +24,7 @@ const maxDropped = 32
 // isEssential tells a property that makes the unit a container's scope; without
 // it there is no point.
 func isEssential(name string) bool {
-	return slices.Contains([]string{"PIDs", "Slice", "Delegate"}, name)
+	return slices.Contains([]string{"PIDs", "PIDFDs", "Slice", "Delegate"}, name)
 }
 
 // Job is a unit that systemd was asked to start.
@@ -38,9 +39,17 @@ type Job struct {
 }
 
 // Start asks for a new transient unit and returns once the call was sent, so
-// that the caller can do its mounts meanwhile. Only one job at a time may be
-// waited for on a Conn. Errors are *Error.
-func (c *Conn) Start(unit string, list []Property) (*Job, error) {
+// that the caller can do its mounts meanwhile. Its process, which takes the place
+// of the property PIDs, is a child that was not waited for; a slice has none: 0.
+// Only one job at a time may be waited for on a Conn. Errors are *Error.
+func (c *Conn) Start(unit string, process int, list []Property) (*Job, error) {
+	list, err := c.withProcess(list, process)
+	if errors.Is(err, unix.ESRCH) {
+		err = dbus.Error{Name: errNoProcess}
+	}
+	if err != nil {
+		return nil, fault("start", unit, err)
+	}
 	if err := c.watch(unit); err != nil {
 		return nil, err
 	}
@@ -53,7 +62,7 @@ func (c *Conn) Start(unit string, list []Property) (*Job, error) {
 // messages of one connection keep their order. On the private socket systemd
 // sends every signal anyway, and there is no bus to ask.
 func (c *Conn) watch(unit string) error {
-	if c.private {
+	if c.at.private {
 		return nil
 	}
 	rule := "type='signal',sender='" + destination + "',path='" + string(object) + "',interface='" +
@@ -87,8 +96,9 @@ func (j *Job) send() {
 // its limits hold as far as systemd may set them (prove it with
 // cgroupv2.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
-// out one by one (see Dropped). After an error the caller should Stop the unit.
-// Errors are *Error.
+// out one by one (see Dropped). After an error the unit may be somebody else's of
+// the same name, so it must not be stopped: the caller ends its process, and a
+// scope without one ends by itself. Errors are *Error.
 func (j *Job) Wait(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -291,8 +301,12 @@ func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 // Attach has systemd move processes into a unit, or into the cgroup sub below
 // it, which must exist ("" for the unit's own): the way for exec when the caller's cgroup and the
 // unit have no common ancestor that the caller may write (an ssh session's
-// scope). pids are in systemd's pid namespace. Errors are *Error.
+// scope). It is refused from another PID namespace than systemd's. Errors are
+// *Error.
 func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...uint32) error {
+	if err := c.at.sharesNumbers(); err != nil {
+		return fault("attach processes to", unit, err)
+	}
 	if sub != "" && !strings.HasPrefix(sub, "/") {
 		sub = "/" + sub
 	}

@@ -71,12 +71,12 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *cgroupv2.Dir
 		t.Fatal(err)
 	}
 	limits := request(t, res)
-	r, err := Properties(Scope{Unit: unit, Slice: "user.slice", Description: "homerun test", PIDs: []uint32{uint32(cmd.Process.Pid)}}, nil, nil)
+	r, err := Properties(Scope{Unit: unit, Slice: "user.slice", Description: "homerun test"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	j, err := c.Start(unit, append(r.Properties, limits.Properties...))
+	j, err := c.Start(unit, cmd.Process.Pid, append(r.Properties, limits.Properties...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,8 +284,8 @@ func TestMachineUnitExists(t *testing.T) {
 	c := realManager(t, realPlace())
 	d := scope(t, c, "twice", `{}`, spawn(t, "sleep", "60"))
 	other := spawn(t, "sleep", "60")
-	r, _ := Properties(Scope{Unit: filepath.Base(d.Path()), Slice: "user.slice", PIDs: []uint32{uint32(other.Process.Pid)}}, nil, nil)
-	j, err := c.Start(filepath.Base(d.Path()), r.Properties)
+	r, _ := Properties(Scope{Unit: filepath.Base(d.Path()), Slice: "user.slice"}, nil, nil)
+	j, err := c.Start(filepath.Base(d.Path()), other.Process.Pid, r.Properties)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,8 +299,8 @@ func TestMachineUnknownProperty(t *testing.T) {
 	inMachine(t)
 	c := realManager(t, realPlace())
 	cmd := spawn(t, "sleep", "60")
-	r, _ := Properties(Scope{Unit: "homerun-test-unknown.scope", Slice: "user.slice", PIDs: []uint32{uint32(cmd.Process.Pid)}}, nil, nil)
-	j, err := c.Start("homerun-test-unknown.scope", append(r.Properties, Property{Name: "HomerunFuture", Value: true}))
+	r, _ := Properties(Scope{Unit: "homerun-test-unknown.scope", Slice: "user.slice"}, nil, nil)
+	j, err := c.Start("homerun-test-unknown.scope", cmd.Process.Pid, append(r.Properties, Property{Name: "HomerunFuture", Value: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,13 +320,10 @@ func TestMachineDeadProcess(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := Properties(Scope{Unit: "homerun-test-dead.scope", Slice: "user.slice", PIDs: []uint32{uint32(cmd.Process.Pid)}}, nil, nil)
-	j, err := c.Start("homerun-test-dead.scope", r.Properties)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Wait(limited(t, 10*time.Second)); err == nil || !strings.HasSuffix(err.Error(), "the container's process ended before it was moved") {
-		t.Errorf("%v (%s)", err, err.(*Error).Name)
+	r, _ := Properties(Scope{Unit: "homerun-test-dead.scope", Slice: "user.slice"}, nil, nil)
+	_, err := c.Start("homerun-test-dead.scope", cmd.Process.Pid, r.Properties)
+	if err == nil || !strings.HasSuffix(err.Error(), "the container's process ended before it was moved") {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package systemd
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,10 +79,23 @@ func (p Place) candidates() (list []candidate, notes []string) {
 		list = append(list, candidate{path: d + "/systemd/private", private: true, owner: p.UID, directory: d})
 	}
 	if p.UID == 0 {
-		// Root of a container that runs a systemd of its own.
-		list = append(list, system[0])
+		// Root of a container that runs a systemd of its own. The host's, whose
+		// owner has no id here, takes no orders from us.
+		list = append(list, candidate{path: system[0].path, owner: p.UID})
 	}
-	return list, notes
+	return distinct(list), notes
+}
+
+// distinct leaves out what comes again: a socket that does not answer would be
+// waited for twice.
+func distinct(list []candidate) []candidate {
+	var kept []candidate
+	for _, c := range list {
+		if !slices.ContainsFunc(kept, func(have candidate) bool { return have.path == c.path }) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 // session reads $DBUS_SESSION_BUS_ADDRESS.

@@ -408,7 +408,7 @@ func TestCandidates(t *testing.T) {
 		{"nothing set", Place{UID: 1000, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private*"},
 		{"in a user namespace", Place{UID: 0, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private* /run/dbus/system_bus_socket"},
 		{"no programs", Place{UID: 1000, HostUID: 1000, SessionAddress: "unixexec:path=/bin/sh;autolaunch:;unix:path=x;unix:runtime=yes", RuntimeDir: "/run/user/1000"},
-			"/run/user/1000/bus /run/user/1000/bus /run/user/1000/systemd/private* | DBUS_SESSION_BUS_ADDRESS: transport \"unixexec\" is not used DBUS_SESSION_BUS_ADDRESS: transport \"autolaunch\" is not used DBUS_SESSION_BUS_ADDRESS: names no socket"},
+			"/run/user/1000/bus /run/user/1000/systemd/private* | DBUS_SESSION_BUS_ADDRESS: transport \"unixexec\" is not used DBUS_SESSION_BUS_ADDRESS: transport \"autolaunch\" is not used DBUS_SESSION_BUS_ADDRESS: names no socket"},
 	}
 	for _, tt := range tests {
 		list, notes := tt.place.candidates()

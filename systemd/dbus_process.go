@@ -1,0 +1,108 @@
+package systemd
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// A process id is a number of one PID namespace. To a manager in another it
+// means another process, which it would move into the scope and, when that
+// ends, kill. A descriptor means the same process to everybody; systemd takes
+// one since version 255 (core/dbus-scope.c, "PIDFDs"). A number is sent to an
+// older one, and only when it shares our PID namespace.
+const pidfdVersion = 255
+
+// errForeign explains why no number is sent.
+var errForeign = errors.New("the service manager is in another PID namespace, where the container's process has another number, " +
+	"and takes no descriptor for it (systemd 255 does)")
+
+func (c *Conn) takesPidfds() bool { return c.version >= pidfdVersion && c.bus.SupportsUnixFDs() }
+
+// CanPlace returns nil when the manager can be told which of the caller's
+// processes a scope is for, and else the reason why not.
+func (c *Conn) CanPlace() error {
+	if c.takesPidfds() {
+		return nil
+	}
+	return c.at.sharesNumbers()
+}
+
+// withProcess names the process to the manager.
+func (c *Conn) withProcess(list []Property, process int) ([]Property, error) {
+	if process == 0 {
+		return list, nil
+	}
+	p, err := c.processProperty(process)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return p.Name == "PIDs" }), p), nil
+}
+
+func (c *Conn) processProperty(process int) (Property, error) {
+	if !c.takesPidfds() {
+		return Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.at.sharesNumbers()
+	}
+	fd, err := unix.PidfdOpen(process, 0)
+	if err != nil {
+		return Property{}, err
+	}
+	c.pidfd = fd
+	return Property{Name: "PIDFDs", Value: []dbus.UnixFD{dbus.UnixFD(fd)}}, nil
+}
+
+// sharesNumbers returns nil when who listens on the socket, and so its manager,
+// is in the caller's PID namespace. The kernel gives the listener's id as the
+// caller would see it (unix(7), SO_PEERCRED): 0 if the listener is not in the
+// caller's namespace or one below. One below has a number in each.
+func (c candidate) sharesNumbers() error {
+	pid, err := c.peer()
+	if err != nil {
+		return err
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if pid == 0 || err != nil || !hasOneNumber(string(status)) {
+		return errForeign
+	}
+	return nil
+}
+
+// hasOneNumber reads proc_pid_status(5): NSpid lists a process's id in each PID
+// namespace from /proc's own down to the process's.
+func hasOneNumber(status string) bool {
+	_, rest, found := strings.Cut(status, "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return found && len(strings.Fields(line)) == 1
+}
+
+// peer is the process id of who listens on the socket.
+func (c candidate) peer() (int, error) {
+	name := c.path
+	if !strings.HasPrefix(name, "@") {
+		fd, err := c.open()
+		if err != nil {
+			return 0, err
+		}
+		defer unix.Close(fd)
+		name = fdPath(fd)
+	}
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(socket)
+	if err := unix.Connect(socket, &unix.SockaddrUnix{Name: name}); err != nil {
+		return 0, err
+	}
+	peer, err := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
+}
