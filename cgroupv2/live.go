@@ -109,6 +109,29 @@ func Open(name string) (*Dir, error) {
 	return d, nil
 }
 
+// Reopen opens the cgroup at an absolute path if it is still the one with this
+// ID. One that was removed is an *Error with ENOENT, also when another has its
+// name by now.
+func Reopen(name string, id uint64) (*Dir, error) {
+	d, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if d.ID() != id {
+		d.Close()
+		return nil, &Error{Op: "open", Dir: name, Reason: "is another cgroup by now", Errno: unix.ENOENT}
+	}
+	return d, nil
+}
+
+// ID is the number of the cgroup, which no other gets until the machine boots
+// again (Linux 5.5, where the inode number is the 64-bit id); never 0.
+func (d *Dir) ID() uint64 {
+	var st unix.Stat_t
+	_ = unix.Fstat(d.fd, &st) // of an open directory of cgroup2: it does not fail
+	return st.Ino
+}
+
 // FD is the directory's descriptor, valid until Close, marked close-on-exec.
 func (d *Dir) FD() int { return d.fd }
 

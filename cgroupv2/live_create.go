@@ -38,6 +38,18 @@ func (c Choice) Create(mountPoint string, required []string) (leaf *Dir, made []
 	return leaf, made, err
 }
 
+// Missing lists the directories that Create would make, outermost first, as made
+// has them.
+func (c Choice) Missing(mountPoint string) (names []string) {
+	for at := c.Path; at != c.Base && len(at) > 1; at = path.Dir(at) {
+		if name := path.Join(mountPoint, at); unix.Access(name, unix.F_OK) == unix.ENOENT {
+			names = append(names, name)
+		}
+	}
+	slices.Reverse(names)
+	return names
+}
+
 // booted is true when systemd runs the machine (sd_booted(3)).
 func booted() bool {
 	return unix.Access("/run/systemd/system", unix.F_OK) == nil

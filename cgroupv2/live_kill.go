@@ -331,6 +331,21 @@ func (d *Dir) Delete(ctx context.Context) error {
 	}
 }
 
+// RemoveEmpty removes the cgroup if nothing is in it, and kills nobody. A process
+// that is about to end is waited for until ctx ends; a cgroup below is somebody
+// else's at once. That it stays is no error.
+func (d *Dir) RemoveEmpty(ctx context.Context) error {
+	err := d.remove()
+	if names, _ := d.children(); errors.Is(err, unix.EBUSY) && len(names) == 0 {
+		_ = d.await(ctx, "populated", 0)
+		err = d.remove()
+	}
+	if err == nil || gone(err) || errors.Is(err, unix.EBUSY) {
+		return nil
+	}
+	return d.fault("delete", "", err)
+}
+
 func sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -184,6 +184,9 @@ func (p *cgroupPlan) planScope(c *Container) error {
 	if err != nil {
 		return err
 	}
+	if !strings.HasSuffix(scope, ".scope") {
+		return fmt.Errorf("config.json: linux.cgroupsPath: %s is a slice, which has no processes of its own", scope)
+	}
 	p.unit = scope
 	p.request, err = systemd.Properties(systemd.Scope{Unit: scope, Slice: slice, Description: "homerun container " + c.ID},
 		resources(p.config), p.config.Annotations)
@@ -213,15 +216,17 @@ func cgroupsPath(s *specs.Spec) string {
 func (p *cgroupPlan) outside() bool { return p.choice.Manager == cgroupv2.Systemd }
 func (p *cgroupPlan) into() bool    { return p.choice.Manager == cgroupv2.Cgroupfs }
 
-// make makes the cgroup that init is cloned into.
+// make makes the cgroup that init is cloned into. What is to be made is recorded
+// before, without its number; then what was made, with it. A cgroup that was
+// there is nothing to undo (runtime.md, "Delete").
 func (p *cgroupPlan) make(c *Container, l *launch) error {
 	p.maps = l.result.Maps
 	if !p.into() {
 		return nil
 	}
-	mount := p.facts.Cgroup.MountPoint
+	mount, before := p.facts.Cgroup.MountPoint, len(c.State.Undo)
 	c.State.Cgroup.Path = path.Join(mount, p.choice.Path)
-	c.State.Undo = append(c.State.Undo, Undo{Kind: "cgroup", Name: c.State.Cgroup.Path})
+	c.undoCgroups(before, p.choice.Missing(mount), false)
 	if err := c.write(); err != nil {
 		return err
 	}
@@ -230,10 +235,12 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 		return err
 	}
 	l.inputs[compile.InputCgroup] = leaf.FD()
-	if len(made) > 1 { // outermost first, the container's own last
-		c.State.Undo = nil
-		for _, dir := range made {
-			c.State.Undo = append(c.State.Undo, Undo{Kind: "cgroup", Name: dir})
+	c.State.Cgroup.Inode = leaf.ID()
+	c.undoCgroups(before, made, true)
+	if !slices.Contains(made, leaf.Path()) {
+		if err := notInUse(leaf); err != nil {
+			c.State.Cgroup = CgroupState{Manager: c.State.Cgroup.Manager}
+			return err
 		}
 	}
 	if err := frozenAbove(leaf); err != nil {
@@ -245,22 +252,28 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 	return p.devicesAndDelegation(leaf)
 }
 
-// started asks systemd for the scope, with init in it.
-func (p *cgroupPlan) started(c *Container, pid int) error {
-	if !p.outside() {
+// notInUse refuses a cgroup in which others run: the container would get their
+// limits changed, be counted with them, and take them with it when it ends.
+func notInUse(dir *cgroupv2.Dir) error {
+	if !dir.Populated() {
 		return nil
 	}
-	c.State.Cgroup.Scope = p.unit
-	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: p.unit})
-	if err := c.write(); err != nil {
-		return err
+	pids, _ := dir.Processes()
+	return fmt.Errorf("use the cgroup %s (linux.cgroupsPath): container's cgroup is not empty: %d process(es) found", dir.Path(), len(pids))
+}
+
+// started asks systemd for the scope, with init in it. There is nothing to undo
+// until systemd has answered: the name may be another's scope's; and if it is
+// ours, no process but init can be in it before that, and it ends with init.
+func (p *cgroupPlan) started(pid int) (err error) {
+	if p.outside() {
+		p.job, err = p.conn.Start(p.unit, pid, p.request.Properties)
 	}
-	job, err := p.conn.Start(p.unit, pid, p.request.Properties)
-	p.job = job
 	return err
 }
 
-// finish waits for the scope, proves its limits, and moves init below it.
+// finish waits for the scope, proves that it is ours and its limits, and moves
+// init below it.
 func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	if p.job == nil {
 		return nil
@@ -274,7 +287,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(own+"/", "/"+p.unit+"/") {
+	if path.Base(own) != p.unit {
 		// systemd issue 36781: a busy manager takes a new scope for empty.
 		return errors.New("systemd made the scope " + p.unit + " and ended it at once: init is in " + own)
 	}
@@ -283,14 +296,18 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 		return err
 	}
 	defer scope.Close()
-	c.State.Cgroup.Path = scope.Path()
+	c.State.Cgroup.Scope, c.State.Cgroup.Path, c.State.Cgroup.Inode = p.unit, scope.Path(), scope.ID()
+	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: p.unit, Inode: scope.ID()})
 	if err := frozenAbove(scope); err != nil {
 		return err
 	}
 	if err := scope.Ensure(p.writes); err != nil {
 		return err
 	}
-	return p.below(c, scope, pid)
+	if err := p.below(c, scope, pid); err != nil {
+		return err
+	}
+	return c.write()
 }
 
 // below makes the container's own cgroup in the scope. The name is crun's, and
@@ -318,11 +335,8 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 	if err := leaf.Apply(p.writes); err != nil {
 		return err
 	}
-	c.State.Cgroup.Path = leaf.Path()
-	if err := p.devicesAndDelegation(leaf); err != nil {
-		return err
-	}
-	return c.write()
+	c.State.Cgroup.Path, c.State.Cgroup.Inode = leaf.Path(), leaf.ID()
+	return p.devicesAndDelegation(leaf)
 }
 
 // devicesAndDelegation attaches the device program, which only real root can,
@@ -366,12 +380,14 @@ func (p *cgroupPlan) delegates() bool {
 	return false
 }
 
-// openCgroup opens the container's cgroup; nil when it has none.
+// openCgroup opens the container's cgroup; nil when it has none. One that is gone
+// is os.ErrNotExist, also when its name is another container's by now, as that of
+// a scope which ended with its last process.
 func (c *Container) openCgroup() (*cgroupv2.Dir, error) {
 	if c.State.Cgroup.Path == "" {
 		return nil, nil
 	}
-	return cgroupv2.Open(c.State.Cgroup.Path)
+	return cgroupv2.Reopen(c.State.Cgroup.Path, c.State.Cgroup.Inode)
 }
 
 // killCgroup signals all processes of the container's cgroup; done is false
@@ -424,42 +440,6 @@ func (c *Container) thaw() {
 	}
 }
 
-// removeCgroup removes a cgroup with all below it.
-func (c *Container) removeCgroup(ctx context.Context, name string) error {
-	dir, err := cgroupv2.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Delete(ctx)
-}
-
-// stopScope ends the scope: what is in it is killed, and systemd told, in case
-// its start was interrupted. A dead scope vanishes by itself.
-func (c *Container) stopScope(ctx context.Context, unit string) error {
-	if dir, err := cgroupv2.Open(scopeOf(c.State.Cgroup.Path)); err == nil {
-		err = dir.Kill(ctx)
-		dir.Close()
-		if err != nil {
-			return err
-		}
-		if vanishes(scopeOf(c.State.Cgroup.Path)) {
-			return nil
-		}
-	} else if c.State.Cgroup.Path != "" {
-		return nil
-	}
-	conn, err := connectSystemd(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return conn.Stop(ctx, unit)
-}
-
 // noFacts measures the host for what has no bundle.
 func noFacts() (*host.Facts, error) {
 	return Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
@@ -472,18 +452,6 @@ func connectSystemd(ctx context.Context) (*systemd.Conn, error) {
 		return nil, err
 	}
 	return systemd.Connect(ctx, systemd.NewPlace(facts, os.Getenv))
-}
-
-// vanishes waits a moment for systemd to notice that a scope is empty, which
-// saves asking it.
-func vanishes(dir string) bool {
-	for range 50 {
-		if !isDirectory(dir) {
-			return true
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return false
 }
 
 // scopeOf is the scope's cgroup, at or above the container's.

@@ -112,9 +112,9 @@ func (c *Container) end() error {
 func (c *Container) undo(ctx context.Context, u Undo) error {
 	switch u.Kind {
 	case "cgroup":
-		return c.removeCgroup(ctx, u.Name)
+		return c.removeCgroup(ctx, u)
 	case "scope":
-		return c.stopScope(ctx, u.Name)
+		return c.stopScope(ctx, u)
 	case "intelrdt":
 		return leaveClass(u.Name)
 	case "network":

@@ -56,8 +56,10 @@ type State struct {
 type CgroupState struct {
 	// Manager is systemd, cgroupfs or none.
 	Manager string `json:"manager,omitempty"`
-	// Path is the cgroup's directory.
-	Path string `json:"path,omitempty"`
+	// Path is the cgroup's directory, and Inode its number, by which another one
+	// of the same name is told.
+	Path  string `json:"path,omitempty"`
+	Inode uint64 `json:"inode,omitempty"`
 	// Scope is the systemd unit's name.
 	Scope string `json:"scope,omitempty"`
 	// OOMKills counts the processes that the kernel killed for memory, when
@@ -73,6 +75,9 @@ type Undo struct {
 	Name string `json:"name"`
 	// StartTime belongs to a process.
 	StartTime uint64 `json:"startTime,omitempty"`
+	// Inode belongs to a cgroup, or to that of a scope. Without one it is not
+	// known whether the cgroup was made.
+	Inode uint64 `json:"inode,omitempty"`
 }
 
 // The statuses of a container: runtime.md, "State", and paused.

@@ -1,0 +1,91 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// Only what was made for the container is undone. A cgroup is recorded before it
+// is made, without its number, and after that with it. A scope is recorded when
+// init was found in it: its name alone may be another's.
+
+// undoCgroups lists cgroups to be removed, outermost first, in place of the
+// entries from before on.
+func (c *Container) undoCgroups(before int, names []string, made bool) {
+	c.State.Undo = c.State.Undo[:before]
+	for _, name := range names {
+		u := Undo{Kind: "cgroup", Name: name}
+		if dir, err := cgroupv2.Open(name); made && err == nil {
+			u.Inode = dir.ID()
+			dir.Close()
+		}
+		c.State.Undo = append(c.State.Undo, u)
+	}
+}
+
+// removeCgroup removes a cgroup that was made for the container: its own with all
+// in it and below; any other, such as one above, only if nothing is in it.
+func (c *Container) removeCgroup(ctx context.Context, u Undo) error {
+	var dir *cgroupv2.Dir
+	var err error
+	if u.Inode != 0 {
+		dir, err = cgroupv2.Reopen(u.Name, u.Inode)
+	} else {
+		dir, err = cgroupv2.Open(u.Name)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if u.Inode != 0 && u.Inode == c.State.Cgroup.Inode {
+		return dir.Delete(ctx)
+	}
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return dir.RemoveEmpty(short)
+}
+
+// stopScope ends the scope: what is in it is killed, and systemd told if it does
+// not notice. A dead scope vanishes by itself.
+func (c *Container) stopScope(ctx context.Context, u Undo) error {
+	dir, err := cgroupv2.Reopen(scopeOf(c.State.Cgroup.Path), u.Inode)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Kill(ctx); err != nil || vanishes(dir.Path(), u.Inode) {
+		return err
+	}
+	conn, err := connectSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Stop(ctx, u.Name)
+}
+
+// vanishes waits a moment for systemd to notice that a scope is empty, which
+// saves asking it.
+func vanishes(dir string, inode uint64) bool {
+	for range 50 {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil || st.Ino != inode {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return false
+}
