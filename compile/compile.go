@@ -34,6 +34,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -313,7 +314,7 @@ func (c *compiler) inner() error {
 	}
 	c.b.At("default", "hide from the container")
 	if len(c.joins) == 0 {
-		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+		process.Hide(c.b)
 	}
 	c.b.Do(plan.Umask{})
 	if c.options.Wait {

@@ -122,7 +122,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		}
 	}
 	c.b.At("default", "hide from the container")
-	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	process.Hide(c.b)
 	c.b.At("default", "join the container's namespaces")
 	// Inside the cgroup namespace the way from our own cgroup into the
 	// container's is not visible: cgroup_namespaces(7). So that one comes last,
@@ -132,7 +132,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		late = j.Namespaces & unix.CLONE_NEWCGROUP
 	}
 	if others := j.Namespaces &^ late; others != 0 {
-		c.b.Do(plan.Setns{FD: init.Ref(), Type: others})
+		c.setns(init, others)
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
@@ -148,7 +148,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	}
 	if late != 0 {
 		c.b.At("default", "join the container's cgroup namespace")
-		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWCGROUP})
+		c.setns(init, unix.CLONE_NEWCGROUP)
 	}
 	if root != 0 {
 		c.b.At("default", "enter the container's root")

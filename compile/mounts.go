@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -56,11 +57,11 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.b.At("default", "hide from the container")
-	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	process.Hide(c.b)
 	c.b.Do(plan.Umask{})
 	if user {
 		c.b.At("default", "join the container's user namespace")
-		c.b.Do(plan.Setns{FD: init.Ref(), Type: unix.CLONE_NEWUSER})
+		c.setns(init, unix.CLONE_NEWUSER)
 		c.b.At("default", "a mount namespace to copy sources from")
 		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWNS})
 	}
@@ -79,7 +80,7 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 // intoContainer joins the other namespaces and makes the process.
 func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
 	c.b.At("default", "join the container's namespaces")
-	c.b.Do(plan.Setns{FD: init.Ref(), Type: m.Namespaces &^ unix.CLONE_NEWUSER})
+	c.setns(init, m.Namespaces&^unix.CLONE_NEWUSER)
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
 	c.signal(TagInit, pid, "init")
@@ -89,8 +90,8 @@ func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
 	if m.Namespaces&unix.CLONE_NEWUSER != 0 {
 		// Our own id may have no name there, and could make no files.
 		c.b.At("default", "become the container's root")
-		c.b.Try(plan.Setresgid{}, plan.Ignore(unix.EINVAL)...)
-		c.b.Try(plan.Setresuid{}, plan.Ignore(unix.EINVAL)...)
+		process.SetGID(c.b, 0, plan.Ignore(unix.EINVAL)...)
+		process.SetUID(c.b, 0, plan.Ignore(unix.EINVAL)...)
 	}
 	if root != 0 {
 		c.b.At("default", "enter the container's root")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -194,10 +195,19 @@ func (c *compiler) join() {
 		return
 	}
 	c.b.At("default", "hide from the namespaces that are joined")
-	c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+	process.Hide(c.b)
 	for i, j := range c.ns.joined {
 		c.b.At(j.pointer(), "join the namespace "+j.path)
-		c.b.Do(plan.Setns{FD: c.joins[i].Ref(), Type: j.flag})
+		c.setns(c.joins[i], j.flag)
+	}
+}
+
+// setns joins namespaces, and hides the process again where that may have shown
+// it.
+func (c *compiler) setns(fd plan.Slot, flags int) {
+	c.b.Do(plan.Setns{FD: fd.Ref(), Type: flags})
+	if flags == 0 || flags&unix.CLONE_NEWUSER != 0 {
+		process.Hide(c.b)
 	}
 }
 

@@ -113,11 +113,11 @@ func (c *compiler) becomeRoot() {
 		return
 	}
 	c.b.At("default", "become the container's root")
-	c.b.Do(plan.Setresgid{GID: c.workingGID})
+	process.SetGID(c.b, c.workingGID)
 	if c.workingUID != 0 {
 		c.b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1})
 	}
-	c.b.Do(plan.Setresuid{UID: c.workingUID})
+	process.SetUID(c.b, c.workingUID)
 	if c.workingUID != 0 {
 		all := uint64(1)<<(c.facts.Kernel.LastCapability+1) - 1
 		c.b.Do(plan.Capset{Effective: all, Permitted: all})
@@ -174,7 +174,7 @@ func (c *compiler) hold() {
 	c.signal(TagNamespaces, 0, "namespaces")
 	c.await(c.sync, "continue")
 	if visible {
-		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+		process.Hide(c.b)
 	}
 	c.b.Runtime(plan.RuntimeStep{Await: "namespaces", Text: "namespaces and mounts exist", Pointer: "default"})
 	c.b.Runtime(plan.RuntimeStep{Do: DoNamespaces, Text: "limits, networks, hooks", Pointer: "default"})
@@ -382,6 +382,6 @@ func (c *compiler) waitForStart() {
 	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.options.Preserve, Flags: unix.O_CLOEXEC})
 	c.await(c.start, "start")
 	if visible {
-		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0})
+		process.Hide(c.b)
 	}
 }

@@ -38,7 +38,7 @@ type rule struct {
 }
 
 // rules lists the rules by name, structural ones first: the others rely on them.
-func rules() [15]rule {
+func rules() [16]rule {
 	return [...]rule{
 		{"ends-with-exec-or-exit", checkEnd},
 		{"skips-go-forward", checkSkips},
@@ -48,6 +48,7 @@ func rules() [15]rule {
 		{"handshake-has-two-sides", checkHandshake},
 		{"two-parts-meet-once", checkParts},
 		{"not-dumpable-before-mounts", checkDumpable},
+		{"not-dumpable-after-credentials", checkStillHidden},
 		{"targets-resolved-in-root", checkTargets},
 		{"no-host-path-after-pivot", checkHostPaths},
 		{"no-directory-open-at-chdir", checkClosedBeforeChdir},

@@ -27,6 +27,37 @@ func checkDumpable(p *Plan) (int, string) {
 	return 0, ""
 }
 
+// checkStillHidden: a change of the ids makes the process as dumpable as
+// fs.suid_dumpable says, and so does a user namespace whose owner has another
+// id: commit_creds() in kernel/cred.c. That may be 1, which lets in who has the
+// same ids and capabilities. Until the last capset nobody in the container has
+// those, so the step after the change is early enough. A new user namespace is
+// the caller's own: it changes nothing.
+func checkStillHidden(p *Plan) (int, string) {
+	for i := range p.steps[:max(len(p.steps)-1, 0)] {
+		s := &p.steps[i]
+		if !changesCredentials(s.Op) {
+			continue
+		}
+		next, ok := p.steps[i+1].Op.(Prctl)
+		if !ok || next.Option != unix.PR_SET_DUMPABLE || next.Arg2 != 0 || s.OnZero != 0 || s.OnNonzero != 0 {
+			return i, "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) does not follow it"
+		}
+	}
+	return 0, ""
+}
+
+// changesCredentials reports whether an operation may make the process dumpable.
+func changesCredentials(op Operation) bool {
+	switch o := op.(type) {
+	case Setresgid, Setresuid:
+		return true
+	case Setns:
+		return o.Type == 0 || o.Type&unix.CLONE_NEWUSER != 0
+	}
+	return false
+}
+
 // checkTargets: a mount target inside the rootfs is only ever a descriptor from
 // openat2(RESOLVE_IN_ROOT), so no symbolic link can lead it out
 // (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310).

@@ -51,6 +51,44 @@ func masked(pointer string, mask bool) func(b *Builder) {
 	}
 }
 
+func hidingBreaches() []breach {
+	const rule = "not-dumpable-after-credentials"
+	undumpable, dumped := Prctl{Option: unix.PR_SET_DUMPABLE}, Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1}
+	keep := Prctl{Option: unix.PR_SET_KEEPCAPS}
+	joins := func(flags int, after ...Operation) func(b *Builder) {
+		return func(b *Builder) {
+			hide(b)
+			b.Do(Setns{b.Input("ns", 5).Ref(), flags})
+			do(after...)(b)
+		}
+	}
+	return []breach{
+		{"user", rule, 0, do(Setresuid{7}), do(Setresuid{7}, undumpable)},
+		{"group", rule, 0, do(Setresgid{7}), do(Setresgid{7}, undumpable)},
+		{"only after the last", rule, 0, do(Setresgid{7}, Setresuid{7}, undumpable), do(Setresgid{7}, undumpable, Setresuid{7}, undumpable)},
+		{"only after the first", rule, 2, do(Setresuid{7}, undumpable, Setresuid{8}), do(Setresuid{7}, undumpable, Setresuid{8}, undumpable)},
+		{"only before", rule, 1, do(undumpable, Setresuid{7}), do(undumpable, Setresuid{7}, undumpable)},
+		{"after another call", rule, 0, do(Setresuid{7}, keep, undumpable), do(Setresuid{7}, undumpable, keep)},
+		{"another prctl", rule, 0, do(Setresuid{7}, keep), do(keep)},
+		{"the other value", rule, 0, do(Setresuid{7}, dumped), do(Setresuid{7}, undumpable)},
+		{"skipped", rule, 0, skipping(Setresuid{7}), skipping(keep)},
+		{"user namespace", rule, 1, joins(unix.CLONE_NEWUSER), joins(unix.CLONE_NEWUSER, undumpable)},
+		{"user and other namespaces", rule, 1, joins(unix.CLONE_NEWUSER | unix.CLONE_NEWNS), joins(unix.CLONE_NEWNS)},
+		{"any namespace", rule, 1, joins(0), joins(0, undumpable)},
+	}
+}
+
+// skipping skips the step that hides the process again.
+func skipping(op Operation) func(b *Builder) {
+	return func(b *Builder) {
+		end := b.Label()
+		b.Add(Step{Op: op, OnZero: end})
+		hide(b)
+		b.Place(end)
+		exit(b)
+	}
+}
+
 func pathBreaches() []breach {
 	const rule = "targets-resolved-in-root"
 	return append([]breach{
@@ -199,16 +237,18 @@ func reopened(behind bool) func(b *Builder) {
 
 func processBreaches() []breach {
 	const order, filter, cloexec = "groups-then-gid-then-uid", "no-new-privs-before-seccomp", "close-on-exec"
+	undumpable := Prctl{Option: unix.PR_SET_DUMPABLE}
 	load, drop := Seccomp{Program: make([]byte, 8)}, Capset{}
 	nnp, keep := Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1}, Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}
 	listener := Seccomp{Program: make([]byte, 8), Flags: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}
 	hidden := func(list ...Operation) func(b *Builder) {
-		return do(append([]Operation{Prctl{Option: unix.PR_SET_DUMPABLE}}, list...)...)
+		return do(append([]Operation{undumpable}, list...)...)
 	}
 	return []breach{
-		{"groups last", order, 1, do(Setresgid{}, Setgroups{}), do(Setgroups{}, Setresgid{})},
-		{"gid last", order, 1, do(Setresuid{}, Setresgid{}), do(Setresgid{}, Setresuid{})},
-		{"groups after uid", order, 2, do(Setresgid{}, Setresuid{}, Setgroups{}), do(Setresgid{}, Setresuid{}, Setgroups{}, Setresgid{}, Setresuid{})},
+		{"groups last", order, 2, do(Setresgid{}, undumpable, Setgroups{}), do(Setgroups{}, Setresgid{}, undumpable)},
+		{"gid last", order, 2, do(Setresuid{}, undumpable, Setresgid{}, undumpable), do(Setresgid{}, undumpable, Setresuid{}, undumpable)},
+		{"groups after uid", order, 4, do(Setresgid{}, undumpable, Setresuid{}, undumpable, Setgroups{}),
+			do(Setresgid{}, undumpable, Setresuid{}, undumpable, Setgroups{}, Setresgid{}, undumpable, Setresuid{}, undumpable)},
 
 		{"capabilities gone", filter, 2, hidden(drop, load), hidden(load, drop)},
 		{"listener alone", filter, 1, hidden(listener), hidden(Clone3{Flags: unix.CLONE_FILES}, listener)},

@@ -99,7 +99,7 @@ func TestEveryRuleHasABreach(t *testing.T) {
 
 func breaches() []breach {
 	var all []breach
-	for _, list := range [][]breach{endBreaches(), slotBreaches(), handshakeBreaches(), partBreaches(), mountBreaches(), pathBreaches(), processBreaches()} {
+	for _, list := range [][]breach{endBreaches(), slotBreaches(), handshakeBreaches(), partBreaches(), mountBreaches(), hidingBreaches(), pathBreaches(), processBreaches()} {
 		all = append(all, list...)
 	}
 	return all

@@ -110,15 +110,32 @@ func (c Credentials) groups(b *plan.Builder) {
 func (c Credentials) ids(b *plan.Builder) {
 	u := c.Process.User
 	b.At("process.user.uid", "become user "+strconv.FormatUint(uint64(u.UID), 10)+" and group "+strconv.FormatUint(uint64(u.GID), 10))
-	b.Do(plan.Setresgid{GID: u.GID})
+	SetGID(b, u.GID)
 	if u.UID == 0 {
-		b.Do(plan.Setresuid{UID: u.UID}) // takes no capability: capabilities(7)
+		SetUID(b, u.UID) // takes no capability: capabilities(7)
 		return
 	}
 	b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1})
-	b.Do(plan.Setresuid{UID: u.UID})
+	SetUID(b, u.UID)
 	b.Do(plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 0})
 }
+
+// SetGID writes the change of the group id, which may fail with the errnos, and
+// hides the process again.
+func SetGID(b *plan.Builder, gid uint32, tolerate ...plan.Errno) {
+	b.Try(plan.Setresgid{GID: gid}, tolerate...)
+	Hide(b)
+}
+
+// SetUID is SetGID for the user id.
+func SetUID(b *plan.Builder, uid uint32, tolerate ...plan.Errno) {
+	b.Try(plan.Setresuid{UID: uid}, tolerate...)
+	Hide(b)
+}
+
+// Hide closes the process's memory and descriptors to others, as it has to be
+// after each change of credentials: prctl(2), PR_SET_DUMPABLE.
+func Hide(b *plan.Builder) { b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 0}) }
 
 // raise clears the ambient set, which a clone into a user namespace may have
 // left, and raises what config.json asks for.

@@ -23,7 +23,8 @@ func TestCredentials(t *testing.T) {
 	const (
 		bounding = "prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)\n"
 		groups   = "setgroups(0, NULL)\n"
-		ids      = "setresgid(6, 6, 6)\nprctl(PR_SET_KEEPCAPS, 1)\nsetresuid(5, 5, 5)\nprctl(PR_SET_KEEPCAPS, 0)\n"
+		hide     = "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)\n"
+		ids      = "setresgid(6, 6, 6)\n" + hide + "prctl(PR_SET_KEEPCAPS, 1)\nsetresuid(5, 5, 5)\n" + hide + "prctl(PR_SET_KEEPCAPS, 0)\n"
 		capset   = "capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, "
 		sets     = capset + "{effective=1<<CAP_CHOWN, permitted=1<<CAP_CHOWN, inheritable=0})\n"
 		clear    = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)"
@@ -35,7 +36,7 @@ func TestCredentials(t *testing.T) {
 	}{
 		{"a user", func(*Credentials) {}, bounding + groups + ids + sets + clear},
 		{"root", func(c *Credentials) { c.Process.User = specs.User{} },
-			bounding + groups + "setresgid(0, 0, 0)\nsetresuid(0, 0, 0)\n" + sets + clear},
+			bounding + groups + "setresgid(0, 0, 0)\n" + hide + "setresuid(0, 0, 0)\n" + hide + sets + clear},
 		{"groups", func(c *Credentials) { c.GIDs = []uint32{7, 8} }, bounding + "setgroups(2, [7, 8])\n" + ids + sets + clear},
 		{"setgroups denied", func(c *Credentials) { c.Setgroups = false }, bounding + ids + sets + clear},
 		{"the caller's groups", func(c *Credentials) { c.KeepGroups, c.GIDs = true, []uint32{7} }, bounding + ids + sets + clear},
