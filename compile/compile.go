@@ -266,6 +266,7 @@ func (c *compiler) outer() error {
 	c.b.Runtime(plan.RuntimeStep{Do: DoRest, Text: "measure and compile the rest of the plan, and write it", Pointer: "default"})
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
+	c.signals()
 	c.oomScoreAdj()
 	c.streamsOutside()
 	if err := c.openLabels(); err != nil {
@@ -279,7 +280,7 @@ func (c *compiler) outer() error {
 	}
 	c.b.At("linux.namespaces", "make the container's namespaces")
 	child, init := c.b.Label(), c.b.Slot("init")
-	c.b.Add(plan.Step{Op: c.clone(), Result: init, OnZero: child})
+	c.cloneInit(init, child)
 	c.signal(TagInit, init, "init")
 	c.leave(init)
 	c.b.Place(child)
@@ -289,6 +290,27 @@ func (c *compiler) outer() error {
 		c.recordInit()
 	}
 	return nil
+}
+
+// cloneInit makes the process, which goes on at child. At the limit of a cgroup's
+// pids.max none can be made in it, but one made outside can be moved there:
+// cgroups(7). A move waits some 10 ms for the kernel, so it comes second. Whoever
+// opens cgroup.procs, here as the caller, is who must be allowed to write it.
+func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
+	op := c.clone()
+	if c.cgroup == 0 {
+		c.b.Add(plan.Step{Op: op, Result: pid, OnZero: child})
+		return
+	}
+	made := c.b.Label()
+	c.b.Add(plan.Step{Op: op, Result: pid, Tolerate: plan.Ignore(unix.EAGAIN), OnZero: child, OnNonzero: made})
+	procs := c.b.Get("procs", plan.Openat2{DirFD: c.cgroup.Ref(), Path: "cgroup.procs", Flags: unix.O_WRONLY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
+	op.Flags &^= unix.CLONE_INTO_CGROUP
+	op.Cgroup = plan.Ref{}
+	c.b.Add(plan.Step{Op: op, Result: pid, OnNonzero: made})
+	c.b.Add(plan.Step{Op: plan.Write{FD: procs.Ref(), Data: "0"}, OnZero: child, OnNonzero: child})
+	c.b.Place(made)
 }
 
 func (c *compiler) clone() plan.Clone3 {

@@ -112,6 +112,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
+	c.signals()
 	if !j.AsCaller {
 		c.oomScoreAdj()
 		if err := c.openLabels(); err != nil {
@@ -135,7 +136,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		c.setns(init, others)
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
-	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
+	c.cloneInit(pid, child)
 	c.signal(TagInit, pid, "init")
 	c.leave(pid)
 	c.b.Place(child)

@@ -82,7 +82,7 @@ func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
 	c.b.At("default", "join the container's namespaces")
 	c.setns(init, m.Namespaces&^unix.CLONE_NEWUSER)
 	child, pid := c.b.Label(), c.b.Slot("process")
-	c.b.Add(plan.Step{Op: c.clone(), Result: pid, OnZero: child})
+	c.cloneInit(pid, child)
 	c.signal(TagInit, pid, "init")
 	c.b.Do(plan.ExitGroup{})
 	c.b.Place(child)

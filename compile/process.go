@@ -217,6 +217,17 @@ func (c *compiler) streamsInside() {
 	}
 }
 
+// signals undoes what the caller's own callers did to signals, as nohup(1) and
+// shells without job control do, and what execve(2) keeps. CLONE_CLEAR_SIGHAND
+// would not do it: it leaves ignored signals ignored.
+func (c *compiler) signals() {
+	c.b.At("default", "give signals their default actions")
+	for _, n := range c.facts.Process.IgnoredSignals {
+		c.b.Do(plan.DefaultAction{Signal: n})
+	}
+	c.b.Do(plan.UnblockSignals{})
+}
+
 // oomScoreAdj is written by the first process, before it joins anything.
 func (c *compiler) oomScoreAdj() {
 	p := c.spec.Process

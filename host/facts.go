@@ -74,6 +74,9 @@ type Process struct {
 	// NoNewPrivileges is set when newuidmap cannot work because its setuid
 	// bit is ignored.
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	// IgnoredSignals are those whose action is "ignore", which the container's
+	// program would inherit.
+	IgnoredSignals []int `json:"ignoredSignals,omitempty"`
 	// Streams are the standard streams, where the process has another user.
 	Streams []Stream `json:"streams,omitempty"`
 	// Rlimits holds the runtime's limits by OCI name (RLIMIT_NOFILE).

@@ -210,13 +210,6 @@ func (o Clone3) show(name func(Ref) string) string {
 	return s + "}"
 }
 
-func signalName(n int) string {
-	if n == 0 {
-		return "0"
-	}
-	return unix.SignalName(unix.Signal(n))
-}
-
 // ifreq is a struct ifreq with a name and flags, 40 bytes on 64-bit machines.
 func ifreq(name string, flags uint16) []byte {
 	b := make([]byte, 40)
