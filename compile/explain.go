@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -146,15 +147,15 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 	switch o := op.(type) {
 	case plan.Clone3:
 		user = o.Flags&unix.CLONE_NEWUSER != 0
+		if e.Errno == unix.EAGAIN {
+			e.because(cmp.Or(facts.Process.ProcessLimit, "the user's RLIMIT_NPROC or pids.max of the cgroup") + " allows no more processes")
+			return true
+		}
 	case plan.Unshare:
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	}
 	if !user {
 		return false
-	}
-	if e.Errno == unix.EAGAIN {
-		e.because("the user's RLIMIT_NPROC or pids.max of the cgroup allows no more processes")
-		return true
 	}
 	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
 		e.Why, e.Hint = err.Text, err.Hint

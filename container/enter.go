@@ -24,6 +24,9 @@ func (c *Container) cannotEnter() bool {
 	if c.State.Cgroup.Scope == "" || os.Geteuid() == 0 && inInitialUserNamespace() {
 		return false
 	}
+	if unix.Access(c.State.Cgroup.Path, unix.F_OK) != nil {
+		return false // there is nothing that systemd could move it to
+	}
 	own, err := cgroupv2.OfProcess(0)
 	if err != nil {
 		return false

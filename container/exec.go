@@ -169,22 +169,40 @@ func (c *Container) execCgroup(l *launch, below string) error {
 		}
 		return nil
 	}
-	dir, err := c.openCgroup()
+	target, err := c.targetCgroup(below)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	target, err := dir.Sub(c.initCgroup(below))
-	if err == nil && l.moved {
+	if l.moved {
 		defer target.Close()
 		l.outside = func(ctx context.Context, pid int) error { return c.enter(ctx, target.Path(), pid) }
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 	l.inputs[compile.InputCgroup] = target.FD()
 	return nil
+}
+
+// targetCgroup opens init's cgroup, or one below the container's. Somebody with
+// the right to may have moved init out of the container's, and removed that.
+func (c *Container) targetCgroup(below string) (*cgroupv2.Dir, error) {
+	dir, err := c.openCgroup()
+	if err != nil {
+		if below == "" && errors.Is(err, unix.ENOENT) {
+			return openCgroupOf(c.State.Pid)
+		}
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Sub(c.initCgroup(below))
+}
+
+// openCgroupOf opens the cgroup that a process is in.
+func openCgroupOf(pid int) (*cgroupv2.Dir, error) {
+	own, err := cgroupv2.OfProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	return cgroupv2.Open(probe.CgroupMountPoint() + own)
 }
 
 // initCgroup is the path of an exec's cgroup below the container's. Init may

@@ -306,6 +306,7 @@ func (l *launch) explain(r stage.Record) error {
 	index := stage.Step(l.result.Plan, r)
 	if op := l.result.Plan.Step(index).Op; isClone(op) {
 		probe.ExplainUserNamespaces(&l.facts.Kernel)
+		probe.ExplainProcessLimit(&l.facts.Process)
 	}
 	return compile.Explain(l.result.Plan, l.facts, index, r.Result)
 }

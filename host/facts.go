@@ -79,6 +79,9 @@ type Process struct {
 	IgnoredSignals []int `json:"ignoredSignals,omitempty"`
 	// Streams are the standard streams, where the process has another user.
 	Streams []Stream `json:"streams,omitempty"`
+	// ProcessLimit says which limit on the number of processes is reached, once
+	// the making of one failed: "pids.max of the cgroup / is 10".
+	ProcessLimit string `json:"processLimit,omitempty"`
 	// Rlimits holds the runtime's limits by OCI name (RLIMIT_NOFILE).
 	Rlimits map[string]Rlimit `json:"rlimits,omitempty"`
 }

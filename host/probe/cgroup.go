@@ -16,16 +16,21 @@ const (
 	cgroupHybrid = "/sys/fs/cgroup/unified"
 )
 
+// CgroupMountPoint is where cgroup2 is mounted, or "".
+func CgroupMountPoint() string {
+	for _, at := range [...]string{cgroupRoot, cgroupHybrid} {
+		if isCgroup2(at) {
+			return at
+		}
+	}
+	return ""
+}
+
 // cgroup finds the runtime's place in the cgroup tree.
 func (p *prober) cgroup() {
 	c := &p.facts.Cgroup
-	c.Unified = isCgroup2(cgroupRoot)
-	switch {
-	case c.Unified:
-		c.MountPoint = cgroupRoot
-	case isCgroup2(cgroupHybrid):
-		c.MountPoint = cgroupHybrid
-	}
+	c.MountPoint = CgroupMountPoint()
+	c.Unified = c.MountPoint == cgroupRoot
 	text, err := p.readFile("/proc/self/cgroup")
 	if err != nil {
 		return

@@ -1,6 +1,9 @@
 package probe
 
 import (
+	"path"
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -29,6 +32,36 @@ func ExplainMemfd(k *host.Kernel) {
 	var p prober
 	k.MemfdNoexec = int(p.sysctl("/proc/sys/vm/memfd_noexec", 0))
 }
+
+// ExplainProcessLimit fills in why this process may make no other: pids.max of
+// its cgroup or of one above it, or else its RLIMIT_NPROC. Call it after clone(2)
+// answered EAGAIN.
+func ExplainProcessLimit(f *host.Process) {
+	var p prober
+	p.cgroup()
+	if c := p.facts.Cgroup; c.MountPoint != "" {
+		f.ProcessLimit = p.fullCgroup(c.MountPoint, c.Path)
+	}
+	var l unix.Rlimit
+	if f.ProcessLimit == "" && unix.Prlimit(0, unix.RLIMIT_NPROC, nil, &l) == nil && l.Cur != unix.RLIM_INFINITY {
+		f.ProcessLimit = "RLIMIT_NPROC, which is " + strconv.FormatUint(l.Cur, 10)
+	}
+}
+
+// fullCgroup names the lowest cgroup at or above one that is at its limit.
+func (p *prober) fullCgroup(mountPoint, at string) string {
+	for ; len(at) > 1; at = path.Dir(at) {
+		dir := mountPoint + at
+		limit, current := p.sysctl(dir+"/pids.max", noLimit), p.sysctl(dir+"/pids.current", 0)
+		if current >= limit {
+			return "pids.max of the cgroup " + at + ", which is " + strconv.FormatUint(uint64(limit), 10)
+		}
+	}
+	return ""
+}
+
+// noLimit is more processes than there can be.
+const noLimit = 1 << 31
 
 // restriction names the sysctl that keeps the unprivileged from user
 // namespaces: Debian's and Arch's switch (0 forbids), or Ubuntu's (1 restricts
