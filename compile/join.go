@@ -26,7 +26,8 @@ type Join struct {
 	// AsCaller leaves a hook the caller's credentials and limits, for one whose
 	// path is the host's. Of Process only Env and Cwd count then.
 	AsCaller bool
-	// Namespaces are the CLONE_NEW* to join, by init's pidfd.
+	// Namespaces are the CLONE_NEW* to join, by init's pidfd; none for a hook
+	// that runs in the runtime's.
 	Namespaces int
 	// Preserve is how many descriptors from 3 on reach the process.
 	Preserve int
@@ -42,6 +43,9 @@ type Join struct {
 	// Seccomp is a compiled filter, or nil.
 	Seccomp *Filter
 }
+
+// outside reports whether the process joins nothing.
+func (j *Join) outside() bool { return j.AsCaller && j.Namespaces == 0 }
 
 // InputInit is init's pidfd, InputRoot its root directory.
 const (
@@ -73,7 +77,10 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
-	init := c.input(InputInit)
+	var init plan.Slot
+	if !j.outside() {
+		init = c.input(InputInit)
+	}
 	if err := c.enter(j, init); err != nil {
 		return nil, err
 	}
@@ -164,6 +171,10 @@ func (c *compiler) joined(j Join) error {
 	if c.terminal != 0 {
 		c.execTerminal()
 	}
+	if j.outside() {
+		c.outsideHook(j)
+		return nil
+	}
 	c.controlTerminal()
 	if j.AsCaller {
 		c.callersHook(j)
@@ -189,6 +200,15 @@ func (c *compiler) callersHook(j Join) {
 	c.b.Do(plan.CloseRange{First: c.keep})
 	c.b.At("hooks", "enter the working directory "+j.Process.Cwd)
 	c.b.Try(plan.Chdir{Path: j.Process.Cwd}, plan.Ignore(unix.EACCES, unix.ENOENT)...)
+	c.b.At("hooks", "close everything at execve")
+	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.execHook(j.Process.Env)
+}
+
+// outsideHook executes a hook in the runtime's namespaces.
+func (c *compiler) outsideHook(j Join) {
+	c.b.At("hooks", "enter the bundle "+j.Process.Cwd)
+	c.b.Do(plan.Chdir{Path: j.Process.Cwd})
 	c.b.At("hooks", "close everything at execve")
 	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.execHook(j.Process.Env)

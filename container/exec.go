@@ -246,13 +246,15 @@ func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.Namespaces == 0 {
+		return c.newLaunch(result, facts), nil
+	}
 	return c.joining(result, facts, j.Chroot)
 }
 
 // joining prepares a plan that joins the container, with the inputs for that.
 func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bool) (*launch, error) {
-	l := &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
-		directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
+	l := c.newLaunch(result, facts)
 	init, err := c.openInit()
 	if err != nil {
 		return nil, err
@@ -267,6 +269,12 @@ func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bo
 		l.inputs[compile.InputRoot] = root
 	}
 	return l, nil
+}
+
+// newLaunch prepares a plan that needs no inputs.
+func (c *Container) newLaunch(result *compile.Result, facts *host.Facts) *launch {
+	return &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
+		directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
 }
 
 // Pause freezes the container's processes; Resume thaws them.

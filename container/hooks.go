@@ -3,15 +3,17 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plain"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -25,11 +27,12 @@ import (
 // rights what an image says: its LD_PRELOAD would be code of the image with
 // those rights (CVE-2025-23266).
 //
-// Hooks for the runtime's namespaces are ordinary processes, in the bundle. Those
-// for the container's are started by a plan that joins them, so that there, too,
-// no Go runs in the container. Of these createContainer's are files of the host
-// and act as the caller. startContainer's are files of the image: they are as
-// confined as the program, in its working directory.
+// Each is started by a plan, so that it has no open descriptors but its streams,
+// nothing of the caller's own signal mask, and no Go in the container. Hooks for
+// the runtime's namespaces join nothing, and run in the bundle. Of those for the
+// container's, createContainer's are files of the host and act as the caller.
+// startContainer's are files of the image: they are as confined as the program,
+// in its working directory.
 
 // hookSet is one kind of hooks.
 type hookSet struct {
@@ -169,46 +172,49 @@ func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, set hookSet
 
 // startHook starts a hook's process.
 func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, t *talk) (pid int, err error) {
-	if !set.inside {
-		return outsideHook(b.Dir, h, t.stdio())
+	prepare := c.callersHook
+	if set.asProgram {
+		prepare = c.imagesHook
 	}
-	l, err := c.insideHook(b, set, h, t.stdio())
+	l, err := prepare(b, set, h, t.stdio())
 	if err != nil {
 		return 0, err
 	}
 	defer l.closeInputs()
-	return l.start(ctx)
+	pid, err = l.start(ctx)
+	return pid, plainly(err)
 }
 
-// outsideHook starts a hook in the runtime's namespaces, in the bundle.
-func outsideHook(dir string, h *specs.Hook, stdio [3]int) (pid int, err error) {
-	args, env := h.Args, h.Env
-	if len(args) == 0 {
-		args = []string{h.Path}
+// plainly says why a hook did not start; which one it is is said elsewhere.
+func plainly(err error) error {
+	var e *compile.StepError
+	switch {
+	case !errors.As(err, &e) || e.Pointer != "hooks" || e.Errno == 0:
+		return err
+	case strings.HasPrefix(e.What, "exec "):
+		return e.Errno
 	}
-	if env == nil {
-		env = os.Environ()
-	}
-	pid, err = syscall.ForkExec(h.Path, args, &syscall.ProcAttr{Dir: dir, Env: env,
-		Files: []uintptr{uintptr(stdio[0]), uintptr(stdio[1]), uintptr(stdio[2])}})
-	if err != nil && !isDirectory(dir) {
-		return 0, fmt.Errorf("enter the bundle %s: %w", dir, err)
-	}
-	return pid, err
+	return fmt.Errorf("%s: %w", e.What, e.Errno)
 }
 
-// insideHook prepares a hook in the container's namespaces. The path of
-// createContainer's is resolved in the runtime's file system, which before the
-// pivot is still the root there; startContainer's in the container's.
-func (c *Container) insideHook(b *bundle.Bundle, set hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
-	if !set.asProgram {
-		l, err := c.join(compile.Join{Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: h, AsCaller: true,
-			Namespaces: c.State.Namespaces}, &host.Facts{})
-		if err == nil {
-			l.stdio = stdio
-		}
-		return l, err
+// callersHook prepares a hook with the caller's rights, in the runtime's
+// namespaces or in the container's. The path is resolved in the runtime's file
+// system, which before the pivot is still the root in the container.
+func (c *Container) callersHook(b *bundle.Bundle, set hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
+	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals()}}
+	j := compile.Join{Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: h, AsCaller: true}
+	if set.inside {
+		j.Namespaces = c.State.Namespaces
 	}
+	l, err := c.join(j, facts)
+	if err == nil {
+		l.stdio = stdio
+	}
+	return l, err
+}
+
+// imagesHook prepares a hook whose path is resolved in the container.
+func (c *Container) imagesHook(b *bundle.Bundle, _ hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
 	p := *b.Config.Process
 	p.Terminal = false
 	l, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: h, ID: c.ID}, stdio, Created)

@@ -44,7 +44,7 @@ func ExplainProcessLimit(f *host.Process) {
 	}
 	var l unix.Rlimit
 	if f.ProcessLimit == "" && unix.Prlimit(0, unix.RLIMIT_NPROC, nil, &l) == nil && l.Cur != unix.RLIM_INFINITY {
-		f.ProcessLimit = "RLIMIT_NPROC, which is " + strconv.FormatUint(l.Cur, 10)
+		f.ProcessLimit = "RLIMIT_NPROC, which is " + strconv.FormatUint(l.Cur, 10) + ","
 	}
 }
 
@@ -54,7 +54,7 @@ func (p *prober) fullCgroup(mountPoint, at string) string {
 		dir := mountPoint + at
 		limit, current := p.sysctl(dir+"/pids.max", noLimit), p.sysctl(dir+"/pids.current", 0)
 		if current >= limit {
-			return "pids.max of the cgroup " + at + ", which is " + strconv.FormatUint(uint64(limit), 10)
+			return "pids.max of the cgroup " + at + ", which is " + strconv.FormatUint(uint64(limit), 10) + ","
 		}
 	}
 	return ""

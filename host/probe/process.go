@@ -15,7 +15,7 @@ func (p *prober) process() {
 	f.Capabilities = effectiveCapabilities()
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	f.NoNewPrivileges = err == nil && nnp == 1
-	f.IgnoredSignals = ignoredSignals()
+	f.IgnoredSignals = IgnoredSignals()
 }
 
 // effectiveCapabilities reads the effective set with capget(2).

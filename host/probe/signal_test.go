@@ -11,9 +11,9 @@ import (
 // TestIgnoredSignals: also one that Go catches itself when a program starts, and
 // one that it leaves alone. What sigaction(2) refuses to change is not ignored.
 func TestIgnoredSignals(t *testing.T) {
-	before := ignoredSignals()
+	before := IgnoredSignals()
 	signal.Ignore(unix.SIGUSR1, unix.SIGTSTP)
-	now := ignoredSignals()
+	now := IgnoredSignals()
 	want := slices.Clone(before)
 	for _, n := range []int{int(unix.SIGUSR1), int(unix.SIGTSTP)} {
 		if !slices.Contains(want, n) {
@@ -28,6 +28,6 @@ func TestIgnoredSignals(t *testing.T) {
 
 func BenchmarkIgnoredSignals(b *testing.B) {
 	for b.Loop() {
-		ignoredSignals()
+		IgnoredSignals()
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignoredSignals lists the signals whose action is "ignore", in a third of the
+// IgnoredSignals lists the signals whose action is "ignore", in a third of the
 // time that reading /proc/self/status takes. Real-time signals are not asked
 // for: Go's runtime catches all of them when a program starts, and what is caught
 // has its default action after execve.
-func ignoredSignals() (list []int) {
+func IgnoredSignals() (list []int) {
 	const last, ignore = 31, 1
 	var action [4]uint64 // the kernel's struct sigaction; the handler comes first
 	for n := 1; n <= last; n++ {
