@@ -323,6 +323,10 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 			e.Hint = "effective capabilities must be permitted too, and none can be had beyond homerun's own; " +
 				"with noNewPrivileges false a seccomp profile must allow capset"
 		}
+	case plan.Setns:
+		if e.Errno == unix.EPERM && e.Pointer == "default" {
+			e.Hint = "before it is started, a container that shares namespaces with others can be entered only with CAP_SYS_PTRACE on the host"
+		}
 	case plan.Setgroups, plan.Setresgid, plan.Setresuid:
 		if e.Errno == unix.EPERM {
 			e.because("the user namespace, which somebody else made, allows no supplementary groups")

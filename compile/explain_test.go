@@ -122,7 +122,7 @@ func failures() []failure {
 		{"userns-too-deep", "", "", `clone3(`, unix.EUSERS, 0},
 		{"clone-as-root", `{"linux": {"namespaces": [{"type": "mount"}]}}`, root, `clone3(`, unix.EPERM, 0},
 		{"clone-no-processes", "", "", `clone3(`, unix.EAGAIN, 0},
-		{"clone-at-a-limit", "", `{"process": {"processLimit": "pids.max of the cgroup /a/b, which is 10"}}`, `clone3(`, unix.EAGAIN, 0},
+		{"clone-at-a-limit", "", `{"process": {"processLimit": "pids.max of the cgroup /a/b, which is 10,"}}`, `clone3(`, unix.EAGAIN, 0},
 		{"map-refused", oneID, "", `write($file, "0 1001 1\n"`, unix.EPERM, 0},
 		{"uid-unmapped", "", "", `setresuid(`, unix.EINVAL, 0},
 		{"groups-refused", `{"process": {"user": {"additionalGids": [5]}}}`, "", `setgroups(`, unix.EPERM, 0},

@@ -152,7 +152,7 @@ func fuzzOptions(choice uint16) Options {
 func fuzzJoin(b *bundle.Bundle, choice uint16) Join {
 	o := fuzzOptions(choice)
 	j := Join{Process: b.Config.Process, Spec: b.Config, Namespaces: int(choice) << 16, Preserve: o.Preserve,
-		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, AsCaller: o.Record}
+		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, AsCaller: o.Record, Waits: o.Hold}
 	if o.Record || o.Wait {
 		j.Hook = &specs.Hook{Path: "/bin/hook"}
 	}

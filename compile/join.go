@@ -23,6 +23,8 @@ type Join struct {
 	// ID is the container's, to join its session keyring; empty to keep the
 	// caller's.
 	ID string
+	// Waits: init waits to be started, and must not be traced by the process.
+	Waits bool
 	// AsCaller leaves a hook the caller's credentials and limits, for one whose
 	// path is the host's. Of Process only Env and Cwd count then.
 	AsCaller bool
@@ -61,8 +63,9 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if j.Process == nil {
 		return nil, &Error{Pointer: "process", What: "start a process", Why: "there is none"}
 	}
-	if j.Hook != nil && !j.AsCaller {
-		j.Process = untracing(j.Process)
+	traces := false
+	if j.Waits && !j.AsCaller {
+		j.Process, traces = untracing(j.Process)
 	}
 	spec := &specs.Spec{Linux: &specs.Linux{}, Root: &specs.Root{}, Process: j.Process}
 	if j.Spec != nil {
@@ -74,6 +77,9 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
 	c.options = Options{ID: j.ID, Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp,
 		NoNewKeyring: j.ID == "", IntoCgroup: j.IntoCgroup}
+	if traces && j.Hook == nil {
+		c.warn("process.capabilities: CAP_SYS_PTRACE is ignored until the container is started")
+	}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
@@ -92,23 +98,25 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	return c.result, err
 }
 
-// untracing is a process without CAP_SYS_PTRACE. While a hook of the image runs,
-// init waits with every capability and without the filter, and shows itself for
-// the hook to join. The kernel lets nobody trace it who has neither as many
+// untracing is a process without CAP_SYS_PTRACE, and whether it had that. While
+// init waits to be started it has every capability and no filter, and shows itself
+// to be joined. The kernel lets nobody trace it who has neither as many
 // capabilities nor that one: ptrace(2), "Ptrace access mode checking".
-func untracing(p *specs.Process) *specs.Process {
+func untracing(p *specs.Process) (without *specs.Process, had bool) {
 	if p.Capabilities == nil {
-		return p
+		return p, false
 	}
 	copied, sets := *p, *p.Capabilities
 	for _, set := range []*[]string{&sets.Bounding, &sets.Effective, &sets.Permitted, &sets.Inheritable, &sets.Ambient} {
 		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
 			n, known := plan.CapabilityNumber(name)
-			return known && n == unix.CAP_SYS_PTRACE
+			traces := known && n == unix.CAP_SYS_PTRACE
+			had = had || traces
+			return traces
 		})
 	}
 	copied.Capabilities = &sets
-	return &copied
+	return &copied, had
 }
 
 // enter joins the container and makes the process.

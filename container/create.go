@@ -180,7 +180,7 @@ func (r *Request) ask(o *compile.Options, cgroup *cgroupPlan) {
 	s := r.Bundle.Config
 	o.Hold = cgroup.outside() || hasCreateHooks(s.Hooks) || r.Network != nil || hasOutside(s.Linux)
 	o.Visible = r.Network != nil || hasInsideHooks(s.Hooks)
-	o.VisibleWait = hasStartHooks(s.Hooks)
+	o.VisibleWait = hasStartHooks(s.Hooks) || r.Facts.Process.Capabilities&(1<<unix.CAP_SYS_PTRACE) == 0 // for exec
 	o.RecordExit = r.Detached
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
 	r.options(o)

@@ -51,7 +51,8 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 
 // Exec starts a process in a running container.
 func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, error) {
-	if err := c.executable(request.IgnorePaused); err != nil {
+	status, err := c.executable(request.IgnorePaused)
+	if err != nil {
 		return nil, err
 	}
 	b, err := c.bundle()
@@ -59,7 +60,7 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 		return nil, err
 	}
 	l, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve,
-		ConsoleSocket: request.ConsoleSocket != ""}, request.Stdio, Running)
+		ConsoleSocket: request.ConsoleSocket != ""}, request.Stdio, status)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +87,7 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 		return nil, err
 	}
 	late := c.cannotEnter()
+	j.Waits = status == Created
 	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
 	j.IntoCgroup, j.Hold = c.State.Cgroup.Path != "" && !late, late
 	l, err := c.join(j, &facts)
@@ -99,15 +101,18 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 	return l, nil
 }
 
-// executable refuses a container in which nothing can be started.
-func (c *Container) executable(ignorePaused bool) error {
+// executable refuses a container in which nothing can be started. The status of
+// another one is Created or Running.
+func (c *Container) executable(ignorePaused bool) (status string, err error) {
 	switch status := c.Status(); {
 	case status == Stopped || status == Creating:
-		return fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
+		return "", fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
 	case status == Paused && !ignorePaused:
-		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+		return "", errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+	case status == Created:
+		return Created, nil
 	}
-	return nil
+	return Running, nil
 }
 
 // insideFacts tells what the container's user namespace maps and allows, and
@@ -245,6 +250,9 @@ func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
 	result, err := compile.CompileJoin(j, facts)
 	if err != nil {
 		return nil, err
+	}
+	for _, w := range result.Warnings {
+		c.runtime.warn("%s", w)
 	}
 	if j.Namespaces == 0 {
 		return c.newLaunch(result, facts), nil

@@ -99,3 +99,27 @@ func TestCapabilityAudit(t *testing.T) {
 		}
 	}
 }
+
+// TestExecAmbient: --cap reaches a program of another user than root where
+// config.json has the capability in the inheritable set, and only there.
+func TestExecAmbient(t *testing.T) {
+	for _, w := range worlds(t) {
+		for inheritable, want := range map[string]string{"CAP_KILL": "20", "CAP_CHOWN": ""} {
+			id := "ambient-" + inheritable
+			t.Run(w.name+"/"+id, func(t *testing.T) {
+				edits := []string{"process.user.uid=1000",
+					`process.capabilities={"bounding":["CAP_KILL","CAP_CHOWN"],"effective":[],"permitted":[],"inheritable":["`+inheritable+`"],"ambient":[]}`}
+				if w.name == "root" {
+					edits = append(edits, `linux.uidMappings=[{"containerID":0,"hostID":100000,"size":65536}]`,
+						`linux.gidMappings=[{"containerID":0,"hostID":100000,"size":65536}]`)
+				}
+				w.must(t, "run", "-d", "-b", w.bundle(t, id, "sleep 60", edits...), id)
+				defer w.run(t, "delete", "-f", id)
+				const line = `awk '/^Cap(Amb|Eff)/ { sub(/^0+/, "", $2); printf "%s/", $2 }' /proc/self/status`
+				if got := w.must(t, "exec", "--cap", "CAP_KILL", id, "sh", "-c", line); got != want+"/"+want+"/" {
+					t.Errorf("effective and ambient: %s, want %s", got, want)
+				}
+			})
+		}
+	}
+}

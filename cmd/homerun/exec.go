@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
@@ -146,7 +147,8 @@ func (f *execFlags) change(c *container.Container, p *specs.Process) error {
 }
 
 // addCapabilities adds capabilities to every set but the inheritable one
-// (CVE-2022-29162), and so to none of the ambient ones either.
+// (CVE-2022-29162). So to the ambient one it adds, as runc does, only what
+// config.json has in the inheritable one.
 func addCapabilities(p *specs.Process, names []string) {
 	if len(names) == 0 {
 		return
@@ -160,6 +162,9 @@ func addCapabilities(p *specs.Process, names []string) {
 			n = "CAP_" + n
 		}
 		c.Bounding, c.Effective, c.Permitted = add(c.Bounding, n), add(c.Effective, n), add(c.Permitted, n)
+		if slices.Contains(c.Inheritable, n) {
+			c.Ambient = add(c.Ambient, n)
+		}
 	}
 	p.Capabilities = &c
 }

@@ -25,7 +25,7 @@ func TestFullCgroup(t *testing.T) {
 		}
 	}
 	for at, want := range map[string]string{
-		"/a": "pids.max of the cgroup /a, which is 10", "/a/b/c": "pids.max of the cgroup /a, which is 10",
+		"/a": "pids.max of the cgroup /a, which is 10,", "/a/b/c": "pids.max of the cgroup /a, which is 10,",
 		"/d/over": "pids.max of the cgroup /d/over, which is 2", "/d": "", "/e": "", "/missing": "", "/": "", "": "",
 	} {
 		var p prober
