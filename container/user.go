@@ -3,8 +3,6 @@ package container
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -58,7 +56,7 @@ func parseID(s string) (id uint32, numeric bool, err error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
-		return 0, true, fmt.Errorf("id %q is out of range", s)
+		return 0, true, fmt.Errorf("id %.20q is out of range", s)
 	}
 	return uint32(n), true, nil
 }
@@ -68,47 +66,67 @@ func (c *Container) lookupUser(name string) (uid, gid uint32, err error) {
 	if numeric {
 		return uid, noID, err
 	}
-	line, err := c.lookup("etc/passwd", name, 7)
+	text, err := c.readInside("etc/passwd")
+	if err == nil {
+		uid, gid, err = userIn(text, name)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("user %q: %w", name, err)
-	}
-	uid, ok1, err1 := parseID(line[2])
-	gid, ok2, err2 := parseID(line[3])
-	if !ok1 || !ok2 || err1 != nil || err2 != nil {
-		return 0, 0, fmt.Errorf("user %q: the container's /etc/passwd gives ids %q and %q", name, line[2], line[3])
 	}
 	return uid, gid, nil
 }
 
-func (c *Container) lookupGroup(name string) (uint32, error) {
+func (c *Container) lookupGroup(name string) (gid uint32, err error) {
 	gid, numeric, err := parseID(name)
 	if numeric {
 		return gid, err
 	}
-	line, err := c.lookup("etc/group", name, 4)
+	text, err := c.readInside("etc/group")
+	if err == nil {
+		gid, err = groupIn(text, name)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("group %q: %w", name, err)
 	}
+	return gid, nil
+}
+
+// userIn finds a user's ids in a text like passwd(5).
+func userIn(text []byte, name string) (uid, gid uint32, err error) {
+	line, err := entry(text, name, 7)
+	if err != nil {
+		return 0, 0, err
+	}
+	uid, ok1, err1 := parseID(line[2])
+	gid, ok2, err2 := parseID(line[3])
+	if !ok1 || !ok2 || err1 != nil || err2 != nil {
+		return 0, 0, fmt.Errorf("the container's /etc/passwd gives ids %.20q and %.20q", line[2], line[3])
+	}
+	return uid, gid, nil
+}
+
+// groupIn finds a group's id in a text like group(5).
+func groupIn(text []byte, name string) (uint32, error) {
+	line, err := entry(text, name, 4)
+	if err != nil {
+		return 0, err
+	}
 	gid, ok, err := parseID(line[2])
 	if !ok || err != nil {
-		return 0, fmt.Errorf("group %q: the container's /etc/group gives the id %q", name, line[2])
+		return 0, fmt.Errorf("the container's /etc/group gives the id %.20q", line[2])
 	}
 	return gid, nil
 }
 
 var errUnknownName = errors.New("no such entry in the container's /etc")
 
-// lookup finds a line of a file in the container by its first field.
-func (c *Container) lookup(file, name string, fields int) ([]string, error) {
+// entry finds a line by its first field, and cuts it into its fields.
+func entry(text []byte, name string, fields int) ([]string, error) {
 	if name == "" || strings.ContainsAny(name, ":\n") {
 		return nil, errUnknownName
 	}
-	text, err := c.readInside(file)
-	if err != nil {
-		return nil, err
-	}
 	for line := range strings.SplitSeq(string(text), "\n") {
-		if parts := strings.Split(line, ":"); len(parts) >= fields && parts[0] == name {
+		if parts := strings.SplitN(line, ":", fields+1); len(parts) >= fields && parts[0] == name {
 			return parts, nil
 		}
 	}
@@ -118,44 +136,16 @@ func (c *Container) lookup(file, name string, fields int) ([]string, error) {
 // maxFile bounds what is read of a file in the container.
 const maxFile = 1 << 20
 
-// readInside reads a regular file below the container's root, whatever it and
-// the way to it are: it follows no link out and refuses more than 1 MiB
-// (CVE-2026-47262), of which a part could be an entry nobody wrote. The file is
-// opened as O_PATH first: opening a FIFO wakes its writer, and opening a device
-// may do anything.
+// readInside reads a regular file below the container's root, as
+// probe.ReadInRoot does.
 func (c *Container) readInside(file string) ([]byte, error) {
 	root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(root)
-	pinned, err := unix.Openat2(root, file, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(pinned)
-	var st unix.Stat_t
-	if err := unix.Fstat(pinned, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errNotRegular
-	}
-	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(pinned), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), file)
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if len(text) > maxFile {
-		return nil, errTooLarge
-	}
-	return text, err
+	return probe.ReadInRoot(root, file, maxFile)
 }
-
-var (
-	errNotRegular = errors.New("it is not a regular file")
-	errTooLarge   = errors.New("it is larger than 1 MiB")
-)
 
 // home is the home directory of a user in the container's /etc/passwd, or "".
 // As for a shell that was given an empty HOME, what cannot be told is no error.

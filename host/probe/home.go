@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -22,41 +23,74 @@ func (p *prober) home(root int) {
 	if spec == nil || process.HasHome(spec.Env) {
 		return
 	}
-	if text := readInRoot(root, "etc/passwd", maxPasswd); text != nil {
-		p.facts.Home = homeOf(text, spec.User.UID)
+	if text, err := ReadInRoot(root, "etc/passwd", maxPasswd); err == nil {
+		p.facts.Home = HomeOf(text, spec.User.UID)
 	}
 }
 
-// readInRoot reads a regular file of a hostile tree; nil when it is anything
-// else, missing, or larger than limit. It is opened as O_PATH first, and again
-// through that descriptor once it is known to be a regular file: opening a FIFO
-// may wake its writer, and opening a device may do anything. The kernel keeps
-// symbolic links inside the tree.
-func readInRoot(root int, path string, limit int) []byte {
+// Why a file of a hostile tree is not read.
+var (
+	errNotRegular = errors.New("it is not a regular file")
+	errTooLarge   = errors.New("it is too large")
+	errLeased     = errors.New("a process holds a lease on it")
+)
+
+// ReadInRoot reads a regular file of a hostile tree, whatever it and the way to
+// it are, of at most limit bytes: of more, a part could say what nobody wrote
+// (CVE-2026-47262). The kernel keeps symbolic links inside the tree. It waits for
+// nobody: the file is opened as O_PATH first, since opening a FIFO wakes its
+// writer and opening a device may do anything; files of procfs, some of which
+// make their readers wait, have no size and are not read; and O_NONBLOCK makes a
+// lease an error (fcntl(2), F_SETLEASE). Only the file system itself can be slow.
+func ReadInRoot(root int, path string, limit int) ([]byte, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	pinned, err := unix.Openat2(root, path, &how)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer unix.Close(pinned)
 	var st unix.Stat_t
-	if unix.Fstat(pinned, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > int64(limit) {
-		return nil
+	switch err := unix.Fstat(pinned, &st); {
+	case err != nil:
+		return nil, err
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, errNotRegular
+	case st.Size > int64(limit):
+		return nil, errTooLarge
+	case st.Size == 0:
+		return nil, nil
 	}
-	text, err := readInto(make([]byte, 4096), "/proc/self/fd/"+strconv.Itoa(pinned))
-	if err != nil || len(text) > limit {
-		return nil
+	fd, err := openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(pinned), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if err == unix.EWOULDBLOCK {
+		err = errLeased
 	}
-	return text
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readUpTo(fd, int(st.Size))
 }
 
-// HomeOf finds the home directory of a uid in a text like /etc/passwd; "" when
-// it has none that could be one.
-func HomeOf(passwd []byte, uid uint32) string { return homeOf(passwd, uid) }
+// readUpTo reads a file that is no larger than size.
+func readUpTo(fd, size int) ([]byte, error) {
+	buf := make([]byte, size+1)
+	for n := 0; n < len(buf); {
+		m, err := unix.Read(fd, buf[n:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case m == 0:
+			return buf[:n], nil
+		}
+		n += max(m, 0)
+	}
+	return nil, errTooLarge
+}
 
-// homeOf reads passwd(5) for a uid's home; the first line counts, as for
-// getpwuid(3).
-func homeOf(passwd []byte, uid uint32) string {
+// HomeOf finds a uid's home directory in a text like passwd(5); "" when it has
+// none that could be one. The first line counts, as for getpwuid(3).
+func HomeOf(passwd []byte, uid uint32) string {
 	for len(passwd) > 0 {
 		var line []byte
 		line, passwd, _ = bytes.Cut(passwd, []byte{'\n'})
@@ -71,10 +105,11 @@ func homeOf(passwd []byte, uid uint32) string {
 	return ""
 }
 
-// safeHome refuses what cannot be an environment entry or is no directory's
-// name.
+// safeHome refuses what is no directory's name: relative, longer than any path
+// (PATH_MAX), or with bytes that a terminal or a shell acts on.
 func safeHome(home string) string {
-	if !strings.HasPrefix(home, "/") || strings.IndexByte(home, 0) >= 0 {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if !strings.HasPrefix(home, "/") || len(home) >= unix.PathMax || strings.ContainsFunc(home, control) {
 		return ""
 	}
 	return home
