@@ -12,6 +12,7 @@ DESTDIR ?=
 FUZZTIME ?= 1m
 FUZZ ?= ^Fuzz
 BENCHFLAGS ?=
+BITES ?=
 # A runtime has to honour what the OCI has deprecated, so that is no finding.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-SA1019
 
@@ -73,6 +74,10 @@ test: ## everything: check, reproducible, the race detector, and all tests, here
 .PHONY: test-fast
 test-fast: .deps-build ## what needs no privileges, in seconds
 	@$(RUN) go test -short ./...
+
+.PHONY: bites
+bites: build ## take out each defence that a security test is for, and see that test fail; BITES selects by regular expression
+	@$(RUN) go test ./tests/security/bites -count=1 -timeout 20m -v -run TestMutants -args -bites -mutant '$(BITES)'
 
 .PHONY: check
 check: .deps-build ## gofmt, go vet, staticcheck, shellcheck and the project's own rules

@@ -15,6 +15,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,13 +57,16 @@ func testAll(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds homerun and its helper. Where there is no go, as in the test
-// machine, those in bin/ serve.
+// build builds homerun and its helper. HOMERUN names another one to test, with
+// its helper next to it. Where there is no go, as in the test machine, those in
+// bin/ serve.
 func build(dir string) error {
+	_, err := exec.LookPath("go")
+	from := cmp.Or(os.Getenv("HOMERUN"), "../../bin/homerun")
 	for _, name := range []string{"homerun", "homerun-net"} {
 		out := filepath.Join(dir, name)
-		if _, err := exec.LookPath("go"); err != nil {
-			text, err := os.ReadFile(filepath.Join("../../bin", name))
+		if err != nil || os.Getenv("HOMERUN") != "" {
+			text, err := os.ReadFile(filepath.Join(filepath.Dir(from), name))
 			if err == nil {
 				err = os.WriteFile(out, text, 0o755)
 			}

@@ -59,19 +59,53 @@ func (w *world) setUp() (err error) {
 		return err
 	}
 	w.homerun, w.inside = filepath.Join(w.dir, "homerun"), filepath.Join(w.dir, "inside")
-	// Helpers are looked for next to the main binary; there are none.
-	for out, pkg := range map[string]string{w.homerun: "../../cmd/homerun", w.inside: "./inside"} {
-		c := exec.Command("go", "build", "-o", out, pkg)
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
-		}
+	if err = w.build(); err != nil {
+		return err
 	}
 	if w.user, err = testUser(); err != nil {
 		return err
 	}
 	uid, gid := w.user.Uid, w.user.Gid
 	return firstError(os.Mkdir(w.path("root"), 0o700), os.Mkdir(w.path("user"), 0o700), chown(w.path("user"), uid, gid))
+}
+
+// build makes the two programs. HOMERUN names another homerun to test; where
+// there is no go, as in the test machine, the programs in bin/ serve. Helpers
+// are looked for next to the main binary; there are none.
+func (w *world) build() error {
+	homerun, inside := os.Getenv("HOMERUN"), "../../bin/test/security-inside"
+	if _, err := exec.LookPath("go"); err == nil {
+		if homerun == "" {
+			homerun = w.homerun
+			if err := goBuild(homerun, "../../cmd/homerun"); err != nil {
+				return err
+			}
+		}
+		if err := goBuild(inside, "./inside"); err != nil {
+			return err
+		}
+	} else if homerun == "" {
+		homerun = "../../bin/homerun"
+	}
+	for to, from := range map[string]string{w.homerun: homerun, w.inside: inside} {
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, text, 0o755)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func goBuild(out, pkg string) error {
+	c := exec.Command("go", "build", "-o", out, pkg)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+	}
+	return nil
 }
 
 func firstError(errs ...error) error {
