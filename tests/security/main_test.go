@@ -7,6 +7,7 @@ package security
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,6 +162,8 @@ type caller struct {
 	// namespace gives the container a user namespace; user is an unprivileged
 	// caller.
 	namespace, user bool
+	// manager is whom it asks for cgroups; nobody, if empty.
+	manager string
 }
 
 func callers() []caller {
@@ -324,7 +327,7 @@ func (c caller) command(ctx context.Context, args ...string) *exec.Cmd {
 	if c.user {
 		state = "user"
 	}
-	cmd := exec.CommandContext(ctx, w.homerun, append([]string{"--root", w.path(state), "--cgroup-manager", "disabled"}, args...)...)
+	cmd := exec.CommandContext(ctx, w.homerun, append([]string{"--root", w.path(state), "--cgroup-manager", cmp.Or(c.manager, "disabled")}, args...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "XDG_RUNTIME_DIR=" + w.path(state)}
 	cmd.Dir = w.dir
 	cmd.WaitDelay = time.Second / 2 // the init that create leaves has our pipes

@@ -74,7 +74,7 @@ type trial struct {
 // fail; and each such test with all defences, which must pass.
 func takeOut(t *testing.T, list []*mutant) {
 	wanted := regexp.MustCompile(*only)
-	list = slices.DeleteFunc(list, func(m *mutant) bool { return !wanted.MatchString(m.name) })
+	list = slices.DeleteFunc(slices.Clone(list), func(m *mutant) bool { return !wanted.MatchString(m.name) })
 	dir, err := filepath.Abs(filepath.Join(repository, "bin/test/mutants"))
 	if err == nil {
 		err = errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755))
@@ -244,7 +244,7 @@ func (tr *trial) overlay(dir string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		to := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		to := filepath.Join(dir, strings.ReplaceAll(name, "/", "_")+".txt") // not a .go file, which would be part of ./...
 		if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
 			return nil, err
 		}
