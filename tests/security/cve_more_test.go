@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,6 +67,40 @@ func oddUsers(t *testing.T, c caller) {
 	res := r.exec([]string{"--user", "1"}, "report")
 	if res.status != 0 {
 		t.Errorf("exec --user 1: %s", res.stderr)
+	}
+}
+
+// execIsHidden: until the program runs, a process that exec starts can be looked
+// into by nobody in the container, whatever his capabilities there. strace holds
+// it before each execve for as long as somebody needs to look.
+func execIsHidden(t *testing.T, c caller) {
+	if !c.namespace {
+		return // root on the host may look into everything
+	}
+	b := newBundle(t, c, "spy")
+	all := append(someCapabilities(), "CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH")
+	b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
+	r := b.start()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cmd := c.command(ctx, "exec", "--cap", "CAP_CHOWN", b.id(), "/inside", "ok")
+	strace, err := exec.LookPath("strace")
+	must(t, err)
+	cmd.Path = strace
+	cmd.Args = append([]string{"strace", "-fqq", "-o", "/dev/null", "-e", "trace=execve", "-e", "inject=execve:delay_enter=200000"}, cmd.Args...)
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("exec under strace: %v: %s", err, text)
+	}
+	r.stdin.Close()
+	spied, err := os.ReadFile(b.root("spied"))
+	must(t, err)
+	seen := map[string]int{}
+	for line := range strings.Lines(string(spied)) {
+		seen[strings.TrimSpace(line)]++
+	}
+	if len(seen) != 1 || seen["EACCES"] < 5 {
+		t.Errorf("somebody in the container saw %v, want EACCES alone, several times", seen)
 	}
 }
 

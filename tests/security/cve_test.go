@@ -23,6 +23,7 @@ type advisory struct {
 func advisories() []advisory {
 	return []advisory{
 		{"CVE-2016-9962 init can be looked into while it joins", initIsHidden},
+		{"CVE-2016-9962 a process can be looked into while exec starts it", execIsHidden},
 		{"CVE-2019-5736 the runtime is written through proc self exe", runtimeUnchanged},
 		{"CVE-2019-16884 a volume on proc takes the LSM label", fakeProc},
 		{"CVE-2019-18837 a mount target is a link to the host", linkedTarget},

@@ -54,6 +54,8 @@ func main() {
 	case "wait":
 		fmt.Println("waiting")
 		_, _ = io.Copy(io.Discard, os.Stdin)
+	case "spy":
+		spy()
 	case "sleep":
 		time.Sleep(time.Minute)
 	case "notify":
@@ -75,6 +77,33 @@ func record(file string, tries []string) {
 	}
 	defer f.Close() // after what the report says of descriptors
 	report(f, tries)
+}
+
+// spy looks into all other processes until its standard input ends, and writes
+// to /spied what it sees of those that do not run this program.
+func spy() {
+	fmt.Println("waiting")
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	out, err := os.OpenFile("/spied", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, l := range links {
+			what, err := os.Readlink(l)
+			if err != nil {
+				what = outcome(err)
+			}
+			if what != "/inside" && what != "ENOENT" {
+				fmt.Fprintln(out, what)
+			}
+		}
+	}
 }
 
 func report(to io.Writer, tries []string) {
