@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,8 @@ import (
 //   - GOMAXPROCS=1 is put before the environment, the only place where Go looks.
 //     With a processor for each CPU there are more threads to make, to wake and
 //     to end. Of two variables of one name Go takes the first, so one that the
-//     caller has set does nothing. No program that homerun starts inherits its
-//     environment.
+//     caller has set does nothing. Afterwards it is taken out again, as hooks may
+//     inherit the environment; the caller's own is gone with it.
 //   - The thread's timer slack becomes a millisecond. Go has a thread that looks
 //     at the others each 20 us, which the default slack of 50 us makes some forty
 //     times a run, each with an interrupt on the CPU that sets up the container,
@@ -47,9 +48,13 @@ var memProfileRate = &runtime.MemProfileRate
 // nanoseconds.
 var timerSlack uintptr
 
-// calm is entry's other half. Where entry did not run, the slack of 0 stands for
+// calm is entry's other half: programs that homerun starts get what the caller
+// has, not what entry made of it. Where entry did not run, the slack of 0 stands for
 // the one that the process began with.
 func calm() {
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) // never fails
+	if timerSlack != 0 {
+		_ = os.Unsetenv("GOMAXPROCS") // never fails
+	}
 }

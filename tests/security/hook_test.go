@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -119,9 +120,19 @@ func (b *bundle) startAndEnd(verb string) {
 		return
 	}
 	b.save()
-	for _, args := range [][]string{{"create", "-b", b.dir, b.id()}, {"start", b.id()}, {"wait", b.id()}, {"delete", b.id()}} {
+	for _, args := range [][]string{{"create", "-b", b.dir, b.id()}, {"start", b.id()}} {
 		if r := b.c.homerun(b.t, args...); r.status != 0 {
 			b.t.Fatalf("%v: status %d: %s", args, r.status, r.stderr)
+		}
+	}
+	// wait has nothing to tell of a container that ended before.
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		r := b.c.homerun(b.t, "delete", b.id())
+		switch {
+		case r.status == 0:
+			return
+		case time.Now().After(end) || !strings.Contains(r.stderr, "running"):
+			b.t.Fatalf("delete: status %d: %s", r.status, r.stderr)
 		}
 	}
 }

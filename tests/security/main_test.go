@@ -101,7 +101,11 @@ func (w *world) build() error {
 }
 
 func goBuild(out, pkg string) error {
-	c := exec.Command("go", "build", "-o", out, pkg)
+	args := []string{"build", "-o", out, pkg}
+	if pkg == "../../cmd/homerun" {
+		args = []string{"build", "-ldflags=-E main.entry", "-o", out, pkg} // as the Makefile has it
+	}
+	c := exec.Command("go", args...)
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
