@@ -2,6 +2,7 @@ package security
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,5 +78,23 @@ func TestExecCgroup(t *testing.T) {
 		if got := in(path).report(t).Tries["cat /proc/self/cgroup"]; !strings.HasSuffix(strings.TrimSpace(got), "/web/below") {
 			t.Errorf("exec --cgroup %s runs in %q", path, got)
 		}
+	}
+}
+
+// TestExecDirectory: the cgroup that exec starts a process in is a directory of
+// the host, open until the working directory is entered (CVE-2024-21626).
+func TestExecDirectory(t *testing.T) {
+	needCgroup2(t)
+	c := callers()[0]
+	c.manager = "cgroupfs"
+	b := newBundle(t, c, "wait")
+	b.spec.Linux.CgroupsPath = "/homerun-security-" + b.id()
+	r := b.start()
+	if got := r.exec(nil, "report", "cat /proc/self/cgroup").report(t).Tries["cat /proc/self/cgroup"]; !strings.Contains(got, b.id()) {
+		t.Fatalf("exec runs in the cgroup %q", got)
+	}
+	for n := 3; n <= 24; n++ {
+		cwd := "/proc/self/fd/" + strconv.Itoa(n)
+		checkConfined(t, cwd, r.exec([]string{"--cwd", cwd}, "report"))
 	}
 }
