@@ -225,6 +225,7 @@ var (
 	buffer   = regexp.MustCompile(`^read\((\d+), (?:".*"|0x[0-9a-f]+), (\d+)\)$`)
 	clone    = regexp.MustCompile(`^(clone3\(.*) => \{[^}]*\}(.*)$`)
 	cpus     = regexp.MustCompile(`\[\d+(?: \d+)+(?: \.\.\.)?\]`)
+	modes    = regexp.MustCompile(`c_line=N_TTY, c_cc=\[.*\]\}\)$`)
 	filter   = regexp.MustCompile(`^(seccomp\(.*)filter=\[.*\]\}\)$`)
 )
 
@@ -293,12 +294,13 @@ func ranges(list string) string {
 // newer are names that strace 6.1 does not know yet, or knows to be wrong.
 var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "|0x200000", "|MOUNT_ATTR_NOSYMFOLLOW",
 	"MOUNT_ATTR_NOATIME|MOUNT_ATTR_STRICTATIME|0x40", "MOUNT_ATTR__ATIME",
-	"TIOCGPTPEER, 0x80102)", "TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)")
+	"SNDCTL_TMR_START or TCSETS", "TCSETS", "TIOCGPTPEER, 0x80102)", "TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)")
 
 // normal is strace's line without what only the run can tell.
 func normal(text string) string {
 	text = buffer.ReplaceAllString(text, `read($1, buffer, $2)`)
 	text = clone.ReplaceAllString(text, `$1$2`)
+	text = modes.ReplaceAllString(text, `...})`)
 	text = cpus.ReplaceAllStringFunc(text, ranges)
 	return newer.Replace(filter.ReplaceAllString(text, `${1}filter})`))
 }
