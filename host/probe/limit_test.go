@@ -26,7 +26,7 @@ func TestFullCgroup(t *testing.T) {
 	}
 	for at, want := range map[string]string{
 		"/a": "pids.max of the cgroup /a, which is 10,", "/a/b/c": "pids.max of the cgroup /a, which is 10,",
-		"/d/over": "pids.max of the cgroup /d/over, which is 2", "/d": "", "/e": "", "/missing": "", "/": "", "": "",
+		"/d/over": "pids.max of the cgroup /d/over, which is 2,", "/d": "", "/e": "", "/missing": "", "/": "", "": "",
 	} {
 		var p prober
 		if got := p.fullCgroup(root, at); got != want {
@@ -48,7 +48,7 @@ func TestExplainProcessLimit(t *testing.T) {
 	defer func() { _ = unix.Prlimit(0, unix.RLIMIT_NPROC, &l, nil) }()
 	var f host.Process
 	ExplainProcessLimit(&f)
-	if f.ProcessLimit != "RLIMIT_NPROC, which is 12345" && !strings.HasPrefix(f.ProcessLimit, "pids.max") {
+	if f.ProcessLimit != "RLIMIT_NPROC, which is 12345," && !strings.HasPrefix(f.ProcessLimit, "pids.max") {
 		t.Errorf("got %q", f.ProcessLimit)
 	}
 }
