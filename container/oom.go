@@ -185,18 +185,13 @@ func (e *oomError) Error() string {
 		return fmt.Sprintf("out of memory (OOM): the kernel killed init before the container's program ran, "+
 			"since it needs more than %d bytes (linux.resources.memory.limit)", e.limit)
 	}
-	return e.cause.Error()
+	return fmt.Sprintf("%v (it may need more than linux.resources.memory.limit, %d bytes)", e.cause, e.limit)
 }
 
 func (e *oomError) Unwrap() error { return e.cause }
 
 // Hint is the advice for it.
-func (e *oomError) Hint() string {
-	if e.sure {
-		return "raise linux.resources.memory.limit"
-	}
-	return fmt.Sprintf("is linux.resources.memory.limit, %d bytes, enough for the program?", e.limit)
-}
+func (e *oomError) Hint() string { return "raise linux.resources.memory.limit" }
 
 // small is a memory limit that is suspected first: no libc's program with a
 // few libraries starts in less.
