@@ -62,7 +62,7 @@ func (c *Container) remove(ctx context.Context) error {
 	switch {
 	case existed && configErr == nil:
 		c.poststop(ctx, b)
-	case existed:
+	case existed && !errors.Is(configErr, os.ErrNotExist): // as a delete that was killed leaves it
 		c.runtime.warn("no poststop hook runs: %v", configErr)
 	}
 	return nil
