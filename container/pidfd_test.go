@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
@@ -27,6 +28,9 @@ func TestPidfdReceivers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
+		if err := l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
 		listeners = append(listeners, l)
 	}
 	p, err := runtime.Run(t.Context(), request)
