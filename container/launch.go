@@ -78,7 +78,9 @@ func (l *launch) start(ctx context.Context) (pid int, err error) {
 	defer unix.Close(l.sync)
 	stop := l.killOnCancel(ctx)
 	err = l.steps(ctx)
-	stop()
+	if !stop() && err == nil {
+		err = ctx.Err() // the report ended because the process was killed
+	}
 	if err != nil {
 		return 0, l.fail(ctx, err)
 	}

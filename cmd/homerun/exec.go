@@ -73,11 +73,12 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
+	ctx, started := signals.starting(ctx)
 	p, err := c.Exec(ctx, container.ExecRequest{
 		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
 		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
 	})
-	if err != nil || f.detach {
+	if err = started(err); err != nil || f.detach {
 		return err
 	}
 	o.logWarnings()

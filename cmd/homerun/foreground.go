@@ -6,28 +6,16 @@ import (
 	"sync"
 	"time"
 
-	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
-
-// catchSignals begins to collect the signals that people and managers send. It
-// comes before the container's start: the program may tell somebody that it is
-// ready, and be sent a signal through us, before we have returned from starting
-// it. Who detaches passes on none.
-func catchSignals(detach bool) (*early.Signals, error) {
-	if detach {
-		return nil, nil
-	}
-	return early.Catch(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-}
 
 // soon is when a program that still runs is worth a goroutine for its signals.
 const soon = 10 * time.Millisecond
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
-func follow(p *container.Process, signals *early.Signals) (int, error) {
+func follow(p *container.Process, signals *signals) (int, error) {
 	t, err := newTerminal(p.Terminal)
 	if err != nil {
 		return 0, err
@@ -37,28 +25,24 @@ func follow(p *container.Process, signals *early.Signals) (int, error) {
 		after = 0 // its size may change
 	}
 	status, err := p.WaitLong(after, func() {
-		c := make(chan os.Signal, 64)
-		go forward(c, p, t)
-		signals.HandOver(c)
+		signals.passTo(func(n os.Signal) { forward(n, p, t) })
 	})
 	t.finish()
 	return status, err
 }
 
-// forward passes signals on to init, except those that are about this process
+// forward passes a signal on to init, except those that are about this process
 // itself: its children, its own runtime's, and its terminal's size.
-func forward(signals <-chan os.Signal, p *container.Process, t *terminal) {
-	for s := range signals {
-		switch s {
-		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-		case unix.SIGWINCH:
-			t.resize()
-			if t.master == nil {
-				p.Signal(unix.SIGWINCH)
-			}
-		default:
-			p.Signal(s.(unix.Signal))
+func forward(n os.Signal, p *container.Process, t *terminal) {
+	switch n {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+	case unix.SIGWINCH:
+		t.resize()
+		if t.master == nil {
+			p.Signal(unix.SIGWINCH)
 		}
+	default:
+		p.Signal(n.(unix.Signal))
 	}
 }
 

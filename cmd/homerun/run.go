@@ -106,8 +106,9 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	}
 	request.Detached = f.detach
 	request.Subreaper = !f.detach && !f.create.noSubreaper
-	p, err := r.Run(ctx, *request)
-	if err != nil {
+	begun, started := signals.starting(ctx)
+	p, err := r.Run(begun, *request)
+	if err = started(err); err != nil {
 		return err
 	}
 	if f.rootfs.path != "" {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A signal that comes while the program is started waits, and is passed on to
+// it. But what is in a container can keep its start from coming to an end: it
+// may stop the process that joins it, or be a file system that does not answer.
+// So the second signal of those that end a process gives up.
+
+// signals are those that people and managers send.
+type signals struct {
+	caught *early.Signals
+	relay  sync.Once
+	// cancel ends the start.
+	cancel context.CancelCauseFunc
+
+	lock sync.Mutex
+	to   func(os.Signal) // nil while the program is started
+	held []os.Signal
+	ends int         // how many came that end a process
+	last *time.Timer // ends this process, if the start does not end
+}
+
+// catchSignals begins to collect signals. It comes before the container's start:
+// the program may tell somebody that it is ready, and be sent a signal through
+// us, before we have returned from starting it. Who detaches passes on none.
+func catchSignals(detach bool) (*signals, error) {
+	if detach {
+		return nil, nil
+	}
+	caught, err := early.Catch(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	return &signals{caught: caught}, err
+}
+
+const (
+	// slow is after how long a start is worth a goroutine for its signals. Those
+	// that came before count once each.
+	slow = 100 * time.Millisecond
+	// patience is how long one that is given up may take to end.
+	patience = 2 * time.Second
+)
+
+// starting is a context for the start, which a second signal ends. started says
+// that it is over, and turns an error into what the signal did.
+func (s *signals) starting(ctx context.Context) (begun context.Context, started func(error) error) {
+	if s == nil {
+		return ctx, func(err error) error { return err }
+	}
+	begun, s.cancel = context.WithCancelCause(ctx)
+	timer := time.AfterFunc(slow, s.receive)
+	return begun, func(err error) error {
+		timer.Stop()
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		if s.last != nil {
+			s.last.Stop()
+		}
+		if cause := context.Cause(begun); err != nil && cause != nil {
+			return cause
+		}
+		return err
+	}
+}
+
+// receive has os/signal take over.
+func (s *signals) receive() {
+	s.relay.Do(func() {
+		c := make(chan os.Signal, 64)
+		go func() {
+			for n := range c {
+				s.pass(n)
+			}
+		}()
+		s.caught.HandOver(c)
+	})
+}
+
+// passTo passes signals to a program from now on, and those that wait.
+func (s *signals) passTo(program func(os.Signal)) {
+	s.lock.Lock()
+	for _, n := range s.held {
+		program(n)
+	}
+	s.to, s.held = program, nil
+	s.lock.Unlock()
+	s.receive()
+}
+
+func (s *signals) pass(n os.Signal) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	switch {
+	case s.to != nil:
+		s.to(n)
+		return
+	case !slices.Contains(s.held, n):
+		s.held = append(s.held, n)
+	}
+	if n != unix.SIGTERM && n != unix.SIGINT {
+		return
+	}
+	if s.ends++; s.ends == 2 {
+		s.cancel(errors.New("given up at the second SIGTERM or SIGINT, before the program ran"))
+		s.last = time.AfterFunc(patience, func() { giveUp(n) })
+	}
+}
+
+// giveUp ends this process, which waits in a system call.
+func giveUp(n os.Signal) {
+	note("given up at the second SIGTERM or SIGINT, and the container keeps a system call from ending")
+	os.Exit(128 + int(n.(unix.Signal)))
+}

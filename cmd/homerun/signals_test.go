@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// collecting are signals that no system sends.
+func collecting() *signals {
+	s := &signals{}
+	s.relay.Do(func() {})
+	return s
+}
+
+// TestSignalsWait: what comes before the program goes to it, once each, and one
+// signal alone gives nothing up.
+func TestSignalsWait(t *testing.T) {
+	s := collecting()
+	ctx, started := s.starting(context.Background())
+	for _, n := range []os.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGUSR1, unix.SIGHUP, unix.SIGHUP} {
+		s.pass(n)
+	}
+	if err := started(nil); err != nil || ctx.Err() != nil {
+		t.Fatalf("%v, %v", err, ctx.Err())
+	}
+	var got []os.Signal
+	s.passTo(func(n os.Signal) { got = append(got, n) })
+	s.pass(unix.SIGTERM)
+	s.pass(unix.SIGTERM)
+	if want := []os.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGHUP, unix.SIGTERM, unix.SIGTERM}; !slices.Equal(got, want) {
+		t.Errorf("passed %v, want %v", got, want)
+	}
+	if ctx.Err() != nil || s.last != nil {
+		t.Error("signals for the program gave it up")
+	}
+}
+
+// TestSignalsGiveUp: the second one ends the start, with that as its error; but
+// not a program that runs all the same.
+func TestSignalsGiveUp(t *testing.T) {
+	broken := errors.New("broken")
+	for _, pair := range [][2]os.Signal{{unix.SIGTERM, unix.SIGTERM}, {unix.SIGINT, unix.SIGTERM}, {unix.SIGINT, unix.SIGINT}} {
+		s := collecting()
+		ctx, started := s.starting(context.Background())
+		s.pass(pair[0])
+		if ctx.Err() != nil {
+			t.Errorf("%v alone gives up", pair[0])
+		}
+		if err := started(broken); err != broken {
+			t.Errorf("%v: error %v", pair[0], err)
+		}
+		s.pass(pair[1])
+		if ctx.Err() == nil {
+			t.Errorf("%v: not given up", pair)
+		}
+		if err := started(broken); err == broken || err == nil {
+			t.Errorf("%v: error %v", pair, err)
+		}
+		if err := started(nil); err != nil {
+			t.Errorf("%v: error %v of a program that runs", pair, err)
+		}
+		if s.last.Stop() {
+			t.Errorf("%v: this process would end", pair)
+		}
+	}
+}
