@@ -108,7 +108,7 @@ func TestExecAmbient(t *testing.T) {
 			id := "ambient-" + inheritable
 			t.Run(w.name+"/"+id, func(t *testing.T) {
 				edits := []string{"process.user.uid=1000",
-					`process.capabilities={"bounding":["CAP_KILL","CAP_CHOWN"],"effective":[],"permitted":[],"inheritable":["`+inheritable+`"],"ambient":[]}`}
+					`process.capabilities={"bounding":["CAP_KILL","CAP_CHOWN"],"effective":[],"permitted":[],"inheritable":["` + inheritable + `"],"ambient":[]}`}
 				if w.name == "root" {
 					edits = append(edits, `linux.uidMappings=[{"containerID":0,"hostID":100000,"size":65536}]`,
 						`linux.gidMappings=[{"containerID":0,"hostID":100000,"size":65536}]`)

@@ -60,6 +60,11 @@ func main() {
 		time.Sleep(time.Minute)
 	case "notify":
 		notify(args[1:])
+	case "lease":
+		if err := lease(args[1], args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	case "exchange":
 		exchange(args[1], args[2:])
 	default:
