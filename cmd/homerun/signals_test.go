@@ -51,14 +51,14 @@ func TestSignalsGiveUp(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Errorf("%v alone gives up", pair[0])
 		}
-		if err := started(broken); err != broken {
+		if err := started(broken); !errors.Is(err, broken) {
 			t.Errorf("%v: error %v", pair[0], err)
 		}
 		s.pass(pair[1])
 		if ctx.Err() == nil {
 			t.Errorf("%v: not given up", pair)
 		}
-		if err := started(broken); err == broken || err == nil {
+		if err := started(broken); errors.Is(err, broken) || err == nil {
 			t.Errorf("%v: error %v", pair, err)
 		}
 		if err := started(nil); err != nil {
