@@ -11,6 +11,7 @@
 package cgroupv2
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,14 +54,39 @@ func (w Write) Controller() string {
 	return name
 }
 
+// limits reports whether the write changes anything for a cgroup that was just
+// made. max where the kernel has max, and 0 where it has 0, hold also without
+// the controller.
+func (w Write) limits() bool {
+	switch w.File {
+	case "memory.max", "memory.high", "memory.swap.max", "memory.swap.high", "memory.zswap.max", "pids.max",
+		"cgroup.max.depth", "cgroup.max.descendants":
+		return w.Value != "max"
+	case "memory.min", "memory.low", "memory.oom.group", "cpu.idle", "cpu.max.burst":
+		return w.Value != "0"
+	case "cpu.max":
+		quota, _, _ := strings.Cut(w.Value, " ")
+		return quota != "max"
+	case "io.max":
+		words := strings.Fields(w.Value)
+		return len(words) < 2 || slices.ContainsFunc(words[1:], func(word string) bool { return !strings.HasSuffix(word, "=max") })
+	}
+	return true
+}
+
+// Limits reports whether any of the writes limits something: -1 (unlimited)
+// asks for what holds where there is no cgroup at all.
+func Limits(writes []Write) bool { return slices.ContainsFunc(writes, Write.limits) }
+
 // Controllers names the controllers that the writes need, in order of first
 // use, without the core's "cgroup". Writes with an alternative or with a
-// tolerated ENOENT count: the limit lies in their controller too.
+// tolerated ENOENT count: the limit lies in their controller too. Writes that
+// limit nothing need none.
 func Controllers(writes []Write) []string {
 	var names []string
 	seen := map[string]bool{"cgroup": true}
 	for _, w := range writes {
-		if name := w.Controller(); !seen[name] {
+		if name := w.Controller(); !seen[name] && w.limits() {
 			seen[name] = true
 			names = append(names, name)
 		}

@@ -63,14 +63,18 @@ func (d *Dir) put(w Write) error {
 	case slices.Contains(w.Tolerate, e.Errno):
 		return nil
 	}
-	return d.explain(e, w.Controller())
+	e, missing := d.explain(e, w.Controller())
+	if missing && !w.limits() {
+		return nil
+	}
+	return e
 }
 
 // explain tells a missing controller from a missing file. EACCES comes from
 // open(2) of a file that does not exist in a directory that is not ours, too.
-func (d *Dir) explain(e *Error, controller string) *Error {
+func (d *Dir) explain(e *Error, controller string) (explained *Error, missing bool) {
 	have, err := d.Available()
-	missing := err == nil && controller != "cgroup" && !slices.Contains(have, controller)
+	missing = err == nil && controller != "cgroup" && !slices.Contains(have, controller)
 	e.Reason = "controller " + controller
 	switch {
 	case missing:
@@ -79,7 +83,7 @@ func (d *Dir) explain(e *Error, controller string) *Error {
 		e.Reason += " is available but the kernel has no such file"
 	}
 	e.hint = hint(e.File, e.Errno, missing, privileged())
-	return e
+	return e, missing
 }
 
 // Checks collects the checks of writes, for Dir.Check before an update that

@@ -77,7 +77,7 @@ func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
 	for _, w := range warnings {
 		c.runtime.warn("%s", w)
 	}
-	s := cgroupv2.Situation{Manager: c.runtime.Manager, CgroupsPath: cgroupsPath(p.config), ID: c.ID, Limits: len(writes) > 0,
+	s := cgroupv2.Situation{Manager: c.runtime.Manager, CgroupsPath: cgroupsPath(p.config), ID: c.ID, Limits: cgroupv2.Limits(writes),
 		Cgroup: p.facts.Cgroup}
 	if s.Manager != cgroupv2.None {
 		p.lookAround(&s)

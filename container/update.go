@@ -102,6 +102,9 @@ func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) er
 	if err != nil {
 		return err
 	}
+	if dir == nil && !cgroupv2.Limits(writes) {
+		return nil
+	}
 	if dir == nil {
 		return errors.New("the container has no cgroup, so it cannot have limits")
 	}

@@ -1,0 +1,77 @@
+package cgroupv2
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// fakeCgroup is an ordinary directory with these files, as Dir sees a cgroup.
+func fakeCgroup(t *testing.T, files map[string]string) *Dir {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return &Dir{fd: fd, path: dir}
+}
+
+// "Unlimited" is what holds without the controller (distrobox's --pids-limit -1
+// for a user without delegation), so it needs none; one that is there is told.
+// The neighbours: memory, swap, cpu with a period alone, io with rate 0, and
+// what unified says in the kernel's own words. A protection (memory.low), a
+// weight, and cpu.idle 1 are asked for: the last block.
+func TestUnlimitedNeedsNoController(t *testing.T) {
+	for _, text := range []string{
+		`{"pids":{"limit":-1}}`,
+		`{"memory":{"limit":-1}}`,
+		`{"memory":{"limit":-1,"swap":-1}}`,
+		`{"cpu":{"quota":-1}}`,
+		`{"cpu":{"period":50000}}`,
+		`{"cpu":{"idle":0,"burst":0}}`,
+		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":0}]}}`,
+		`{"unified":{"pids.max":"max","memory.high":"max","memory.low":"0","io.max":"8:0 rbps=max wiops=max","cpu.max":"max"}}`,
+	} {
+		writes, _, err := Files(resources(t, text))
+		if err != nil || len(writes) == 0 {
+			t.Fatalf("%s: %v, %v", text, writes, err)
+		}
+		if Limits(writes) || len(Controllers(writes)) > 0 {
+			t.Errorf("%s: limits %v, needs %q", text, Limits(writes), Controllers(writes))
+		}
+		if err := fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes); err != nil {
+			t.Errorf("%s: without the controller: %v", text, err)
+		}
+		if err := fakeCgroup(t, nil).Apply(writes); err == nil {
+			t.Errorf("%s: a cgroup that is gone passes", text)
+		}
+	}
+	there := fakeCgroup(t, map[string]string{"cgroup.controllers": "pids\n", "pids.max": "5"})
+	writes, _, _ := Files(resources(t, `{"pids":{"limit":-1}}`))
+	if err := there.Ensure(writes); err != nil || !strings.HasPrefix(there.text("pids.max"), "max") {
+		t.Errorf("a limit that is there stays: %q, %v", there.text("pids.max"), err)
+	}
+	for _, text := range []string{
+		`{"pids":{"limit":1}}`, `{"memory":{"reservation":-1}}`, `{"cpu":{"idle":1}}`, `{"cpu":{"quota":1000}}`, `{"cpu":{"shares":1024}}`,
+		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}]}}`, `{"unified":{"io.max":"8:0 rbps=max wiops=1"}}`,
+		`{"unified":{"io.max":"8:0"}}`, `{"unified":{"memory.new":"max"}}`,
+	} {
+		writes, _, err := Files(resources(t, text))
+		if err != nil || !Limits(writes) || len(Controllers(writes)) != 1 {
+			t.Errorf("%s: limits %v, needs %q, %v", text, Limits(writes), Controllers(writes), err)
+		}
+		if fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes) == nil {
+			t.Errorf("%s: passes without the controller", text)
+		}
+	}
+}
