@@ -10,8 +10,12 @@ import (
 
 const (
 	cpuPointer = root + ".cpu"
-	// defaultPeriod is the kernel's, in microseconds.
+	// The kernel's numbers, in microseconds (sched/core.c, tg_set_cfs_bandwidth):
+	// the period unless one is given, the least quota and period, the longest
+	// period.
 	defaultPeriod = 100000
+	leastTime     = 1000
+	longestPeriod = 1000000
 )
 
 // cpu writes cpu.idle before cpu.weight: the kernel refuses a weight for an
@@ -76,6 +80,13 @@ func (f *files) cpuMax(c *specs.LinuxCPU) {
 	pointer := cpuPointer + ".quota"
 	if quota == 0 {
 		pointer = cpuPointer + ".period"
+	}
+	if quota > 0 && quota < leastTime {
+		f.fail(pointer, strconv.FormatInt(quota, 10)+" is below 1000 microseconds, the kernel's least; "+
+			"a longer period with a quota in proportion gives the same share")
+	}
+	if period != 0 && (period < leastTime || period > longestPeriod) {
+		f.fail(cpuPointer+".period", utoa(period)+" is not from 1000 to 1000000 microseconds, which the kernel takes")
 	}
 	text := "max"
 	if quota > 0 {

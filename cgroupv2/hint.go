@@ -18,7 +18,7 @@ const (
 	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
 	hintIdle      = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
 	hintInUse     = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
-	hintBurst     = `the burst must not be above the quota`
+	hintQuota     = `in microseconds, the quota must be at least 1000, the period 1000 to 1000000, and the burst not above the quota`
 )
 
 // hint finds the fix for a write that failed. missing says that the controller
@@ -36,7 +36,7 @@ func hint(file string, errno unix.Errno, missing, root bool) string {
 	case file == "cpu.weight" && errno == unix.EINVAL:
 		return hintIdle
 	case (file == "cpu.max" || file == "cpu.max.burst") && errno == unix.EINVAL:
-		return hintBurst
+		return hintQuota
 	}
 	return ""
 }

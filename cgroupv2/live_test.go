@@ -407,7 +407,7 @@ func TestHint(t *testing.T) {
 		{"cpuset.cpus", unix.ENOENT, true, false, hintDelegate}, {"cpuset.cpus", unix.ENOENT, true, true, hintKernel},
 		{"memory.max", unix.EACCES, false, false, hintDelegate}, {"cgroup.subtree_control", unix.EBUSY, false, false, hintInner},
 		{"io.max", unix.ENODEV, false, true, hintWholeDisk}, {"cpu.weight", unix.EINVAL, false, true, hintIdle},
-		{"cpu.max", unix.EINVAL, false, true, hintBurst}, {"memory.max", unix.EINVAL, false, true, ""},
+		{"cpu.max", unix.EINVAL, false, true, hintQuota}, {"memory.max", unix.EINVAL, false, true, ""},
 	}
 	for _, tt := range tests {
 		if got := hint(tt.file, tt.errno, tt.missing, tt.root); got != tt.want {

@@ -277,7 +277,7 @@ func testCPU(t *testing.T, d *Dir) {
 		t.Fatal(err)
 	}
 	var e *Error
-	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != hintBurst {
+	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != hintQuota {
 		t.Errorf("burst above quota: %v", err)
 	}
 }
