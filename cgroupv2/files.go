@@ -112,8 +112,8 @@ type files struct {
 }
 
 // Files converts resources to writes, in the order in which they must be made.
-// Fields that only cgroup v1 has give a warning, never an error. A value that
-// can hold nowhere is a *ConfigError. Device rules are not files: see
+// A value that can hold nowhere is a *ConfigError, and so is one that asks for
+// what only cgroup v1 has; a value that is near what can hold gives a warning. Device rules are not files: see
 // DeviceRules. A nil res gives nothing.
 //
 // create and update share it: for an update, call Merge first and convert what
@@ -155,10 +155,11 @@ func (f *files) warn(pointer, reason string) {
 	f.warnings = append(f.warnings, pointer+": "+reason)
 }
 
-// v1Only warns about a field that is set to something and means nothing here.
+// v1Only refuses a field that asks for something that cgroup v2 has not, as crun
+// does: a container without a limit that was asked for is another container.
 func (f *files) v1Only(set bool, pointer string) {
 	if set {
-		f.warn(pointer, "cgroup v1 only, ignored")
+		f.fail(pointer, "only cgroup v1 has this, and homerun limits with cgroup v2")
 	}
 }
 

@@ -54,8 +54,7 @@ func TestFiles(t *testing.T) {
 		{name: "negative", res: `{"memory":{"limit":-2}}`, err: "config.json: linux.resources.memory.limit: -2 is negative; only -1 (unlimited) may be"},
 		{name: "check", res: `{"memory":{"limit":100,"swap":150,"checkBeforeUpdate":true}}`,
 			want: "memory.max=100 above [memory.current]\nmemory.swap.max=50 above [memory.current memory.swap.current]"},
-		{name: "v1 memory", res: `{"memory":{"kernel":1,"kernelTCP":1,"swappiness":0,"disableOOMKiller":true,"useHierarchy":false}}`,
-			warn: "linux.resources.memory.kernel: cgroup v1 only, ignored\nlinux.resources.memory.kernelTCP: cgroup v1 only, ignored\nlinux.resources.memory.swappiness: cgroup v1 only, ignored\nlinux.resources.memory.disableOOMKiller: cgroup v1 only, ignored\nlinux.resources.memory.useHierarchy: cgroup v1 only, ignored"},
+		{name: "v1 fields that ask for nothing", res: `{"memory":{"kernel":-1,"kernelTCP":0,"disableOOMKiller":false,"useHierarchy":true},"cpu":{"realtimeRuntime":0,"realtimePeriod":0},"blockIO":{"leafWeight":0},"network":{"classID":0,"priorities":[]}}`},
 		{name: "pids", res: `{"pids":{"limit":7}}`, want: "pids.max=7"},
 		{name: "pids none", res: `{"pids":{"limit":0}}`, want: "pids.max=1"},
 		{name: "pids unlimited", res: `{"pids":{"limit":-1}}`, want: "pids.max=max"},
@@ -73,18 +72,14 @@ func TestFiles(t *testing.T) {
 		{name: "idle outweighs", res: `{"cpu":{"shares":512,"idle":1}}`, want: "cpu.idle=1"},
 		{name: "idle off, then weight", res: `{"cpu":{"shares":512,"idle":0}}`, want: "cpu.idle=0\ncpu.weight=59"},
 		{name: "idle wrong", res: `{"cpu":{"idle":2}}`, err: "config.json: linux.resources.cpu.idle: 2 is neither 0 nor 1"},
-		{name: "realtime", res: `{"cpu":{"realtimeRuntime":5,"realtimePeriod":6}}`,
-			warn: "linux.resources.cpu.realtimeRuntime: cgroup v1 only, ignored\nlinux.resources.cpu.realtimePeriod: cgroup v1 only, ignored"},
 		{name: "io", res: `{"blockIO":{"weight":500,"weightDevice":[{"major":8,"minor":0,"weight":10}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1024}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}`,
 			want: "io.bfq.weight=500 else io.weight=4950\nio.bfq.weight=8:0 10 else io.weight=8:0 1\nio.max=8:0 rbps=1024\nio.max=8:16 wiops=max"},
-		{name: "io clamped", res: `{"blockIO":{"weight":2000,"leafWeight":3}}`, want: "io.bfq.weight=1000 else io.weight=10000",
-			warn: "linux.resources.blockIO.leafWeight: cgroup v1 only, ignored\nlinux.resources.blockIO.weight: 2000 is outside of 10 to 1000, 1000 is used"},
+		{name: "io clamped", res: `{"blockIO":{"weight":2000}}`, want: "io.bfq.weight=1000 else io.weight=10000",
+			warn: "linux.resources.blockIO.weight: 2000 is outside of 10 to 1000, 1000 is used"},
 		{name: "hugetlb", res: `{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}`, want: "hugetlb.2MB.max=0\nhugetlb.2MB.rsvd.max=0 ?ENOENT"},
 		{name: "hugetlb path", res: `{"hugepageLimits":[{"pageSize":"../../x","limit":0}]}`, err: `config.json: linux.resources.hugepageLimits[0].pageSize: "../../x" is not like 2MB (a number, then KB, MB or GB)`},
 		{name: "rdma", res: `{"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":100},"a":{"hcaObjects":1},"b":{}}}`, want: "rdma.max=a hca_object=1\nrdma.max=mlx5_1 hca_handle=3 hca_object=100"},
 		{name: "rdma name", res: `{"rdma":{"a b":{"hcaObjects":1}}}`, err: `config.json: linux.resources.rdma["a b"]: "a b" is not a device name`},
-		{name: "network", res: `{"network":{"classID":1,"priorities":[{"name":"eth0","priority":1}]}}`,
-			warn: "linux.resources.network.classID: cgroup v1 only, ignored\nlinux.resources.network.priorities: cgroup v1 only, ignored"},
 		{name: "unified last", res: `{"unified":{"memory.high":"100","io.max":"8:0 rbps=1\n8:16 rbps=2\n","cgroup.max.depth":"3","cpu.max.burst":"5"},"pids":{"limit":1}}`,
 			want: "pids.max=1\ncgroup.max.depth=3\ncpu.max.burst=5 retry\nio.max=8:0 rbps=1\nio.max=8:16 rbps=2\nmemory.high=100"},
 		{name: "unified path", res: `{"unified":{"../x.y":"1"}}`, err: `config.json: linux.resources.unified["../x.y"]: "../x.y" is a path; it must be the plain name of a file`},
@@ -104,6 +99,30 @@ func TestFiles(t *testing.T) {
 				t.Errorf("warnings\n%s\nwant\n%s", got, tt.warn)
 			}
 		})
+	}
+}
+
+// What only cgroup v1 has is an error that names it, as with crun; runc drops it
+// without a word. All fields of linux.resources of which v2 has no file.
+func TestOnlyV1(t *testing.T) {
+	for field, text := range map[string]string{
+		"memory.kernel":                      `{"memory":{"kernel":1}}`,
+		"memory.kernelTCP":                   `{"memory":{"kernelTCP":1}}`,
+		"memory.swappiness":                  `{"memory":{"swappiness":0}}`,
+		"memory.disableOOMKiller":            `{"memory":{"disableOOMKiller":true}}`,
+		"memory.useHierarchy":                `{"memory":{"useHierarchy":false}}`,
+		"cpu.realtimeRuntime":                `{"cpu":{"realtimeRuntime":5}}`,
+		"cpu.realtimePeriod":                 `{"cpu":{"realtimePeriod":5}}`,
+		"blockIO.leafWeight":                 `{"blockIO":{"leafWeight":3}}`,
+		"blockIO.weightDevice[1].leafWeight": `{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":10},{"major":8,"minor":1,"leafWeight":10}]}}`,
+		"network.classID":                    `{"network":{"classID":1}}`,
+		"network.priorities":                 `{"network":{"priorities":[{"name":"eth0","priority":1}]}}`,
+	} {
+		writes, warnings, err := Files(resources(t, text))
+		want := "config.json: linux.resources." + field + ": only cgroup v1 has this, and homerun limits with cgroup v2"
+		if fmt.Sprint(err) != want || writes != nil || warnings != nil {
+			t.Errorf("%s: %v, %v, %v", text, writes, warnings, err)
+		}
 	}
 }
 

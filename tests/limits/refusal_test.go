@@ -50,14 +50,13 @@ func TestMissingController(t *testing.T) {
 	})
 }
 
-// Fields that only cgroup v1 has are warned of, and do not stop a container.
+// A limit that only cgroup v1 has cannot be set, and that is said.
 func TestOnlyV1(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
-		b := newBox(t, manager, `{"memory": {"limit": 67108864, "swappiness": 10}, "network": {"classID": 1}}`, "echo", "ran")
-		out, err := b.run()
-		if err != nil || !strings.Contains(out, "ran\n") {
-			t.Errorf("%v: %s", err, out)
-		}
+		newBox(t, manager, `{"memory": {"limit": 67108864, "swappiness": 10}}`, "echo", "ran").
+			refuses("linux.resources.memory.swappiness: only cgroup v1 has this")
+		newBox(t, manager, `{"cpu": {"realtimeRuntime": 5}}`, "echo", "ran").
+			refuses("linux.resources.cpu.realtimeRuntime: only cgroup v1 has this")
 	})
 }
 
