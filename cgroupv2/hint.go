@@ -1,6 +1,11 @@
 package cgroupv2
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // The fixes, one line each. They keep clear of the phrases by which podman and
 // docker classify a runtime's message (CONTRACT 1.9).
@@ -16,15 +21,24 @@ const (
 	hintForeign   = `use --cgroup-manager=systemd, or run in a unit with Delegate=yes (and give its cgroup as cgroupsPath)`
 	hintWholeDisk = `limits of io take whole disks, not partitions`
 	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
-	hintIdle      = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
-	hintInUse     = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
-	hintQuota     = `in microseconds, the quota must be at least 1000, the period 1000 to 1000000, and the burst not above the quota`
+	hintUnmanaged = `systemd hands out cpu, cpuset, io, memory and pids only, so Delegate= does not help: ` +
+		`root can set this limit, with --cgroup-manager=cgroupfs and a cgroupsPath outside of systemd's slices`
+	hintIdle  = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
+	hintInUse = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
+	hintQuota = `in microseconds, the quota must be at least 1000, the period 1000 to 1000000, and the burst not above the quota`
 )
 
-// hint finds the fix for a write that failed. missing says that the controller
-// is not among the directory's; root that the caller may do anything here.
+// hint finds the fix for a write that failed; for a missing controller, its name
+// may stand for file. missing says that the controller is not among the
+// directory's; root that the caller may do anything here.
 func hint(file string, errno unix.Errno, missing, root bool) string {
+	controller, _, _ := strings.Cut(file, ".")
+	unmanaged := missing && controller != "cgroup" && !managed(controller)
 	switch {
+	case unmanaged && root:
+		return hintKernel + " " + hintUnmanaged
+	case unmanaged:
+		return hintUnmanaged
 	case missing && root:
 		return hintKernel
 	case missing, errno == unix.EACCES, errno == unix.EPERM:
@@ -39,4 +53,10 @@ func hint(file string, errno unix.Errno, missing, root bool) string {
 		return hintQuota
 	}
 	return ""
+}
+
+// managed reports whether systemd turns the controller on and off (its
+// cgroup-util.h); it leaves every other as it is, and delegates none.
+func managed(controller string) bool {
+	return slices.Contains([]string{"cpu", "cpuset", "io", "memory", "pids"}, controller)
 }

@@ -146,7 +146,7 @@ func (d *Dir) lacks(required []string, refused error) error {
 func (d *Dir) unavailable(controller string) *Error {
 	return &Error{
 		Op: "use", Dir: d.path, Reason: "controller " + controller + " is not available here",
-		hint: hint("", 0, true, privileged()),
+		hint: hint(controller, 0, true, privileged()),
 	}
 }
 
@@ -174,7 +174,7 @@ func (d *Dir) Enable(required []string) error {
 		}
 	}
 	if d.foreign {
-		return d.borrow(required, on)
+		return d.borrow(required, have, on)
 	}
 	refused := d.enable(missing)
 	for _, name := range required {
@@ -193,17 +193,37 @@ func (d *Dir) Enable(required []string) error {
 // slice because a unit needs it now, and go with that unit.
 var steady = []string{"memory", "pids"}
 
-func (d *Dir) borrow(required, on []string) error {
+func (d *Dir) borrow(required, have, on []string) error {
 	_, err := d.read("cgroup.type")
 	top := err != nil
 	for _, name := range required {
 		if slices.Contains(on, name) && (top || slices.Contains(steady, name)) {
 			continue
 		}
+		if !managed(name) {
+			if err := d.enableUnmanaged(name, have, on); err != nil {
+				return err
+			}
+			continue
+		}
 		return &Error{
 			Op: "use", Dir: d.path, hint: hintForeign,
 			Reason: "controller " + name + " is turned on and off here by the service manager, whose cgroup this is",
 		}
+	}
+	return nil
+}
+
+// enableUnmanaged gives d's children a controller that systemd does not touch.
+func (d *Dir) enableUnmanaged(name string, have, on []string) error {
+	if !slices.Contains(have, name) {
+		return d.unavailable(name)
+	}
+	if slices.Contains(on, name) {
+		return nil
+	}
+	if err := d.enable([]string{name})[name]; err != nil {
+		return d.refused(name, err)
 	}
 	return nil
 }

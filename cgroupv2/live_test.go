@@ -405,6 +405,9 @@ func TestHint(t *testing.T) {
 		want          string
 	}{
 		{"cpuset.cpus", unix.ENOENT, true, false, hintDelegate}, {"cpuset.cpus", unix.ENOENT, true, true, hintKernel},
+		{"hugetlb", 0, true, false, hintUnmanaged}, {"hugetlb.2MB.max", unix.ENOENT, true, true, hintKernel + " " + hintUnmanaged},
+		{"rdma.max", unix.ENOENT, true, false, hintUnmanaged}, {"misc", 0, true, false, hintUnmanaged}, {"dmem.max", 0, true, false, hintUnmanaged},
+		{"cpuset", 0, true, false, hintDelegate}, {"cpuset", 0, true, true, hintKernel},
 		{"memory.max", unix.EACCES, false, false, hintDelegate}, {"cgroup.subtree_control", unix.EBUSY, false, false, hintInner},
 		{"io.max", unix.ENODEV, false, true, hintWholeDisk}, {"cpu.weight", unix.EINVAL, false, true, hintIdle},
 		{"cpu.max", unix.EINVAL, false, true, hintQuota}, {"memory.max", unix.EINVAL, false, true, ""},

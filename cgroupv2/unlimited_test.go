@@ -75,3 +75,23 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		}
 	}
 }
+
+// systemd leaves controllers alone that it does not manage, so in its cgroups
+// they may be turned on (as the hint for a missing one says); cpu may not.
+func TestForeignController(t *testing.T) {
+	files := map[string]string{"cgroup.controllers": "cpu hugetlb misc\n", "cgroup.subtree_control": "", "cgroup.type": "domain", "cgroup.procs": ""}
+	for name, want := range map[string]string{"hugetlb": "+hugetlb", "misc": "+misc", "cpu": "", "rdma": ""} {
+		d := fakeCgroup(t, files)
+		d.foreign = true
+		err := d.Enable([]string{name})
+		if got := d.text("cgroup.subtree_control"); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: wrote %q, %v", name, got, err)
+		}
+	}
+	files["cgroup.subtree_control"] = "hugetlb\n"
+	d := fakeCgroup(t, files)
+	d.foreign = true
+	if err := d.Enable([]string{"hugetlb"}); err != nil || d.text("cgroup.subtree_control") != "hugetlb" {
+		t.Errorf("one that is on: %v", err)
+	}
+}

@@ -43,7 +43,7 @@ func TestMissingController(t *testing.T) {
 		}
 		newBox(t, manager, `{"cpu": {"cpus": "0"}}`, "true").refuses("controller cpuset is not available", "hint:", fix)
 		newBox(t, manager, `{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}`, "true").
-			refuses("controller hugetlb is not available", "hint:", fix)
+			refuses("controller hugetlb is not available", "hint:", "Delegate= does not help")
 		newBox(t, manager, `{"unified": {"memory.nothing": "1"}}`, "true").
 			refuses("memory.nothing", `linux.resources.unified["memory.nothing"]`, "the kernel has no such file")
 		newBox(t, manager, `{"unified": {"../memory.max": "1"}}`, "true").refuses("is not the name of a cgroup file")
