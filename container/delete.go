@@ -115,7 +115,7 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return c.removeCgroup(ctx, u)
 	case "scope":
 		return c.stopScope(ctx, u)
-	case "intelrdt":
+	case classKind:
 		return leaveClass(u.Name)
 	case "network":
 		return client.Stop(u.Name)

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// classKind is the kind of Undo of a class of resctrl.
+const classKind = "intelrdt"
+
 // hasOutside tells whether linux asks for something that is set from outside
 // while init waits.
 func hasOutside(l *specs.Linux) bool {
@@ -26,7 +29,7 @@ func (c *Container) outsideOf(l *specs.Linux, pid int) error {
 	if err := c.moveDevices(l, pid); err != nil {
 		return err
 	}
-	return c.joinClass(l.IntelRdt, pid)
+	return c.joinClass(intelrdt.Root, l.IntelRdt, pid)
 }
 
 // moveDevices gives the container devices of the host: config-linux.md,
@@ -45,8 +48,10 @@ func (c *Container) moveDevices(l *specs.Linux, pid int) error {
 	return device.Apply(list, namespace)
 }
 
-// joinClass puts init into its class of the resctrl file system.
-func (c *Container) joinClass(rdt *specs.LinuxIntelRdt, pid int) error {
+// joinClass puts init into its class of the resctrl file system. What that makes
+// is recorded before, and then as it was made: a class that others made meanwhile
+// is theirs.
+func (c *Container) joinClass(root string, rdt *specs.LinuxIntelRdt, pid int) error {
 	if rdt == nil {
 		return nil
 	}
@@ -54,22 +59,40 @@ func (c *Container) joinClass(rdt *specs.LinuxIntelRdt, pid int) error {
 	if err != nil {
 		return err
 	}
-	made, err := plan.Apply(intelrdt.Root, pid)
+	before := len(c.State.Undo)
+	if err := c.recordClass(before, plan.Missing(root)); err != nil {
+		return err
+	}
+	made, err := plan.Apply(root, pid)
 	if err != nil {
 		return err
 	}
+	return c.recordClass(before, made)
+}
+
+// recordClass writes what is made of a class into the state, in place of the
+// entries from before on.
+func (c *Container) recordClass(before int, made intelrdt.Created) error {
 	text, err := json.Marshal(made)
 	if err != nil {
 		return err
 	}
-	return c.WillUndo(Undo{Kind: "intelrdt", Name: string(text)})
+	c.State.Undo = c.State.Undo[:before]
+	return c.WillUndo(Undo{Kind: classKind, Name: string(text)})
 }
 
 // leaveClass removes what joinClass made.
 func leaveClass(text string) error {
-	var made intelrdt.Created
-	if err := json.Unmarshal([]byte(text), &made); err != nil {
-		return fmt.Errorf("state.json lists the resource class %q to undo: %w", text, err)
+	made, err := classOf(text)
+	if err != nil {
+		return err
 	}
 	return made.Remove()
+}
+
+func classOf(text string) (made intelrdt.Created, err error) {
+	if err := json.Unmarshal([]byte(text), &made); err != nil {
+		return made, fmt.Errorf("state.json lists the resource class %q to undo: %w", text, err)
+	}
+	return made, nil
 }

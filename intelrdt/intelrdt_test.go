@@ -35,6 +35,42 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// What is only recorded as to be made may be somebody else's by then: it stays
+// when a process is in it.
+func TestRemoveUnsure(t *testing.T) {
+	root := t.TempDir()
+	p := &Plan{Class: "web", Own: true, Monitor: "web"}
+	recorded := p.Missing(root)
+	if want := (Created{Class: root + "/web", Monitor: root + "/web/mon_groups/web", Unsure: true}); recorded != want {
+		t.Fatalf("to be made: %+v", recorded)
+	}
+	if err := recorded.Remove(); err != nil {
+		t.Errorf("nothing was made: %v", err)
+	}
+	if err := os.Mkdir(root+"/web", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.Missing(root); c.Class != "" {
+		t.Errorf("a class that is there is to be made: %+v", c)
+	}
+	tasks := root + "/web/tasks"
+	if err := os.WriteFile(tasks, []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := recorded.Remove(); err != nil || missing(root+"/web") {
+		t.Errorf("a class with processes: %v", err)
+	}
+	if err := recorded.Change([]string{"L3:0=1"}); !errors.Is(err, ErrShared) {
+		t.Errorf("change of a class that may be somebody else's: %v", err)
+	}
+	if err := os.Remove(tasks); err != nil {
+		t.Fatal(err)
+	}
+	if err := recorded.Remove(); err != nil || !missing(root+"/web") {
+		t.Errorf("an empty class stays: %v", err)
+	}
+}
+
 // TestApply uses a directory that looks like resctrl, where the files of a
 // class are there before.
 func TestApply(t *testing.T) {

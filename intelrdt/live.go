@@ -16,8 +16,35 @@ const Root = "/sys/fs/resctrl"
 // others too, so it is not changed.
 var ErrMismatch = errors.New("the class of service exists with other schemata")
 
+// ErrShared reports a class that was not made for the container.
+var ErrShared = errors.New("the container has no class of service of its own")
+
 // Created tells what Apply made, for Remove.
-type Created struct{ Class, Monitor string }
+type Created struct {
+	Class, Monitor string
+	// Unsure says that Apply was not heard of: the directories may be missing, or
+	// somebody else's.
+	Unsure bool `json:",omitempty"`
+}
+
+// Missing tells what Apply would make, to be recorded before.
+func (p *Plan) Missing(root string) Created {
+	c := Created{Unsure: true}
+	if dir := p.Directory(root); p.Class != "" && missing(dir) {
+		c.Class = dir
+	}
+	if group := p.group(root); p.Monitor != "" && missing(group) {
+		c.Monitor = group
+	}
+	return c
+}
+
+func missing(dir string) bool {
+	_, err := os.Lstat(dir)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+func (p *Plan) group(root string) string { return p.Directory(root) + "/mon_groups/" + p.Monitor }
 
 // Apply puts the process into its class, which it makes unless it is there. On
 // an error nothing that it made is left.
@@ -46,14 +73,14 @@ func (p *Plan) Apply(root string, pid int) (made Created, err error) {
 	if err := write(dir+"/tasks", strconv.Itoa(pid)); err != nil {
 		return made, err
 	}
-	return made, p.monitor(dir, pid, &made)
+	return made, p.monitor(root, pid, &made)
 }
 
-func (p *Plan) monitor(dir string, pid int, made *Created) error {
+func (p *Plan) monitor(root string, pid int, made *Created) error {
 	if p.Monitor == "" {
 		return nil
 	}
-	group := dir + "/mon_groups/" + p.Monitor
+	group := p.group(root)
 	if err := os.Mkdir(group, 0o755); err != nil {
 		return fmt.Errorf("make the monitoring group %s: %w", p.Monitor, err)
 	}
@@ -106,10 +133,11 @@ func write(path, text string) error {
 	return nil
 }
 
-// Remove removes what Apply made; what is gone already is no error.
+// Remove removes what Apply made; what is gone already is no error. What is not
+// known to be ours stays if a process is in it.
 func (c Created) Remove() error {
 	for _, dir := range []string{c.Monitor, c.Class} {
-		if dir == "" {
+		if dir == "" || c.Unsure && inhabited(dir) {
 			continue
 		}
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -117,4 +145,18 @@ func (c Created) Remove() error {
 		}
 	}
 	return nil
+}
+
+func inhabited(dir string) bool {
+	tasks, _ := os.ReadFile(dir + "/tasks")
+	return len(tasks) > 0
+}
+
+// Change writes other schemata into the class that Apply made. One that it did
+// not make belongs to others: ErrShared.
+func (c Created) Change(schemata []string) error {
+	if c.Class == "" || c.Unsure {
+		return ErrShared
+	}
+	return write(c.Class+"/schemata", strings.Join(schemata, "\n")+"\n")
 }
