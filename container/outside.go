@@ -96,3 +96,34 @@ func classOf(text string) (made intelrdt.Created, err error) {
 	}
 	return made, nil
 }
+
+// UpdateClass gives the container's class of resctrl other schemata. Lines that
+// it does not name stay as they are. A class that was there before the container
+// belongs to others too, and a container without linux.intelRdt is in theirs:
+// both are an error.
+func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if status := c.Status(); status == Stopped || status == Creating {
+		return fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
+	}
+	plan, err := intelrdt.New(rdt, c.ID)
+	if err != nil {
+		return err
+	}
+	var made intelrdt.Created
+	for _, u := range c.State.Undo {
+		if u.Kind == classKind {
+			if made, err = classOf(u.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := made.Change(plan.Schemata); err != nil {
+		return fmt.Errorf("set the schemata of linux.intelRdt: %w", err)
+	}
+	return nil
+}

@@ -71,6 +71,23 @@ func TestRemoveUnsure(t *testing.T) {
 	}
 }
 
+// An update writes into the container's own class, all lines in one call.
+func TestChange(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(root+"/schemata", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Created{Class: root}).Change([]string{"L3:0=1", "MB:0=50"}); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(root + "/schemata"); string(text) != "L3:0=1\nMB:0=50\n" {
+		t.Errorf("wrote %q", text)
+	}
+	if err := (Created{Monitor: root}).Change([]string{"L3:0=1"}); !errors.Is(err, ErrShared) {
+		t.Errorf("a class of others: %v", err)
+	}
+}
+
 // TestApply uses a directory that looks like resctrl, where the files of a
 // class are there before.
 func TestApply(t *testing.T) {

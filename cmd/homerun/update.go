@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -71,6 +70,11 @@ func newUpdateCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rdt := f.class(); rdt != nil {
+				if err := r.UpdateClass(args[0], rdt); err != nil {
+					return err
+				}
+			}
 			return r.Update(ctx, args[0], res)
 		}),
 	}
@@ -80,11 +84,11 @@ func newUpdateCommand(o *options) *cobra.Command {
 
 func updateFlagSet(f *updateFlags) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("update", pflag.ContinueOnError)
-	flags.StringVarP(&f.resources, "resources", "r", "", "file with linux.resources as config.json has it, or - for standard input; the other flags are then ignored")
+	flags.StringVarP(&f.resources, "resources", "r", "", "file with linux.resources as config.json has it, or - for standard input; the other flags but those of resctrl are then ignored")
 	flags.StringVar(&f.cpus, "cpuset-cpus", "", "CPUs to use, as 0-3,7")
 	flags.StringVar(&f.mems, "cpuset-mems", "", "memory nodes to use")
-	flags.StringVar(&f.schemas[0], "l3-cache-schema", "", "not supported")
-	flags.StringVar(&f.schemas[1], "mem-bw-schema", "", "not supported")
+	flags.StringVar(&f.schemas[0], "l3-cache-schema", "", "cache of the container's own class of resctrl, as L3:0=f")
+	flags.StringVar(&f.schemas[1], "mem-bw-schema", "", "memory bandwidth of that class, as MB:0=50")
 	for _, l := range limits() {
 		f.numbers[l.name] = flags.String(l.name, "", l.help)
 	}
@@ -107,12 +111,16 @@ func (f *updateFlags) read() (*specs.LinuxResources, error) {
 	return res, nil
 }
 
-var errNoRdt = errors.New("cache and memory bandwidth schemas (intelRdt) are not supported")
+// class is what the flags say of resctrl, nil if nothing; as runc's, they count
+// beside a file too.
+func (f *updateFlags) class() *specs.LinuxIntelRdt {
+	if f.schemas == [2]string{} {
+		return nil
+	}
+	return &specs.LinuxIntelRdt{L3CacheSchema: f.schemas[0], MemBwSchema: f.schemas[1]}
+}
 
 func (f *updateFlags) fromFlags() (*specs.LinuxResources, error) {
-	if f.schemas != [2]string{} {
-		return nil, errNoRdt
-	}
 	r := &specs.LinuxResources{Memory: &specs.LinuxMemory{}, CPU: &specs.LinuxCPU{Cpus: f.cpus, Mems: f.mems},
 		Pids: &specs.LinuxPids{}, BlockIO: &specs.LinuxBlockIO{}}
 	for _, l := range limits() {

@@ -61,9 +61,29 @@ func TestUpdateFlags(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"--blkio-weight=9", "--blkio-weight=66000", "--cpu-share=-2", "--memory=-2", "--memory=x",
-		"--l3-cache-schema=L3:0=f", "--resources=/nowhere"} {
+		"--resources=/nowhere"} {
 		if got, err := parseUpdate(args); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %+v, %v", args, got, err)
+		}
+	}
+}
+
+func TestUpdateClassFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want *specs.LinuxIntelRdt
+	}{
+		{nil, nil},
+		{[]string{"--memory=1"}, nil},
+		{[]string{"--l3-cache-schema=L3:0=f"}, &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"}},
+		{[]string{"--mem-bw-schema=MB:0=50", "--pids-limit=1"}, &specs.LinuxIntelRdt{MemBwSchema: "MB:0=50"}},
+	} {
+		f := &updateFlags{numbers: map[string]*string{}}
+		if err := updateFlagSet(f).Parse(test.args); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.read(); err != nil || !reflect.DeepEqual(f.class(), test.want) {
+			t.Errorf("%q: %+v, %v", test.args, f.class(), err)
 		}
 	}
 }
