@@ -292,23 +292,25 @@ func (c *compiler) outer() error {
 	return nil
 }
 
-// cloneInit makes the process, which goes on at child. At the limit of a cgroup's
-// pids.max none can be made in it, but one made outside can be moved there:
-// cgroups(7). A move waits some 10 ms for the kernel, so it comes second. Whoever
-// opens cgroup.procs, here as the caller, is who must be allowed to write it.
+// cloneInit makes the process, which goes on at child. A filter that looks at
+// clone's flags answers ENOSYS to clone3, so that clone is tried: systemd's
+// RestrictNamespaces= with a list, and what engines come with. At the limit of a
+// cgroup's pids.max no process can be made in it, but one made outside can be moved
+// there: cgroups(7). A move waits some 10 ms for the kernel, so it comes second.
+// Whoever opens cgroup.procs, here as the caller, is who must be allowed to write it.
 func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
-	op := c.clone()
+	op, made := c.clone(), c.b.Label()
+	old := plan.Clone{Flags: op.Flags &^ unix.CLONE_INTO_CGROUP}
 	if c.cgroup == 0 {
-		c.b.Add(plan.Step{Op: op, Result: pid, OnZero: child})
+		c.b.Add(plan.Step{Op: op, Result: pid, Tolerate: plan.Ignore(unix.ENOSYS), OnZero: child, OnNonzero: made})
+		c.b.Add(plan.Step{Op: old, Result: pid, OnZero: child})
+		c.b.Place(made)
 		return
 	}
-	made := c.b.Label()
-	c.b.Add(plan.Step{Op: op, Result: pid, Tolerate: plan.Ignore(unix.EAGAIN), OnZero: child, OnNonzero: made})
+	c.b.Add(plan.Step{Op: op, Result: pid, Tolerate: plan.Ignore(unix.EAGAIN, unix.ENOSYS), OnZero: child, OnNonzero: made})
 	procs := c.b.Get("procs", plan.Openat2{DirFD: c.cgroup.Ref(), Path: "cgroup.procs", Flags: unix.O_WRONLY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
-	op.Flags &^= unix.CLONE_INTO_CGROUP
-	op.Cgroup = plan.Ref{}
-	c.b.Add(plan.Step{Op: op, Result: pid, OnNonzero: made})
+	c.b.Add(plan.Step{Op: old, Result: pid, OnNonzero: made})
 	c.b.Add(plan.Step{Op: plan.Write{FD: procs.Ref(), Data: "0"}, OnZero: child, OnNonzero: child})
 	c.b.Place(made)
 }

@@ -75,6 +75,9 @@ func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	e.Errno = unix.Errno(-result)
 	e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
 	explainKinds(e, p, index, facts)
+	if explainMissing(e, step.Op) {
+		return e
+	}
 	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
 		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
 	} {
@@ -83,6 +86,18 @@ func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 		}
 	}
 	return e
+}
+
+// explainMissing names the directive of a systemd unit that has a call answered as
+// if the kernel lacked it: systemd.exec(5). A path in the rootfs cannot be opened
+// safely without openat2.
+func explainMissing(e *StepError, op plan.Operation) bool {
+	if _, ok := op.(plan.Openat2); !ok || e.Errno != unix.ENOSYS {
+		return false
+	}
+	e.because("a seccomp filter forbids openat2, as RestrictSUIDSGID=yes of a systemd unit does, or the kernel is older than 5.6")
+	e.Hint = "leave RestrictSUIDSGID= out, and DynamicUser=, which sets it; NoNewPrivileges=yes makes setuid programs harmless too"
+	return true
 }
 
 func unexpected(step plan.Step, result int) string {
@@ -146,11 +161,19 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 	user := false
 	switch o := op.(type) {
 	case plan.Clone3:
-		user = o.Flags&unix.CLONE_NEWUSER != 0
-		if e.Errno == unix.EAGAIN {
-			e.because(cmp.Or(facts.Process.ProcessLimit, "the user's RLIMIT_NPROC or pids.max of the cgroup") + " allows no more processes")
+		if explainProcesses(e, facts) {
 			return true
 		}
+		user = o.Flags&unix.CLONE_NEWUSER != 0
+	case plan.Clone:
+		if explainProcesses(e, facts) {
+			return true
+		}
+		if e.Errno == unix.EPERM && facts.Kernel.UserNamespaces {
+			e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
+			return true
+		}
+		user = o.Flags&unix.CLONE_NEWUSER != 0
 	case plan.Unshare:
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	}
@@ -160,6 +183,15 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
 		e.Why, e.Hint = err.Text, err.Hint
 	}
+	return true
+}
+
+// explainProcesses tells who allows no more processes.
+func explainProcesses(e *StepError, facts *host.Facts) bool {
+	if e.Errno != unix.EAGAIN {
+		return false
+	}
+	e.because(cmp.Or(facts.Process.ProcessLimit, "the user's RLIMIT_NPROC or pids.max of the cgroup") + " allows no more processes")
 	return true
 }
 

@@ -315,7 +315,7 @@ func (l *launch) explain(r stage.Record) error {
 
 func isClone(op plan.Operation) bool {
 	switch op.(type) {
-	case plan.Clone3, plan.Unshare:
+	case plan.Clone3, plan.Clone, plan.Unshare:
 		return true
 	}
 	return false

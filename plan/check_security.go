@@ -243,6 +243,8 @@ func checkSeccomp(p *Plan) (int, string) {
 		switch o := p.steps[i].Op.(type) {
 		case Clone3:
 			shared = shared || o.Flags&unix.CLONE_FILES != 0
+		case Clone: // in place of a Clone3
+			shared = shared && o.Flags&unix.CLONE_FILES != 0
 		case Capset:
 			capable = capable && o.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 		case Prctl:

@@ -252,6 +252,8 @@ func processBreaches() []breach {
 
 		{"capabilities gone", filter, 2, hidden(drop, load), hidden(load, drop)},
 		{"listener alone", filter, 1, hidden(listener), hidden(Clone3{Flags: unix.CLONE_FILES}, listener)},
+		{"listener alone after clone", filter, 3, hidden(Clone3{Flags: unix.CLONE_FILES}, Clone{}, listener),
+			hidden(Clone3{Flags: unix.CLONE_FILES}, Clone{Flags: unix.CLONE_FILES}, listener)},
 		{"CAP_SYS_ADMIN gone", filter, 2, hidden(drop, load), hidden(Capset{Effective: 1 << unix.CAP_SYS_ADMIN}, load)},
 		{"no_new_privs late", filter, 2, hidden(drop, load, nnp), hidden(nnp, drop, load)},
 		{"another prctl", filter, 3, hidden(keep, drop, load), hidden(nnp, drop, load)},

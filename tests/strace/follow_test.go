@@ -151,7 +151,7 @@ func (p *process) follow(plan printed, ran []bool) (children []process, err erro
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(c.text, "clone3(") && c.value() > 0 {
+		if (strings.HasPrefix(c.text, "clone3(") || strings.HasPrefix(c.text, "clone(")) && c.value() > 0 {
 			child := process{pid: c.value(), slots: with(p.slots, slot, 0)}
 			if _, child.step, err = after(step, p.step, 0); err != nil {
 				return nil, err

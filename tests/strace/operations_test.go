@@ -18,6 +18,9 @@ func operations() (*compile.Result, error) {
 	b.Do(plan.CloseRange{First: 5})
 	for _, op := range harmless() {
 		b.Try(op, plan.Ignore(refusals(op)...)...)
+		if _, ok := op.(plan.Setns); ok {
+			b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE}) // as plan.Check wants it
+		}
 	}
 	fd := b.Get("socket", plan.Socket{Domain: unix.AF_UNIX, Type: unix.SOCK_STREAM | unix.SOCK_CLOEXEC})
 	b.Try(plan.SendFD{Socket: plan.Int(90), FD: fd, Text: "a \"text\"\n\x01"}, plan.Ignore(unix.EBADF)...)
@@ -51,6 +54,7 @@ func harmless() []plan.Operation {
 		plan.Ioctl{FD: closed, Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC},
 		plan.Setns{FD: closed, Type: unix.CLONE_NEWNET}, plan.Setns{FD: closed, Type: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME},
 		plan.Clone3{Flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWCGROUP, Cgroup: closed, ExitSignal: int(unix.SIGCHLD)},
+		plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_FS}, // never both
 		plan.Umount2{Target: none, Flags: unix.MNT_DETACH | unix.UMOUNT_NOFOLLOW}, plan.Chroot{Path: none},
 		plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}, plan.Prctl{Option: unix.PR_SET_PDEATHSIG, Arg2: int(unix.SIGTERM)}, plan.Prctl{Option: unix.PR_SET_PDEATHSIG},
 		plan.Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: unix.CAP_LAST_CAP}, plan.Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_RAISE, Arg3: unix.CAP_LAST_CAP},
