@@ -3,9 +3,11 @@ package spec
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Rootfs describes a container without a bundle: `homerun run --rootfs`.
@@ -33,6 +35,8 @@ type Rootfs struct {
 	HostNetwork bool
 	// TTYGroup says that group 5 is mapped.
 	TTYGroup bool
+	// Without are those of Optional's answers that the host forbids.
+	Without []string
 }
 
 // Config makes the config.json. It fails on a volume that cannot be read.
@@ -49,11 +53,58 @@ func (r Rootfs) Config() (*specs.Spec, error) {
 	s.Process.Rlimits = nil
 	s.Process.Capabilities = usualCapabilities()
 	s.Process.Cwd = r.cwd()
-	s.Mounts = append(r.scratch(), Mounts(r.TTYGroup)...)
+	s.Mounts = append(r.scratch(), r.kernelMounts()...)
+	if slices.Contains(r.Without, OptionalHostname) {
+		s.Hostname = ""
+	}
 	if r.HostNetwork {
 		s.Linux.Namespaces = without(s.Linux.Namespaces, specs.NetworkNamespace)
 	}
 	return s, r.binds(s)
+}
+
+// kernelMounts are the usual mounts. A procfs that cannot be mounted is the outer
+// one, in which a process in a user namespace of its own can look into none of
+// those outside: ptrace(2).
+func (r Rootfs) kernelMounts() []specs.Mount {
+	var list []specs.Mount
+	for _, m := range Mounts(r.TTYGroup) {
+		if slices.Contains(r.Without, m.Destination) {
+			if m.Type != "proc" {
+				continue
+			}
+			m = bind("/proc", "/proc", m.Options)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// OptionalHostname is Optional's answer for the host name.
+const OptionalHostname = "hostname"
+
+// Optional finds what a container can do without, for Rootfs.Without: pointer is
+// the part of Config's result s that the host refused with errno, which is 0 where
+// there is none. It is empty where the caller asked for that part, or where the
+// host's own would be seen in its place: a sysfs is left out only where it has no
+// mount point. note says what the container has instead.
+func Optional(s *specs.Spec, pointer string, errno unix.Errno) (without, note string) {
+	if pointer == OptionalHostname {
+		return pointer, "the container has the outer host name: setting one is forbidden here"
+	}
+	for i, m := range s.Mounts {
+		if pointer != fmt.Sprintf("mounts[%d]", i) {
+			continue
+		}
+		switch {
+		case m.Type == "proc" && errno == unix.EPERM:
+			return m.Destination, "the container's /proc is the outer one, with the outer processes: where parts of that are covered, as in a " +
+				"container or by ProtectKernelTunables=, no new one can be mounted"
+		case m.Type == "sysfs" && errno == unix.EROFS, m.Type == "cgroup", m.Type == "mqueue":
+			return m.Destination, "the container has no " + m.Destination + ": it cannot be mounted here"
+		}
+	}
+	return "", ""
 }
 
 // usualCapabilities are what package managers and daemons expect of root; in a

@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
+	"golang.org/x/sys/unix"
 )
 
 // fail reports an error and returns the exit status. The message goes to
@@ -105,6 +106,22 @@ func details(err error) []detail {
 		list = append(list, detail{"hint", h})
 	}
 	return list
+}
+
+// refused is the part of config.json that an error is about, and its errno; empty
+// and 0 where there is none.
+func refused(err error) (pointer string, errno unix.Errno) {
+	var (
+		step *compile.StepError
+		root *rootfs.Error
+	)
+	switch {
+	case errors.As(err, &step):
+		return step.Pointer, step.Errno
+	case errors.As(err, &root):
+		return root.Pointer, root.Errno
+	}
+	return "", 0
 }
 
 // hint is the advice that an error carries.

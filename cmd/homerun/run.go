@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/spec"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -31,6 +33,8 @@ type rootfsFlags struct {
 	here, writable, tty       bool
 	detached                  bool // no terminal unless asked for
 	env, volumes              []string
+	without, notes            []string    // what the host forbids
+	config                    *specs.Spec // the last that was made
 	network                   networkFlags
 }
 
@@ -93,26 +97,16 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	request, err := o.runRequest(f, args)
-	if err != nil {
-		return err
-	}
-	r, err := o.runtime()
-	if err != nil {
-		return err
-	}
-	if process := request.Bundle.Config.Process; f.detach && process != nil && process.Terminal && f.create.consoleSocket == "" {
-		return errors.New("process.terminal needs a console socket when detached")
-	}
-	request.Detached = f.detach
-	request.Subreaper = !f.detach && !f.create.noSubreaper
 	begun, started := signals.starting(ctx)
-	p, err := r.Run(begun, *request)
+	p, err := o.begin(begun, f, args)
+	for err != nil && f.rootfs.leaveOut(err) {
+		p, err = o.begin(begun, f, args)
+	}
 	if err = started(err); err != nil {
 		return err
 	}
 	if f.rootfs.path != "" {
-		for _, n := range p.Notes {
+		for _, n := range append(p.Notes, f.rootfs.notes...) {
 			note("%s", n)
 		}
 	}
@@ -131,6 +125,25 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return p.RecordExit()
 	}
 	return p.Delete(ctx)
+}
+
+// begin makes the container and starts its program.
+func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*container.Process, error) {
+	request, err := o.runRequest(f, args)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.runtime()
+	if err != nil {
+		return nil, err
+	}
+	if process := request.Bundle.Config.Process; f.detach && process != nil && process.Terminal && f.create.consoleSocket == "" {
+		return nil, errors.New("process.terminal needs a console socket when detached")
+	}
+	request.Detached = f.detach
+	request.Subreaper = !f.detach && !f.create.noSubreaper
+	f.rootfs.config = request.Bundle.Config
+	return r.Run(ctx, *request)
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.
@@ -180,13 +193,29 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	return request, o.checked(request.Bundle.Check())
 }
 
+// leaveOut reports whether another attempt without something that the command line
+// did not ask for may do better: in a container, or in a unit that confines
+// homerun. Which parts are forbidden shows only when they are tried.
+func (r *rootfsFlags) leaveOut(err error) bool {
+	pointer, errno := refused(err)
+	if r.path == "" || r.config == nil || pointer == spec.OptionalHostname && r.hostname != "" {
+		return false
+	}
+	without, text := spec.Optional(r.config, pointer, errno)
+	if without == "" || slices.Contains(r.without, without) {
+		return false
+	}
+	r.without, r.notes = append(r.without, without), append(r.notes, text)
+	return true
+}
+
 func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
 	path, err := filepath.Abs(r.path)
 	if err != nil {
 		path = r.path
 	}
 	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Term: os.Getenv("TERM"), Cwd: r.cwd, Hostname: r.hostname,
-		Volumes: r.volumes, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
+		Volumes: r.volumes, Without: r.without, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
 	if s.Hostname == "" {
 		s.Hostname = "homerun"
 	}

@@ -36,3 +36,34 @@ func TestFilteredOpenat2(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestForbidden: what the command line did not ask for is left out with a note
+// where the host forbids it, and what it asked for is an error.
+func TestForbidden(t *testing.T) {
+	needUser(t)
+	for _, c := range []struct{ property, program, out, note string }{
+		{"ProtectHostname=yes", "hostname", "", "the container has the outer host name"},
+		{"ProtectKernelTunables=yes", "test -d /proc/self && ! cat /proc/1/environ && echo closed", "closed\n", "/proc is the outer one"},
+		{"TemporaryFileSystem=/sys:ro", "test ! -e /sys/fs && echo none", "none\n", "the container has no /sys/fs/cgroup"},
+	} {
+		out, err := inService(t, c.property, "--net", "host", "--rootfs", "/", "sh", "-c", c.program)
+		if err != nil || !strings.Contains(out, c.out) || !strings.Contains(out, c.note) {
+			t.Errorf("%s: %v: %s", c.property, err, out)
+		}
+	}
+	out, err := inService(t, "ProtectHostname=yes", "--net", "host", "--hostname", "x", "--rootfs", "/", "true")
+	if err == nil || !strings.Contains(out, "set the host name") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestNested: homerun in homerun, whose masks keep the inner one from a procfs of
+// its own.
+func TestNested(t *testing.T) {
+	needUser(t)
+	h := homerun(t)
+	out, err := command(callLimit, h, "run", "--net", "host", "--rootfs", "/", h, "run", "--net", "host", "--rootfs", "/", "echo", "ran")
+	if err != nil || !strings.Contains(out, "ran\n") || !strings.Contains(out, "/proc is the outer one") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
