@@ -216,9 +216,14 @@ func escapes(p string) bool {
 	return false
 }
 
-// unified refuses hosts whose controllers are on cgroup v1.
+// unified refuses hosts whose controllers are on cgroup v1, or where no cgroup can
+// be made: below a scope of systemd's, too, there is one of the container's own.
 func (s Situation) unified() error {
-	if s.Cgroup.Unified {
+	switch {
+	case s.Cgroup.Unified && s.Cgroup.ReadOnly:
+		return &noManager{what: "cgroup", why: s.Cgroup.MountPoint + " is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit",
+			hint: "leave ProtectControlGroups= out, or mount the outer container's cgroups writable (podman: --cgroupns=private --security-opt unmask=/sys/fs/cgroup)"}
+	case s.Cgroup.Unified:
 		return nil
 	}
 	return &noManager{what: "cgroup", why: "this host has cgroup v1 (or none), homerun limits with cgroup v2 only", hint: hintUnified}

@@ -16,6 +16,8 @@ func TestChoose(t *testing.T) {
 	at := func(p string) host.Cgroup {
 		return host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: p}
 	}
+	locked := at(app + "/y.service")
+	locked.ReadOnly = true
 	session := Delegation{Writable: app, Top: user}
 	unit := Delegation{Unit: app + "/x.service", Writable: app, Top: user}
 	tests := []struct {
@@ -29,6 +31,12 @@ func TestChoose(t *testing.T) {
 		{"systemd", Situation{Manager: Systemd, Bus: "/run/user/1000/bus", Cgroup: at("/")}, "systemd|||systemd scope: service manager at /run/user/1000/bus", ""},
 		{"systemd without bus", Situation{Manager: Systemd, NoBus: "no socket", Cgroup: at("/")}, "error cgroupv2: --cgroup-manager=systemd: no socket", ""},
 		{"systemd on v1", Situation{Manager: Systemd, Bus: "b"}, "disabled|||no cgroup: cgroup: this host has cgroup v1 (or none), homerun limits with cgroup v2 only", ""},
+		{"read-only", Situation{Bus: "b", Cgroup: locked, Delegation: session},
+			"disabled|||no cgroup: cgroup: /sys/fs/cgroup is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit", ""},
+		{"read-only for systemd, limits", Situation{Manager: Systemd, Bus: "b", Cgroup: locked, Limits: true},
+			"error cgroupv2: cgroup: /sys/fs/cgroup is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit", ""},
+		{"read-only for cgroupfs, limits", Situation{Manager: Cgroupfs, Cgroup: locked, Limits: true},
+			"error cgroupv2: cgroup: /sys/fs/cgroup is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit", ""},
 		{"auto on v1 with limits", Situation{Limits: true}, "error cgroupv2: cgroup: this host has cgroup v1 (or none), homerun limits with cgroup v2 only", ""},
 		{"auto prefers systemd", Situation{Bus: "b", Cgroup: at(app + "/y.scope"), Delegation: session, ID: "web"}, "systemd|||systemd scope: service manager at b", ""},
 		{"auto in a delegated unit", Situation{Bus: "b", Cgroup: at(app + "/x.service"), Delegation: unit, ID: "web"},

@@ -130,7 +130,7 @@ func (p *cgroupPlan) mayMakeDevices() bool {
 
 // lookAround finds what Choose decides from, and no more than it needs.
 func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
-	if !s.Cgroup.Unified {
+	if !s.Cgroup.Unified || s.Cgroup.ReadOnly {
 		return
 	}
 	if s.Manager != cgroupv2.Systemd {

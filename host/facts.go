@@ -205,6 +205,8 @@ type Cgroup struct {
 	Unified bool `json:"unified"`
 	// MountPoint is where cgroup2 is mounted; empty when nowhere.
 	MountPoint string `json:"mountPoint,omitempty"`
+	// ReadOnly is true when it is mounted so: nobody makes cgroups there.
+	ReadOnly bool `json:"readOnly,omitempty"`
 	// Path is the runtime's cgroup below MountPoint (the 0:: line of
 	// /proc/self/cgroup).
 	Path string `json:"path,omitempty"`

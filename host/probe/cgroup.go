@@ -18,18 +18,24 @@ const (
 
 // CgroupMountPoint is where cgroup2 is mounted, or "".
 func CgroupMountPoint() string {
+	at, _ := cgroupMount()
+	return at
+}
+
+func cgroupMount() (at string, readOnly bool) {
 	for _, at := range [...]string{cgroupRoot, cgroupHybrid} {
-		if isCgroup2(at) {
-			return at
+		var st unix.Statfs_t
+		if unix.Statfs(at, &st) == nil && uint32(st.Type) == unix.CGROUP2_SUPER_MAGIC {
+			return at, st.Flags&unix.ST_RDONLY != 0
 		}
 	}
-	return ""
+	return "", false
 }
 
 // cgroup finds the runtime's place in the cgroup tree.
 func (p *prober) cgroup() {
 	c := &p.facts.Cgroup
-	c.MountPoint = CgroupMountPoint()
+	c.MountPoint, c.ReadOnly = cgroupMount()
 	c.Unified = c.MountPoint == cgroupRoot
 	text, err := p.readFile("/proc/self/cgroup")
 	if err != nil {
@@ -46,11 +52,6 @@ func (p *prober) controllers(c *host.Cgroup) {
 	if err == nil {
 		c.Controllers = strings.Fields(string(text))
 	}
-}
-
-func isCgroup2(path string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && uint32(st.Type) == unix.CGROUP2_SUPER_MAGIC
 }
 
 // unifiedPath is the path of the "0::" line (cgroups(7)); "/.." at its start

@@ -44,6 +44,7 @@ func TestForbidden(t *testing.T) {
 	for _, c := range []struct{ property, program, out, note string }{
 		{"ProtectHostname=yes", "hostname", "", "the container has the outer host name"},
 		{"ProtectKernelTunables=yes", "test -d /proc/self && ! cat /proc/1/environ && echo closed", "closed\n", "/proc is the outer one"},
+		{"ProtectControlGroups=yes", "echo ran", "ran\n", ""},
 		{"TemporaryFileSystem=/sys:ro", "test ! -e /sys/fs && echo none", "none\n", "the container has no /sys/fs/cgroup"},
 	} {
 		out, err := inService(t, c.property, "--net", "host", "--rootfs", "/", "sh", "-c", c.program)
