@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
@@ -55,7 +56,9 @@ type launch struct {
 	directories []string
 
 	report, sync int // the runtime's ends
-	first, init  int // process ids; 0 when not known
+	// lock guards sync, init and pidfd, at which a cancellation looks meanwhile.
+	lock        sync.Mutex
+	first, init int // process ids; 0 when not known
 	// stays: the first process is init's parent, and outlives it. pidfd is then
 	// init's, which is not our child.
 	stays    bool
@@ -75,7 +78,7 @@ func (l *launch) start(ctx context.Context) (pid int, err error) {
 		return 0, err
 	}
 	defer unix.Close(l.report)
-	defer unix.Close(l.sync)
+	defer l.closeSync()
 	stop := l.killOnCancel(ctx)
 	err = l.steps(ctx)
 	if !stop() && err == nil {
@@ -91,12 +94,34 @@ func (l *launch) start(ctx context.Context) (pid int, err error) {
 	return l.init, nil
 }
 
-// killOnCancel ends the stage when the context ends, which ends its report.
+// killOnCancel ends the stage when the context ends, which ends its report. stop
+// reports whether it did not, and returns when nothing of it goes on.
 func (l *launch) killOnCancel(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return func() bool { return true }
 	}
-	return context.AfterFunc(ctx, l.kill)
+	done := make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(done)
+		l.kill()
+		// An init that is made just now, and that nobody knows yet, waits at the
+		// other end.
+		l.closeSync()
+	})
+	return func() bool {
+		if inTime() {
+			return true
+		}
+		<-done
+		return false
+	}
+}
+
+// closeSync ends what lets init go on; init then ends.
+func (l *launch) closeSync() {
+	l.lock.Lock()
+	closeOnce(&l.sync)
+	l.lock.Unlock()
 }
 
 // spawn starts the first process.
@@ -246,6 +271,8 @@ func (l *launch) await(name string) error {
 // take remembers a signal.
 func (l *launch) take(r stage.Record) {
 	l.signaled |= 1 << r.Tag
+	l.lock.Lock()
+	defer l.lock.Unlock()
 	if r.Tag == compile.TagInit {
 		l.init = r.Value
 		if l.stays {
@@ -270,8 +297,10 @@ func (l *launch) untilExec() error {
 }
 
 func (l *launch) signal() error {
+	l.lock.Lock()
 	_, err := unix.Write(l.sync, []byte{0})
-	if err == nil || errors.Is(err, unix.EPIPE) {
+	l.lock.Unlock()
+	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EBADF) {
 		return nil // init is gone: its report says why
 	}
 	return fmt.Errorf("let init go on: %w", err)
@@ -352,7 +381,9 @@ func (l *launch) findInit() {
 // yet, so their ids are still theirs. A first process that stays ends with init,
 // and says how that did.
 func (l *launch) kill() {
-	if l.stays && l.init > 0 {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	if l.stays && l.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
 		return
 	}
