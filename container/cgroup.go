@@ -262,14 +262,28 @@ func notInUse(dir *cgroupv2.Dir) error {
 	return fmt.Errorf("use the cgroup %s (linux.cgroupsPath): container's cgroup is not empty: %d process(es) found", dir.Path(), len(pids))
 }
 
-// started asks systemd for the scope, with init in it. There is nothing to undo
-// until systemd has answered: the name may be another's scope's; and if it is
-// ours, no process but init can be in it before that, and it ends with init.
-func (p *cgroupPlan) started(pid int) (err error) {
-	if p.outside() {
-		p.job, err = p.conn.Start(p.unit, pid, p.request.Properties)
+// started asks systemd for the scope, with init in it. A scope of that name may
+// be another's: until init is found in it, ours is told by what describes it.
+func (p *cgroupPlan) started(c *Container, pid int) (err error) {
+	if !p.outside() {
+		return nil
 	}
+	for i := range p.request.Properties {
+		if d := &p.request.Properties[i]; d.Name == "Description" {
+			d.Value = fmt.Sprint(d.Value, c.scopeMark())
+		}
+	}
+	if err := c.WillUndo(Undo{Kind: "scope", Name: p.unit}); err != nil {
+		return err
+	}
+	p.job, err = p.conn.Start(p.unit, pid, p.request.Properties)
 	return err
+}
+
+// scopeMark ends the description of the container's own scope: no other container
+// has this init.
+func (c *Container) scopeMark() string {
+	return fmt.Sprintf(" (init %d, started at %d)", c.State.Pid, c.State.StartTime)
 }
 
 // finish waits for the scope, proves that it is ours and its limits, and moves
@@ -297,7 +311,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	}
 	defer scope.Close()
 	c.State.Cgroup.Scope, c.State.Cgroup.Path, c.State.Cgroup.Inode = p.unit, scope.Path(), scope.ID()
-	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: p.unit, Inode: scope.ID()})
+	c.foundScope(p.unit, scope.ID())
 	if err := frozenAbove(scope); err != nil {
 		return err
 	}

@@ -300,7 +300,7 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 			return err
 		}
 	}
-	if err := cgroup.started(pid); err != nil {
+	if err := cgroup.started(c, pid); err != nil {
 		return err
 	}
 	if err := c.keepConfig(request); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
@@ -13,8 +14,11 @@ import (
 // Theory of operation
 //
 // Only what was made for the container is undone. A cgroup is recorded before it
-// is made, without its number, and after that with it. A scope is recorded when
-// init was found in it: its name alone may be another's.
+// is made, without its number, and after that with it. So is a scope, which has a
+// number once init was found in it: its name alone may be another's, and until
+// then systemd is asked for its description. (Without that a scope would stay
+// when init dies before systemd moves it: systemd takes a zombie, and waits for
+// ever for the end of an empty scope.)
 
 // undoCgroups lists cgroups to be removed, outermost first, in place of the
 // entries from before on.
@@ -55,9 +59,21 @@ func (c *Container) removeCgroup(ctx context.Context, u Undo) error {
 	return dir.RemoveEmpty(short)
 }
 
+// foundScope adds its number to what was recorded of the scope.
+func (c *Container) foundScope(unit string, inode uint64) {
+	for i := range c.State.Undo {
+		if u := &c.State.Undo[i]; u.Kind == "scope" && u.Name == unit {
+			u.Inode = inode
+		}
+	}
+}
+
 // stopScope ends the scope: what is in it is killed, and systemd told if it does
 // not notice. A dead scope vanishes by itself.
 func (c *Container) stopScope(ctx context.Context, u Undo) error {
+	if u.Inode == 0 {
+		return c.stopUnproven(ctx, u.Name)
+	}
 	dir, err := cgroupv2.Reopen(scopeOf(c.State.Cgroup.Path), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -75,6 +91,20 @@ func (c *Container) stopScope(ctx context.Context, u Undo) error {
 	}
 	defer conn.Close()
 	return conn.Stop(ctx, u.Name)
+}
+
+// stopUnproven stops a scope in which init was not found, if it is the
+// container's. Init is dead by now, and nothing else can be in it.
+func (c *Container) stopUnproven(ctx context.Context, unit string) error {
+	conn, err := connectSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if text, err := conn.Description(ctx, unit); err != nil || !strings.HasSuffix(text, c.scopeMark()) {
+		return err
+	}
+	return conn.Stop(ctx, unit)
 }
 
 // vanishes waits a moment for systemd to notice that a scope is empty, which

@@ -97,8 +97,7 @@ func (j *Job) send() {
 // cgroupv2.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
 // out one by one (see Dropped). After an error the unit may be somebody else's of
-// the same name, so it must not be stopped: the caller ends its process, and a
-// scope without one ends by itself. Errors are *Error.
+// the same name: see Description before it is stopped. Errors are *Error.
 func (j *Job) Wait(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -261,6 +260,21 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 		}
 	}
 	return c.ResetFailed(ctx, unit)
+}
+
+// Description asks for a unit's Description=, by which its maker knows it; a unit
+// that does not exist has its name for one. Errors are *Error.
+func (c *Conn) Description(ctx context.Context, unit string) (string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var answer dbus.Variant
+	err := c.bus.Object(destination, object+"/unit/"+dbus.ObjectPath(sdbus.PathBusEscape(unit))).CallWithContext(ctx,
+		"org.freedesktop.DBus.Properties.Get", 0, destination+".Unit", "Description").Store(&answer)
+	if err != nil {
+		return "", fault("look at", unit, err)
+	}
+	text, _ := answer.Value().(string)
+	return text, nil
 }
 
 // ResetFailed forgets that a unit failed, which frees its name. A unit that

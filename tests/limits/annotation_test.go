@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -102,7 +103,7 @@ func TestAnnotationsActOnNothingElse(t *testing.T) {
 		"Slice": "'nosuch.slice'", "Delegate": "false", "StopWhenUnneeded": "true", "Nosuch": "'x'"})
 	b.start()
 	want := map[string]string{"Conflicts": "", "Wants": "", "BindsTo": "", "OnFailure": "", "SuccessAction": "none", "FailureAction": "none",
-		"Delegate": "yes", "StopWhenUnneeded": "no", "Description": "homerun container " + b.id, "ActiveState": "active"}
+		"Delegate": "yes", "StopWhenUnneeded": "no", "Description": "homerun container " + b.id + b.mark(), "ActiveState": "active"}
 	b.shows("started", want)
 	systemctl(t, "daemon-reload")
 	b.shows("reloaded", want)
@@ -120,6 +121,14 @@ func TestAnnotationsActOnNothingElse(t *testing.T) {
 			t.Errorf("%s: %v, %s", bad[0], err, out)
 		}
 	}
+}
+
+// mark ends the description of the scope: init, by which homerun knows its own.
+func (b *box) mark() string {
+	b.t.Helper()
+	pid := strconv.Itoa(b.state().Pid)
+	_, after, _ := strings.Cut(file(b.t, "/proc/"+pid, "stat"), ") ")
+	return " (init " + pid + ", started at " + strings.Fields(after)[19] + ")"
 }
 
 // TestRefusedStop: a scope that nobody may stop by hand is deleted all the same.

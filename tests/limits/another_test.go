@@ -278,3 +278,34 @@ func TestHookInCgroupNamespace(t *testing.T) {
 		}
 	})
 }
+
+// systemd takes a process that has died meanwhile, and then waits for ever for
+// the end of a scope in which nothing is: whatever kills a start, delete stops
+// that scope, which is known by its description.
+func TestScopeOfADeadInit(t *testing.T) {
+	needCgroups(t)
+	for _, who := range []string{"user", "root"} {
+		t.Run(who, func(t *testing.T) {
+			if who == "root" {
+				needRoot(t)
+			} else {
+				needUser(t)
+			}
+			b := newBox(t, "systemd", "", "sleep", "100")
+			b.homerun("state", b.id) // writes config.json
+			for i := range 100 {
+				cmd := exec.Command(homerun(t), "--root", b.root, "--systemd-cgroup", "create", "--bundle", b.dir, b.id)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(10+i*7%60) * time.Millisecond)
+				cmd.Process.Kill()
+				cmd.Wait()
+				b.must("delete", "--force", b.id)
+			}
+			eventually(t, "all scopes gone", func() bool {
+				return systemctl(t, "list-units", "--all", "--plain", "--no-legend", "homerun-"+b.id+".scope") == ""
+			})
+		})
+	}
+}
