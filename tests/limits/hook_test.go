@@ -17,3 +17,14 @@ func TestHookInCgroup(t *testing.T) {
 		})
 	})
 }
+
+// A hook of the image runs where the container's limit has no room for it, as
+// exec's process does.
+func TestHookAtPidsLimit(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, `{"pids": {"limit": 1}}`, "sleep", "100")
+		b.config["hooks"] = object{"startContainer": []object{{"path": "/bin/sh", "args": []string{"sh", "-c", "echo >/hook"}}}}
+		b.start()
+		b.must("exec", b.id, "cat", "/hook")
+	})
+}
