@@ -53,6 +53,8 @@ func harmless() []plan.Operation {
 		plan.Ioctl{FD: closed, Request: unix.TIOCSCTTY}, plan.UnlockTerminal{FD: closed}, plan.ClearONLCR{FD: closed}, plan.SetWindowSize{FD: closed, Rows: 1, Columns: 300},
 		plan.Ioctl{FD: closed, Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC},
 		plan.Setns{FD: closed, Type: unix.CLONE_NEWNET}, plan.Setns{FD: closed, Type: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME},
+		plan.Prctl{Option: unix.PR_SET_DUMPABLE}, plan.UnblockSignals{}, plan.DefaultAction{Signal: int(unix.SIGHUP)}, plan.DefaultAction{Signal: 32},
+		plan.DefaultAction{Signal: 64},
 		plan.Clone3{Flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWCGROUP, Cgroup: closed, ExitSignal: int(unix.SIGCHLD)},
 		plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_FS}, // never both
 		plan.Umount2{Target: none, Flags: unix.MNT_DETACH | unix.UMOUNT_NOFOLLOW}, plan.Chroot{Path: none},
