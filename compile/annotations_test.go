@@ -60,3 +60,26 @@ func TestSeccompIsNotDropped(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDelegateWaits: init is moved below the root of its cgroup namespace, so the
+// namespace is made between the scope and the move.
+func TestDelegateWaits(t *testing.T) {
+	b, facts := golden{}.input(t)
+	b.Config.Linux.Namespaces = append(b.Config.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle", Hold: true, LateCgroup: true, Delegate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for i := range r.Plan.Len() {
+		text += r.Plan.Step(i).What + "\n"
+	}
+	at := -1
+	for _, step := range []string{"wait for the scope", "make the cgroup namespace", "wait for the runtime"} {
+		next := strings.Index(text, step)
+		if next <= at {
+			t.Errorf("%q comes too early:\n%s", step, text)
+		}
+		at = next
+	}
+}

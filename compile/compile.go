@@ -74,6 +74,9 @@ type Options struct {
 	RecordExit bool
 	// LateCgroup says that init is moved into its cgroup while it is held.
 	LateCgroup bool
+	// Delegate says that init is moved to a cgroup below its own while it is held,
+	// out of the root of its cgroup namespace.
+	Delegate bool
 	// IntoCgroup makes init in the cgroup whose directory is the input
 	// "cgroup".
 	IntoCgroup bool

@@ -139,7 +139,7 @@ func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
 func fuzzOptions(choice uint16) Options {
 	bit := func(n int) bool { return choice&(1<<n) != 0 }
 	o := Options{ID: "x", BundleDir: "/bundle", NoPivot: bit(0), NoNewKeyring: bit(1), Wait: bit(2), Hold: bit(3), Record: bit(4),
-		LateCgroup: bit(3) && bit(5), IntoCgroup: bit(6), Preserve: int(choice>>7) % 4}
+		LateCgroup: bit(3) && bit(5), IntoCgroup: bit(6), Delegate: bit(3) && bit(4), Preserve: int(choice>>7) % 4}
 	if bit(9) {
 		o.Seccomp = &Filter{Program: make([]byte, 8)}
 	}

@@ -140,10 +140,12 @@ func (c *compiler) chroot() error {
 // holds waits for what the runtime does from outside, and makes what shows the
 // cgroup that init is in only then. Hooks that join the container need its cgroup
 // namespace (config.md, "Hooks"), and cannot join the host's, which init is in
-// until it has its own: for them init waits twice.
+// until it has its own: for them init waits twice. So it does for a delegated cgroup,
+// which lies below the namespace's root.
 func (c *compiler) holds(late []rootfs.Mount) error {
 	hooks := c.spec.Hooks
-	if hooks == nil || len(hooks.CreateContainer) == 0 || !c.options.LateCgroup {
+	twice := c.options.Delegate || hooks != nil && len(hooks.CreateContainer) > 0
+	if !twice || !c.options.LateCgroup {
 		c.hold()
 		return c.lateCgroup(late)
 	}

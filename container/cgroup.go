@@ -56,6 +56,9 @@ type cgroupPlan struct {
 	facts  *host.Facts
 	config *specs.Spec
 	writes []cgroupv2.Write
+	// delegate is the path of the program's cgroup below the container's; empty
+	// where they are the same.
+	delegate string
 
 	place   systemd.Place
 	conn    *systemd.Conn
@@ -91,6 +94,10 @@ func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
 	}
 	c.State.Cgroup.Manager = string(p.choice.Manager)
 	c.warnUnmanaged(p)
+	if err := p.planDelegate(); err != nil {
+		p.close()
+		return nil, err
+	}
 	if p.choice.Manager != cgroupv2.Systemd {
 		p.close()
 		return p, nil
@@ -366,7 +373,15 @@ func (p *cgroupPlan) devicesAndDelegation(dir *cgroupv2.Dir) error {
 			return err
 		}
 	}
-	if p.maps == nil || !p.delegates() {
+	if !p.delegates() {
+		return nil
+	}
+	return p.give(dir)
+}
+
+// give hands the cgroup to the container's root.
+func (p *cgroupPlan) give(dir *cgroupv2.Dir) error {
+	if p.maps == nil {
 		return nil
 	}
 	uid, okUID := userns.ToHost(0, p.maps.UID.Mappings)
@@ -385,6 +400,9 @@ func (p *cgroupPlan) delegates() bool {
 	own := false
 	for _, ns := range p.config.Linux.Namespaces {
 		own = own || ns.Type == specs.CgroupNamespace && ns.Path == ""
+	}
+	if p.delegate != "" {
+		return false // a part is given
 	}
 	for _, m := range p.config.Mounts {
 		if m.Type == "cgroup" || m.Type == "cgroup2" {

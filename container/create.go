@@ -178,11 +178,12 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 // ask adds to the options what the request makes necessary.
 func (r *Request) ask(o *compile.Options, cgroup *cgroupPlan) {
 	s := r.Bundle.Config
-	o.Hold = cgroup.outside() || hasCreateHooks(s.Hooks) || r.Network != nil || hasOutside(s.Linux)
+	o.Hold = cgroup.outside() || hasCreateHooks(s.Hooks) || r.Network != nil || hasOutside(s.Linux) || cgroup.delegate != ""
 	o.Visible = r.Network != nil || hasInsideHooks(s.Hooks)
 	o.VisibleWait = hasStartHooks(s.Hooks) || r.Facts.Process.Capabilities&(1<<unix.CAP_SYS_PTRACE) == 0 // for exec
 	o.RecordExit = r.Detached
 	o.IntoCgroup, o.LateCgroup, o.Record = cgroup.into(), cgroup.outside(), true
+	o.Delegate = cgroup.delegate != ""
 	r.options(o)
 }
 
@@ -322,6 +323,9 @@ func (c *Container) awaitScope(ctx context.Context, pid int, cgroup *cgroupPlan)
 // exist.
 func (c *Container) outside(ctx context.Context, pid int, request *Request, cgroup *cgroupPlan) error {
 	if err := c.awaitScope(ctx, pid, cgroup); err != nil {
+		return err
+	}
+	if err := cgroup.moveDown(c, pid); err != nil {
 		return err
 	}
 	if err := c.outsideOf(request.Bundle.Config.Linux, pid); err != nil {
