@@ -118,10 +118,19 @@ func OfProcess(pid int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cgroupv2: process %d: %w", pid, err)
 	}
-	for line := range strings.Lines(string(content)) {
-		if p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return p, nil
-		}
+	if p := unifiedPath(string(content)); p != "" {
+		return p, nil
 	}
 	return "", fmt.Errorf("cgroupv2: process %d: %s has no line of cgroup v2", pid, name)
+}
+
+// unifiedPath is the path in the line of cgroup v2: cgroups(7), /proc/pid/cgroup.
+// Empty if there is none.
+func unifiedPath(content string) string {
+	for line := range strings.Lines(content) {
+		if p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok && strings.HasPrefix(p, "/") {
+			return p
+		}
+	}
+	return ""
 }

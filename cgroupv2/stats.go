@@ -207,6 +207,9 @@ func parseShare(words []string) PSIShare {
 	for _, word := range words {
 		name, number, _ := strings.Cut(word, "=")
 		v, _ := strconv.ParseFloat(number, 64)
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			v = 0 // which JSON has not
+		}
 		switch name {
 		case "avg10":
 			s.Avg10 = v
@@ -225,7 +228,7 @@ func parseShare(words []string) PSIShare {
 const maxListed = 1 << 14
 
 // ParseList reads a list of CPUs or memory nodes, as "0-3,7". Numbers end
-// below 16384. ok is false for anything else.
+// below 16384, and so do their count. ok is false for anything else.
 func ParseList(text string) (numbers []uint16, ok bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -238,7 +241,7 @@ func ParseList(text string) (numbers []uint16, ok bool) {
 		}
 		first, err := strconv.ParseUint(from, 10, 16)
 		last, err2 := strconv.ParseUint(to, 10, 16)
-		if err != nil || err2 != nil || first > last || last >= maxListed {
+		if err != nil || err2 != nil || first > last || last >= maxListed || len(numbers) >= maxListed {
 			return nil, false
 		}
 		for n := first; n <= last; n++ {
