@@ -36,6 +36,7 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 		return nil, c.abandon(ctx, err)
 	}
 	defer l.closeInputs()
+	defer l.closeEnds()
 	if err := c.launch(ctx, l, request); err != nil {
 		return nil, c.abandon(ctx, c.explainOOM(err, request.Bundle.Config))
 	}
@@ -70,6 +71,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	defer func() {
 		if err != nil && process.relay != nil {
 			process.relay.Close()
+		}
+		if err != nil {
+			process.abandon()
 		}
 	}()
 	if process.reap, err = becomeSubreaper(request, c.State.Namespaces); err != nil {

@@ -154,15 +154,19 @@ func (c *Container) startExec(ctx context.Context, l *launch, request ExecReques
 	}
 	p := &Process{Pid: pid, Terminal: l.received, container: c, Warnings: l.result.Warnings}
 	if p.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
-		return nil, fmt.Errorf("open the process: %w", err)
+		err = fmt.Errorf("open the process: %w", err)
 	}
-	if err := sendPidfd(request.PidfdSocket, pid); err != nil {
-		return nil, err
+	if err == nil {
+		err = sendPidfd(request.PidfdSocket, pid)
 	}
-	if request.PidFile != "" {
+	if err == nil && request.PidFile != "" {
 		err = WritePidFile(request.PidFile, pid)
 	}
-	return p, err
+	if err != nil {
+		p.abandon()
+		return nil, err
+	}
+	return p, nil
 }
 
 // execCgroup opens the cgroup for the process: init's own, where it is now, or

@@ -70,6 +70,11 @@ type launch struct {
 // start runs the plan up to the point where the program runs, or where init
 // waits for `start`. On an error nothing is left running.
 func (l *launch) start(ctx context.Context) (pid int, err error) {
+	defer func() {
+		if err != nil {
+			l.closeEnds()
+		}
+	}()
 	defer l.agent.close()
 	if err := l.connectAgent(); err != nil {
 		return 0, err
@@ -214,13 +219,24 @@ func (l *launch) closeInputs() {
 
 // receive takes the terminal, which the stage has sent by now.
 func (l *launch) receive() error {
-	if l.receiver == 0 {
+	if l.receiver <= 0 {
 		return nil
 	}
-	defer unix.Close(l.receiver)
 	var err error
 	l.received, err = receiveFD(l.receiver, "the terminal")
+	unix.Close(l.receiver)
+	l.receiver = 0
 	return err
+}
+
+// closeEnds closes what is for a Process, if there will be none.
+func (l *launch) closeEnds() {
+	for _, fd := range [...]*int{&l.receiver, &l.received, &l.pidfd} {
+		if *fd > 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
 }
 
 // steps runs the runtime's side.

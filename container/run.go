@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
@@ -25,6 +26,8 @@ type Process struct {
 	// for memory, once a process that Run made has ended.
 	OOMKills uint64
 
+	// mu lets Signal be called while Wait ends.
+	mu     sync.Mutex
 	pidfd  int
 	status unix.WaitStatus
 	relay  *systemd.Relay
@@ -45,6 +48,7 @@ func (p *Process) Wait() (int, error) {
 // that runs for long: it calls long, once, when the process has not ended in
 // the given time.
 func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
+	defer p.Close()
 	defer p.relaying()()
 	p.awaitEnd(after, long)
 	return p.reapEnded()
@@ -102,16 +106,39 @@ func (p *Process) countOOM(w *oomWatch) {
 // paused container that Run made is thawed for a signal that ends programs,
 // which it would otherwise get when somebody resumes it.
 func (p *Process) Signal(s unix.Signal) {
-	if p.pidfd < 0 {
+	if !p.signal(s) {
 		return
 	}
-	_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
 	switch s {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
 		if p.bundle != nil {
 			p.container.thaw()
 		}
 	}
+}
+
+func (p *Process) signal(s unix.Signal) (sent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd < 0 {
+		return false
+	}
+	_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
+	return true
+}
+
+// Close gives up the descriptor by which Wait and Signal know the process; Wait
+// and Delete close it, too. Terminal is the caller's.
+func (p *Process) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	closeOnce(&p.pidfd)
+}
+
+// abandon closes all of a process that no caller gets.
+func (p *Process) abandon() {
+	p.Close()
+	closeOnce(&p.Terminal)
 }
 
 // RecordExit keeps how the process ended, which Wait has told, with the state of
@@ -121,6 +148,7 @@ func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
 // Delete deletes the container of a process that Run made and that has ended.
 // Somebody else may have done so already.
 func (p *Process) Delete(ctx context.Context) error {
+	p.Close()
 	c, err := p.container.runtime.open(p.container.ID)
 	if errors.Is(err, ErrNotExist) {
 		return nil
