@@ -28,6 +28,11 @@ import (
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
 //
+//   - Where a limit (RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC) does not let Go reserve
+//     its address space of 689 MiB, have a heap, or start its first threads, one line
+//     says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
+//     The bounds are below what it needs, so that they refuse nothing that works.
+//
 // The kernel hands over argc, the arguments, a null, the environment and a null
 // at the stack pointer. Arguments move down by two words, as arm64 faults on a
 // stack pointer that is not a multiple of 16, and the gap gets the variable,

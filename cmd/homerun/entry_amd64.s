@@ -4,8 +4,42 @@ DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
 DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
 GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
 
+DATA tooLow<>+0(SB)/8, $"homerun:"
+DATA tooLow<>+8(SB)/8, $" a limit"
+DATA tooLow<>+16(SB)/8, $" is too "
+DATA tooLow<>+24(SB)/8, $"low to s"
+DATA tooLow<>+32(SB)/8, $"tart at "
+DATA tooLow<>+40(SB)/8, $"all (uli"
+DATA tooLow<>+48(SB)/8, $"mit -v, "
+DATA tooLow<>+56(SB)/8, $"-d or -u"
+DATA tooLow<>+64(SB)/2, $")\n"
+GLOBL tooLow<>(SB), RODATA|NOPTR, $66
+
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	MOVL	$97, AX // getrlimit
+	MOVL	$9, DI  // RLIMIT_AS
+	LEAQ	-64(SP), SI
+	SYSCALL
+	CMPQ	-64(SP), $0x2b000000 // 688 MiB
+	JCS	low
+	MOVL	$97, AX
+	MOVL	$2, DI // RLIMIT_DATA
+	LEAQ	-64(SP), SI
+	SYSCALL
+	CMPQ	-64(SP), $0x2000000 // 32 MiB
+	JCS	low
+	MOVL	$97, AX
+	MOVL	$6, DI // RLIMIT_NPROC
+	LEAQ	-64(SP), SI
+	SYSCALL
+	CMPQ	-64(SP), $4
+	JCC	enough
+	MOVL	$107, AX // geteuid
+	SYSCALL
+	TESTL	AX, AX // root has no such limit
+	JNE	low
+enough:
 	MOVQ	0(SP), CX // argc
 	ADDQ	$2, CX    // itself, and the null
 	MOVQ	SP, SI
@@ -27,3 +61,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$1000000, SI
 	SYSCALL
 	JMP	_rt0_amd64_linux(SB)
+low:
+	MOVL	$1, AX // write
+	MOVL	$2, DI
+	LEAQ	tooLow<>(SB), SI
+	MOVL	$66, DX
+	SYSCALL
+	MOVL	$231, AX // exit_group
+	MOVL	$1, DI
+	SYSCALL

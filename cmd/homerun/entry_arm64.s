@@ -4,8 +4,44 @@ DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
 DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
 GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
 
+DATA tooLow<>+0(SB)/8, $"homerun:"
+DATA tooLow<>+8(SB)/8, $" a limit"
+DATA tooLow<>+16(SB)/8, $" is too "
+DATA tooLow<>+24(SB)/8, $"low to s"
+DATA tooLow<>+32(SB)/8, $"tart at "
+DATA tooLow<>+40(SB)/8, $"all (uli"
+DATA tooLow<>+48(SB)/8, $"mit -v, "
+DATA tooLow<>+56(SB)/8, $"-d or -u"
+DATA tooLow<>+64(SB)/2, $")\n"
+GLOBL tooLow<>(SB), RODATA|NOPTR, $66
+
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	SUB	$64, RSP, R1
+	MOVD	$163, R8 // getrlimit
+	MOVD	$9, R0   // RLIMIT_AS
+	SVC
+	MOVD	(R1), R3
+	MOVD	$0x2b000000, R4 // 688 MiB
+	CMP	R4, R3
+	BLO	low
+	MOVD	$163, R8
+	MOVD	$2, R0 // RLIMIT_DATA
+	SVC
+	MOVD	(R1), R3
+	MOVD	$0x2000000, R4 // 32 MiB
+	CMP	R4, R3
+	BLO	low
+	MOVD	$163, R8
+	MOVD	$6, R0 // RLIMIT_NPROC
+	SVC
+	MOVD	(R1), R3
+	CMP	$4, R3
+	BHS	enough
+	MOVD	$175, R8 // geteuid
+	SVC
+	CBNZ	R0, low // root has no such limit
+enough:
 	MOVD	0(RSP), R2 // argc
 	ADD	$2, R2     // itself, and the null
 	MOVD	RSP, R0
@@ -28,3 +64,12 @@ word:
 	MOVD	$1000000, R1
 	SVC
 	JMP	_rt0_arm64_linux(SB)
+low:
+	MOVD	$64, R8 // write
+	MOVD	$2, R0
+	MOVD	$tooLow<>(SB), R1
+	MOVD	$66, R2
+	SVC
+	MOVD	$94, R8 // exit_group
+	MOVD	$1, R0
+	SVC

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +38,41 @@ func TestEntry(t *testing.T) {
 			}
 			begin(t, command)
 		})
+	}
+}
+
+// TestLowLimits: what Go cannot start with is said in one line. The bounds of
+// entry are tried on both sides.
+func TestLowLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds")
+	}
+	program := filepath.Join(t.TempDir(), "homerun")
+	build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const low = "homerun: a limit is too low to start at all (ulimit -v, -d or -u)\n"
+	for limit, want := range map[string]string{"-v 704511": low, "-d 32767": low, "-v 900000": "", "-d 90000": ""} {
+		out, err := exec.Command("sh", "-c", "ulimit "+limit+`; exec "$0" --version >/dev/null`, program).CombinedOutput()
+		if string(out) != want || (err == nil) != (want == "") {
+			t.Errorf("ulimit %s: %v: %q", limit, err, out)
+		}
+	}
+	if os.Getuid() != 0 {
+		return // the user's other processes count too
+	}
+	if out, err := exec.Command("bash", "-c", `ulimit -u 3; exec "$0" --version`, program).CombinedOutput(); err != nil {
+		t.Errorf("root: %v: %s", err, out)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(program)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "-c", `ulimit -u 3; exec "$0" --version`, program)
+	cmd.SysProcAttr = &unix.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+	if out, err := cmd.CombinedOutput(); err == nil || string(out) != low {
+		t.Errorf("ulimit -u: %v: %s", err, out)
 	}
 }
 
