@@ -23,7 +23,8 @@ func Load(dir, name string) (*Bundle, error) {
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, &Error{File: name, Reason: err.Error(), Err: err}
+		reason := "the current directory, from which the bundle's path counts, cannot be found: " + err.Error()
+		return nil, &Error{File: name, Reason: reason, Err: err}
 	}
 	raw, err := read(dir, name)
 	if err != nil {

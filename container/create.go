@@ -370,7 +370,7 @@ func WritePidFile(name string, pid int) error {
 func (c *Container) undoPidFile(name string) error {
 	name, err := filepath.Abs(name)
 	if err != nil {
-		return fmt.Errorf("find the pid file %s: %w", name, err)
+		return fmt.Errorf("find the current directory, from which the pid file counts: %w", err)
 	}
 	c.State.Undo = append(c.State.Undo, Undo{Kind: "file", Name: temporaryName(name)})
 	return nil

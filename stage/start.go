@@ -67,7 +67,12 @@ func moveUp(fd int, files []uintptr) (int, error) {
 	for _, f := range files {
 		highest = max(highest, int(f))
 	}
-	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, highest+2*len(files)+8)
+	lowest := highest + 2*len(files) + 8
+	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
+	if err == unix.EINVAL {
+		// fcntl(2): not below RLIMIT_NOFILE.
+		return fd, fmt.Errorf("RLIMIT_NOFILE must be more than %d: %w", lowest, unix.EMFILE)
+	}
 	if err != nil {
 		return fd, err
 	}

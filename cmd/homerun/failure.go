@@ -150,6 +150,8 @@ func hint(err error) string {
 		return text.HintText()
 	case errors.As(err, &any):
 		return any.Hint()
+	case errors.Is(err, unix.EMFILE):
+		return "raise the limit on open files: ulimit -n, or LimitNOFILE= of a systemd unit"
 	}
 	return ""
 }

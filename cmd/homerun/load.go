@@ -67,8 +67,10 @@ func (o *options) runtime() (*container.Runtime, error) {
 	if r.Root == "" {
 		r.Root = container.DefaultRoot(os.Getenv)
 	}
-	r.Root, err = filepath.Abs(r.Root)
-	return r, err
+	if r.Root, err = filepath.Abs(r.Root); err != nil {
+		return nil, fmt.Errorf("find the current directory, from which --root counts: %w", err)
+	}
+	return r, nil
 }
 
 // withRuntime gives a verb the Runtime.

@@ -173,9 +173,9 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if o.id == "" {
 		o.id = "run-" + strconv.Itoa(os.Getpid())
 	}
-	cwd, err := os.Getwd()
+	cwd, err := r.directory()
 	if err != nil {
-		return nil, fmt.Errorf("find the current directory: %w", err)
+		return nil, err
 	}
 	description := r.spec(cwd, args)
 	network, err := r.network.parse()
@@ -207,6 +207,20 @@ func (r *rootfsFlags) leaveOut(err error) bool {
 	}
 	r.without, r.notes = append(r.without, without), append(r.notes, text)
 	return true
+}
+
+// directory is what relative paths count from. One that was deleted is missed only
+// where there are such paths.
+func (r *rootfsFlags) directory() (string, error) {
+	cwd, err := os.Getwd()
+	relative := r.here || !filepath.IsAbs(r.path) || slices.ContainsFunc(r.volumes, func(v string) bool { return !filepath.IsAbs(v) })
+	switch {
+	case err == nil:
+		return cwd, nil
+	case relative:
+		return "", fmt.Errorf("the current directory, from which relative paths and --here count, cannot be found: %w", err)
+	}
+	return "/", nil
 }
 
 func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
