@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -66,13 +67,22 @@ func writeAll(fd int, b []byte, at int64) error {
 // unnamedFile writes the image to an unnamed file in the first directory that
 // takes it and allows it to be executed.
 func unnamedFile(img image, dirs []string, cause error) (int, error) {
+	tried := ""
 	for _, dir := range dirs {
-		if fd, err := unnamedIn(dir, img); err == nil {
+		fd, err := unnamedIn(dir, img)
+		if err == nil {
 			return fd, nil
 		}
+		tried += ", " + dir + " (" + err.Error() + ")"
 	}
-	return -1, fmt.Errorf("executable memory is forbidden (vm.memfd_noexec) and no directory allows executable files: %w", cause)
+	why := "no memfd can be made"
+	if errors.Is(cause, unix.EACCES) {
+		why = "executable memfds are forbidden (vm.memfd_noexec)"
+	}
+	return -1, fmt.Errorf("%s, and no directory takes an executable file%s: %w", why, tried, cause)
 }
+
+var errNoexec = errors.New("mounted noexec")
 
 func unnamedIn(dir string, img image) (int, error) {
 	var fs unix.Statfs_t
@@ -80,7 +90,7 @@ func unnamedIn(dir string, img image) (int, error) {
 		return -1, err
 	}
 	if fs.Flags&unix.ST_NOEXEC != 0 {
-		return -1, unix.EACCES
+		return -1, errNoexec
 	}
 	w, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o500)
 	if err != nil {

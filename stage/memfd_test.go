@@ -162,6 +162,14 @@ func startWithoutMemfd(dir string) error {
 	if err == nil || !errors.Is(err, unix.EACCES) || !strings.Contains(err.Error(), "vm.memfd_noexec") {
 		return fmt.Errorf("without a directory Start gives %d, %w", s.PID, err)
 	}
+	if err := unix.Mount("tmpfs", "/mnt", "tmpfs", unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	const want = "executable memfds are forbidden (vm.memfd_noexec), and no directory takes an executable file, " +
+		"/mnt (mounted noexec), /nowhere (no such file or directory): permission denied"
+	if s, err = Start(Config{Plan: p, Files: []uintptr{0, 1, 2}, Directories: []string{"/mnt", "/nowhere"}}); err == nil || err.Error() != want {
+		return fmt.Errorf("without a directory that does Start gives %d, %w", s.PID, err)
+	}
 	if err := startFromFile(p, dir); err != nil {
 		return err
 	}
