@@ -14,7 +14,7 @@ import (
 
 // filter is the seccomp filter of a container.
 func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
-	return loadFilter(b, filepath.Join(c.runtime.Root, ".cache", "seccomp"))
+	return loadFilter(b, c.runtime.Cache)
 }
 
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it

@@ -34,6 +34,9 @@ type Runtime struct {
 	Warn func(string)
 	// Debug receives what was decided, one line each; nil drops it.
 	Debug func(string)
+	// Cache is a directory for compiled seccomp profiles, absolute; see
+	// DefaultCache. Empty: they are compiled each time.
+	Cache string
 }
 
 // ErrNotExist is for an id that no container has. Callers match its words.
@@ -58,6 +61,11 @@ func DefaultRoot(environment func(string) string) string {
 	}
 	return "/tmp/homerun-" + strconv.Itoa(uid)
 }
+
+// DefaultCache finds the directory for compiled seccomp profiles: beside the
+// state root of DefaultRoot, so that those who list a state root, this runtime
+// or another, find containers only.
+func DefaultCache(environment func(string) string) string { return DefaultRoot(environment) + "-seccomp" }
 
 // outerUID is the user's id outside a user namespace in which podman, or
 // another manager, made us root.

@@ -245,7 +245,7 @@ func nested(pid int) bool {
 	return false
 }
 
-// left lists what is in the state root, but for the cache, and processes.
+// left lists what is in the state root, and processes.
 func (w *world) left(mark string) []string {
 	var list []string
 	entries, err := os.ReadDir(w.state)
@@ -253,9 +253,7 @@ func (w *world) left(mark string) []string {
 		return []string{err.Error()}
 	}
 	for _, e := range entries {
-		if e.Name() != ".cache" {
-			list = append(list, filepath.Join(w.state, e.Name()))
-		}
+		list = append(list, filepath.Join(w.state, e.Name()))
 	}
 	return append(list, marked(mark)...)
 }

@@ -63,7 +63,8 @@ func (o *options) runtime() (*container.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET")}
+	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
+		Cache: container.DefaultCache(os.Getenv)}
 	if r.Root == "" {
 		r.Root = container.DefaultRoot(os.Getenv)
 	}
