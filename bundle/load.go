@@ -26,20 +26,6 @@ func Load(dir, name string) (*Bundle, error) {
 		reason := "the current directory, from which the bundle's path counts, cannot be found: " + err.Error()
 		return nil, &Error{File: name, Reason: reason, Err: err}
 	}
-	raw, err := read(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	b, err := Decode(raw)
-	if err != nil {
-		err.(*Error).File = name
-		return nil, err
-	}
-	b.Dir, b.file = dir, name
-	return b, nil
-}
-
-func read(dir, name string) ([]byte, error) {
 	path, label := name, name
 	if !filepath.IsAbs(name) {
 		path, label = filepath.Join(dir, name), name+" of bundle "+dir
@@ -48,7 +34,27 @@ func read(dir, name string) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{File: label, Reason: err.Error(), Err: err}
 	}
-	return raw, nil
+	return load(raw, dir, name)
+}
+
+// LoadAt is Load for name in the directory that the descriptor at has open. dir
+// is the bundle's, for the paths in the config.
+func LoadAt(at int, name, dir string) (*Bundle, error) {
+	raw, err := ReadRegularAt(at, name)
+	if err != nil {
+		return nil, &Error{File: name, Reason: err.Error(), Err: err}
+	}
+	return load(raw, dir, name)
+}
+
+func load(raw []byte, dir, name string) (*Bundle, error) {
+	b, err := Decode(raw)
+	if err != nil {
+		err.(*Error).File = name
+		return nil, err
+	}
+	b.Dir, b.file = dir, name
+	return b, nil
 }
 
 // ReadRegular reads a regular file of at most 64 MiB, which files of procfs are
@@ -62,6 +68,23 @@ func ReadRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readRegular(fd)
+}
+
+// ReadRegularAt is ReadRegular for a file of the directory that the descriptor
+// at has open. A symbolic link is an error (ELOOP).
+func ReadRegularAt(at int, name string) ([]byte, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return readRegular(fd)
+}
+
+// readRegular reads and closes fd.
+func readRegular(fd int) ([]byte, error) {
 	defer unix.Close(fd)
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {

@@ -76,3 +76,32 @@ func sparse(t *testing.T, path string, size int64) {
 		t.Fatal(err)
 	}
 }
+
+// A file below a descriptor is read from that directory, wherever its path leads
+// by now, and not through a link.
+func TestLoadAt(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"hostname":"mine"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("config.json", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := os.Rename(dir, dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := LoadAt(fd, "config.json", "/bundle")
+	if err != nil || b.Config.Hostname != "mine" || b.Dir != "/bundle" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	for name, want := range map[string]error{"link": unix.ELOOP, "none": unix.ENOENT, ".": unix.EISDIR} {
+		if _, err := LoadAt(fd, name, "/bundle"); !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
