@@ -25,7 +25,7 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 	}
 	text, err := json.Marshal(&s)
 	if err == nil {
-		err = writeFile(c.file(configFile), text, 0o600)
+		err = c.replaceFile(configFile, text)
 	}
 	if err != nil {
 		return fmt.Errorf("keep config.json: %w", err)

@@ -105,3 +105,13 @@ func sendPidfd(socket string, pid int) error {
 	}
 	return nil
 }
+
+// splitFile splits a path after its last slash.
+func splitFile(name string) (dir, base string) {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '/' {
+			return name[:i+1], name[i+1:]
+		}
+	}
+	return "", name
+}

@@ -25,13 +25,14 @@ import (
 // it. What is left in any case is a directory that delete --force clears.
 
 // Create makes a container whose init waits for Start. When it returns without
-// an error, init is a child of the calling process, and nothing else is.
-func (r *Runtime) Create(ctx context.Context, request Request) (*Container, error) {
+// an error, init is a child of the calling process, and nothing else is. Close
+// the container.
+func (r *Runtime) Create(ctx context.Context, request Request) (_ *Container, err error) {
 	c, l, err := r.begin(&request, compile.Options{Wait: true})
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { c.leave(err) }()
 	if err := c.makeFIFOs(l); err != nil {
 		return nil, c.abandon(ctx, err)
 	}
@@ -58,7 +59,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { c.leave(err) }()
 	defer func() { l.closeInputs() }()
 	if waits {
 		if err := c.makeFIFOs(l); err != nil {
@@ -109,6 +110,15 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 	return process, nil
 }
 
+// leave gives the lock back when the container is made, and all when it is not.
+func (c *Container) leave(err error) {
+	if err != nil {
+		c.Close()
+		return
+	}
+	c.unlock()
+}
+
 // begin makes the container's directory and compiles its plan.
 func (r *Runtime) begin(request *Request, o compile.Options) (_ *Container, _ *launch, err error) {
 	if request.Bundle, err = withProfile(request.Bundle); err != nil {
@@ -154,7 +164,7 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	result := u.Beginning.Result()
 	c.describe(&request, result)
 	l := &launch{result: result, unfinished: u, facts: request.Facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
-		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1,
+		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.reach("."), "/dev/shm", "/tmp"}, received: -1,
 		agent: c.agentFor(u.filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error {
 		if err := c.recordWaiter(l); err != nil {
@@ -235,7 +245,7 @@ func (c *Container) keepConfig(request *Request) error {
 	if request.Bundle.Raw == nil {
 		return nil
 	}
-	if err := writeFile(c.file(configFile), request.Bundle.Raw, 0o600); err != nil {
+	if err := c.writeFile(configFile, request.Bundle.Raw); err != nil {
 		return fmt.Errorf("keep config.json: %w", err)
 	}
 	return nil
@@ -254,10 +264,10 @@ func unwrap(err error) error {
 // init is dead.
 func (c *Container) makeFIFOs(l *launch) error {
 	for name, input := range map[string]string{startFIFO: compile.InputStart, outcomeFIFO: compile.InputOutcome} {
-		if err := unix.Mkfifo(c.file(name), 0o600); err != nil {
+		if err := unix.Mknodat(c.fd, name, unix.S_IFIFO|0o600, 0); err != nil {
 			return fmt.Errorf("make the FIFO %s: %w", name, err)
 		}
-		fd, err := unix.Open(c.file(name), unix.O_RDWR|unix.O_CLOEXEC, 0)
+		fd, err := c.openFile(name, unix.O_RDWR|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return fmt.Errorf("open the FIFO %s: %w", name, err)
 		}
@@ -359,7 +369,7 @@ func (c *Container) abandon(ctx context.Context, cause error) error {
 // WritePidFile writes a process id, as a whole and without a newline, as all
 // callers read it.
 func WritePidFile(name string, pid int) error {
-	if err := replaceFile(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
+	if err := replaceOutside(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
 		return fmt.Errorf("write the pid file %s: %w", name, err)
 	}
 	return nil
@@ -374,6 +384,26 @@ func (c *Container) undoPidFile(name string) error {
 	}
 	c.State.Undo = append(c.State.Undo, Undo{Kind: "file", Name: temporaryName(name)})
 	return nil
+}
+
+// temporaryName is where this process writes what it renames to name.
+func temporaryName(name string) string {
+	dir, base := splitFile(name)
+	return dir + "." + base + "." + strconv.Itoa(os.Getpid())
+}
+
+// replaceOutside writes a file so that a reader sees the old or the new content.
+func replaceOutside(name string, text []byte, mode uint32) error {
+	temporary := temporaryName(name)
+	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := writeAll(fd, text); err != nil {
+		return err
+	}
+	return unix.Rename(temporary, name)
 }
 
 // errNotWaiting is for start.

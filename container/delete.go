@@ -149,19 +149,3 @@ func endProcess(u Undo) error {
 	}
 	return nil
 }
-
-// removeDirectory removes the container's files and then its name. The
-// directory is ours alone, so nothing else can be in it.
-func (c *Container) removeDirectory() error {
-	for _, name := range []string{startFIFO, outcomeFIFO, exitFile, configFile, stateFile} {
-		_ = unix.Unlink(c.file(name))
-	}
-	err := unix.Rmdir(c.dir)
-	if err == unix.ENOTEMPTY || err == unix.EEXIST {
-		err = os.RemoveAll(c.dir)
-	}
-	if err != nil && err != unix.ENOENT {
-		return fmt.Errorf("remove %s: %w", c.dir, err)
-	}
-	return nil
-}

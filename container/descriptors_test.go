@@ -164,7 +164,7 @@ func leakVerbs() []leakVerb {
 					_, err = c.Processes()
 					w.must(err)
 					c.Status()
-					_, err = w.runtime.List()
+					err = w.runtime.List(func(*container.Container) {})
 					w.must(err)
 				}
 			})

@@ -31,6 +31,7 @@
 //
 // # State
 //
-// Each container is a directory of the state root. docs/state.schema.json
-// describes its state.json, which other programs may read.
+// Each container is a directory of the state root, with the sticky bit.
+// docs/state.schema.json describes its state.json, which other programs may
+// read. A state root that another user owns or can write is refused.
 package container

@@ -35,6 +35,7 @@ func (r *Runtime) measured(id string) (*Container, *cgroupv2.Dir, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	defer c.Close()
 	if status := c.Status(); status == Stopped || status == Creating {
 		return nil, nil, fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
 	}

@@ -63,10 +63,12 @@ func ExampleRuntime_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer c.Close()
 	defer unix.Wait4(c.State.Pid, nil, 0, nil) // init is our child
 	print := func() {
 		if c, err := runtime.Peek("web"); err == nil {
 			fmt.Println(c.Status())
+			c.Close()
 		}
 	}
 	print()

@@ -46,6 +46,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 	if err != nil {
 		return nil, err
 	}
+	defer c.Close()
 	return c.Exec(ctx, request)
 }
 
@@ -286,7 +287,7 @@ func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bo
 // newLaunch prepares a plan that needs no inputs.
 func (c *Container) newLaunch(result *compile.Result, facts *host.Facts) *launch {
 	return &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
-		directories: []string{c.dir, "/dev/shm", "/tmp"}, received: -1}
+		directories: []string{c.reach("."), "/dev/shm", "/tmp"}, received: -1}
 }
 
 // Pause freezes the container's processes; Resume thaws them.

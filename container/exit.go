@@ -38,7 +38,7 @@ type ProcessID struct {
 
 // Exit reads how init ended, once it has; nil when that is not recorded.
 func (c *Container) Exit() (*Exit, error) {
-	fd, err := unix.Open(c.file(exitFile), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := c.openFile(exitFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
@@ -66,7 +66,7 @@ func newExit(status unix.WaitStatus) *Exit {
 // keepExit records how init ended, for a caller that was told. A record that is
 // there already stays.
 func (c *Container) keepExit(status unix.WaitStatus) error {
-	fd, err := unix.Open(c.file(exitFile), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	fd, err := c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (c *Container) keepExit(status unix.WaitStatus) error {
 
 // openExit makes the file for the first process, which stays to write it.
 func (c *Container) openExit(l *launch) error {
-	fd, err := unix.Open(c.file(exitFile), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	fd, err := c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the exit record: %w", err)
 	}
@@ -116,6 +116,7 @@ func (r *Runtime) Wait(ctx context.Context, id string) (*Exit, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.Close()
 	pidfd, err := c.openInit()
 	if errors.Is(err, ErrNotRunning) {
 		return c.exitAfter(-1)

@@ -58,7 +58,7 @@ func pidfdTellsExit() bool {
 func TestExitRecord(t *testing.T) {
 	for status, want := range map[unix.WaitStatus]string{0: "exit status 0", 0x0500: "exit status 5", 0xff00: "exit status 255",
 		9: "killed by SIGKILL", 0x8b: "killed by SIGSEGV"} {
-		c := &Container{ID: "c", dir: t.TempDir()}
+		c := scratch(t)
 		if e, err := c.Exit(); e != nil || err != nil {
 			t.Errorf("without a record: %v, %v", e, err)
 		}
@@ -73,7 +73,7 @@ func TestExitRecord(t *testing.T) {
 			t.Errorf("%x: %+v, %v", status, e, err)
 		}
 	}
-	c := &Container{ID: "c", dir: t.TempDir()}
+	c := scratch(t)
 	if err := os.WriteFile(c.file(exitFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal, all bool) er
 	if err != nil {
 		return err
 	}
+	defer c.Close()
 	if all {
 		return c.killAll(s)
 	}

@@ -3,7 +3,6 @@ package container
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
@@ -106,10 +105,7 @@ func (c *Container) listen(l *launch) error {
 		return fmt.Errorf("make a socket: %w", err)
 	}
 	l.inputs[compile.InputListener] = fd
-	err = withSocketName(c.file(listenerSocket), func(name string) error {
-		return unix.Bind(fd, &unix.SockaddrUnix{Name: name})
-	})
-	if err == nil {
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: c.reach(listenerSocket)}); err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {
@@ -124,7 +120,7 @@ func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
 	if b.Seccomp == nil && b.Config.Annotations[compiledAnnotation] == "" {
 		return nil, nil
 	}
-	if _, err := os.Lstat(c.file(listenerSocket)); err != nil {
+	if unix.Faccessat(c.fd, listenerSocket, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return nil, nil
 	}
 	f, err := c.filter(b)
@@ -138,7 +134,7 @@ func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
 	if err := a.dial(); err != nil {
 		return nil, err
 	}
-	if a.receiver, err = connectUnix(c.file(listenerSocket)); err != nil {
+	if a.receiver, err = connectUnix(c.reach(listenerSocket)); err != nil {
 		a.close()
 		return nil, fmt.Errorf("container init is not running: %w", err)
 	}

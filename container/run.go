@@ -149,14 +149,13 @@ func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
 // Somebody else may have done so already.
 func (p *Process) Delete(ctx context.Context) error {
 	p.Close()
-	c, err := p.container.runtime.open(p.container.ID)
-	if errors.Is(err, ErrNotExist) {
+	c := p.container
+	defer c.Close()
+	if err := c.lock(); errors.Is(err, ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	defer c.Close()
-	c.State = p.container.State
 	if err := c.destroy(ctx); err != nil {
 		return err
 	}

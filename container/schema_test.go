@@ -148,6 +148,7 @@ func TestStateSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer c.Close()
 	text, err := os.ReadFile(runtime.Root + "/web/state.json")
 	if err != nil {
 		t.Fatal(err)

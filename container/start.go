@@ -91,7 +91,7 @@ func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause er
 // release lets init go on and waits for its outcome: an operation that failed,
 // or the end of the report when the program runs.
 func (c *Container) release(ctx context.Context, b *bundle.Bundle) error {
-	outcome, err := unix.Open(c.file(outcomeFIFO), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	outcome, err := c.openFile(outcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
 	}
@@ -111,8 +111,8 @@ func (c *Container) release(ctx context.Context, b *bundle.Bundle) error {
 		return err
 	}
 	r, err := stage.ReadRecord(outcome)
-	unix.Unlink(c.file(startFIFO))
-	unix.Unlink(c.file(outcomeFIFO))
+	_ = unix.Unlinkat(c.fd, startFIFO, 0)
+	_ = unix.Unlinkat(c.fd, outcomeFIFO, 0)
 	if errors.Is(err, io.EOF) {
 		return c.recordMembersLate(b.Config)
 	}
@@ -153,7 +153,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 
 // letGo writes the byte that init waits for.
 func (c *Container) letGo() error {
-	fd, err := unix.Open(c.file(startFIFO), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := c.openFile(startFIFO, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("container init is not running: %w", err)
 	}
@@ -191,10 +191,7 @@ func (c *Container) bundle() (*bundle.Bundle, error) {
 	if c.config != nil {
 		return c.config, nil
 	}
-	b, err := bundle.Load(c.dir, configFile)
-	if err != nil {
-		return nil, err
-	}
-	b.Dir, c.config = c.State.Bundle, b
-	return b, nil
+	b, err := bundle.LoadAt(c.fd, configFile, c.State.Bundle)
+	c.config = b
+	return b, err
 }

@@ -98,79 +98,64 @@ const (
 
 // read reads state.json. A container without one is still being made.
 func (c *Container) read() error {
-	text, err := bundle.ReadRegular(c.file(stateFile))
-	if errors.Is(err, os.ErrNotExist) {
-		if !isDirectory(c.dir) {
-			return fmt.Errorf("container %q %w", c.ID, ErrNotExist)
+	text, err := bundle.ReadRegularAt(c.fd, stateFile)
+	if err == unix.ENOENT {
+		var st unix.Stat_t
+		if unix.Fstat(c.fd, &st) != nil || st.Nlink == 0 {
+			return c.missing()
 		}
 		c.State = State{Version: StateVersion, ID: c.ID}
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the state of container %q: %w", c.ID, err)
+		return &damagedError{c.file(stateFile), c.ID, err.Error()}
 	}
-	if err := json.Unmarshal(text, &c.State); err != nil {
-		return fmt.Errorf("read %s: %w", c.file(stateFile), err)
+	s, err := parseState(text)
+	switch {
+	case err != nil:
+		return &damagedError{c.file(stateFile), c.ID, err.Error()}
+	case s.Version > StateVersion:
+		return fmt.Errorf("%s is of version %d, newer than this homerun", c.file(stateFile), s.Version)
+	case s.ID != c.ID:
+		return &damagedError{c.file(stateFile), c.ID, fmt.Sprintf("it is that of container %q", s.ID)}
 	}
-	if c.State.Version > StateVersion {
-		return fmt.Errorf("%s is of version %d, newer than this homerun", c.file(stateFile), c.State.Version)
-	}
+	c.State = s
 	return nil
+}
+
+// parseState decodes state.json.
+func parseState(text []byte) (s State, err error) {
+	switch err = json.Unmarshal(text, &s); {
+	case len(text) == 0:
+		return State{}, errors.New("it is empty")
+	case err != nil:
+		return State{}, err
+	case s.Version < 1 || s.Pid < 0:
+		return State{}, errors.New("it has no version, or a negative pid")
+	}
+	return s, nil
+}
+
+// damagedError is for a state.json that does not tell what the container is.
+type damagedError struct{ file, id, reason string }
+
+func (e *damagedError) Error() string { return e.file + " is damaged: " + e.reason }
+
+// Hint is the advice for it.
+func (e *damagedError) Hint() string {
+	return "homerun delete --force " + e.id + " clears it away"
 }
 
 // write writes state.json as a whole.
 func (c *Container) write() error {
 	text, err := json.Marshal(&c.State)
 	if err == nil {
-		err = replaceFile(c.file(stateFile), append(text, '\n'), 0o600)
+		err = c.replaceFile(stateFile, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write the state of container %q: %w", c.ID, err)
 	}
 	return nil
-}
-
-// replaceFile writes a file so that a reader sees the old or the new content.
-func replaceFile(name string, text []byte, mode uint32) error {
-	temporary := temporaryName(name)
-	if err := writeFile(temporary, text, mode); err != nil {
-		return err
-	}
-	if err := unix.Rename(temporary, name); err != nil {
-		unix.Unlink(temporary)
-		return err
-	}
-	return nil
-}
-
-// writeFile is os.WriteFile without the network poller that an os.File sets up.
-// An error is an errno.
-func writeFile(name string, text []byte, mode uint32) error {
-	fd, err := -1, error(unix.EINTR)
-	for err == unix.EINTR {
-		fd, err = unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return writeAll(fd, text)
-}
-
-// temporaryName is where this process writes what it renames to name.
-func temporaryName(name string) string {
-	dir, base := splitFile(name)
-	return dir + "." + base + "." + strconv.Itoa(os.Getpid())
-}
-
-// splitFile splits a path behind its last slash.
-func splitFile(name string) (dir, base string) {
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '/' {
-			return name[:i+1], name[i+1:]
-		}
-	}
-	return "", name
 }
 
 // Status tells what the container does now.
@@ -191,7 +176,7 @@ func (c *Container) Status() string {
 
 // waits tells whether init waits for start: then it reads from the FIFO.
 func (c *Container) waits() bool {
-	fd, err := unix.Open(c.file(startFIFO), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := c.openFile(startFIFO, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return false
 	}

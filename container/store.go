@@ -14,8 +14,8 @@ import (
 
 // Theory of operation
 //
-// A container is a directory of its id in the state root. Its lock is a
-// flock(2) on the directory itself, so that nothing is left behind when it is
+// A container is a directory of its id in the state root (see directory.go). Its
+// lock is a flock(2) on the directory itself, so that nothing is left when it is
 // removed; whoever gets the lock of a directory that was removed meanwhile
 // finds it without links. A container exists from the moment its directory
 // does: what state.json does not tell yet is "creating", and can be deleted.
@@ -65,7 +65,9 @@ func DefaultRoot(environment func(string) string) string {
 // DefaultCache finds the directory for compiled seccomp profiles: beside the
 // state root of DefaultRoot, so that those who list a state root, this runtime
 // or another, find containers only.
-func DefaultCache(environment func(string) string) string { return DefaultRoot(environment) + "-seccomp" }
+func DefaultCache(environment func(string) string) string {
+	return DefaultRoot(environment) + "-seccomp"
+}
 
 // outerUID is the user's id outside a user namespace in which podman, or
 // another manager, made us root.
@@ -91,34 +93,17 @@ func ownedBySelf(dir string) bool {
 	return dir != "" && unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
-// makeRoot makes the state root, and refuses one that others can write.
-func (r *Runtime) makeRoot() error {
-	if err := unix.Mkdir(r.Root, 0o700); err == unix.ENOENT {
-		if err := os.MkdirAll(r.Root, 0o700); err != nil {
-			return fmt.Errorf("make the state root: %w", err)
-		}
-	} else if err != nil && err != unix.EEXIST {
-		return fmt.Errorf("make the state root %s: %w", r.Root, err)
-	}
-	var st unix.Stat_t
-	if err := unix.Lstat(r.Root, &st); err != nil {
-		return fmt.Errorf("look at the state root %s: %w", r.Root, err)
-	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
-		return fmt.Errorf("the state root %s must be a directory that only user %d can write", r.Root, os.Geteuid())
-	}
-	return nil
-}
-
 // Container is a container in a state root. It is a value of one caller: not
 // safe for concurrent use.
 type Container struct {
 	ID      string
 	runtime *Runtime
-	dir     string
-	// lock is the directory's descriptor, locked.
-	lock  int
-	State State
+	// dir is the directory's path, for messages and for other programs.
+	dir string
+	// fd is its descriptor, which is what is locked, and root that of the state
+	// root; -1 when closed.
+	fd, root int
+	State    State
 	// config is the bundle, once it was read.
 	config *bundle.Bundle
 	// hooked is set once this process has come to the container's hooks: the last
@@ -144,55 +129,103 @@ func (r *Runtime) make(id string) (*Container, error) {
 	if err := CheckID(id); err != nil {
 		return nil, err
 	}
-	if err := r.makeRoot(); err != nil {
+	root, err := r.makeRoot()
+	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(r.Root, id)
-	if err := unix.Mkdir(dir, 0o700); err == unix.EEXIST {
-		return nil, fmt.Errorf("container %q %w", id, ErrExists)
-	} else if err != nil {
-		return nil, fmt.Errorf("make %s: %w", dir, err)
+	if err := unix.Mkdirat(root, id, directoryMode); err != nil {
+		defer unix.Close(root)
+		return nil, r.cannotMake(root, id, err)
 	}
-	c, err := r.open(id)
+	c, err := r.lockIn(root, id)
 	if err != nil {
-		_ = unix.Rmdir(dir)
+		_ = unix.Unlinkat(root, id, unix.AT_REMOVEDIR)
+		unix.Close(root)
 	}
 	return c, err
+}
+
+// cannotMake says why a container's directory cannot be made.
+func (r *Runtime) cannotMake(root int, id string, err error) error {
+	var st unix.Stat_t
+	if err == unix.EEXIST && unix.Fstatat(root, id, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_ISVTX == 0 {
+		return fmt.Errorf("%s/%s already exists, and is not a container of homerun's", r.Root, id)
+	}
+	if err == unix.EEXIST {
+		return fmt.Errorf("container %q %w", id, ErrExists)
+	}
+	return fmt.Errorf("make %s/%s: %w", r.Root, id, notWritable(err))
 }
 
 // open locks an existing container's directory. It waits for whoever has the
 // lock.
 func (r *Runtime) open(id string) (*Container, error) {
-	if err := CheckID(id); err != nil {
-		return nil, fmt.Errorf("container %q %w", id, ErrNotExist)
+	root, err := r.rootOf(id)
+	if err != nil {
+		return nil, err
 	}
-	c := &Container{ID: id, runtime: r, dir: filepath.Join(r.Root, id)}
-	fd, err := unix.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
-		return nil, fmt.Errorf("container %q %w", id, ErrNotExist)
-	} else if err != nil {
-		return nil, fmt.Errorf("open %s: %w", c.dir, err)
+	c, err := r.lockIn(root, id)
+	if err != nil {
+		unix.Close(root)
 	}
-	if err := flock(fd); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("lock %s: %w", c.dir, err)
+	return c, err
+}
+
+// rootOf opens the state root for a container that should exist.
+func (r *Runtime) rootOf(id string) (int, error) {
+	if CheckID(id) != nil {
+		return -1, fmt.Errorf("container %q %w", id, ErrNotExist)
 	}
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || st.Nlink == 0 {
-		unix.Close(fd)
-		return nil, fmt.Errorf("container %q %w", id, ErrNotExist)
+	root, err := r.openRoot()
+	if errors.Is(err, unix.ENOENT) {
+		return -1, fmt.Errorf("container %q %w", id, ErrNotExist)
 	}
-	c.lock = fd
+	return root, err
+}
+
+// lockIn opens and locks a container's directory. The container has root then.
+func (r *Runtime) lockIn(root int, id string) (*Container, error) {
+	c, err := r.openIn(root, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.lock(); err != nil {
+		unix.Close(c.fd)
+		return nil, err
+	}
+	c.root = root
 	return c, nil
 }
 
-func flock(fd int) error {
+// openIn opens a container's directory.
+func (r *Runtime) openIn(root int, id string) (*Container, error) {
+	c := &Container{ID: id, runtime: r, dir: filepath.Join(r.Root, id), root: -1}
+	var err error
+	c.fd, err = openDirectory(root, id)
+	if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
+		return nil, c.missing()
+	} else if err != nil {
+		return nil, fmt.Errorf("open %s: %w", c.dir, err)
+	}
+	return c, nil
+}
+
+// lock locks the directory and checks what it is.
+func (c *Container) lock() error {
 	for {
-		if err := unix.Flock(fd, unix.LOCK_EX); err != unix.EINTR {
-			return err
+		err := unix.Flock(c.fd, unix.LOCK_EX)
+		if err == nil {
+			return c.checked()
+		}
+		if err != unix.EINTR {
+			return fmt.Errorf("lock %s: %w", c.dir, err)
 		}
 	}
 }
+
+// unlock gives the lock back. The container can still be used, and be locked
+// again, until it is closed.
+func (c *Container) unlock() { _ = unix.Flock(c.fd, unix.LOCK_UN) }
 
 // Open locks a container and reads its state. Close it.
 func (r *Runtime) Open(id string) (*Container, error) {
@@ -207,47 +240,89 @@ func (r *Runtime) Open(id string) (*Container, error) {
 	return c, nil
 }
 
-// Close gives the lock back.
+// Close gives the lock back, and the descriptors.
 func (c *Container) Close() {
-	if c.lock >= 0 {
-		unix.Close(c.lock)
-		c.lock = -1
-	}
+	closeOnce(&c.fd)
+	closeOnce(&c.root)
 }
 
-// List reads the states of all containers, by id, without locking them. A
-// container that vanishes meanwhile is left out.
-func (r *Runtime) List() ([]*Container, error) {
-	entries, err := os.ReadDir(r.Root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+// List calls each with all containers, by id, without locking them. They are
+// closed when it returns. One that vanishes meanwhile is left out; of one whose
+// state cannot be read Warn hears.
+func (r *Runtime) List(each func(*Container)) error {
+	return r.forAll(func(c *Container) error {
+		err := c.read()
+		if err == nil {
+			each(c)
+		}
+		return err
+	})
+}
+
+// IDs lists the ids of all containers, in order, also of those whose state cannot
+// be read.
+func (r *Runtime) IDs() (ids []string, err error) {
+	err = r.forAll(func(c *Container) error {
+		ids = append(ids, c.ID)
+		return nil
+	})
+	return ids, err
+}
+
+// forAll calls do with all containers, before their states are read. Errors of
+// single ones are warnings.
+func (r *Runtime) forAll(do func(*Container) error) error {
+	root, err := r.openRoot()
+	if errors.Is(err, unix.ENOENT) {
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the state root: %w", err)
+		return err
 	}
-	var list []*Container
-	for _, e := range entries {
-		if e.IsDir() && CheckID(e.Name()) == nil && e.Name()[0] != '.' {
-			if c, err := r.Peek(e.Name()); err == nil {
-				list = append(list, c)
+	defer unix.Close(root)
+	names, err := namesIn(root)
+	if err != nil {
+		return fmt.Errorf("read the state root %s: %w", r.Root, err)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if CheckID(name) != nil {
+			continue
+		}
+		c, err := r.openIn(root, name)
+		if err == nil {
+			if err = c.checked(); err == nil {
+				err = do(c)
 			}
+			c.Close()
+		}
+		if err != nil && !errors.Is(err, ErrNotExist) {
+			r.warn("%v", err)
 		}
 	}
-	sort.Slice(list, func(i, k int) bool { return list[i].ID < list[k].ID })
-	return list, nil
+	return nil
 }
 
 // Peek reads a container's state without the lock: what is written is written
-// as a whole.
+// as a whole. Close it.
 func (r *Runtime) Peek(id string) (*Container, error) {
-	if CheckID(id) != nil {
-		return nil, fmt.Errorf("container %q %w", id, ErrNotExist)
+	root, err := r.rootOf(id)
+	if err != nil {
+		return nil, err
 	}
-	c := &Container{ID: id, runtime: r, dir: filepath.Join(r.Root, id), lock: -1}
-	if !isDirectory(c.dir) {
-		return nil, fmt.Errorf("container %q %w", id, ErrNotExist)
+	defer unix.Close(root)
+	c, err := r.openIn(root, id)
+	if err != nil {
+		return nil, err
 	}
-	return c, c.read()
+	if err = c.checked(); err == nil {
+		err = c.read()
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func isDirectory(path string) bool {

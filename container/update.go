@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -57,15 +57,15 @@ func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxReso
 
 // resources are the container's as they are now.
 func (c *Container) resources() (*specs.LinuxResources, error) {
-	text, err := os.ReadFile(c.file(resourcesFile))
-	if errors.Is(err, os.ErrNotExist) {
+	text, err := bundle.ReadRegularAt(c.fd, resourcesFile)
+	if err == unix.ENOENT {
 		if b, err := c.bundle(); err == nil {
 			return resources(b.Config), nil
 		}
 		return nil, nil // a container without a bundle began without limits
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", resourcesFile, unwrap(err))
+		return nil, fmt.Errorf("read %s: %w", resourcesFile, err)
 	}
 	res, err := bundle.DecodeResources(text)
 	if err != nil {
@@ -78,7 +78,7 @@ func (c *Container) resources() (*specs.LinuxResources, error) {
 func (c *Container) keepResources(res *specs.LinuxResources) error {
 	text, err := json.Marshal(res)
 	if err == nil {
-		err = replaceFile(c.file(resourcesFile), append(text, '\n'), 0o600)
+		err = c.replaceFile(resourcesFile, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", resourcesFile, err)

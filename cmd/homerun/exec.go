@@ -62,6 +62,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	if err != nil {
 		return err
 	}
+	defer c.Close()
 	process, err := f.load(o, c, args[1:])
 	if err != nil {
 		return err

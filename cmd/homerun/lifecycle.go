@@ -94,17 +94,17 @@ func forEach(r *container.Runtime, id string, regex bool, do func(id string) err
 	if err != nil {
 		return err
 	}
-	list, err := r.List()
+	ids, err := r.IDs()
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, c := range list {
-		if !pattern.MatchString(c.ID) {
+	for _, id := range ids {
+		if !pattern.MatchString(id) {
 			continue
 		}
-		if err := do(c.ID); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", c.ID, err))
+		if err := do(id); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", id, err))
 		}
 	}
 	return errors.Join(failed...)

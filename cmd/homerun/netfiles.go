@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ func networkFiles() []string { return []string{"/etc/hosts", "/etc/resolv.conf"}
 // prepare makes the files and their mounts. What the helper's answer does not
 // change is written at once.
 func (c *connection) prepare(made *container.Container) error {
-	c.dir = made.Directory()
+	c.made = made
 	for _, name := range networkFiles() {
 		if c.mounted(name) {
 			continue
@@ -33,10 +32,10 @@ func (c *connection) prepare(made *container.Container) error {
 			}
 			continue
 		}
-		file := filepath.Join(c.dir, filepath.Base(name))
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
-			return fmt.Errorf("make %s: %w", file, unwrapPath(err))
+		if err := made.WriteFile(filepath.Base(name), nil, true); err != nil {
+			return err
 		}
+		file := filepath.Join(made.Directory(), filepath.Base(name))
 		c.config.Mounts = append(c.config.Mounts, specs.Mount{Destination: target, Type: "bind", Source: file, Options: []string{"bind"}})
 	}
 	if c.network.NeedsHelper() {
@@ -97,16 +96,8 @@ func (c *connection) fill(r netns.Result) error {
 		return err
 	}
 	for name, text := range map[string]string{"resolv.conf": netns.ResolvConf(c.resolvInput(r)), "hosts": hosts} {
-		f, err := os.OpenFile(filepath.Join(c.dir, name), os.O_WRONLY|os.O_TRUNC, 0)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			_, err = f.WriteString(text)
-			f.Close()
-		}
-		if err != nil {
-			return fmt.Errorf("write %s: %w", name, unwrapPath(err))
+		if err := c.made.WriteFile(name, []byte(text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 	}
 	return nil

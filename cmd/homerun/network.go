@@ -51,7 +51,7 @@ type connection struct {
 	hosts           []netns.HostEntry
 	hostname        string
 	root            string // the container's, on the host
-	dir             string
+	made            *container.Container
 	config          *specs.Spec
 }
 
@@ -153,7 +153,7 @@ func (c *connection) start(made *container.Container, pid int) (netns.Result, er
 	if err != nil {
 		return netns.Result{}, err
 	}
-	if err := made.WillUndo(container.Undo{Kind: "network", Name: c.dir}); err != nil {
+	if err := made.WillUndo(container.Undo{Kind: "network", Name: made.Directory()}); err != nil {
 		return netns.Result{}, err
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
@@ -161,7 +161,7 @@ func (c *connection) start(made *container.Container, pid int) (netns.Result, er
 		return netns.Result{}, fmt.Errorf("open init: %w", err)
 	}
 	defer unix.Close(pidfd)
-	helper, err := client.Start(path, netns.NewRequest(c.network, pid, c.dir, c.ports), pidfd)
+	helper, err := client.Start(path, netns.NewRequest(c.network, pid, made.Directory(), c.ports), pidfd)
 	if err != nil {
 		return netns.Result{}, err
 	}

@@ -21,6 +21,7 @@ func newPortCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer made.Close()
 			return ports(made.Directory(), add, remove)
 		}),
 	}

@@ -25,6 +25,7 @@ func newStateCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer c.Close()
 			return printJSON(os.Stdout, c.Document())
 		}),
 	}
@@ -43,11 +44,7 @@ func newListCommand(o *options) *cobra.Command {
 			if err := o.checkRoot(); err != nil {
 				return err
 			}
-			list, err := r.List()
-			if err != nil {
-				return err
-			}
-			return printList(list, format, quiet)
+			return printList(r, format, quiet)
 		}),
 	}
 	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
@@ -66,26 +63,27 @@ func (o *options) checkRoot() error {
 	return nil
 }
 
-func printList(list []*container.Container, format string, quiet bool) error {
+func printList(r *container.Runtime, format string, quiet bool) error {
 	switch {
 	case quiet:
-		for _, c := range list {
-			fmt.Println(c.ID)
+		ids, err := r.IDs()
+		for _, id := range ids {
+			fmt.Println(id)
 		}
-		return nil
-	case format == "json":
-		documents := []container.Document{}
-		for _, c := range list {
-			documents = append(documents, c.Document())
-		}
-		return printJSON(os.Stdout, documents)
-	case format != "table":
+		return err
+	case format != "json" && format != "table":
 		return fmt.Errorf("unknown format %q: want table or json", format)
+	}
+	documents := []container.Document{}
+	if err := r.List(func(c *container.Container) { documents = append(documents, c.Document()) }); err != nil {
+		return err
+	}
+	if format == "json" {
+		return printJSON(os.Stdout, documents)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 12, 1, 3, ' ', 0)
 	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
-	for _, c := range list {
-		d := c.Document()
+	for _, d := range documents {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, plain.Text(d.Bundle), d.Created.Format(time.RFC3339Nano), plain.Text(d.Owner))
 	}
 	return w.Flush()
@@ -102,6 +100,7 @@ func newPsCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer c.Close()
 			pids, err := c.Processes()
 			if err != nil {
 				return err

@@ -1,0 +1,386 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// verbs are all that read a state root, each for the container web.
+func verbs(r *Runtime) map[string]func() error {
+	ctx := context.Background()
+	return map[string]func() error{
+		"list":         func() error { return r.List(func(*Container) {}) },
+		"ids":          func() error { _, err := r.IDs(); return err },
+		"state":        func() error { _, err := r.Peek("web"); return err },
+		"open":         func() error { _, err := r.Open("web"); return err },
+		"create":       func() error { _, err := r.make("new"); return err },
+		"start":        func() error { return r.Start(ctx, "web") },
+		"exec":         func() error { _, err := r.Exec(ctx, "web", ExecRequest{}); return err },
+		"kill":         func() error { return r.Kill(ctx, "web", unix.SIGKILL, false) },
+		"kill all":     func() error { return r.Kill(ctx, "web", unix.SIGKILL, true) },
+		"delete":       func() error { return r.Delete(ctx, "web", false) },
+		"delete force": func() error { return r.Delete(ctx, "web", true) },
+		"pause":        func() error { return r.Pause(ctx, "web") },
+		"resume":       func() error { return r.Resume(ctx, "web") },
+		"update":       func() error { return r.Update(ctx, "web", &specs.LinuxResources{}) },
+		"stats":        func() error { _, err := r.Stats("web"); return err },
+		"events":       func() error { return r.Events(ctx, "web", 0, func(Event) error { return nil }) },
+		"mounts":       func() error { return r.AddMounts(ctx, "web", nil) },
+	}
+}
+
+// scratch makes a container's directory and nothing else of it.
+func scratch(t *testing.T) *Container {
+	t.Helper()
+	c, err := (&Runtime{Root: filepath.Join(t.TempDir(), "root")}).make("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// planted makes a state root with a container in it, which has stopped.
+func planted(t *testing.T) *Runtime {
+	t.Helper()
+	r := &Runtime{Root: filepath.Join(t.TempDir(), "root")}
+	c, err := r.make("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.State = State{Version: StateVersion, ID: "web", Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID}
+	if err := c.write(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A state root that somebody else owns or can write is refused by every verb,
+// and stays as it is: by everybody, sticky or not, by a group, through an access
+// control list (which the group's bits show), through a link.
+func TestForeignRoot(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil      func(t *testing.T, r *Runtime)
+		says, hint string
+	}{
+		"everybody":   {chmod(0o777), "can be written by everybody (mode 0777)", "chmod go-w"},
+		"sticky":      {chmod(0o1703), "can be written by everybody (mode 1703)", "chmod go-w"},
+		"umask 002":   {chmod(0o775), "can be written by group", "chmod g-w"},
+		"link":        {linked, "is a symbolic link", ""},
+		"not a place": {notDirectory, "is not a directory", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := planted(t)
+			test.spoil(t, r)
+			for verb, do := range verbs(r) {
+				err := do()
+				if err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("%s: %v", verb, err)
+				}
+				var advice interface{ Hint() string }
+				if test.hint != "" && (!errors.As(err, &advice) || !strings.Contains(advice.Hint(), test.hint)) {
+					t.Errorf("%s: no hint: %v", verb, err)
+				}
+			}
+		})
+	}
+	t.Run("owner", func(t *testing.T) {
+		r := &Runtime{Root: "/usr"} // root's
+		if os.Geteuid() == 0 {
+			r = planted(t)
+			if err := os.Chown(r.Root, 1, -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for verb, do := range verbs(r) {
+			if err := do(); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+				t.Errorf("%s: %v", verb, err)
+			}
+		}
+	})
+}
+
+func chmod(mode uint32) func(*testing.T, *Runtime) {
+	return func(t *testing.T, r *Runtime) {
+		if err := unix.Chmod(r.Root, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func linked(t *testing.T, r *Runtime) {
+	if err := errors.Join(os.Rename(r.Root, r.Root+".real"), os.Symlink(r.Root+".real", r.Root)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func notDirectory(t *testing.T, r *Runtime) {
+	if err := errors.Join(os.RemoveAll(r.Root), os.WriteFile(r.Root, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A container's directory that others can write is refused as well, though not
+// by list, which has others to tell of.
+func TestForeignDirectory(t *testing.T) {
+	r := planted(t)
+	var warned []string
+	r.Warn = func(s string) { warned = append(warned, s) }
+	if err := unix.Chmod(filepath.Join(r.Root, "web"), 0o1707); err != nil {
+		t.Fatal(err)
+	}
+	for verb, do := range verbs(r) {
+		err := do()
+		if verb == "list" || verb == "ids" || verb == "create" {
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), `container "web"`) || !strings.Contains(err.Error(), "written by everybody") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	if list := listed(t, r); len(list) != 1 || list[0] != "new" || len(warned) == 0 {
+		t.Errorf("%v, warned %v", list, warned)
+	}
+}
+
+func listed(t *testing.T, r *Runtime) (ids []string) {
+	t.Helper()
+	if err := r.List(func(c *Container) { ids = append(ids, c.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.IDs(); err != nil || !slices.Equal(all, ids) {
+		t.Errorf("%v, %v: %v", ids, all, err)
+	}
+	return ids
+}
+
+// What no homerun made is no container: it is not listed, nothing works on it,
+// and delete --force leaves it there. One that is being made is one.
+func TestNoContainer(t *testing.T) {
+	r := planted(t)
+	half, err := r.make("half")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	strays := []string{"empty", ".cache", "other", "link", "file"}
+	if err := errors.Join(os.Mkdir(r.Root+"/empty", 0o700), os.MkdirAll(r.Root+"/.cache/x", 0o700),
+		os.CopyFS(r.Root+"/other", os.DirFS(r.Root+"/web")), os.Symlink("web", r.Root+"/link"), os.WriteFile(r.Root+"/file", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if list := listed(t, r); strings.Join(list, " ") != "half web" {
+		t.Errorf("%v", list)
+	}
+	for _, id := range strays {
+		if _, err := r.Peek(id); !errors.Is(err, ErrNotExist) {
+			t.Errorf("%s: %v", id, err)
+		}
+		if err := r.Delete(context.Background(), id, true); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+		if _, err := os.Lstat(filepath.Join(r.Root, id)); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.make(id); err == nil || !strings.Contains(err.Error(), "is not a container of homerun's") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	for _, root := range []string{"/etc", "/usr", "/proc"} {
+		if os.Geteuid() == 0 {
+			if list := listed(t, &Runtime{Root: root}); list != nil {
+				t.Errorf("%s: %v", root, list)
+			}
+		}
+	}
+}
+
+// Who puts another directory at the path of one that is open reaches nothing:
+// state, config, other files, FIFOs, and what is removed are those of the
+// directory that was opened and checked.
+func TestOpenedOnce(t *testing.T) {
+	r := planted(t)
+	c, err := r.Open("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	config := []byte(`{"ociVersion":"1.3.0","hostname":"mine"}`)
+	if err := errors.Join(c.writeFile(configFile, config), c.WriteFile("hosts", []byte("mine"), true)); err != nil {
+		t.Fatal(err)
+	}
+	real := r.Root + ".moved"
+	if err := os.Rename(r.Root, real); err != nil {
+		t.Fatal(err)
+	}
+	fake := filepath.Join(r.Root, "web")
+	theirs := map[string]string{"state.json": `{"version":1,"id":"web","pid":1}`, "hosts": "theirs", "resources.json": `{"pids":{"limit":1}}`,
+		"config.json": `{"ociVersion":"1.3.0","hostname":"theirs"}`}
+	theirs["exit"] = "     "
+	for name, text := range theirs {
+		if err := errors.Join(os.MkdirAll(fake, 0o700), os.WriteFile(filepath.Join(fake, name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(fake+"/start", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := unix.Open(fake+"/start", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(reader)
+	if err := c.read(); err != nil || c.State.Pid == 1 {
+		t.Errorf("state: %v, %+v", err, c.State)
+	}
+	if b, err := c.bundle(); err != nil || b.Config.Hostname != "mine" {
+		t.Errorf("config: %v, %+v", err, b)
+	}
+	if res, err := c.resources(); err != nil || res != nil {
+		t.Errorf("resources: %v, %+v", err, res)
+	}
+	if e, err := c.Exit(); err != nil || e != nil {
+		t.Errorf("exit record: %v, %+v", err, e)
+	}
+	if c.waits() {
+		t.Error("the FIFO of the other directory was opened")
+	}
+	err = errors.Join(c.write(), c.WriteFile("hosts", []byte("mine"), false), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
+		c.keepExit(9))
+	if err != nil {
+		t.Error(err)
+	}
+	if err := c.removeDirectory(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(real + "/web"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the container's own directory is left: %v", err)
+	}
+	for name, want := range theirs {
+		if text, err := os.ReadFile(filepath.Join(fake, name)); err != nil || string(text) != want {
+			t.Errorf("%s of the other directory: %q, %v", name, text, err)
+		}
+	}
+}
+
+// makeFIFOsAlone makes the FIFOs for no launch.
+func (c *Container) makeFIFOsAlone() error {
+	l := &launch{inputs: map[string]int{}}
+	defer l.closeInputs()
+	return c.makeFIFOs(l)
+}
+
+// Whatever is in a container's directory is removed with it, and what links in
+// it lead to stays.
+func TestRemoveDirectory(t *testing.T) {
+	r := planted(t)
+	outside := t.TempDir()
+	dir := filepath.Join(r.Root, "web")
+	if err := errors.Join(os.WriteFile(outside+"/kept", nil, 0o600), os.MkdirAll(dir+"/notify/deep", 0o755), os.WriteFile(dir+"/notify/deep/x", nil, 0o600),
+		os.Symlink(outside, dir+"/link"), os.Symlink(outside, dir+"/notify/link"), os.WriteFile(dir+"/.state.json.1", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete(context.Background(), "web", false); err != nil {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(r.Root); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if _, err := os.Stat(outside + "/kept"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file that cannot be written leaves the old one, and nothing beside it.
+func TestReplaceFile(t *testing.T) {
+	r := planted(t)
+	c, err := r.Open("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	before, err := os.ReadFile(c.file(stateFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Files of at most so many bytes, as a disk that is full.
+	var old unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: unix.RLIM_INFINITY}, &old); err != nil {
+		t.Fatal(err)
+	}
+	c.State.Pid = 7
+	err = c.write()
+	if err := unix.Prlimit(0, unix.RLIMIT_FSIZE, &old, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, unix.EFBIG) {
+		t.Errorf("%v", err)
+	}
+	if after, err := os.ReadFile(c.file(stateFile)); err != nil || string(after) != string(before) {
+		t.Errorf("%q, %v", after, err)
+	}
+	if list, err := os.ReadDir(c.dir); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A run's own delete clears its own container, and not one of the same name that
+// was made since.
+func TestDeleteOwn(t *testing.T) {
+	r := planted(t)
+	c, err := r.Open("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.unlock()
+	p := &Process{container: c}
+	if err := r.Delete(context.Background(), "web", false); err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.make("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+	if err := p.Delete(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if list := listed(t, r); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+}
+
+// The advice where the state root cannot be written, as on a read-only
+// XDG_RUNTIME_DIR.
+func TestNotWritable(t *testing.T) {
+	for errno, want := range map[unix.Errno]bool{unix.EROFS: true, unix.EACCES: true, unix.ENOSPC: false} {
+		err := notWritable(errno)
+		var advice interface{ Hint() string }
+		if got := errors.As(err, &advice) && strings.Contains(advice.Hint(), "--root DIR"); got != want || !errors.Is(err, errno) || err.Error() != errno.Error() {
+			t.Errorf("%v: %v", errno, err)
+		}
+	}
+}
+
+// The cache is no state root, and not in one.
+func TestDefaultCache(t *testing.T) {
+	dir := t.TempDir()
+	environment := func(name string) string {
+		if name == "XDG_RUNTIME_DIR" {
+			return dir
+		}
+		return ""
+	}
+	root, cache := DefaultRoot(environment), DefaultCache(environment)
+	if filepath.Dir(cache) != filepath.Dir(root) || cache == root {
+		t.Errorf("%s, %s", root, cache)
+	}
+}
