@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/homerun-oci/homerun/compile"
@@ -112,6 +110,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (_ *Process, err err
 
 // leave gives the lock back when the container is made, and all when it is not.
 func (c *Container) leave(err error) {
+	c.pidFile.close()
 	if err != nil {
 		c.Close()
 		return
@@ -293,10 +292,7 @@ func (c *Container) launch(ctx context.Context, l *launch, request Request) erro
 			return err
 		}
 	}
-	if request.PidFile != "" {
-		return WritePidFile(request.PidFile, l.init)
-	}
-	return nil
+	return c.pidFile.commit()
 }
 
 // record writes init's process id, and all that other verbs need, while init
@@ -310,10 +306,8 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 	if err := c.recordMembers(request.Bundle.Config); err != nil {
 		return err
 	}
-	if request.PidFile != "" {
-		if err := c.undoPidFile(request.PidFile); err != nil {
-			return err
-		}
+	if err := c.planPidFile(request.PidFile); err != nil {
+		return err
 	}
 	if err := cgroup.started(c, pid); err != nil {
 		return err
@@ -321,7 +315,23 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 	if err := c.keepConfig(request); err != nil {
 		return err
 	}
-	return c.write()
+	if err := c.write(); err != nil {
+		return err
+	}
+	if err := c.pidFile.create(); err != nil {
+		return err
+	}
+	return c.pidFile.write(pid)
+}
+
+// planPidFile prepares the pid file, if one is asked for.
+func (c *Container) planPidFile(name string) (err error) {
+	if c.pidFile, err = newPidFile(name); err != nil || c.pidFile == nil {
+		return err
+	}
+	undo, err := c.pidFile.undo()
+	c.State.Undo = append(c.State.Undo, undo)
+	return err
 }
 
 // awaitScope waits until init is in its scope, if it has one and is not there.
@@ -364,46 +374,6 @@ func (c *Container) abandon(ctx context.Context, cause error) error {
 		c.poststop(undo, c.hooked)
 	}
 	return cause
-}
-
-// WritePidFile writes a process id, as a whole and without a newline, as all
-// callers read it.
-func WritePidFile(name string, pid int) error {
-	if err := replaceOutside(name, strconv.AppendInt(nil, int64(pid), 10), 0o644); err != nil {
-		return fmt.Errorf("write the pid file %s: %w", name, err)
-	}
-	return nil
-}
-
-// undoPidFile has delete remove what a kill while the pid file is written would
-// leave beside it. The pid file itself is the caller's.
-func (c *Container) undoPidFile(name string) error {
-	name, err := filepath.Abs(name)
-	if err != nil {
-		return fmt.Errorf("find the current directory, from which the pid file counts: %w", err)
-	}
-	c.State.Undo = append(c.State.Undo, Undo{Kind: "file", Name: temporaryName(name)})
-	return nil
-}
-
-// temporaryName is where this process writes what it renames to name.
-func temporaryName(name string) string {
-	dir, base := splitFile(name)
-	return dir + "." + base + "." + strconv.Itoa(os.Getpid())
-}
-
-// replaceOutside writes a file so that a reader sees the old or the new content.
-func replaceOutside(name string, text []byte, mode uint32) error {
-	temporary := temporaryName(name)
-	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := writeAll(fd, text); err != nil {
-		return err
-	}
-	return unix.Rename(temporary, name)
 }
 
 // errNotWaiting is for start.

@@ -149,6 +149,14 @@ func (c *Container) startExec(ctx context.Context, l *launch, request ExecReques
 	if err := l.connect(request.ConsoleSocket, request.Process); err != nil {
 		return nil, err
 	}
+	file, err := newPidFile(request.PidFile)
+	if err != nil {
+		return nil, err
+	}
+	defer file.close()
+	if err := file.create(); err != nil {
+		return nil, err
+	}
 	pid, err := l.start(ctx)
 	if err != nil {
 		return nil, err
@@ -160,8 +168,11 @@ func (c *Container) startExec(ctx context.Context, l *launch, request ExecReques
 	if err == nil {
 		err = sendPidfd(request.PidfdSocket, pid)
 	}
-	if err == nil && request.PidFile != "" {
-		err = WritePidFile(request.PidFile, pid)
+	if err == nil {
+		err = file.write(pid)
+	}
+	if err == nil {
+		err = file.commit()
 	}
 	if err != nil {
 		p.abandon()

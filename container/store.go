@@ -109,6 +109,8 @@ type Container struct {
 	// hooked is set once this process has come to the container's hooks: the last
 	// ones run when it fails.
 	hooked *bundle.Bundle
+	// pidFile is written when the container is made.
+	pidFile *pidFile
 }
 
 // file is the path of a file of the container's.
