@@ -328,7 +328,10 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	if err := p.below(c, scope, pid); err != nil {
 		return err
 	}
-	return c.write()
+	if err := c.write(); err != nil {
+		return err
+	}
+	return c.keepInit()
 }
 
 // below makes the container's own cgroup in the scope. The name is crun's, and

@@ -318,6 +318,11 @@ func (c *Container) record(_ context.Context, pid int, request *Request, cgroup 
 	if err := c.write(); err != nil {
 		return err
 	}
+	if !cgroup.outside() {
+		if err := c.keepInit(); err != nil {
+			return err
+		}
+	}
 	if err := c.pidFile.create(); err != nil {
 		return err
 	}

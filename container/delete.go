@@ -33,13 +33,15 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.read(); err != nil && !force {
-		return err
+	err = c.read()
+	if damaged := (*damagedError)(nil); force && (err == nil && c.State.Pid == 0 || errors.As(err, &damaged)) {
+		err = c.recover(err)
 	}
-	if !force {
-		if err := c.deletable(); err != nil {
-			return err
-		}
+	if err == nil && !force {
+		err = c.deletable()
+	}
+	if err != nil {
+		return err
 	}
 	return c.remove(ctx)
 }

@@ -199,9 +199,10 @@ func (c *Container) writeFile(name string, text []byte) error {
 	return writeAll(fd, text)
 }
 
-// removeDirectory removes the container's files and then its name.
+// removeDirectory removes the container's files and then its name. state.json
+// goes last, and before it what finds the container without.
 func (c *Container) removeDirectory() error {
-	for _, name := range []string{startFIFO, outcomeFIFO, exitFile, configFile, stateFile} {
+	for _, name := range []string{startFIFO, outcomeFIFO, exitFile, configFile, initLink, stateFile} {
 		_ = unix.Unlinkat(c.fd, name, 0)
 	}
 	err := unix.Unlinkat(c.root, c.ID, unix.AT_REMOVEDIR)

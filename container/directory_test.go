@@ -254,7 +254,7 @@ func TestOpenedOnce(t *testing.T) {
 		t.Error("the FIFO of the other directory was opened")
 	}
 	err = errors.Join(c.write(), c.WriteFile("hosts", []byte("mine"), false), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
-		c.keepExit(9))
+		c.keepExit(9), c.keepInit())
 	if err != nil {
 		t.Error(err)
 	}

@@ -94,6 +94,7 @@ const (
 	configFile  = "config.json"
 	startFIFO   = "start"
 	outcomeFIFO = "outcome"
+	initLink    = "init" // see recover.go
 )
 
 // read reads state.json. A container without one is still being made.
@@ -143,7 +144,7 @@ func (e *damagedError) Error() string { return e.file + " is damaged: " + e.reas
 
 // Hint is the advice for it.
 func (e *damagedError) Hint() string {
-	return "homerun delete --force " + e.id + " clears it away"
+	return "homerun delete --force " + e.id + " finds the container by what else there is, and ends it"
 }
 
 // write writes state.json as a whole.
