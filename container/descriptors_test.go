@@ -98,6 +98,7 @@ func (w *leakWorld) live(do func(ctx context.Context)) {
 	ctx := w.t.Context()
 	c, err := w.runtime.Create(ctx, w.request())
 	w.must(err)
+	defer c.Close()
 	w.must(w.runtime.Start(ctx, "web"))
 	do(ctx)
 	w.must(w.runtime.Delete(ctx, "web", true))
@@ -121,7 +122,9 @@ func (w *leakWorld) fails(change func(*specs.Spec, *container.Request)) {
 		change(w.bundle.Config, &request)
 		_, err := w.runtime.Run(w.t.Context(), request)
 		w.mustNot(err)
-		_, _ = w.runtime.Create(w.t.Context(), request)
+		if c, err := w.runtime.Create(w.t.Context(), request); err == nil {
+			c.Close()
+		}
 		w.must(w.runtime.Delete(w.t.Context(), "web", true))
 		for pid := 1; pid > 0; { // whom a failed create left to be reaped
 			pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
@@ -150,8 +153,9 @@ func leakVerbs() []leakVerb {
 		{"create with a parent that records the exit", func(w *leakWorld) {
 			request := w.request()
 			request.Detached = true
-			_, err := w.runtime.Create(w.t.Context(), request)
+			c, err := w.runtime.Create(w.t.Context(), request)
 			w.must(err)
+			c.Close()
 			w.must(w.runtime.Delete(w.t.Context(), "web", true))
 			_, _ = unix.Wait4(-1, nil, 0, nil)
 		}},
@@ -164,6 +168,7 @@ func leakVerbs() []leakVerb {
 					_, err = c.Processes()
 					w.must(err)
 					c.Status()
+					c.Close()
 					err = w.runtime.List(func(*container.Container) {})
 					w.must(err)
 				}

@@ -48,7 +48,7 @@ func (p *Process) Wait() (int, error) {
 // that runs for long: it calls long, once, when the process has not ended in
 // the given time.
 func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
-	defer p.Close()
+	defer p.forget()
 	defer p.relaying()()
 	p.awaitEnd(after, long)
 	return p.reapEnded()
@@ -127,12 +127,20 @@ func (p *Process) signal(s unix.Signal) (sent bool) {
 	return true
 }
 
-// Close gives up the descriptor by which Wait and Signal know the process; Wait
-// and Delete close it, too. Terminal is the caller's.
+// Close gives up the descriptors by which Wait, Signal and Delete know the process
+// and its container; Delete closes them, too. Terminal is the caller's.
 func (p *Process) Close() {
+	p.forget()
+	if p.bundle != nil {
+		p.container.Close()
+	}
+}
+
+// forget gives up the descriptor of a process that has ended.
+func (p *Process) forget() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	closeOnce(&p.pidfd)
+	p.mu.Unlock()
 }
 
 // abandon closes all of a process that no caller gets.
@@ -148,9 +156,8 @@ func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
 // Delete deletes the container of a process that Run made and that has ended.
 // Somebody else may have done so already.
 func (p *Process) Delete(ctx context.Context) error {
-	p.Close()
+	defer p.Close()
 	c := p.container
-	defer c.Close()
 	if err := c.lock(); errors.Is(err, ErrNotExist) {
 		return nil
 	} else if err != nil {
