@@ -105,6 +105,8 @@ type Result struct {
 	// IDMaps are the descriptors for id-mapped mounts that the runtime prepares
 	// and gives to the plan by name: package rootfs/idmap.
 	IDMaps []rootfs.IDMap
+	// Copies are those that the runtime makes, in their order.
+	Copies []Copy
 	// Joins are the namespaces that the runtime opens as inputs.
 	Joins []JoinInput
 	// Namespaces are the CLONE_NEW* that the container does not share with the
@@ -162,6 +164,7 @@ type compiler struct {
 	report, sync, rest plan.Slot
 	terminal, cgroup   plan.Slot
 	start, outcome     plan.Slot
+	copies             plan.Slot // a socket
 	listener           listener
 	exit               plan.Slot
 	exitNumber         int
@@ -226,6 +229,9 @@ func (c *compiler) inputs() error {
 	}
 	c.listenerInputs()
 	c.exitInput()
+	if c.maybeCopies() {
+		c.copies = c.input(InputCopies)
+	}
 	// Directories and namespaces come last: they are closed before the
 	// working directory is entered.
 	c.keep = c.highest
@@ -350,6 +356,7 @@ func (c *compiler) inner() error {
 	if c.options.IntoCgroup && c.ns.newCgroup {
 		c.cgroupNamespace()
 	}
+	c.joinLate()
 	c.names()
 	c.loopback()
 	return nil

@@ -138,7 +138,7 @@ func failures() []failure {
 		{"start-died", "", "", `read($start`, 0, 0},
 		{"no-new-privileges-refused", "", "", `prctl(PR_SET_NO_NEW_PRIVS`, unix.EINVAL, 0},
 		{"hostname-refused", `{"hostname": "web"}`, "", `sethostname(`, unix.EPERM, 0},
-		{"sysctl-unknown", `{"linux": {"sysctl": {"kernel.msgmax": "1"}}}`, "", `openat2($hostproc, "sys/kernel/msgmax"`, unix.ENOENT, 0},
+		{"sysctl-unknown", `{"linux": {"sysctl": {"kernel.msgmax": "1"}}}`, "", `openat2($ownproc, "sys/kernel/msgmax"`, unix.ENOENT, 0},
 		{"sysctl-value", `{"linux": {"sysctl": {"kernel.msgmax": "x"}}}`, "", `write($sysctl`, unix.EINVAL, 0},
 	}, mountFailures()...)
 }

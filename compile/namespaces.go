@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -42,8 +43,9 @@ type namespaces struct {
 	newUser, userEarly, newCgroup bool
 	// time: a new time namespace.
 	time bool
-	// joinsMount: the mount namespace is somebody else's.
-	joinsMount bool
+	// othersMounts: the mount namespace is somebody else's, joined by path, or
+	// the caller's.
+	othersMounts bool
 }
 
 // joined is a namespace named by path.
@@ -149,7 +151,6 @@ func (c *compiler) settle() error {
 	})
 	c.result.Namespaces = ns.flags
 	for _, j := range ns.joined {
-		ns.joinsMount = ns.joinsMount || j.flag == unix.CLONE_NEWNS
 		c.result.Namespaces |= j.flag
 	}
 	if ns.userEarly {
@@ -158,31 +159,48 @@ func (c *compiler) settle() error {
 	if ns.time {
 		c.result.Namespaces |= unix.CLONE_NEWTIME
 	}
-	c.result.Chroot = ns.joinsMount || c.options.NoPivot
+	ns.othersMounts = ns.flags&unix.CLONE_NEWNS == 0
+	c.result.Chroot = ns.othersMounts || c.options.NoPivot
 	if c.options.LateCgroup || c.options.IntoCgroup {
 		// The clone would make the namespace's root of the cgroup that the
 		// first process is in.
 		ns.flags &^= unix.CLONE_NEWCGROUP
 	}
+	if err := c.checkCgroupNamespace(); err != nil {
+		return err
+	}
 	return c.checkMountNamespace()
 }
 
 // checkMountNamespace refuses what would change mounts of others: the host's,
-// or those of whoever made a namespace that is joined.
+// or those of whoever made a namespace that is joined. What is left is a root
+// that the container enters with chroot(2): config-linux.md, "Namespaces".
 func (c *compiler) checkMountNamespace() error {
-	if c.ns.flags&unix.CLONE_NEWNS != 0 {
+	if !c.ns.othersMounts {
 		return nil
 	}
-	e := &Error{Pointer: "linux.namespaces", What: "make the container's file system",
+	e := &Error{What: "make the container's file system",
 		Why: "without a mount namespace of its own the mounts would be the host's"}
-	if !c.ns.joinsMount {
-		return e
+	remove := ", or add a mount namespace to linux.namespaces"
+	if slices.ContainsFunc(c.ns.joined, func(j joined) bool { return j.flag == unix.CLONE_NEWNS }) {
+		e.Why = "the mount namespace is joined by its path, so its mounts belong to whoever made it"
+		remove = ", or the path of the mount namespace"
 	}
-	e.Why = "the mount namespace is joined by its path, so its mounts belong to whoever made it"
-	for pointer, n := range map[string]int{"mounts": len(c.spec.Mounts), "linux.maskedPaths": len(c.spec.Linux.MaskedPaths),
-		"linux.readonlyPaths": len(c.spec.Linux.ReadonlyPaths), "linux.devices": len(c.spec.Linux.Devices)} {
-		if n > 0 {
-			e.Pointer, e.Hint = pointer, "remove "+pointer+", or the path of the mount namespace"
+	for _, f := range []struct {
+		pointer string
+		asked   bool
+	}{
+		{"mounts", len(c.spec.Mounts) > 0},
+		{"linux.maskedPaths", len(c.spec.Linux.MaskedPaths) > 0},
+		{"linux.readonlyPaths", len(c.spec.Linux.ReadonlyPaths) > 0},
+		{"linux.devices", len(c.spec.Linux.Devices) > 0},
+		{"linux.sysctl", len(c.spec.Linux.Sysctl) > 0},
+		{"root.readonly", c.spec.Root.Readonly},
+		{"process.terminal", c.spec.Process.Terminal},
+		{"linux.rootfsPropagation", c.spec.Linux.RootfsPropagation != ""},
+	} {
+		if f.asked {
+			e.Pointer, e.Hint = f.pointer, "remove "+f.pointer+remove
 			return e
 		}
 	}
@@ -197,8 +215,9 @@ func (c *compiler) join() {
 	c.b.At("default", "hide from the namespaces that are joined")
 	process.Hide(c.b)
 	for i, j := range c.ns.joined {
-		c.b.At(j.pointer(), "join the namespace "+j.path)
-		c.setns(c.joins[i], j.flag)
+		if !c.joinsLate(j) {
+			c.joinOne(i, j)
+		}
 	}
 }
 
@@ -209,6 +228,39 @@ func (c *compiler) setns(fd plan.Slot, flags int) {
 	if flags == 0 || flags&unix.CLONE_NEWUSER != 0 {
 		process.Hide(c.b)
 	}
+}
+
+func (c *compiler) joinOne(i int, j joined) {
+	c.b.At(j.pointer(), "join the namespace "+j.path)
+	c.setns(c.joins[i], j.flag)
+}
+
+// joinsLate: inside a cgroup namespace the way into the container's cgroup is
+// not visible: cgroup_namespaces(7). So who is made in that cgroup joins after.
+func (c *compiler) joinsLate(j joined) bool {
+	return j.flag == unix.CLONE_NEWCGROUP && c.options.IntoCgroup
+}
+
+// joinLate joins the cgroup namespace that init, made in its cgroup, waited for.
+func (c *compiler) joinLate() {
+	for i, j := range c.ns.joined {
+		if c.joinsLate(j) {
+			c.joinOne(i, j)
+		}
+	}
+}
+
+// checkCgroupNamespace refuses one that could be joined neither before init is
+// made in its cgroup nor by init, whose capabilities do not count there.
+func (c *compiler) checkCgroupNamespace() error {
+	for _, j := range c.ns.joined {
+		if c.joinsLate(j) && c.ns.newUser {
+			return &Error{Pointer: j.pointer(), What: "join the cgroup namespace " + j.path,
+				Why:  "it belongs to another user namespace than the new one",
+				Hint: "give linux.namespaces the path of its user namespace too, or no path for the cgroup namespace"}
+		}
+	}
+	return nil
 }
 
 // timeNamespace makes the time namespace, in which offsets can be set only

@@ -12,7 +12,7 @@ import (
 
 // fileSystem writes the container's file system, up to the pivot.
 func (c *compiler) fileSystem() error {
-	if c.ns.joinsMount {
+	if c.ns.othersMounts {
 		c.becomeRoot()
 		return c.chroot()
 	}
@@ -44,7 +44,8 @@ func (c *compiler) fileSystem() error {
 func (c *compiler) rootfsConfig() rootfs.Config {
 	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
-		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, Cgroup: c.options.Cgroup, NoPivot: c.options.NoPivot}
+		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, Cgroup: c.options.Cgroup, NoPivot: c.options.NoPivot,
+		CopyOutside: c.copyOutside}
 	if c.joinsUser() {
 		r.UserNamespace = c.ns.joined[0].path
 	}
@@ -54,7 +55,7 @@ func (c *compiler) rootfsConfig() rootfs.Config {
 // idmapInputs adds the descriptors for id-mapped mounts, which the runtime
 // prepares.
 func (c *compiler) idmapInputs() error {
-	if c.ns.joinsMount {
+	if c.ns.othersMounts {
 		return nil
 	}
 	list, err := rootfs.IDMaps(c.rootfsConfig())
@@ -124,8 +125,8 @@ func (c *compiler) becomeRoot() {
 	}
 }
 
-// chroot enters a root in a mount namespace that is somebody else's, leaving
-// its mounts alone. It is opened without magic links, which would lead to what
+// chroot enters a root in a mount namespace that is somebody else's or the
+// caller's, leaving its mounts alone. It is opened without magic links, which would lead to what
 // the runtime has open.
 func (c *compiler) chroot() error {
 	c.b.At("root.path", "enter the root "+c.facts.Rootfs.Path)
@@ -183,12 +184,14 @@ func (c *compiler) hold() {
 	c.b.Runtime(plan.RuntimeStep{Signal: "continue", Text: "init goes on", Pointer: "default"})
 }
 
-// sysctl writes kernel parameters through the container's own procfs.
+// sysctl writes kernel parameters of the container's namespaces.
 func (c *compiler) sysctl() error {
 	if len(c.spec.Linux.Sysctl) == 0 {
 		return nil
 	}
-	proc := c.tree.Proc()
+	c.b.At("linux.sysctl", "a procfs to set kernel parameters")
+	proc := c.tree.OwnProc()
+	defer c.b.Close(proc)
 	keys := make([]string, 0, len(c.spec.Linux.Sysctl))
 	for k := range c.spec.Linux.Sysctl {
 		keys = append(keys, k)

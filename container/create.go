@@ -163,7 +163,8 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	result := u.Beginning.Result()
 	c.describe(&request, result)
 	l := &launch{result: result, unfinished: u, facts: request.Facts, name: "homerun: init " + c.ID, stdio: request.Stdio,
-		preserve: request.Preserve, inputs: map[string]int{}, directories: []string{c.reach("."), "/dev/shm", "/tmp"}, received: -1,
+		preserve: request.Preserve, inputs: map[string]int{}, program: c.runtime.program(),
+		directories: []string{c.reach("."), "/dev/shm", "/tmp"}, received: -1,
 		agent: c.agentFor(u.filter, request.Bundle, Creating)}
 	l.record = func(ctx context.Context, pid int) error {
 		if err := c.recordWaiter(l); err != nil {
@@ -177,6 +178,9 @@ func (c *Container) compile(request Request, o compile.Options) (*launch, error)
 	err = l.openNamespaces()
 	if err == nil && request.Detached {
 		err = c.openExit(l)
+	}
+	if err == nil {
+		err = l.openCopies()
 	}
 	if err == nil {
 		err = cgroup.make(c, l)

@@ -52,10 +52,13 @@ type launch struct {
 	receiver, received int
 	// agent receives the seccomp listener, or is nil.
 	agent *agent
+	// program finds homerun's own program, for copies.
+	program string
 	// directories are for hosts that forbid executable memfds.
 	directories []string
 
 	report, sync int // the runtime's ends
+	copied       int // how many of the plan's copies are made
 	// lock guards sync, init and pidfd, at which a cancellation looks meanwhile.
 	lock        sync.Mutex
 	first, init int // process ids; 0 when not known
@@ -338,6 +341,8 @@ func (l *launch) do(ctx context.Context, what string) error {
 		return l.scope(ctx, l.init)
 	case compile.DoNamespaces:
 		return l.outside(ctx, l.init)
+	case compile.DoCopy:
+		return l.copy(ctx)
 	case compile.DoListener:
 		return l.passListener()
 	}

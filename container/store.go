@@ -29,6 +29,10 @@ type Runtime struct {
 	// NotifySocket is where the service manager hears that a service is ready
 	// ($NOTIFY_SOCKET); empty without one.
 	NotifySocket string
+	// Program is homerun's own program, which copies what a tmpfs with tmpcopyup
+	// covers in a container with a user namespace of its own; empty for the
+	// homerun beside this program or in its libexec directory.
+	Program string
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it.
 	Warn func(string)

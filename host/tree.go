@@ -6,7 +6,7 @@ type Tree struct {
 	// Entries are all files below, a directory before what is in it.
 	Entries []Entry `json:"entries,omitempty"`
 	// Error is the errno's name when the tree could not be listed: E2BIG when
-	// it has too many files or bytes. Path is where.
+	// it has too many files or bytes for the list. Path is where.
 	Error string `json:"error,omitempty"`
 	Path  string `json:"path,omitempty"`
 	// UID and GID own the directory itself.
@@ -14,9 +14,10 @@ type Tree struct {
 	GID int `json:"gid"`
 }
 
-// The bounds of a Tree.
+// The bounds of a Tree: each entry is some steps of a plan. What is larger is
+// not listed, and copied outside of the plan.
 const (
-	MaxTreeEntries = 4096
+	MaxTreeEntries = 1024
 	MaxTreeBytes   = 64 << 20
 )
 

@@ -2,6 +2,8 @@ package rootfs
 
 import (
 	"fmt"
+	"path"
+	"slices"
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -16,12 +18,66 @@ func (t *Tree) openSources(mounts []Mount) error {
 		if !m.options.bind || m.options.remount {
 			continue
 		}
+		if m.later = t.madeEarlier(m, mounts[:i]); m.later {
+			continue
+		}
 		t.b.At(m.pointer(), m.what())
 		if err := t.openSource(m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// madeEarlier reports whether a source lies in the container's root where an
+// earlier mount of config.json changes what is there: mounts are made in the
+// listed order (config.md, "Mounts"), so it exists only after that one.
+func (t *Tree) madeEarlier(m *Mount, earlier []Mount) bool {
+	p, ok := t.inRoot(m)
+	if !ok || m.mapped() || m.options.copySymlink {
+		return false
+	}
+	return slices.ContainsFunc(earlier, func(e Mount) bool {
+		at := inside(e.Destination)
+		return at == p || isBelow(at, p) || isBelow(p, at)
+	})
+}
+
+// inRoot is a source's path below the root, where it has one.
+func (t *Tree) inRoot(m *Mount) (string, bool) {
+	root := t.facts.Rootfs.Path
+	p := path.Clean(t.config.Absolute(m.Source))
+	if root == "/" || root == "" || p != root && !isBelow(p, root) {
+		return "", false
+	}
+	return inside(p[len(root):]), true
+}
+
+// openLater clones a source that an earlier mount made. It is found inside the
+// root, as a target is, because what is in there is not the host's any more. A
+// directory, unless the rootfs or the earlier mount says otherwise.
+func (t *Tree) openLater(m *Mount) {
+	p, _ := t.inRoot(m)
+	m.host = host.Source{Kind: t.facts.Sources[t.config.Absolute(m.Source)].Kind}
+	for _, e := range t.made {
+		if inside(e.Destination) == p {
+			m.host.Kind = e.host.Kind
+		}
+	}
+	if m.host.Kind == host.Missing {
+		m.host.Kind = host.Directory
+	}
+	op := t.open(p, pathFlags)
+	if m.options.sourceNofollow {
+		op.Flags |= unix.O_NOFOLLOW
+	}
+	at := t.b.Get("earlier", op)
+	clone := plan.OpenTree{DirFD: at.Ref(), Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH}
+	if m.options.recursive {
+		clone.Flags |= unix.AT_RECURSIVE
+	}
+	m.source = t.b.Get("source", clone)
+	t.b.Close(at)
 }
 
 func (t *Tree) openSource(m *Mount) error {
@@ -68,6 +124,9 @@ func (t *Tree) bind(m *Mount) {
 	o := &m.options
 	for _, p := range o.parameters {
 		t.Warnings = append(t.Warnings, fmt.Sprintf("%s.options: %q is ignored: it belongs to a new file system, and a bind mount makes none", m.pointer(), p))
+	}
+	if m.later {
+		t.openLater(m)
 	}
 	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
 	t.setattr(m.source, o.all, 0, true)

@@ -1,20 +1,26 @@
 package rootfs
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
 // Theory of operation: tmpcopyup
 //
-// The new tmpfs begins with a copy of what it covers. The facts list the tree;
-// the plan makes each file in the tmpfs while it is still detached, where
-// nobody else can reach, and copies the contents with sendfile(2). No program
-// runs in the container for it, and the list is bounded.
+// The new tmpfs begins with a copy of what it covers, made while it is still
+// detached, where nobody else can reach. Of a small tree that lies in the rootfs
+// itself the facts have a list: then the plan makes each file and copies the
+// contents with sendfile(2), and no program runs for it.
+//
+// What another mount puts there exists only when the plan runs, and a plan has
+// no loops. Then, and for a large tree, init gives the runtime two descriptors,
+// of a clone of what is covered and of the tmpfs, and waits while it copies from
+// the one to the other: package copytree.
 //
 // The tree belongs to the enemy. It may change after it was listed: then a file
 // is missing or has another size, and the start fails; a symbolic link is not
@@ -37,59 +43,74 @@ type openDirectory struct {
 	slot plan.Slot
 }
 
+// Copy is a copy that the runtime makes while init waits.
+type Copy struct {
+	// Pointer and What name the mount.
+	Pointer, What string
+	// Mode and Owner: the tmpfs itself gets those of what it covers.
+	Mode, Owner bool
+	// Devices: device nodes are made too.
+	Devices bool
+}
+
+// MayCopy reports whether a mount asks for a copy.
+func MayCopy(m specs.Mount) bool { return slices.Contains(m.Options, "tmpcopyup") }
+
 // copyUp fills a new tmpfs with what lies at its target.
-func (t *Tree) copyUp(m *Mount, mount, target plan.Slot) error {
-	tree, err := t.listed(m)
-	if err != nil {
-		return err
+func (t *Tree) copyUp(m *Mount, mount, target plan.Slot) {
+	p := inside(m.Destination)
+	tree, known := t.listed(m)
+	owned := !hasParameter(m.options.parameters, "uid") && !hasParameter(m.options.parameters, "gid")
+	if !known {
+		delete(t.copied, p)
+		from := t.openCovered(target)
+		t.config.CopyOutside(Copy{Pointer: m.pointer(), What: m.what(), Owner: owned, Devices: !t.restricted,
+			Mode: !hasParameter(m.options.parameters, "mode")}, from, mount)
+		t.b.Close(from)
+		return
 	}
 	if tree == nil {
-		t.copied[inside(m.Destination)] = &host.Tree{}
-		return nil
+		t.copied[p] = &host.Tree{}
+		return
 	}
-	t.copied[inside(m.Destination)] = tree
+	t.copied[p] = tree
 	c := &copier{t: t, m: m, to: mount}
-	c.owner(".", tree.UID, tree.GID, mount)
-	if len(tree.Entries) == 0 {
-		return nil
+	if owned {
+		c.owner(".", tree.UID, tree.GID, mount)
 	}
-	c.from = t.b.Get("covered", plan.OpenTree{DirFD: target.Ref(),
-		Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH | unix.AT_RECURSIVE})
-	t.setattr(c.from, attributes{set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW}, 0, true)
+	if len(tree.Entries) == 0 {
+		return
+	}
+	c.from = t.openCovered(target)
 	for i := range tree.Entries {
 		c.entry(&tree.Entries[i])
 	}
 	c.leave("")
 	t.b.Close(c.from)
-	return nil
 }
 
-// listed is the tree at a mount's target; nil when there is none.
-func (t *Tree) listed(m *Mount) (*host.Tree, error) {
+// openCovered clones what a mount is about to cover.
+func (t *Tree) openCovered(target plan.Slot) plan.Slot {
+	from := t.b.Get("covered", plan.OpenTree{DirFD: target.Ref(),
+		Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH | unix.AT_RECURSIVE})
+	t.setattr(from, attributes{set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSYMFOLLOW}, 0, true)
+	return from
+}
+
+// listed is the tree at a mount's target; nil when there is none. It is not
+// known when another mount put it there, or when it was too large to list or
+// the caller may not read it.
+func (t *Tree) listed(m *Mount) (tree *host.Tree, known bool) {
 	p := inside(m.Destination)
 	if t.isCovered(p) {
 		if tree, ok := t.shown(p); ok {
-			return tree, nil
+			return tree, true
 		}
-		if t.isMissing(p) {
-			return nil, nil
-		}
-		return nil, m.optionError("tmpcopyup cannot copy what another mount of config.json put there")
+		return nil, t.isMissing(p)
 	}
-	tree := t.facts.Targets[m.Destination].Tree
-	if tree == nil || tree.Error == "" {
-		return tree, nil
-	}
-	if tree.Error == "E2BIG" {
-		e := m.optionError(fmt.Sprintf("tmpcopyup copies at most %d files and %d MiB", host.MaxTreeEntries, host.MaxTreeBytes>>20))
-		e.Hint = "leave tmpcopyup out, or use an overlay"
-		return nil, e
-	}
-	e := m.optionError("tmpcopyup: list " + tree.Path + ": " + tree.Error)
-	if tree.Error == "EACCES" {
-		e.Hint = "the runtime lists the files as the caller; one that belongs to another id of the container may be closed to it"
-	}
-	return nil, e
+	target, ok := t.facts.Targets[m.Destination]
+	tree = target.Tree
+	return tree, ok && (tree == nil || tree.Error == "")
 }
 
 // shown finds what lies at p in a mount that was itself filled from below: nil

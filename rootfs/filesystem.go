@@ -248,9 +248,7 @@ func (t *Tree) place(m *Mount, mount plan.Slot) error {
 	}
 	target := t.targetOf(m, true)
 	if m.options.copyUp {
-		if err := t.copyUp(m, mount, target); err != nil {
-			return err
-		}
+		t.copyUp(m, mount, target)
 	}
 	t.attach(mount, target)
 	t.b.Close(target)

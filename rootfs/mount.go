@@ -47,8 +47,9 @@ type Mount struct {
 	options options
 	source  plan.Slot
 	host    host.Source
-	// late says that it becomes read-only at the end.
-	late bool
+	// late says that it becomes read-only at the end; later, that its source
+	// is opened only when it is mounted.
+	late, later bool
 }
 
 // IsCgroup tells a mount of the cgroup tree.
@@ -157,6 +158,7 @@ func (t *Tree) mount(m *Mount, later []Mount) error {
 		delete(t.copied, p)
 	}
 	t.covered = append(t.covered, p)
+	t.made = append(t.made, m)
 	return err
 }
 

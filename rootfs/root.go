@@ -28,6 +28,9 @@ type Config struct {
 	// Cgroup is the directory that a cgroup mount without a cgroup namespace
 	// shows; empty for the whole tree.
 	Cgroup string
+	// CopyOutside writes the steps that let the runtime copy from one mount to
+	// another while init waits.
+	CopyOutside func(c Copy, from, to plan.Slot)
 	// NoPivot moves the root over / and changes into it instead: for a host
 	// whose root is a ramfs. The old root stays mounted below; not safe.
 	NoPivot bool
@@ -169,13 +172,26 @@ func (t *Tree) MakeDirectory(p string) {
 	t.b.Close(t.target(p, true))
 }
 
-// Proc opens the container's own procfs, which is one by construction; or, if
-// config.json mounts none, the host's.
-func (t *Tree) Proc() plan.Slot {
-	if t.proc != 0 {
-		return t.proc
-	}
-	return t.b.Get("hostproc", plan.Openat2{DirFD: plan.AtCWD(), Path: "/proc", Flags: pathFlags | unix.O_DIRECTORY})
+// OwnProc makes a procfs for the runtime's own use, which is attached nowhere:
+// what config.json mounts on /proc, or over a part of it, may be read-only or
+// not all there. The PID namespace is the container's, and so are the other
+// namespaces whose parameters it shows, because the caller is in them. Where the
+// kernel refuses another procfs (EPERM), the host's serves, whose parameters are
+// those of the caller's namespaces too.
+func (t *Tree) OwnProc() plan.Slot {
+	none, refused, done := t.b.Label(), t.b.Label(), t.b.Label()
+	fs, proc := t.b.Slot("fs"), t.b.Slot("ownproc")
+	t.b.Add(plan.Step{Op: plan.Fsopen{Type: "proc"}, Result: fs, Tolerate: onEPERM(none)})
+	t.b.Add(plan.Step{Op: plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE}, Tolerate: onEPERM(refused)})
+	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+	t.b.Add(plan.Step{Op: plan.Fsmount{FD: fs.Ref(), Attrs: attrs}, Result: proc, Tolerate: onEPERM(refused)})
+	t.b.Add(plan.Step{Op: plan.Close{FD: fs.Ref()}, OnZero: done})
+	t.b.Place(refused)
+	t.b.Close(fs)
+	t.b.Place(none)
+	t.b.Add(plan.Step{Op: plan.Openat2{DirFD: plan.AtCWD(), Path: "/proc", Flags: pathFlags | unix.O_DIRECTORY}, Result: proc})
+	t.b.Place(done)
+	return proc
 }
 
 // Devpts is the mount at /dev/pts, or 0.

@@ -47,6 +47,8 @@ type Tree struct {
 	// covered lists the destinations of the mounts so far, cleaned; below them
 	// nothing is known from the facts.
 	covered []string
+	// made are the mounts so far.
+	made []*Mount
 	// copied are those of them that show what they cover (tmpcopyup), with
 	// what that is.
 	copied map[string]*host.Tree

@@ -64,7 +64,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 		return nil, err
 	}
 	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
-		Cache: container.DefaultCache(os.Getenv)}
+		Cache: container.DefaultCache(os.Getenv), Program: "/proc/self/exe"}
 	if r.Root == "" {
 		r.Root = container.DefaultRoot(os.Getenv)
 	}

@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"os"
+
+	"github.com/homerun-oci/homerun/rootfs/copytree"
 )
 
 // version and commit are set by the linker.
@@ -14,6 +16,9 @@ var (
 
 func main() {
 	calm()
+	if os.Args[0] == copytree.ProgramName {
+		os.Exit(copytree.Program(os.Args))
+	}
 	growStack()
 	os.Exit(run(context.Background(), os.Args[1:]))
 }

@@ -205,17 +205,25 @@ func pageSize(t *testing.T, c caller) {
 	}
 }
 
-// noMountNamespace: what would change the host's mounts is refused.
+// noMountNamespace: what would change the host's mounts is refused. What mounts
+// nothing runs, and changes none.
 func noMountNamespace(t *testing.T, c caller) {
 	before := mountTable(t)
-	for _, change := range []func(s *specs.Spec){
-		func(s *specs.Spec) {},
-		func(s *specs.Spec) { s.Root.Readonly = true },
-		func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" },
-		func(s *specs.Spec) { s.Mounts = nil; s.Linux.MaskedPaths = nil; s.Linux.ReadonlyPaths = nil },
+	bare := func(s *specs.Spec) { s.Mounts, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil, nil }
+	for _, change := range []struct {
+		what string
+		in   func(s *specs.Spec)
+		runs bool
+	}{
+		{"all", func(s *specs.Spec) {}, false},
+		{"root.readonly", func(s *specs.Spec) { bare(s); s.Root.Readonly = true }, false},
+		{"linux.rootfsPropagation", func(s *specs.Spec) { bare(s); s.Linux.RootfsPropagation = "rshared" }, false},
+		{"linux.maskedPaths", func(s *specs.Spec) { bare(s); s.Linux.MaskedPaths = []string{"/proc/kcore"} }, false},
+		{"linux.readonlyPaths", func(s *specs.Spec) { bare(s); s.Linux.ReadonlyPaths = []string{"/proc/sys"} }, false},
+		{"nothing", bare, true},
 	} {
 		b := newBundle(t, c, "ok")
-		change(b.spec)
+		change.in(b.spec)
 		kept := b.spec.Linux.Namespaces[:0]
 		for _, n := range b.spec.Linux.Namespaces {
 			if n.Type != specs.MountNamespace {
@@ -223,8 +231,8 @@ func noMountNamespace(t *testing.T, c caller) {
 			}
 		}
 		b.spec.Linux.Namespaces = kept
-		if r := b.run(); r.status == 0 {
-			t.Error("a container without a mount namespace runs")
+		if r := b.run(); (r.status == 0) != change.runs {
+			t.Errorf("a container without a mount namespace that asks for %s: status %d, %s", change.what, r.status, r.stderr)
 		}
 	}
 	if after := mountTable(t); after != before {
