@@ -25,7 +25,7 @@ type Beginning struct{ c *compiler }
 // is in it, unless NeedsAll says otherwise.
 func Begin(spec *specs.Spec, facts *host.Facts, options Options) (*Beginning, error) {
 	c := &compiler{spec: withDefaults(spec), facts: facts, options: options, result: &Result{}, parts: true}
-	for _, step := range []func() error{c.annotations, c.namespaces, c.mappings, c.inputs, c.outer, c.inner, c.split} {
+	for _, step := range []func() error{c.annotations, c.namespaces, c.mappings, c.inputs, c.checkSize, c.outer, c.inner, c.split} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -54,6 +54,9 @@ func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 		return nil, err
 	}
 	if err := c.program(); err != nil {
+		return nil, err
+	}
+	if err := c.checkSize(); err != nil {
 		return nil, err
 	}
 	whole := *c.result

@@ -121,6 +121,8 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return leaveClass(u.Name)
 	case "network":
 		return client.Stop(u.Name)
+	case "made":
+		return c.removeMade(u.Name)
 	case "process":
 		return endProcess(u)
 	case "file":

@@ -45,6 +45,10 @@ type Request struct {
 	// small process stays beside init until that ends, and records how, for
 	// Runtime.Wait and Container.Exit. Process.Wait is an error then.
 	Detached bool
+	// RemoveMade removes with the container what had to be made in its root for
+	// mounts and the working directory: a root that is somebody's own directory
+	// stays as it was.
+	RemoveMade bool
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
 }
@@ -138,6 +142,11 @@ func (u *unfinished) finish() (*compile.Result, error) {
 	result, err := u.Finish(program(u.filter))
 	if err != nil {
 		return nil, err
+	}
+	if u.request.RemoveMade {
+		if err := u.container.willRemoveMade(u.request.Facts); err != nil {
+			return nil, err
+		}
 	}
 	for _, w := range result.Warnings {
 		u.container.runtime.warn("%s", w)

@@ -108,11 +108,14 @@ func is[T Operation](op Operation) bool {
 	return ok
 }
 
+// MaxSteps is how many steps a plan may have.
+const MaxSteps = 1 << 15
+
 func checkEnd(p *Plan) (int, string) {
 	if len(p.steps) == 0 {
 		return -1, "no steps"
 	}
-	if len(p.steps) > 1<<15 {
+	if len(p.steps) > MaxSteps {
 		return -1, "too many steps"
 	}
 	i := len(p.steps) - 1

@@ -131,18 +131,30 @@ func (m *Mount) unknownOption() string {
 
 // mounts makes all mounts in the order of config.json.
 func (t *Tree) mounts(list []Mount) error {
+	t.findLastBelow(list)
 	for i := range list {
 		m := &list[i]
 		t.b.At(m.pointer(), m.what())
-		if err := t.mount(m, list[i+1:]); err != nil {
+		if err := t.mount(m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mount makes one; later are those that come behind it.
-func (t *Tree) mount(m *Mount, later []Mount) error {
+// findLastBelow finds for each directory the last mount below it.
+func (t *Tree) findLastBelow(list []Mount) {
+	t.lastBelow = make(map[string]int)
+	for i := range list {
+		for p := inside(list[i].Destination); p != ""; {
+			p, _ = splitPath(p)
+			t.lastBelow[p] = list[i].index
+		}
+	}
+}
+
+// mount makes one.
+func (t *Tree) mount(m *Mount) error {
 	switch {
 	case m.options.remount:
 		t.remount(m)
@@ -150,14 +162,14 @@ func (t *Tree) mount(m *Mount, later []Mount) error {
 	case m.options.copySymlink && m.host.Kind == host.Symlink:
 		return t.copySymlink(m)
 	}
-	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m, later)
+	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m)
 	p := inside(m.Destination)
 	t.forget(p)
 	err := t.make1(m)
 	if !m.options.copyUp {
 		delete(t.copied, p)
 	}
-	t.covered = append(t.covered, p)
+	t.hide(p)
 	t.made = append(t.made, m)
 	return err
 }
@@ -195,7 +207,7 @@ func (t *Tree) hostInstead(m *Mount) string {
 
 // filledLater tells a new file system in which something is still to be made,
 // so that it can be read-only only after that.
-func (t *Tree) filledLater(m *Mount, later []Mount) bool {
+func (t *Tree) filledLater(m *Mount) bool {
 	p := inside(m.Destination)
 	switch {
 	case m.options.bind || m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue" || m.IsCgroup():
@@ -203,10 +215,8 @@ func (t *Tree) filledLater(m *Mount, later []Mount) bool {
 	case p == "dev" || m.options.copyUp:
 		return true
 	}
-	for i := range later {
-		if isBelow(inside(later[i].Destination), p) {
-			return true
-		}
+	if t.lastBelow[p] > m.index {
+		return true
 	}
 	for _, d := range linux(t.config.Spec).Devices {
 		if isBelow(inside(d.Path), p) {

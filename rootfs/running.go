@@ -30,7 +30,7 @@ func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 }
 
 func inRunning(b *plan.Builder, c Config) *Tree {
-	return &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
+	return &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), mountpoints: make(map[string]bool), above: make(map[string]bool), directories: make(map[string]plan.Slot),
 		restricted: c.NewUser || !c.Facts.UserNamespace.Initial}
 }
 
@@ -42,7 +42,7 @@ func (t *Tree) InNamespaces(mounts []Mount) error {
 	for i := range mounts {
 		m := &mounts[i]
 		t.b.At(m.pointer(), m.what())
-		if err := t.mount(m, nil); err != nil {
+		if err := t.mount(m); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,10 @@ type Tree struct {
 	// covered lists the destinations of the mounts so far, cleaned; below them
 	// nothing is known from the facts.
 	covered []string
+	// mountpoints are the same, to look one up, and above the directories that
+	// they lie in; lastBelow is the index of the last mount below a directory.
+	mountpoints, above map[string]bool
+	lastBelow          map[string]int
 	// made are the mounts so far.
 	made []*Mount
 	// copied are those of them that show what they cover (tmpcopyup), with
@@ -114,20 +118,26 @@ func isBelow(p, dir string) bool {
 
 // isCovered tells whether a mount of the plan lies at or above p.
 func (t *Tree) isCovered(p string) bool {
-	for _, c := range t.covered {
-		if p == c || isBelow(p, c) {
+	for {
+		if t.mountpoints[p] {
 			return true
 		}
+		if p == "" {
+			return false
+		}
+		p, _ = splitPath(p)
 	}
-	return false
 }
 
 // forget drops what is known of a place, and of all below, that a mount is
 // about to cover.
 func (t *Tree) forget(p string) {
-	for d := range t.fresh {
-		if d == p || isBelow(d, p) {
-			delete(t.fresh, d)
+	delete(t.fresh, p)
+	if t.above[p] {
+		for d := range t.fresh {
+			if isBelow(d, p) {
+				delete(t.fresh, d)
+			}
 		}
 	}
 	for d := range t.directories {
@@ -272,14 +282,21 @@ func (t *Tree) leave(dir plan.Slot) {
 	}
 }
 
+// hide notes that a mount lies at p.
+func (t *Tree) hide(p string) {
+	t.covered = append(t.covered, p)
+	t.mountpoints[p] = true
+	for p != "" {
+		if p, _ = splitPath(p); t.above[p] {
+			return // and so are all above
+		}
+		t.above[p] = true
+	}
+}
+
 // isDirectory tells that a mount of the plan lies at p.
 func (t *Tree) isDirectory(p string) bool {
-	for _, c := range t.covered {
-		if c == p {
-			return true
-		}
-	}
-	return false
+	return t.mountpoints[p]
 }
 
 // note remembers that a name exists in a fresh file system.

@@ -188,7 +188,7 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if err != nil {
 		return nil, err
 	}
-	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}}
+	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
 	network.apply(description.Path, request)
 	return request, o.checked(request.Bundle.Check())
 }

@@ -76,19 +76,18 @@ func (p *prober) targets(root int) {
 		return
 	}
 	p.facts.Targets = make(map[string]host.Target, len(destinations))
-	covered := make([]string, 0, 2*len(destinations))
+	covered := make(places, 2*len(destinations))
 	for i, destination := range destinations {
 		name := clean(destination)
-		if below(name, covered) && !hasDotDot(destination) {
+		if covered.hold(name) && !hasDotDot(destination) {
 			continue
 		}
-		covered = append(covered, name)
 		t, err := p.target(root, i, destination)
-		if err != nil || below(t.Resolved, covered[:len(covered)-1]) {
-			continue
+		if err == nil && !covered.hold(t.Resolved) {
+			p.facts.Targets[destination] = t
+			covered[t.Resolved] = true
 		}
-		p.facts.Targets[destination] = t
-		covered = append(covered, t.Resolved)
+		covered[name] = true
 	}
 }
 
@@ -345,13 +344,23 @@ func hasComponent(path, name string) bool {
 	return false
 }
 
-// below tells whether a clean path is one of dirs or lies below one.
-func below(path string, dirs []string) bool {
-	for _, dir := range dirs {
-		if dir == "." || path == dir ||
-			len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir {
+// places are clean paths, to look one up at or above another.
+type places map[string]bool
+
+// hold reports whether a clean path is one of the places or lies below one.
+func (p places) hold(path string) bool {
+	for {
+		if p[path] {
 			return true
 		}
+		if path == "." {
+			return false
+		}
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			path = "."
+		} else {
+			path = path[:i]
+		}
 	}
-	return false
 }
