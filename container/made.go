@@ -104,12 +104,10 @@ func removeEmpty(dir int, name string) error {
 // rootIsShared reports whether another container of the state root has the same
 // root, or one that lies in it or around it.
 func (c *Container) rootIsShared() bool {
-	list, err := c.runtime.List()
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(list, func(o *Container) bool {
+	shared := false
+	err := c.runtime.List(func(o *Container) {
 		a, b := o.State.Rootfs+"/", c.State.Rootfs+"/"
-		return o.ID != c.ID && o.State.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+		shared = shared || o.ID != c.ID && o.State.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 	})
+	return shared || err != nil
 }
