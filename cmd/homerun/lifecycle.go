@@ -131,10 +131,14 @@ func newResumeCommand(o *options) *cobra.Command {
 }
 
 func newWaitCommand(o *options) *cobra.Command {
-	return o.forContainer("wait", "Wait for a container's init to end, and exit as it did",
+	return o.forContainer("wait", "Wait for a container's init to end, and exit as it did if that is known",
 		func(r *container.Runtime, ctx context.Context, id string) error {
 			e, err := r.Wait(ctx, id)
-			if err == nil {
+			switch {
+			case errors.Is(err, container.ErrExitUnknown):
+				o.warn(err.Error()) // it has been waited for all the same
+				return nil
+			case err == nil:
 				o.status = e.Status
 			}
 			return err
