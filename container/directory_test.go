@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/bundle"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -341,7 +342,7 @@ func TestDeleteOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.unlock()
-	p := &Process{container: c}
+	p := &Process{container: c, bundle: &bundle.Bundle{Config: &specs.Spec{}}}
 	if err := r.Delete(context.Background(), "web", false); err != nil {
 		t.Fatal(err)
 	}

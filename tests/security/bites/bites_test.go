@@ -184,11 +184,21 @@ func tail(text string) string {
 }
 
 // run runs a trial here. The mounts that it makes end with it, whatever its
-// defences let through.
+// defences let through. Its binary is alone in a directory: a test that puts a
+// program beside itself would otherwise put it beside another trial, too.
 func (tr *trial) run() (output string, status int, took time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), testLimit+10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tr.binary, tr.arguments()...)
+	dir, err := os.MkdirTemp(filepath.Dir(tr.binary), "alone-")
+	if err != nil {
+		return err.Error(), -1, 0
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, filepath.Base(tr.binary))
+	if err := os.Link(tr.binary, binary); err != nil {
+		return err.Error(), -1, 0
+	}
+	cmd := exec.CommandContext(ctx, binary, tr.arguments()...)
 	cmd.Dir = filepath.Join(repository, tr.pkg)
 	cmd.Env = append(os.Environ(), tr.env...)
 	cmd.WaitDelay = time.Second
@@ -198,7 +208,7 @@ func (tr *trial) run() (output string, status int, took time.Duration) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
-	err := cmd.Run()
+	err = cmd.Run()
 	if cmd.ProcessState == nil {
 		return err.Error(), -1, 0
 	}
