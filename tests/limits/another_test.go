@@ -193,10 +193,13 @@ func otherPIDNamespace(t *testing.T, unshare ...string) {
 		own := []object{{"containerID": 0, "hostID": 0, "size": 1}}
 		b.linux()["uidMappings"], b.linux()["gidMappings"] = own, own
 	}
-	// The numbers inside are used up to those of the bystanders.
-	b.before = append(unshare, "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
-		fmt.Sprintf(`while [ "$(sh -c 'echo $$')" -lt %d ]; do :; done; exec "$@"`, first), "sh")
-	out, err := b.homerun("run", "--bundle", b.dir, b.id)
+	b.must("--version") // writes config.json
+	// The numbers inside are used up to those of the bystanders, which takes its
+	// time on a machine that has run for long.
+	line := append(unshare, "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
+		fmt.Sprintf(`: & while [ $! -lt %d ]; do : & wait $!; done; exec "$@"`, first), "sh",
+		homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
+	out, err := command(4*time.Minute, line...)
 	if err != nil || !strings.Contains(out, "/homerun-"+b.id+".scope/container") {
 		t.Errorf("%v: %s", err, out)
 	}
