@@ -115,8 +115,20 @@ func cannot(t testing.TB, why string) {
 	t.Fatal(why)
 }
 
+// unprivileged finds a user, or as root makes one.
+func unprivileged(name string) (*user.User, error) {
+	u, err := user.Lookup(name)
+	if err == nil || os.Getuid() != 0 {
+		return u, err
+	}
+	if text, err := exec.Command("useradd", "-m", name).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("useradd: %w: %s", err, text)
+	}
+	return user.Lookup(name)
+}
+
 func buildWorld() (*world, error) {
-	u, err := user.Lookup("u1")
+	u, err := unprivileged("u1")
 	if err != nil {
 		return nil, fmt.Errorf("needs an unprivileged user u1: %w", err)
 	}
