@@ -102,14 +102,11 @@ func classOf(text string) (made intelrdt.Created, err error) {
 // belongs to others too, and a container without linux.intelRdt is in theirs:
 // both are an error.
 func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
-	c, err := r.Open(id)
+	c, err := r.openUpdatable(id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if status := c.Status(); status == Stopped || status == Creating {
-		return fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
-	}
 	plan, err := intelrdt.New(rdt, c.ID)
 	if err != nil {
 		return err

@@ -36,14 +36,11 @@ const resourcesFile = "resources.json"
 // once; without, after the kernel was asked to take back what it can; if
 // checkBeforeUpdate is false it is set all the same, and the kernel may kill.
 func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxResources) error {
-	c, err := r.Open(id)
+	c, err := r.openUpdatable(id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if status := c.Status(); status == Stopped || status == Creating {
-		return fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
-	}
 	stored, err := c.resources()
 	if err != nil {
 		return err
@@ -53,6 +50,19 @@ func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxReso
 		return err
 	}
 	return c.keepResources(merged)
+}
+
+// openUpdatable opens a container that has not stopped. Close it.
+func (r *Runtime) openUpdatable(id string) (*Container, error) {
+	c, err := r.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	if status := c.Status(); status == Stopped || status == Creating {
+		c.Close()
+		return nil, fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
+	}
+	return c, nil
 }
 
 // resources are the container's as they are now.
