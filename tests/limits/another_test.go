@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -307,8 +308,60 @@ func TestScopeOfADeadInit(t *testing.T) {
 				b.must("delete", "--force", b.id)
 			}
 			eventually(t, "all scopes gone", func() bool {
-				return systemctl(t, "list-units", "--all", "--plain", "--no-legend", "homerun-"+b.id+".scope") == ""
+				return !listed(t, "homerun-"+b.id+".scope")
 			})
 		})
 	}
+}
+
+// A scope in which init was never found is stopped by its description, and by
+// nothing less: homerun died between asking for it and finding init in it, and
+// what systemd made then stays for ever.
+func TestUnprovenScope(t *testing.T) {
+	needUser(t)
+	for _, own := range []bool{true, false} {
+		t.Run(fmt.Sprint("own=", own), func(t *testing.T) {
+			b := newBox(t, "systemd", "", "sleep", "100")
+			b.start()
+			mark, unit, pid := b.mark(), "homerun-"+b.id+".scope", b.state().Pid
+			forgetInode(t, filepath.Join(b.root, b.id, "state.json"), unit)
+			syscall.Kill(pid, syscall.SIGKILL)
+			eventually(t, "the container's scope gone", func() bool { return !listed(t, unit) })
+			if !own {
+				mark = "x" + mark[:len(mark)-1]
+			}
+			scope := exec.Command("systemd-run", "--user", "--quiet", "--scope", "--collect", "--unit", unit, "--description", "any"+mark, "sleep", "100")
+			if err := scope.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { scope.Process.Kill(); scope.Wait() })
+			eventually(t, "the scope made anew", func() bool { return listed(t, unit) })
+			b.must("delete", "--force", b.id)
+			if got := listed(t, unit); got == own {
+				t.Errorf("after delete the scope %q is there: %v", "any"+mark, got)
+			}
+		})
+	}
+}
+
+// forgetInode makes the record of a scope what it is before init is found in it.
+func forgetInode(t *testing.T, name, unit string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := regexp.MustCompile(`("kind":"scope","name":"` + regexp.QuoteMeta(unit) + `"),"inode":[0-9]+`)
+	if !record.Match(text) {
+		t.Fatalf("%s has no number for %s: %s", name, unit, text)
+	}
+	if err := os.WriteFile(name, record.ReplaceAll(text, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listed reports whether systemd has the unit.
+func listed(t *testing.T, unit string) bool {
+	t.Helper()
+	return systemctl(t, "list-units", "--all", "--plain", "--no-legend", unit) != ""
 }
