@@ -3,6 +3,7 @@ package cgroupv2
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/host"
@@ -35,7 +36,7 @@ type Situation struct {
 	// and NoBus then says why, in one line.
 	Bus   string
 	NoBus string
-	// Delegation is what ProbeDelegation saw.
+	// Delegation is what live.ProbeDelegation saw.
 	Delegation Delegation
 }
 
@@ -48,7 +49,7 @@ type Delegation struct {
 	Unit string
 	// Maybe is set instead of Unit when we are in a service of a user manager:
 	// only root's manager marks what it delegated, so this one must be asked
-	// (systemd.Conn.Delegated); if it says yes, Maybe is the Unit.
+	// (bus.Conn.Delegated); if it says yes, Maybe is the Unit.
 	Maybe string
 	// Writable is the nearest cgroup above the own one in which the caller
 	// may make others.
@@ -63,7 +64,7 @@ type Delegation struct {
 type Choice struct {
 	Manager Manager
 	// Path is the cgroup to make, below the mount point, and Base the existing
-	// one above it from which to make it (Cgroupfs only): see Create.
+	// one above it from which to make it (Cgroupfs only): see live.Create.
 	Path, Base string
 	// Foreign is true when Base was not delegated to us, so that it may belong
 	// to a service manager.
@@ -113,7 +114,7 @@ func Choose(s Situation) (Choice, error) {
 	case Auto, "":
 		return s.auto()
 	}
-	return Choice{}, errors.New("cgroupv2: manager " + quote(string(s.Manager)) + " is none of auto, systemd, cgroupfs, disabled")
+	return Choice{}, errors.New("cgroupv2: manager " + strconv.Quote(string(s.Manager)) + " is none of auto, systemd, cgroupfs, disabled")
 }
 
 func (s Situation) auto() (Choice, error) {
@@ -128,7 +129,7 @@ func (s Situation) auto() (Choice, error) {
 	case s.Bus != "":
 		return s.systemd(), nil
 	case scope:
-		return s.none(&noManager{what: "cgroupsPath " + quote(s.CgroupsPath), why: s.NoBus, hint: hintBus})
+		return s.none(&noManager{what: "cgroupsPath " + strconv.Quote(s.CgroupsPath), why: s.NoBus, hint: hintBus})
 	}
 	return s.cgroupfs()
 }
@@ -141,7 +142,7 @@ func (s Situation) systemd() Choice {
 // delegated unit, else below the nearest writable ancestor.
 func (s Situation) cgroupfs() (Choice, error) {
 	if escapes(s.CgroupsPath) {
-		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: quote(s.CgroupsPath) + " has .. in it"}
+		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: strconv.Quote(s.CgroupsPath) + " has .. in it"}
 	}
 	base, reason := s.Delegation.Unit, "delegated cgroup "+s.Delegation.Unit
 	if base == "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -58,7 +59,7 @@ var defaultDevices = []DeviceRule{
 // accesses on its own; what no rule matches is denied. Errors are *ConfigError.
 //
 // Only root in the first user namespace may attach the result
-// ((*Dir).AttachDevices). Without that privilege nothing is lost: such a
+// (live.Dir.AttachDevices). Without that privilege nothing is lost: such a
 // container has no device but what the caller may open anyway.
 func DeviceRules(devices []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 	rules := make([]DeviceRule, 0, len(devices)+len(defaultDevices))
@@ -85,7 +86,7 @@ func deviceRule(d specs.LinuxDeviceCgroup) (rule DeviceRule, reason string) {
 	case d.Type == "u":
 		rule.Type = 'c'
 	default:
-		return rule, "type " + quote(d.Type) + " is none of a, b, c, u"
+		return rule, "type " + strconv.Quote(d.Type) + " is none of a, b, c, u"
 	}
 	if !inRange(rule.Major) || !inRange(rule.Minor) {
 		return rule, fmt.Sprintf("device %d:%d is out of range", rule.Major, rule.Minor)

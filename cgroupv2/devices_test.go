@@ -153,7 +153,7 @@ func TestEncode(t *testing.T) {
 		t.Log("big endian: only the length is checked")
 		return
 	}
-	got := fmt.Sprintf("%x", encode([]Instruction{{Op: moveReg, Dst: 3, Src: 2}, {Op: jumpOther, Dst: 3, Offset: -1, Imm: -2}}))
+	got := fmt.Sprintf("%x", Encode([]Instruction{{Op: moveReg, Dst: 3, Src: 2}, {Op: jumpOther, Dst: 3, Offset: -1, Imm: -2}}))
 	if want := "bf23000000000000" + "5503fffffeffffff"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

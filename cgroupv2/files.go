@@ -1,10 +1,7 @@
 // Package cgroupv2 turns linux.resources of config.json into the files of a
-// cgroup v2 directory, and works on such directories.
-//
-// Everything is pure but the files named live*.go: converters, the device
-// program and the choice of a manager read no file and no environment. The
-// live files act through directory file descriptors (openat2 below the cgroup,
-// no symbolic links, no other mount), so a path is resolved once.
+// cgroup v2 directory, and its devices into a program; it chooses who makes the
+// cgroup, and reads what the kernel says of its use. It is pure: package
+// cgroupv2/live acts.
 //
 // The rules are those of the runtime specification 1.3 (config-linux.md,
 // "Control groups") and of the kernel's Documentation/admin-guide/cgroup-v2.rst.
@@ -54,10 +51,10 @@ func (w Write) Controller() string {
 	return name
 }
 
-// limits reports whether the write changes anything for a cgroup that was just
+// Limits reports whether the write changes anything for a cgroup that was just
 // made. max where the kernel has max, and 0 where it has 0, hold also without
 // the controller.
-func (w Write) limits() bool {
+func (w Write) Limits() bool {
 	switch w.File {
 	case "memory.max", "memory.high", "memory.swap.max", "memory.swap.high", "memory.zswap.max", "pids.max",
 		"cgroup.max.depth", "cgroup.max.descendants":
@@ -76,7 +73,7 @@ func (w Write) limits() bool {
 
 // Limits reports whether any of the writes limits something: -1 (unlimited)
 // asks for what holds where there is no cgroup at all.
-func Limits(writes []Write) bool { return slices.ContainsFunc(writes, Write.limits) }
+func Limits(writes []Write) bool { return slices.ContainsFunc(writes, Write.Limits) }
 
 // Controllers names the controllers that the writes need, in order of first
 // use, without the core's "cgroup". Writes with an alternative or with a
@@ -86,12 +83,23 @@ func Controllers(writes []Write) []string {
 	var names []string
 	seen := map[string]bool{"cgroup": true}
 	for _, w := range writes {
-		if name := w.Controller(); !seen[name] && w.limits() {
+		if name := w.Controller(); !seen[name] && w.Limits() {
 			seen[name] = true
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// Checks collects the checks of writes.
+func Checks(writes []Write) []Check {
+	var checks []Check
+	for _, w := range writes {
+		if w.Check != nil {
+			checks = append(checks, *w.Check)
+		}
+	}
+	return checks
 }
 
 // ConfigError is a value of config.json that no host can apply.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // render prints writes one per line, with what makes them special.
@@ -16,7 +17,7 @@ func render(writes []Write) string {
 	for _, w := range writes {
 		fmt.Fprintf(&b, "%s=%s", w.File, w.Value)
 		if len(w.Tolerate) > 0 {
-			fmt.Fprintf(&b, " ?%v", errnoText(w.Tolerate[0]))
+			fmt.Fprintf(&b, " ?%v", unix.ErrnoName(w.Tolerate[0]))
 		}
 		if w.Retry {
 			b.WriteString(" retry")

@@ -18,30 +18,42 @@ const (
 	hintUnified = `boot with systemd.unified_cgroup_hierarchy=1`
 	hintInner   = `a cgroup that has processes of its own cannot give controllers to its children: ` +
 		`move them to a child first, or use a Delegate= unit with DelegateSubgroup=runtime`
-	hintForeign   = `use --cgroup-manager=systemd, or run in a unit with Delegate=yes (and give its cgroup as cgroupsPath)`
+	// HintForeign is for a cgroup that belongs to a service manager.
+	HintForeign   = `use --cgroup-manager=systemd, or run in a unit with Delegate=yes (and give its cgroup as cgroupsPath)`
 	hintWholeDisk = `limits of io take whole disks, not partitions`
 	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
 	hintUnmanaged = `systemd hands out cpu, cpuset, io, memory and pids only, so Delegate= does not help: ` +
 		`root can set this limit, with --cgroup-manager=cgroupfs and a cgroupsPath outside of systemd's slices`
-	hintIdle  = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
-	hintInUse = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
+	hintIdle = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
+	// HintInUse is for a limit below what is in use.
+	HintInUse = `free memory in the container first; with checkBeforeUpdate false the limit is set all the same, and the kernel kills`
 	hintQuota = `in microseconds, the quota must be at least 1000, the period 1000 to 1000000, and the burst not above the quota`
 )
 
-// hint finds the fix for a write that failed; for a missing controller, its name
-// may stand for file. missing says that the controller is not among the
-// directory's; root that the caller may do anything here.
-func hint(file string, errno unix.Errno, missing, root bool) string {
+// Refusal is what became of a write to a file of a cgroup.
+type Refusal struct {
+	// File is its name; a missing controller's may stand for it.
+	File  string
+	Errno unix.Errno
+	// Missing says that the controller is not among the cgroup's.
+	Missing bool
+	// Privileged callers are root of the first user namespace.
+	Privileged bool
+}
+
+// Hint is the fix, in one line; "" when none is known.
+func (r Refusal) Hint() string {
+	file, errno := r.File, r.Errno
 	controller, _, _ := strings.Cut(file, ".")
-	unmanaged := missing && controller != "cgroup" && !managed(controller)
+	unmanaged := r.Missing && controller != "cgroup" && !Managed(controller)
 	switch {
-	case unmanaged && root:
+	case unmanaged && r.Privileged:
 		return hintKernel + " " + hintUnmanaged
 	case unmanaged:
 		return hintUnmanaged
-	case missing && root:
+	case r.Missing && r.Privileged:
 		return hintKernel
-	case missing, errno == unix.EACCES, errno == unix.EPERM:
+	case r.Missing, errno == unix.EACCES, errno == unix.EPERM:
 		return hintDelegate
 	case file == "cgroup.subtree_control" && errno == unix.EBUSY:
 		return hintInner
@@ -55,8 +67,8 @@ func hint(file string, errno unix.Errno, missing, root bool) string {
 	return ""
 }
 
-// managed reports whether systemd turns the controller on and off (its
+// Managed reports whether systemd turns the controller on and off (its
 // cgroup-util.h); it leaves every other as it is, and delegates none.
-func managed(controller string) bool {
+func Managed(controller string) bool {
 	return slices.Contains([]string{"cpu", "cpuset", "io", "memory", "pids"}, controller)
 }

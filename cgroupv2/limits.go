@@ -3,6 +3,7 @@ package cgroupv2
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -34,7 +35,7 @@ func (f *files) hugepages(limits []specs.LinuxHugepageLimit) {
 	for i, l := range limits {
 		pointer := index(root+".hugepageLimits", i)
 		if !pageSize(l.Pagesize) {
-			f.fail(pointer+".pageSize", quote(l.Pagesize)+" is not like 2MB (a number, then KB, MB or GB)")
+			f.fail(pointer+".pageSize", strconv.Quote(l.Pagesize)+" is not like 2MB (a number, then KB, MB or GB)")
 			return
 		}
 		prefix := "hugetlb." + l.Pagesize
@@ -58,7 +59,7 @@ func (f *files) rdma(devices map[string]specs.LinuxRdma) {
 	for _, name := range slices.Sorted(maps.Keys(devices)) {
 		pointer := member(root+".rdma", name)
 		if name == "" || strings.ContainsAny(name, " \t\n\x00=") {
-			f.fail(pointer, quote(name)+" is not a device name")
+			f.fail(pointer, strconv.Quote(name)+" is not a device name")
 			return
 		}
 		text := name
@@ -114,11 +115,11 @@ func unifiedKey(key string) string {
 	controller, knob, dotted := strings.Cut(key, ".")
 	switch {
 	case strings.ContainsAny(key, "/\x00\n"):
-		return quote(key) + " is a path; it must be the plain name of a file"
+		return strconv.Quote(key) + " is a path; it must be the plain name of a file"
 	case !dotted || controller == "" || knob == "":
-		return quote(key) + " is not the name of a controller's file, like memory.high"
+		return strconv.Quote(key) + " is not the name of a controller's file, like memory.high"
 	case controller == "cgroup" && !isLimit(key):
-		return quote(key) + " does not limit anything"
+		return strconv.Quote(key) + " does not limit anything"
 	}
 	return ""
 }

@@ -110,9 +110,9 @@ func result(allow bool) []Instruction {
 	return []Instruction{{Op: moveImm, Dst: regResult, Imm: verdict}, {Op: exit}}
 }
 
-// encode lays instructions out as the kernel reads them, in the machine's byte
+// Encode lays instructions out as the kernel reads them, in the machine's byte
 // order; which half of the second byte is the destination depends on it.
-func encode(code []Instruction) []byte {
+func Encode(code []Instruction) []byte {
 	var b []byte
 	for _, i := range code {
 		registers := i.Src<<4 | i.Dst

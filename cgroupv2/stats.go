@@ -1,7 +1,6 @@
 package cgroupv2
 
 import (
-	"math"
 	"strconv"
 	"strings"
 )
@@ -114,114 +113,6 @@ type PSIShare struct {
 	Avg60  float64 `json:"avg60"`
 	Avg300 float64 `json:"avg300"`
 	Total  uint64  `json:"total"`
-}
-
-func (c *CPUStats) parse(stat map[string]uint64) {
-	c.Usage = CPUUsage{
-		Total:  stat["usage_usec"] * 1000,
-		Kernel: stat["system_usec"] * 1000,
-		User:   stat["user_usec"] * 1000,
-	}
-	c.Throttling = Throttling{
-		Periods:          stat["nr_periods"],
-		ThrottledPeriods: stat["nr_throttled"],
-		ThrottledTime:    stat["throttled_usec"] * 1000,
-	}
-}
-
-// parseKeyed reads lines of "key name=number name=number" (io.stat, rdma).
-func parseKeyed(text string) map[string]map[string]uint64 {
-	lines := map[string]map[string]uint64{}
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		values := map[string]uint64{}
-		for _, word := range words[1:] {
-			name, number, _ := strings.Cut(word, "=")
-			values[name] = parseLimit(number)
-		}
-		lines[words[0]] = values
-	}
-	return lines
-}
-
-// parseLimit reads a number or max; what is neither counts as 0.
-func parseLimit(text string) uint64 {
-	text = strings.TrimSpace(text)
-	if text == "max" {
-		return math.MaxUint64
-	}
-	v, _ := strconv.ParseUint(text, 10, 64)
-	return v
-}
-
-func (b *BlkioStats) parse(text string) {
-	for line := range strings.Lines(text) {
-		device, _, _ := strings.Cut(line, " ")
-		var at BlkioEntry
-		major, minor, ok := strings.Cut(device, ":")
-		if !ok {
-			continue
-		}
-		at.Major, at.Minor = parseLimit(major), parseLimit(minor)
-		b.add(at, parseKeyed(line)[device])
-	}
-}
-
-func (b *BlkioStats) add(at BlkioEntry, values map[string]uint64) {
-	for _, op := range []struct{ name, letter string }{{"Read", "r"}, {"Write", "w"}, {"Discard", "d"}} {
-		at.Op = op.name
-		if v, ok := values[op.letter+"bytes"]; ok {
-			at.Value = v
-			b.IoServiceBytesRecursive = append(b.IoServiceBytesRecursive, at)
-		}
-		if v, ok := values[op.letter+"ios"]; ok {
-			at.Value = v
-			b.IoServicedRecursive = append(b.IoServicedRecursive, at)
-		}
-	}
-}
-
-// parsePSI reads "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" and "full ...".
-func parsePSI(text string) *PSI {
-	var p PSI
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) == 0 {
-			continue
-		}
-		switch words[0] {
-		case "some":
-			p.Some = parseShare(words[1:])
-		case "full":
-			p.Full = parseShare(words[1:])
-		}
-	}
-	return &p
-}
-
-func parseShare(words []string) PSIShare {
-	var s PSIShare
-	for _, word := range words {
-		name, number, _ := strings.Cut(word, "=")
-		v, _ := strconv.ParseFloat(number, 64)
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			v = 0 // which JSON has not
-		}
-		switch name {
-		case "avg10":
-			s.Avg10 = v
-		case "avg60":
-			s.Avg60 = v
-		case "avg300":
-			s.Avg300 = v
-		case "total":
-			s.Total = parseLimit(number)
-		}
-	}
-	return s
 }
 
 // maxListed bounds the numbers of one list of CPUs; kernels have at most 8192.

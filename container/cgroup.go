@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/systemd"
@@ -141,7 +142,7 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 		return
 	}
 	if s.Manager != cgroupv2.Systemd {
-		s.Delegation = cgroupv2.ProbeDelegation(s.Cgroup)
+		s.Delegation = live.ProbeDelegation(s.Cgroup)
 	}
 	// A path that begins with a slash needs no answer of systemd's; any other
 	// goes below the own unit, if that is delegated.
@@ -233,11 +234,11 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 	}
 	mount, before := p.facts.Cgroup.MountPoint, len(c.State.Undo)
 	c.State.Cgroup.Path = path.Join(mount, p.choice.Path)
-	c.undoCgroups(before, p.choice.Missing(mount), false)
+	c.undoCgroups(before, live.Missing(p.choice, mount), false)
 	if err := c.write(); err != nil {
 		return err
 	}
-	leaf, made, err := p.choice.Create(mount, cgroupv2.Controllers(p.writes))
+	leaf, made, err := live.Create(p.choice, mount, cgroupv2.Controllers(p.writes))
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 
 // notInUse refuses a cgroup in which others run: the container would get their
 // limits changed, be counted with them, and take them with it when it ends.
-func notInUse(dir *cgroupv2.Dir) error {
+func notInUse(dir *live.Dir) error {
 	if !dir.Populated() {
 		return nil
 	}
@@ -304,7 +305,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 		return err
 	}
 	p.job = nil
-	own, err := cgroupv2.OfProcess(pid)
+	own, err := live.OfProcess(pid)
 	if err != nil {
 		return err
 	}
@@ -312,7 +313,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 		// systemd issue 36781: a busy manager takes a new scope for empty.
 		return errors.New("systemd made the scope " + p.unit + " and ended it at once: init is in " + own)
 	}
-	scope, err := cgroupv2.Open(path.Join(p.facts.Cgroup.MountPoint, own))
+	scope, err := live.Open(path.Join(p.facts.Cgroup.MountPoint, own))
 	if err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 
 // below makes the container's own cgroup in the scope. The name is crun's, and
 // its annotation changes it; an empty one leaves init in the scope.
-func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
+func (p *cgroupPlan) below(c *Container, scope *live.Dir, pid int) error {
 	name := subgroup
 	if a, ok := p.config.Annotations["run.oci.systemd.subgroup"]; ok {
 		name = a
@@ -366,7 +367,7 @@ func (p *cgroupPlan) below(c *Container, scope *cgroupv2.Dir, pid int) error {
 // devicesAndDelegation attaches the device program, which only real root can,
 // and gives the cgroup to the container's root where it has a namespace of its
 // own with a writable mount.
-func (p *cgroupPlan) devicesAndDelegation(dir *cgroupv2.Dir) error {
+func (p *cgroupPlan) devicesAndDelegation(dir *live.Dir) error {
 	if res := resources(p.config); res != nil && len(res.Devices) > 0 && p.facts.Process.UID == 0 && p.facts.UserNamespace.Initial {
 		rules, err := cgroupv2.DeviceRules(res.Devices)
 		if err != nil {
@@ -383,7 +384,7 @@ func (p *cgroupPlan) devicesAndDelegation(dir *cgroupv2.Dir) error {
 }
 
 // give hands the cgroup to the container's root.
-func (p *cgroupPlan) give(dir *cgroupv2.Dir) error {
+func (p *cgroupPlan) give(dir *live.Dir) error {
 	if p.maps == nil {
 		return nil
 	}
@@ -398,12 +399,9 @@ func (p *cgroupPlan) give(dir *cgroupv2.Dir) error {
 	return nil
 }
 
-// delegates tells whether the container may have cgroups of its own.
+// delegates reports whether the container may have cgroups of its own.
 func (p *cgroupPlan) delegates() bool {
-	own := false
-	for _, ns := range p.config.Linux.Namespaces {
-		own = own || ns.Type == specs.CgroupNamespace && ns.Path == ""
-	}
+	own := slices.Contains(p.config.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	if p.delegate != "" {
 		return false // a part is given
 	}
@@ -418,11 +416,11 @@ func (p *cgroupPlan) delegates() bool {
 // openCgroup opens the container's cgroup; nil when it has none. One that is gone
 // is os.ErrNotExist, also when its name is another container's by now, as that of
 // a scope which ended with its last process.
-func (c *Container) openCgroup() (*cgroupv2.Dir, error) {
+func (c *Container) openCgroup() (*live.Dir, error) {
 	if c.State.Cgroup.Path == "" {
 		return nil, nil
 	}
-	return cgroupv2.Reopen(c.State.Cgroup.Path, c.State.Cgroup.Inode)
+	return live.Reopen(c.State.Cgroup.Path, c.State.Cgroup.Inode)
 }
 
 // killCgroup signals all processes of the container's cgroup; done is false
@@ -452,7 +450,7 @@ func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
 	return pids, true, err
 }
 
-// frozen tells whether the container is paused.
+// frozen reports whether the container is paused.
 func (c *Container) frozen() bool {
 	dir, err := c.openCgroup()
 	if err != nil || dir == nil {

@@ -6,7 +6,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,12 +27,12 @@ func (c *Container) cannotEnter() bool {
 	if unix.Access(c.State.Cgroup.Path, unix.F_OK) != nil {
 		return false // there is nothing that systemd could move it to
 	}
-	own, err := cgroupv2.OfProcess(0)
+	own, err := live.OfProcess(0)
 	if err != nil {
 		return false
 	}
 	// Both directories are below the same mount point.
-	init, err := cgroupv2.OfProcess(c.State.Pid)
+	init, err := live.OfProcess(c.State.Pid)
 	if err != nil {
 		return false
 	}

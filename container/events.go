@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ func (r *Runtime) Stats(id string) (*cgroupv2.Stats, error) {
 }
 
 // measured opens the cgroup of a container that has not stopped.
-func (r *Runtime) measured(id string) (*Container, *cgroupv2.Dir, error) {
+func (r *Runtime) measured(id string) (*Container, *live.Dir, error) {
 	c, err := r.Peek(id)
 	if err != nil {
 		return nil, nil, err
@@ -89,13 +90,13 @@ const maxWait = 500 * time.Millisecond
 // watch is what Events looks at.
 type watch struct {
 	c      *Container
-	dir    *cgroupv2.Dir
+	dir    *live.Dir
 	init   int // its pidfd
 	kernel *oomWatch
 	told   uint64 // the kills that emit knows
 }
 
-func (c *Container) watch(dir *cgroupv2.Dir) (*watch, error) {
+func (c *Container) watch(dir *live.Dir) (*watch, error) {
 	init, err := c.openInit()
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
@@ -205,7 +205,7 @@ func (c *Container) execCgroup(l *launch, below string) error {
 
 // targetCgroup opens init's cgroup, or one below the container's. Somebody with
 // the right to may have moved init out of the container's, and removed that.
-func (c *Container) targetCgroup(below string) (*cgroupv2.Dir, error) {
+func (c *Container) targetCgroup(below string) (*live.Dir, error) {
 	dir, err := c.openCgroup()
 	if err != nil {
 		if below == "" && errors.Is(err, unix.ENOENT) {
@@ -218,12 +218,12 @@ func (c *Container) targetCgroup(below string) (*cgroupv2.Dir, error) {
 }
 
 // openCgroupOf opens the cgroup that a process is in.
-func openCgroupOf(pid int) (*cgroupv2.Dir, error) {
-	own, err := cgroupv2.OfProcess(pid)
+func openCgroupOf(pid int) (*live.Dir, error) {
+	own, err := live.OfProcess(pid)
 	if err != nil {
 		return nil, err
 	}
-	return cgroupv2.Open(probe.CgroupMountPoint() + own)
+	return live.Open(probe.CgroupMountPoint() + own)
 }
 
 // initCgroup is the path of an exec's cgroup below the container's. Init may
@@ -233,7 +233,7 @@ func (c *Container) initCgroup(below string) string {
 	if below != "" {
 		return relativeCgroup(below)
 	}
-	own, err := cgroupv2.OfProcess(c.State.Pid)
+	own, err := live.OfProcess(c.State.Pid)
 	if err != nil {
 		return "."
 	}
@@ -303,13 +303,13 @@ func (c *Container) newLaunch(result *compile.Result, facts *host.Facts) *launch
 
 // Pause freezes the container's processes; Resume thaws them.
 func (r *Runtime) Pause(ctx context.Context, id string) error {
-	return r.freezer(id, Running, func(d *cgroupv2.Dir) error { return d.Freeze(ctx) })
+	return r.freezer(id, Running, func(d *live.Dir) error { return d.Freeze(ctx) })
 }
 
 // Resume lets a paused container go on. It is an error when a cgroup above the
 // container's is frozen and still holds it.
 func (r *Runtime) Resume(_ context.Context, id string) error {
-	return r.freezer(id, Paused, func(d *cgroupv2.Dir) error {
+	return r.freezer(id, Paused, func(d *live.Dir) error {
 		if err := d.Thaw(); err != nil {
 			return err
 		}
@@ -318,7 +318,7 @@ func (r *Runtime) Resume(_ context.Context, id string) error {
 }
 
 // freezer does something with the cgroup of a container of the wanted status.
-func (r *Runtime) freezer(id, want string, do func(*cgroupv2.Dir) error) error {
+func (r *Runtime) freezer(id, want string, do func(*live.Dir) error) error {
 	c, err := r.Open(id)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +26,7 @@ func (c *Container) undoCgroups(before int, names []string, made bool) {
 	c.State.Undo = c.State.Undo[:before]
 	for _, name := range names {
 		u := Undo{Kind: "cgroup", Name: name}
-		if dir, err := cgroupv2.Open(name); made && err == nil {
+		if dir, err := live.Open(name); made && err == nil {
 			u.Inode = dir.ID()
 			dir.Close()
 		}
@@ -37,12 +37,12 @@ func (c *Container) undoCgroups(before int, names []string, made bool) {
 // removeCgroup removes a cgroup that was made for the container: its own with all
 // in it and below; any other, such as one above, only if nothing is in it.
 func (c *Container) removeCgroup(ctx context.Context, u Undo) error {
-	var dir *cgroupv2.Dir
+	var dir *live.Dir
 	var err error
 	if u.Inode != 0 {
-		dir, err = cgroupv2.Reopen(u.Name, u.Inode)
+		dir, err = live.Reopen(u.Name, u.Inode)
 	} else {
-		dir, err = cgroupv2.Open(u.Name)
+		dir, err = live.Open(u.Name)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -74,7 +74,7 @@ func (c *Container) stopScope(ctx context.Context, u Undo) error {
 	if u.Inode == 0 {
 		return c.stopUnproven(ctx, u.Name)
 	}
-	dir, err := cgroupv2.Reopen(scopeOf(c.State.Cgroup.Path), u.Inode)
+	dir, err := live.Reopen(scopeOf(c.State.Cgroup.Path), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

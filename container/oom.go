@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -212,7 +212,7 @@ func (c *Container) explainOOM(err error, s *specs.Spec) error {
 
 // frozenAbove refuses a cgroup that is frozen, or below one that is: init would
 // stand still, and whoever waits for it too.
-func frozenAbove(dir *cgroupv2.Dir) error {
+func frozenAbove(dir *live.Dir) error {
 	if !dir.Freezes() {
 		return nil
 	}

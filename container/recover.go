@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -117,12 +117,12 @@ func (c *Container) recoverScope() {
 	if s.Scope == "" {
 		return
 	}
-	dir, err := cgroupv2.Reopen(s.Path, s.Inode)
+	dir, err := live.Reopen(s.Path, s.Inode)
 	if err != nil {
 		return
 	}
 	defer dir.Close()
-	scope, err := cgroupv2.Open(scopeOf(s.Path))
+	scope, err := live.Open(scopeOf(s.Path))
 	if err != nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -129,7 +130,7 @@ func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) er
 }
 
 // checkMemory refuses a limit below what is in use.
-func checkMemory(dir *cgroupv2.Dir, touched *specs.LinuxResources) error {
+func checkMemory(dir *live.Dir, touched *specs.LinuxResources) error {
 	m := touched.Memory
 	if m == nil || m.CheckBeforeUpdate != nil && !*m.CheckBeforeUpdate {
 		return nil
@@ -150,7 +151,7 @@ func checkMemory(dir *cgroupv2.Dir, touched *specs.LinuxResources) error {
 
 // applyFiles writes to a cgroup that is the runtime's alone. Controllers that
 // it does not have yet are turned on, from the top of the tree down.
-func (c *Container) applyFiles(dir *cgroupv2.Dir, writes []cgroupv2.Write) error {
+func (c *Container) applyFiles(dir *live.Dir, writes []cgroupv2.Write) error {
 	if controllers := lacking(dir, writes); len(controllers) > 0 {
 		if err := enableAbove(dir.Path(), controllers); err != nil {
 			return err
@@ -160,7 +161,7 @@ func (c *Container) applyFiles(dir *cgroupv2.Dir, writes []cgroupv2.Write) error
 }
 
 // lacking lists the controllers that the writes need and the cgroup has not.
-func lacking(dir *cgroupv2.Dir, writes []cgroupv2.Write) []string {
+func lacking(dir *live.Dir, writes []cgroupv2.Write) []string {
 	have, err := dir.Available()
 	if err != nil {
 		return nil
@@ -174,7 +175,7 @@ func enableAbove(name string, controllers []string) error {
 	if err != nil {
 		return err
 	}
-	top, err := cgroupv2.Open(facts.Cgroup.MountPoint)
+	top, err := live.Open(facts.Cgroup.MountPoint)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func enableAbove(name string, controllers []string) error {
 // applyScope sets the scope's properties, then the files that no property
 // stands for or that systemd did not write, then those of the container's own
 // cgroup.
-func (c *Container) applyScope(ctx context.Context, dir *cgroupv2.Dir, touched *specs.LinuxResources, writes []cgroupv2.Write) error {
+func (c *Container) applyScope(ctx context.Context, dir *live.Dir, touched *specs.LinuxResources, writes []cgroupv2.Write) error {
 	request, err := systemd.Resources(touched)
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func (c *Container) applyScope(ctx context.Context, dir *cgroupv2.Dir, touched *
 		return err
 	}
 	if at := scopeOf(dir.Path()); at != dir.Path() {
-		scope, err := cgroupv2.Open(at)
+		scope, err := live.Open(at)
 		if err != nil {
 			return err
 		}
@@ -231,7 +232,7 @@ func setProperties(ctx context.Context, unit string, list []systemd.Property) er
 
 // awaitControllers gives systemd, which answers before it acts, a moment to
 // turn on the controllers of the properties.
-func awaitControllers(ctx context.Context, scope *cgroupv2.Dir, writes []cgroupv2.Write) {
+func awaitControllers(ctx context.Context, scope *live.Dir, writes []cgroupv2.Write) {
 	for range 100 {
 		if ctx.Err() != nil || len(lacking(scope, writes)) == 0 {
 			return

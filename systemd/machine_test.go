@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 )
 
 // inMachine is for tests that want a real service manager.
@@ -64,7 +65,7 @@ func spawn(t testing.TB, args ...string) *exec.Cmd {
 }
 
 // scope puts a process into a new scope with limits.
-func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *cgroupv2.Dir {
+func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 	t.Helper()
 	_, unit, err := ParsePath("user.slice:homerun-test:"+name, "", true)
 	if err != nil {
@@ -85,11 +86,11 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *cgroupv2.Dir
 		t.Fatal(err)
 	}
 	t.Logf("%s: sent after %v, done after %v, dropped %v", unit, sent, time.Since(start), j.Dropped())
-	own, err := cgroupv2.OfProcess(cmd.Process.Pid)
+	own, err := live.OfProcess(cmd.Process.Pid)
 	if err != nil || !strings.HasSuffix(own, "/user.slice/"+unit) {
 		t.Fatalf("the process is in %s, %v", own, err)
 	}
-	d, err := cgroupv2.Open("/sys/fs/cgroup" + own)
+	d, err := live.Open("/sys/fs/cgroup" + own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *cgroupv2.Dir
 	return d
 }
 
-func content(t testing.TB, d *cgroupv2.Dir, file string) string {
+func content(t testing.TB, d *live.Dir, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.Path(), file))
 	if err != nil {
@@ -210,7 +211,7 @@ func TestMachineSubgroup(t *testing.T) {
 	if got := content(t, d, "cgroup.subtree_control"); !strings.Contains(got, "memory") || content(t, d, "pids.max") != "1" {
 		t.Errorf("after the reload: %s", got)
 	}
-	if own, _ := cgroupv2.OfProcess(cmd.Process.Pid); filepath.Base(own) != "container" {
+	if own, _ := live.OfProcess(cmd.Process.Pid); filepath.Base(own) != "container" {
 		t.Error(own)
 	}
 }
@@ -437,7 +438,7 @@ func TestMachineAttach(t *testing.T) {
 	if err != nil || !slices.Contains(pids, other.Process.Pid) {
 		t.Error(pids, err)
 	}
-	if own, _ := cgroupv2.OfProcess(other.Process.Pid); filepath.Base(own) != "container" {
+	if own, _ := live.OfProcess(other.Process.Pid); filepath.Base(own) != "container" {
 		t.Error(own)
 	}
 }

@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"context"
@@ -14,9 +14,30 @@ import (
 	"testing"
 	"time"
 
-	gorunc "github.com/containerd/go-runc"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
+
+// text is a file's content, or "".
+func (d *Dir) text(name string) string {
+	text, _ := d.read(name)
+	return text
+}
+
+// writesOf are the writes of linux.resources.
+func writesOf(t testing.TB, resources string) []cgroupv2.Write {
+	t.Helper()
+	var res specs.LinuxResources
+	if err := json.Unmarshal([]byte(resources), &res); err != nil {
+		t.Fatal(err)
+	}
+	writes, _, err := cgroupv2.Files(&res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writes
+}
 
 // unable ends a test that this host cannot run. It skips: hack/testrun then
 // takes the test to the test machine, and counts one that ran nowhere as failed.
@@ -225,14 +246,14 @@ func TestEvacuate(t *testing.T) {
 	}
 	t.Logf("evacuation of one process: %v", time.Since(start))
 	own, err := OfProcess(cmd.Process.Pid)
-	if err != nil || path.Base(own) != EvacuationLeaf {
+	if err != nil || path.Base(own) != cgroupv2.EvacuationLeaf {
 		t.Error(own, err)
 	}
 }
 
 func TestApplyNamesTheController(t *testing.T) {
 	d := playground(t)
-	err := d.Apply([]Write{{File: "misc.max", Value: "x 1", Pointer: "linux.resources.unified.misc.max"}})
+	err := d.Apply([]cgroupv2.Write{{File: "misc.max", Value: "x 1", Pointer: "linux.resources.unified.misc.max"}})
 	if err == nil || errors.Is(err, unix.EINVAL) {
 		t.Skip("this host gave the misc controller")
 	}
@@ -244,11 +265,11 @@ func TestApplyNamesTheController(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	err = d.Apply([]Write{{File: "misc.max", Value: "x", Tolerate: []unix.Errno{unix.ENOENT}}, {File: "cgroup.max.depth", Value: "3"}})
+	err = d.Apply([]cgroupv2.Write{{File: "misc.max", Value: "x", Tolerate: []unix.Errno{unix.ENOENT}}, {File: "cgroup.max.depth", Value: "3"}})
 	if got, _ := d.read("cgroup.max.depth"); err != nil || got != "3" {
 		t.Error(got, err)
 	}
-	err = d.Apply([]Write{{File: "misc.max", Value: "x", Else: &Write{File: "cgroup.max.depth", Value: "4"}}})
+	err = d.Apply([]cgroupv2.Write{{File: "misc.max", Value: "x", Else: &cgroupv2.Write{File: "cgroup.max.depth", Value: "4"}}})
 	if got, _ := d.read("cgroup.max.depth"); err != nil || got != "4" {
 		t.Error(got, err)
 	}
@@ -292,12 +313,12 @@ func TestAttachDevices(t *testing.T) {
 		unable(t, "device programs need root")
 	}
 	d := playground(t)
-	deny, err := DeviceRules(nil)
+	deny, err := cgroupv2.DeviceRules(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if err := d.AttachDevices(DeviceProgram(deny)); err != nil {
+	if err := d.AttachDevices(cgroupv2.DeviceProgram(deny)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("load and attach: %v", time.Since(start))
@@ -309,8 +330,11 @@ func TestAttachDevices(t *testing.T) {
 	if !opens("/dev/zero") || opens("/dev/kmsg") {
 		t.Errorf("zero %v, kmsg %v", opens("/dev/zero"), opens("/dev/kmsg"))
 	}
-	all := append([]DeviceRule{{true, 'a', wildcard, wildcard, accessAll}}, deny...)
-	if err := d.AttachDevices(DeviceProgram(all)); err != nil {
+	all, err := cgroupv2.DeviceRules([]specs.LinuxDeviceCgroup{{Allow: true, Type: "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AttachDevices(cgroupv2.DeviceProgram(all)); err != nil {
 		t.Fatal(err)
 	}
 	if !opens("/dev/kmsg") {
@@ -328,7 +352,7 @@ func TestAttachDevices(t *testing.T) {
 		t.Errorf("%d programs", n)
 	}
 	// Somebody else's program beside ours: both give way.
-	program, err := loadProgram(DeviceProgram(nil))
+	program, err := loadProgram(cgroupv2.DeviceProgram(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +363,7 @@ func TestAttachDevices(t *testing.T) {
 	if n := count(); n != 2 || opens("/dev/zero") {
 		t.Errorf("%d programs", n)
 	}
-	if err := d.AttachDevices(DeviceProgram(all)); err != nil {
+	if err := d.AttachDevices(cgroupv2.DeviceProgram(all)); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(); n != 1 || !opens("/dev/kmsg") {
@@ -390,68 +414,8 @@ func TestVerifierWords(t *testing.T) {
 	if os.Getuid() != 0 {
 		unable(t, "device programs need root")
 	}
-	_, err := loadProgram([]Instruction{{Op: moveReg, Dst: 0, Src: 9}, {Op: exit}})
+	_, err := loadProgram([]cgroupv2.Instruction{{Op: 0xbf, Dst: 0, Src: 9}, {Op: 0x95}})
 	if err == nil || !strings.Contains(err.Error(), "BUG: the verifier says") || strings.Contains(err.Error(), "\n") {
 		t.Error(err)
-	}
-}
-
-// Each answer of the kernel leads to its hint.
-func TestHint(t *testing.T) {
-	tests := []struct {
-		file          string
-		errno         unix.Errno
-		missing, root bool
-		want          string
-	}{
-		{"cpuset.cpus", unix.ENOENT, true, false, hintDelegate}, {"cpuset.cpus", unix.ENOENT, true, true, hintKernel},
-		{"hugetlb", 0, true, false, hintUnmanaged}, {"hugetlb.2MB.max", unix.ENOENT, true, true, hintKernel + " " + hintUnmanaged},
-		{"rdma.max", unix.ENOENT, true, false, hintUnmanaged}, {"misc", 0, true, false, hintUnmanaged}, {"dmem.max", 0, true, false, hintUnmanaged},
-		{"cpuset", 0, true, false, hintDelegate}, {"cpuset", 0, true, true, hintKernel},
-		{"memory.max", unix.EACCES, false, false, hintDelegate}, {"cgroup.subtree_control", unix.EBUSY, false, false, hintInner},
-		{"io.max", unix.ENODEV, false, true, hintWholeDisk}, {"cpu.weight", unix.EINVAL, false, true, hintIdle},
-		{"cpu.max", unix.EINVAL, false, true, hintQuota}, {"memory.max", unix.EINVAL, false, true, ""},
-	}
-	for _, tt := range tests {
-		if got := hint(tt.file, tt.errno, tt.missing, tt.root); got != tt.want {
-			t.Errorf("%s %v: %q", tt.file, tt.errno, got)
-		}
-	}
-}
-
-func TestStatsJSON(t *testing.T) {
-	var s Stats
-	s.CPU.parse(parseFields("usage_usec 7\nuser_usec 5\nsystem_usec 2\nnr_periods 1\nnr_throttled 1\nthrottled_usec 3\n"))
-	s.CPU.PSI = parsePSI("some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=1\n")
-	s.Blkio.parse("8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\nUnknown\n")
-	s.Memory.Usage = MemoryEntry{Limit: 1, Usage: 2, Max: 3, Failcnt: 4}
-	s.Hugetlb = map[string]HugetlbStats{"2MB": {Usage: 1, Max: 2}}
-	s.Rdma = parseKeyed("mlx4_0 hca_handle=2 hca_object=max\n")
-	s.NetworkInterfaces = []struct{}{}
-	got, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"cpu":{"usage":{"total":7000,"kernel":2000,"user":5000},"throttling":{"periods":1,"throttledPeriods":1,"throttledTime":3000},` +
-		`"psi":{"some":{"avg10":1.5,"avg60":0,"avg300":0,"total":9},"full":{"avg10":0,"avg60":0,"avg300":0,"total":1}}},"cpuset":{},` +
-		`"memory":{"usage":{"limit":1,"usage":2,"max":3,"failcnt":4},"swap":{"limit":0,"failcnt":0},"kernel":{"limit":0,"failcnt":0},"kernelTCP":{"limit":0,"failcnt":0}},` +
-		`"pids":{},"blkio":{"ioServiceBytesRecursive":[{"major":8,"op":"Read","value":1},{"major":8,"op":"Write","value":2},{"major":8,"op":"Discard","value":5}],` +
-		`"ioServicedRecursive":[{"major":8,"op":"Read","value":3},{"major":8,"op":"Write","value":4},{"major":8,"op":"Discard","value":6}]},` +
-		`"hugetlb":{"2MB":{"usage":1,"max":2,"failcnt":0}},"rdma":{"mlx4_0":{"hca_handle":2,"hca_object":18446744073709551615}},"intel_rdt":{},"network_interfaces":[]}`
-	if string(got) != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	var runc gorunc.Stats
-	if err := json.Unmarshal(got, &runc); err != nil || runc.Cpu.Usage.Total != 7000 || runc.Memory.Usage.Max != 3 || len(runc.Blkio.IoServiceBytesRecursive) != 3 {
-		t.Errorf("go-runc reads %+v, %v", runc, err)
-	}
-}
-
-func TestParseList(t *testing.T) {
-	for text, want := range map[string]string{"0-2,7": "[0 1 2 7] true", "": "[] true", " 3\n": "[3] true", "3-1": "[] false", "a": "[] false", "0-99999": "[] false", "1,,2": "[] false"} {
-		numbers, ok := ParseList(text)
-		if got := fmt.Sprint(numbers, ok); got != want {
-			t.Errorf("ParseList(%q) = %s", text, got)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"encoding/binary"
@@ -8,11 +8,12 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 )
 
 // bpf(2) takes a union whose size grows with each kernel. Linux 6.17 to 7.1
-// wrote behind the end of a short one at BPF_PROG_QUERY (runc#5403), so the
+// wrote after the end of a short one at BPF_PROG_QUERY (runc#5403), so the
 // argument is always larger than any kernel's union; a kernel accepts that as
 // long as what it does not know is zero (bpf_check_uarg_tail_zero).
 type bpfArgument struct {
@@ -53,7 +54,7 @@ const maxPrograms = 64
 // user namespace: elsewhere EPERM, which callers without root ignore, because
 // their container can open no device that they themselves cannot. Errors are
 // *Error; the program stays with the cgroup until that is removed.
-func (d *Dir) AttachDevices(code []Instruction) error {
+func (d *Dir) AttachDevices(code []cgroupv2.Instruction) error {
 	program, err := loadProgram(code)
 	if err != nil {
 		return d.fault("load device program for", "", err)
@@ -86,12 +87,12 @@ func closeAll(fds []int) {
 
 // loadProgram: offsets are those of struct BPF_PROG_LOAD in linux/bpf.h. When
 // the verifier refuses, its own words come along: that would be our bug.
-func loadProgram(code []Instruction) (int, error) {
+func loadProgram(code []cgroupv2.Instruction) (int, error) {
 	var a bpfArgument
 	defer a.release()
 	a.u32(0, unix.BPF_PROG_TYPE_CGROUP_DEVICE)
 	a.u32(4, uint32(len(code)))
-	a.pointer(8, encode(code))
+	a.pointer(8, cgroupv2.Encode(code))
 	a.pointer(16, []byte("Apache-2.0\x00"))
 	copy(a.bytes[48:63], "homerun_devices")
 	fd, err := a.call(unix.BPF_PROG_LOAD)

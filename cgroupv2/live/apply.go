@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"errors"
@@ -7,19 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 )
 
 // Apply makes the writes in their order. A limit that cannot be set is an
 // *Error with the controller, the file, the value and the fix; what was written
 // before it stays. All checks are done before the first write.
-func (d *Dir) Apply(writes []Write) error { return d.apply(writes, d.put) }
+func (d *Dir) Apply(writes []cgroupv2.Write) error { return d.apply(writes, d.put) }
 
 // Ensure is Apply for a cgroup that somebody else (systemd) has limited
 // already: a file that reads as the value is left alone. It proves each limit,
 // as systemd says nothing when a controller was not delegated to it.
-func (d *Dir) Ensure(writes []Write) error {
-	return d.apply(writes, func(w Write) error {
+func (d *Dir) Ensure(writes []cgroupv2.Write) error {
+	return d.apply(writes, func(w cgroupv2.Write) error {
 		if now, err := d.read(w.File); err == nil && now == w.Value {
 			return nil
 		}
@@ -27,11 +28,11 @@ func (d *Dir) Ensure(writes []Write) error {
 	})
 }
 
-func (d *Dir) apply(writes []Write, put func(Write) error) error {
-	if err := d.Check(Checks(writes)); err != nil {
+func (d *Dir) apply(writes []cgroupv2.Write, put func(cgroupv2.Write) error) error {
+	if err := d.Check(cgroupv2.Checks(writes)); err != nil {
 		return err
 	}
-	var later []Write
+	var later []cgroupv2.Write
 	for _, w := range writes {
 		err := put(w)
 		if w.Retry && errors.Is(err, unix.EINVAL) {
@@ -50,7 +51,7 @@ func (d *Dir) apply(writes []Write, put func(Write) error) error {
 	return nil
 }
 
-func (d *Dir) put(w Write) error {
+func (d *Dir) put(w cgroupv2.Write) error {
 	err := d.write(w.File, w.Value)
 	if err == nil {
 		return nil
@@ -64,7 +65,7 @@ func (d *Dir) put(w Write) error {
 		return nil
 	}
 	e, missing := d.explain(e, w.Controller())
-	if missing && !w.limits() {
+	if missing && !w.Limits() {
 		return nil
 	}
 	return e
@@ -82,39 +83,27 @@ func (d *Dir) explain(e *Error, controller string) (explained *Error, missing bo
 	case e.Errno == unix.ENOENT:
 		e.Reason += " is available but the kernel has no such file"
 	}
-	e.hint = hint(e.File, e.Errno, missing, privileged())
+	e.hint = cgroupv2.Refusal{File: e.File, Errno: e.Errno, Missing: missing, Privileged: privileged()}.Hint()
 	return e, missing
-}
-
-// Checks collects the checks of writes, for Dir.Check before an update that
-// goes through systemd.
-func Checks(writes []Write) []Check {
-	var checks []Check
-	for _, w := range writes {
-		if w.Check != nil {
-			checks = append(checks, *w.Check)
-		}
-	}
-	return checks
 }
 
 // Check refuses a limit at or below what is in use. Use that cannot be read
 // passes: the specification makes the check a MAY.
-func (d *Dir) Check(checks []Check) error {
+func (d *Dir) Check(checks []cgroupv2.Check) error {
 	for _, c := range checks {
 		used, err := d.sum(c.Files)
 		if err != nil || c.Limit > used {
 			continue
 		}
-		return &Error{Op: "limit", Dir: d.path, Pointer: c.Pointer, hint: hintInUse,
+		return &Error{Op: "limit", Dir: d.path, Pointer: c.Pointer, hint: cgroupv2.HintInUse,
 			Reason: fmt.Sprintf("%d bytes are in use, so %d is refused", used, c.Limit)}
 	}
 	return nil
 }
 
 // Reclaim asks the kernel to take back what makes the checks fail (Linux 5.19).
-// It tells nothing: Check does, afterwards.
-func (d *Dir) Reclaim(checks []Check) {
+// It says nothing: Check does, afterwards.
+func (d *Dir) Reclaim(checks []cgroupv2.Check) {
 	for _, c := range checks {
 		used, err := d.sum(c.Files)
 		if err != nil || c.Limit > used {

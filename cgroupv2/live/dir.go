@@ -1,17 +1,6 @@
-package cgroupv2
-
-import (
-	"bytes"
-	"errors"
-	"io/fs"
-	"path"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
-)
-
-// The live files act on the cgroup file system.
+// Package live acts on the cgroup file system: it makes, limits, measures,
+// freezes, kills and removes cgroups, and looks where the runtime may have some.
+// What is to be written, and what text means, package cgroupv2 knows.
 //
 // Every access goes through a directory's file descriptor and openat2 with
 // RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, so a file name from
@@ -21,6 +10,19 @@ import (
 //
 // Files are opened for each access and closed at once. A cgroup's files are
 // tiny; one read of a large buffer gets a consistent picture, two might not.
+package live
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"golang.org/x/sys/unix"
+)
 
 // Dir is an open cgroup directory. It is safe for concurrent use, Close
 // excepted.
@@ -52,7 +54,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("cgroupv2: " + e.Op)
 	if e.Value != "" {
-		b.WriteString(" " + quote(e.Value) + " to")
+		b.WriteString(" " + strconv.Quote(e.Value) + " to")
 	}
 	b.WriteString(" " + path.Join(e.Dir, e.File))
 	if e.Pointer != "" {
@@ -87,6 +89,11 @@ func (d *Dir) fault(op, file string, err error) *Error {
 		e.Reason = strings.TrimSuffix(strings.TrimSuffix(e.Reason, e.Errno.Error()), ": ")
 	}
 	return e
+}
+
+// refusal is the fix for what the kernel refused although the controller is there.
+func (e *Error) refusal() string {
+	return cgroupv2.Refusal{File: e.File, Errno: e.Errno, Privileged: privileged()}.Hint()
 }
 
 // Open opens the cgroup at an absolute path; it must be a directory of a
@@ -211,18 +218,7 @@ func (d *Dir) fields(name string) (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseFields(text), nil
-}
-
-func parseFields(text string) map[string]uint64 {
-	values := map[string]uint64{}
-	for line := range strings.Lines(text) {
-		key, number, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if v, err := strconv.ParseUint(number, 10, 64); err == nil {
-			values[key] = v
-		}
-	}
-	return values
+	return cgroupv2.ParseFields(text), nil
 }
 
 // words reads a file of words, as cgroup.controllers.
@@ -245,4 +241,15 @@ func (d *Dir) Available() ([]string, error) {
 // ENODEV at read and write.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV)
+}
+
+// errnoText names an errno as the last word of a line. ENOENT goes without
+// its phrase: podman and docker read "no such file or directory" anywhere in a
+// runtime's message as "the command does not exist" (CONTRACT 1.9).
+func errnoText(errno unix.Errno) string {
+	name := unix.ErrnoName(errno)
+	if errno == unix.ENOENT {
+		return name
+	}
+	return errno.Error() + " (" + name + ")"
 }

@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +34,7 @@ func (d *Dir) await(ctx context.Context, key string, want uint64) error {
 		if err != nil && err != unix.EINTR {
 			return err
 		}
-		if v, ok := parseFields(string(buf[:max(n, 0)]))[key]; ok && v == want {
+		if v, ok := cgroupv2.ParseFields(string(buf[:max(n, 0)]))[key]; ok && v == want {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -78,7 +79,7 @@ func (d *Dir) Thaw() error {
 	return nil
 }
 
-// Frozen tells whether the cgroup stands frozen, by itself or by a parent. A
+// Frozen reports whether the cgroup stands frozen, by itself or by a parent. A
 // cgroup without a freezer, or one that is gone, is not frozen.
 func (d *Dir) Frozen() bool {
 	values, err := d.fields("cgroup.events")
@@ -121,7 +122,7 @@ func (d *Dir) AwaitFrozen(ctx context.Context, other int) (frozen bool, err erro
 		if err != nil && err != unix.EINTR {
 			return false, d.fault("read", "cgroup.events", err)
 		}
-		if parseFields(string(text[:max(n, 0)]))["frozen"] == 1 {
+		if cgroupv2.ParseFields(string(text[:max(n, 0)]))["frozen"] == 1 {
 			return true, nil
 		}
 		if _, err = unix.Poll(fds[:], pollTimeout(ctx)); err != nil && err != unix.EINTR {
@@ -134,7 +135,7 @@ func (d *Dir) AwaitFrozen(ctx context.Context, other int) (frozen bool, err erro
 	return false, ctx.Err()
 }
 
-// Populated tells whether a live process is in the cgroup or below. One that
+// Populated reports whether a live process is in the cgroup or below. One that
 // is gone is not populated.
 func (d *Dir) Populated() bool {
 	values, err := d.fields("cgroup.events")

@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ var accounting = []string{"cpu", "io", "memory", "pids"}
 // processes where they are in the way, and gives the required controllers to
 // it (see Dir.Create). made holds the absolute paths of the directories that
 // did not exist before, outermost first: the undo list. Errors are *Error.
-func (c Choice) Create(mountPoint string, required []string) (leaf *Dir, made []string, err error) {
+func Create(c cgroupv2.Choice, mountPoint string, required []string) (leaf *Dir, made []string, err error) {
 	base, err := Open(path.Join(mountPoint, c.Base))
 	if err != nil {
 		return nil, nil, err
@@ -40,7 +41,7 @@ func (c Choice) Create(mountPoint string, required []string) (leaf *Dir, made []
 
 // Missing lists the directories that Create would make, outermost first, as made
 // has them.
-func (c Choice) Missing(mountPoint string) (names []string) {
+func Missing(c cgroupv2.Choice, mountPoint string) (names []string) {
 	for at := c.Path; at != c.Base && len(at) > 1; at = path.Dir(at) {
 		if name := path.Join(mountPoint, at); unix.Access(name, unix.F_OK) == unix.ENOENT {
 			names = append(names, name)
@@ -104,7 +105,7 @@ func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
 	err = unix.Mkdirat(d.fd, name, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		e := d.fault("create", name, err)
-		e.hint = hint(name, e.Errno, false, privileged())
+		e.hint = e.refusal()
 		return nil, false, e
 	}
 	isNew = err == nil
@@ -146,7 +147,7 @@ func (d *Dir) lacks(required []string, refused error) error {
 func (d *Dir) unavailable(controller string) *Error {
 	return &Error{
 		Op: "use", Dir: d.path, Reason: "controller " + controller + " is not available here",
-		hint: hint(controller, 0, true, privileged()),
+		hint: cgroupv2.Refusal{File: controller, Missing: true, Privileged: privileged()}.Hint(),
 	}
 }
 
@@ -200,14 +201,14 @@ func (d *Dir) borrow(required, have, on []string) error {
 		if slices.Contains(on, name) && (top || slices.Contains(steady, name)) {
 			continue
 		}
-		if !managed(name) {
+		if !cgroupv2.Managed(name) {
 			if err := d.enableUnmanaged(name, have, on); err != nil {
 				return err
 			}
 			continue
 		}
 		return &Error{
-			Op: "use", Dir: d.path, hint: hintForeign,
+			Op: "use", Dir: d.path, hint: cgroupv2.HintForeign,
 			Reason: "controller " + name + " is turned on and off here by the service manager, whose cgroup this is",
 		}
 	}
@@ -267,20 +268,20 @@ func (d *Dir) inhabited() bool {
 func (d *Dir) refused(controller string, err error) *Error {
 	e := d.fault("write", "cgroup.subtree_control", err)
 	e.Value = "+" + controller
-	e.hint = hint(e.File, e.Errno, false, privileged())
+	e.hint = e.refusal()
 	if e.Errno == unix.EBUSY {
 		e.Reason = "has processes of its own"
 	}
 	return e
 }
 
-// Evacuate moves every process of d into its child EvacuationLeaf, which it
+// Evacuate moves every process of d into its child cgroupv2.EvacuationLeaf, which it
 // makes, so that d can give controllers to its children. It is meant for our
 // own delegated cgroup, whose processes are all our unit's. A process that
 // forks meanwhile is caught by the next of ten passes; then EBUSY tells.
 // Zombies do not count. Errors are *Error.
 func (d *Dir) Evacuate() error {
-	leaf, _, err := d.child(EvacuationLeaf)
+	leaf, _, err := d.child(cgroupv2.EvacuationLeaf)
 	if err != nil {
 		return err
 	}
@@ -327,7 +328,7 @@ func (d *Dir) Attach(pid int) error {
 	if err := d.write("cgroup.procs", strconv.Itoa(pid)); err != nil {
 		e := d.fault("write", "cgroup.procs", err)
 		e.Value = strconv.Itoa(pid)
-		e.hint = hint(e.File, e.Errno, false, privileged())
+		e.hint = e.refusal()
 		return e
 	}
 	return nil

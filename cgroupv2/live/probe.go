@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
 	"golang.org/x/sys/unix"
 )
@@ -13,8 +14,8 @@ import (
 // ProbeDelegation looks which cgroups around the runtime's own the caller may
 // use. It writes nothing. On a host without unified cgroup v2 it is empty; the
 // caller does not call it for --cgroup-manager=disabled.
-func ProbeDelegation(c host.Cgroup) Delegation {
-	var found Delegation
+func ProbeDelegation(c host.Cgroup) cgroupv2.Delegation {
+	var found cgroupv2.Delegation
 	if !c.Unified {
 		return found
 	}
@@ -22,7 +23,7 @@ func ProbeDelegation(c host.Cgroup) Delegation {
 	if unit(c.MountPoint, own) {
 		found.Unit, found.Top = own, own
 	}
-	found.ancestors(c.MountPoint, own)
+	ancestors(&found, c.MountPoint, own)
 	if found.Unit == "" {
 		found.Maybe = service(c.MountPoint, own)
 	}
@@ -33,7 +34,7 @@ func ProbeDelegation(c host.Cgroup) Delegation {
 }
 
 // ancestors walks up as long as the caller may write.
-func (found *Delegation) ancestors(mountPoint, own string) {
+func ancestors(found *cgroupv2.Delegation, mountPoint, own string) {
 	for at := own; at != "/"; {
 		at = path.Dir(at)
 		if !writable(path.Join(mountPoint, at)) {

@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,12 +43,12 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":0}]}}`,
 		`{"unified":{"pids.max":"max","memory.high":"max","memory.low":"0","io.max":"8:0 rbps=max wiops=max","cpu.max":"max"}}`,
 	} {
-		writes, _, err := Files(resources(t, text))
-		if err != nil || len(writes) == 0 {
-			t.Fatalf("%s: %v, %v", text, writes, err)
+		writes := writesOf(t, text)
+		if len(writes) == 0 {
+			t.Fatalf("%s: nothing", text)
 		}
-		if Limits(writes) || len(Controllers(writes)) > 0 {
-			t.Errorf("%s: limits %v, needs %q", text, Limits(writes), Controllers(writes))
+		if cgroupv2.Limits(writes) || len(cgroupv2.Controllers(writes)) > 0 {
+			t.Errorf("%s: limits %v, needs %q", text, cgroupv2.Limits(writes), cgroupv2.Controllers(writes))
 		}
 		if err := fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes); err != nil {
 			t.Errorf("%s: without the controller: %v", text, err)
@@ -57,7 +58,7 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		}
 	}
 	there := fakeCgroup(t, map[string]string{"cgroup.controllers": "pids\n", "pids.max": "5"})
-	writes, _, _ := Files(resources(t, `{"pids":{"limit":-1}}`))
+	writes := writesOf(t, `{"pids":{"limit":-1}}`)
 	if err := there.Ensure(writes); err != nil || !strings.HasPrefix(there.text("pids.max"), "max") {
 		t.Errorf("a limit that is there stays: %q, %v", there.text("pids.max"), err)
 	}
@@ -66,9 +67,9 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}]}}`, `{"unified":{"io.max":"8:0 rbps=max wiops=1"}}`,
 		`{"unified":{"io.max":"8:0"}}`, `{"unified":{"memory.new":"max"}}`,
 	} {
-		writes, _, err := Files(resources(t, text))
-		if err != nil || !Limits(writes) || len(Controllers(writes)) != 1 {
-			t.Errorf("%s: limits %v, needs %q, %v", text, Limits(writes), Controllers(writes), err)
+		writes := writesOf(t, text)
+		if !cgroupv2.Limits(writes) || len(cgroupv2.Controllers(writes)) != 1 {
+			t.Errorf("%s: limits %v, needs %q", text, cgroupv2.Limits(writes), cgroupv2.Controllers(writes))
 		}
 		if fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes) == nil {
 			t.Errorf("%s: passes without the controller", text)

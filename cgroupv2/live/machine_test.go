@@ -1,4 +1,4 @@
-package cgroupv2
+package live
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -37,17 +38,14 @@ func place(t testing.TB) host.Cgroup {
 // limitedCgroup makes a cgroup with the limits where Choose says.
 func limitedCgroup(t testing.TB, res string) *Dir {
 	t.Helper()
-	writes, _, err := Files(resources(t, res))
-	if err != nil {
-		t.Fatal(err)
-	}
+	writes := writesOf(t, res)
 	c := place(t)
-	choice, err := Choose(Situation{Manager: Cgroupfs, ID: t.Name(), Limits: true, Cgroup: c, Delegation: ProbeDelegation(c)})
+	choice, err := cgroupv2.Choose(cgroupv2.Situation{Manager: cgroupv2.Cgroupfs, ID: t.Name(), Limits: true, Cgroup: c, Delegation: ProbeDelegation(c)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Log(choice.Reason)
-	d, _, err := choice.Create(c.MountPoint, Controllers(writes))
+	d, _, err := Create(choice, c.MountPoint, cgroupv2.Controllers(writes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +125,7 @@ func TestMachineCheckBeforeUpdate(t *testing.T) {
 	d := limitedCgroup(t, `{"memory":{"limit":50000000}}`)
 	spawn(t, d, "sleep", "60")
 	time.Sleep(100 * time.Millisecond)
-	writes, _, err := Files(resources(t, `{"memory":{"limit":1,"checkBeforeUpdate":true}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	writes := writesOf(t, `{"memory":{"limit":1,"checkBeforeUpdate":true}}`)
 	if err := d.Apply(writes); err == nil || !strings.Contains(err.Error(), "bytes are in use, so 1 is refused") {
 		t.Error(err)
 	}
@@ -206,8 +201,8 @@ func TestInUnit(t *testing.T) {
 	if os.Getuid() != 0 {
 		delegation.Unit = delegation.Maybe
 	}
-	choice, err := Choose(Situation{ID: "web", Bus: "bus", Limits: true, Cgroup: c, Delegation: delegation})
-	if err != nil || choice.Manager != Cgroupfs {
+	choice, err := cgroupv2.Choose(cgroupv2.Situation{ID: "web", Bus: "bus", Limits: true, Cgroup: c, Delegation: delegation})
+	if err != nil || choice.Manager != cgroupv2.Cgroupfs {
 		t.Fatal(choice, err)
 	}
 	unit := strings.TrimSuffix(c.Path, "/runtime")
@@ -229,14 +224,14 @@ func TestInUnit(t *testing.T) {
 		}
 	}
 	start := time.Now()
-	d, made, err := choice.Create(c.MountPoint, []string{"cpu", "memory", "pids"})
+	d, made, err := Create(choice, c.MountPoint, []string{"cpu", "memory", "pids"})
 	if err != nil || !slices.Equal(made, []string{c.MountPoint + choice.Path}) {
 		t.Fatal(made, err)
 	}
 	defer d.Close()
 	t.Logf("evacuated and made in %v", time.Since(start))
 	testCPU(t, d)
-	if err := d.Apply([]Write{{File: "pids.max", Value: "1"}, {File: "memory.max", Value: "10000000"}}); err != nil {
+	if err := d.Apply([]cgroupv2.Write{{File: "pids.max", Value: "1"}, {File: "memory.max", Value: "10000000"}}); err != nil {
 		t.Error(err)
 	}
 	if err := inside(d, "/bin/true").Run(); err != nil {
@@ -258,10 +253,7 @@ func testCPU(t *testing.T, d *Dir) {
 		{`{"cpu":{"quota":-1,"burst":0,"idle":1}}`, "max 100000", "0", "1", ""},
 		{`{"cpu":{"idle":0,"shares":2}}`, "max 100000", "0", "0", "1"},
 	} {
-		writes, _, err := Files(resources(t, step.update))
-		if err != nil {
-			t.Fatal(err)
-		}
+		writes := writesOf(t, step.update)
 		if err := d.Apply(writes); err != nil {
 			t.Errorf("%s: %v", step.update, err)
 		}
@@ -272,12 +264,9 @@ func testCPU(t *testing.T, d *Dir) {
 			}
 		}
 	}
-	writes, _, err := Files(resources(t, `{"cpu":{"quota":1000,"burst":5000}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	writes := writesOf(t, `{"cpu":{"quota":1000,"burst":5000}}`)
 	var e *Error
-	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != hintQuota {
+	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != (cgroupv2.Refusal{File: "cpu.max", Errno: unix.EINVAL}).Hint() {
 		t.Errorf("burst above quota: %v", err)
 	}
 }
@@ -288,13 +277,13 @@ func TestMachineForeignController(t *testing.T) {
 	inMachine(t)
 	c := place(t)
 	delegation := ProbeDelegation(c)
-	choice, err := Choose(Situation{Manager: Cgroupfs, ID: "foreign", Limits: true, Cgroup: c, Delegation: delegation})
+	choice, err := cgroupv2.Choose(cgroupv2.Situation{Manager: cgroupv2.Cgroupfs, ID: "foreign", Limits: true, Cgroup: c, Delegation: delegation})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, made, err := choice.Create(c.MountPoint, []string{"cpu"})
+	d, made, err := Create(choice, c.MountPoint, []string{"cpu"})
 	var e *Error
-	if d != nil || !errors.As(err, &e) || e.Hint() != hintForeign || made != nil {
+	if d != nil || !errors.As(err, &e) || e.Hint() != cgroupv2.HintForeign || made != nil {
 		t.Fatal(err, made)
 	}
 	t.Log(err)

@@ -1,0 +1,39 @@
+package live
+
+import "github.com/homerun-oci/homerun/cgroupv2"
+
+// Stats reads what the cgroup has used. Controllers that the cgroup does not
+// have leave their part zero, as do files that this kernel lacks; only a cgroup
+// that is gone is an error (*Error, ENOENT or ENODEV).
+func (d *Dir) Stats() (*cgroupv2.Stats, error) {
+	names, _ := d.names() // of a cgroup that is gone there are none
+	files := map[string]string{}
+	for _, name := range cgroupv2.StatsFiles(names) {
+		text, err := d.read(name)
+		if err != nil && name == "cpu.stat" && !d.alive() {
+			return nil, d.fault("read", name, err)
+		}
+		if err == nil {
+			files[name] = text
+		}
+	}
+	return cgroupv2.ParseStats(files), nil
+}
+
+// alive is true while the directory is linked.
+func (d *Dir) alive() bool {
+	_, err := d.read("cgroup.events")
+	if err == nil {
+		return true
+	}
+	_, err = d.read("cgroup.procs")
+	return err == nil
+}
+
+// OOMKills counts the processes of the cgroup and its children that the OOM
+// killer took (memory.events, oom_kill). 0 also where there is no memory
+// controller. To be read before the cgroup is removed.
+func (d *Dir) OOMKills() uint64 {
+	events, _ := d.fields("memory.events")
+	return events["oom_kill"]
+}
