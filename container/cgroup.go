@@ -16,6 +16,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/systemd/bus"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -61,11 +62,11 @@ type cgroupPlan struct {
 	// where they are the same.
 	delegate string
 
-	place   systemd.Place
-	conn    *systemd.Conn
+	place   bus.Place
+	conn    *bus.Conn
 	unit    string
 	request systemd.Request
-	job     *systemd.Job
+	job     *bus.Job
 	maps    *userns.Maps
 }
 
@@ -150,10 +151,10 @@ func (p *cgroupPlan) lookAround(s *cgroupv2.Situation) {
 	if cgroupfs && (s.Delegation.Maybe == "" || strings.HasPrefix(s.CgroupsPath, "/")) {
 		return
 	}
-	p.place = systemd.NewPlace(p.facts, os.Getenv)
+	p.place = bus.NewPlace(p.facts, os.Getenv)
 	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
 	defer cancel()
-	conn, err := systemd.Connect(ctx, p.place)
+	conn, err := bus.Connect(ctx, p.place)
 	if err == nil {
 		if err = conn.CanPlace(); err != nil {
 			conn.Close()
@@ -479,12 +480,12 @@ func noFacts() (*host.Facts, error) {
 }
 
 // connectSystemd finds the service manager that has the container's scope.
-func connectSystemd(ctx context.Context) (*systemd.Conn, error) {
+func connectSystemd(ctx context.Context) (*bus.Conn, error) {
 	facts, err := noFacts()
 	if err != nil {
 		return nil, err
 	}
-	return systemd.Connect(ctx, systemd.NewPlace(facts, os.Getenv))
+	return bus.Connect(ctx, bus.NewPlace(facts, os.Getenv))
 }
 
 // scopeOf is the scope's cgroup, at or above the container's.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +30,7 @@ type Process struct {
 	mu     sync.Mutex
 	pidfd  int
 	status unix.WaitStatus
-	relay  *systemd.Relay
+	relay  *notify.Relay
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap      bool
 	container *Container

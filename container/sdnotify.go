@@ -10,7 +10,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +41,7 @@ func (c *Container) addNotify(request *Request) error {
 	if c.runtime.NotifySocket == "" || s.Process == nil || hasVariable(s.Process.Env, notifyVariable) {
 		return nil
 	}
-	if err := systemd.CheckNotifySocket(c.runtime.NotifySocket); err != nil {
+	if err := notify.CheckSocket(c.runtime.NotifySocket); err != nil {
 		c.runtime.warn("%v; the container runs without one", err)
 		return nil
 	}
@@ -55,7 +55,7 @@ func (c *Container) addNotify(request *Request) error {
 	s.Mounts = append(s.Mounts[:len(s.Mounts):len(s.Mounts)], specs.Mount{Destination: notifyMount, Type: "bind", Source: dir,
 		Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
 	p := *s.Process
-	p.Env = append(p.Env[:len(p.Env):len(p.Env)], notifyVariable+"="+notifyMount+"/"+systemd.RelaySocket)
+	p.Env = append(p.Env[:len(p.Env):len(p.Env)], notifyVariable+"="+notifyMount+"/"+notify.SocketName)
 	s.Process = &p
 	request.Bundle = &bundle.Bundle{Dir: request.Bundle.Dir, Config: &s, Raw: request.Bundle.Raw, Seccomp: request.Bundle.Seccomp}
 	if request.Facts != nil && request.Facts.Sources != nil {
@@ -75,11 +75,11 @@ func hasVariable(env []string, name string) bool {
 
 // relay binds the socket, if the container was made with one and a service
 // manager is there; else it is nil. The program runs without its manager too.
-func (c *Container) relay() *systemd.Relay {
+func (c *Container) relay() *notify.Relay {
 	if c.runtime.NotifySocket == "" || !isDirectory(c.file(notifyDir)) {
 		return nil
 	}
-	r, err := systemd.NewRelay(c.file(notifyDir), c.runtime.NotifySocket, 0)
+	r, err := notify.NewRelay(c.file(notifyDir), c.runtime.NotifySocket, 0)
 	if err != nil {
 		c.runtime.warn("%v; nobody hears what the program reports", err)
 		return nil
@@ -88,7 +88,7 @@ func (c *Container) relay() *systemd.Relay {
 }
 
 // endRelay passes on what is left, and says if something was not.
-func (r *Runtime) endRelay(relay *systemd.Relay) {
+func (r *Runtime) endRelay(relay *notify.Relay) {
 	relay.Drain()
 	if err := relay.Trouble(); err != nil {
 		r.warn("%v", err)
@@ -99,7 +99,7 @@ func (r *Runtime) endRelay(relay *systemd.Relay) {
 // readiness is a program's word that it is ready, on its way to the service
 // manager.
 type readiness struct {
-	relay      *systemd.Relay
+	relay      *notify.Relay
 	runtime    *Runtime
 	pid, pidfd int
 }
@@ -136,7 +136,7 @@ func (r *readiness) await(ctx context.Context) {
 	r.relay.SetMainPID(r.pid)
 	ctx, stop := r.untilEnd(ctx)
 	defer stop()
-	if err := r.relay.Serve(ctx, systemd.Ready); err == nil {
+	if err := r.relay.Serve(ctx, notify.Ready); err == nil {
 		r.barrier(ctx)
 	} else if ctx.Err() == nil {
 		r.runtime.warn("%v", err)
@@ -175,7 +175,7 @@ func (r *readiness) untilEnd(ctx context.Context) (_ context.Context, stop func(
 func (r *readiness) barrier(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, barrierLimit)
 	defer cancel()
-	_ = r.relay.Serve(ctx, systemd.IsBarrier)
+	_ = r.relay.Serve(ctx, notify.IsBarrier)
 }
 
 // barrierLimit is how long a program that is ready may take to ask for one.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -98,7 +98,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		manager, name := listenManager(t)
-		relay, err := systemd.NewRelay(dir, name, 0)
+		relay, err := notify.NewRelay(dir, name, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestReadiness(t *testing.T) {
 
 func speak(t *testing.T, dir string, messages []string) {
 	t.Helper()
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: filepath.Join(dir, systemd.RelaySocket), Net: "unixgram"})
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: filepath.Join(dir, notify.SocketName), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,10 @@ import (
 //	@as []             an empty array of strings
 //
 // Numbers may be hexadecimal or octal (0x1f, 017), as glib has them.
+//
+// The text may be a pod author's, so godbus's dbus.ParseVariant (5.2.4) will not
+// do: it ends the process on deep nesting ("[[[[...", stack overflow), panics on
+// "@x []", takes "1 2" and '\q', and refuses "double 2" and "0x0d".
 func ParseGVariant(text string) (any, error) {
 	p := &parser{rest: text}
 	v, err := p.value()
@@ -139,7 +143,7 @@ func number(s string, err error) error {
 	return fmt.Errorf("%.100q is not a number", s)
 }
 
-// letters are what may stand behind a backslash, and escapes what it means.
+// letters are what may stand after a backslash, and escapes what it means.
 const (
 	letters = `abfnrtv\'"`
 	escapes = "\a\b\f\n\r\t\v\\'\""

@@ -1,9 +1,8 @@
-// Package systemd runs containers as transient scopes of a systemd manager,
-// speaks sd_notify, and writes unit files.
-//
-// The names, properties and texts are made by pure functions; only the files
-// dbus*.go and notify.go touch the machine. The interface is documented in
-// org.freedesktop.systemd1(5), systemd.resource-control(5) and sd_notify(3).
+// Package systemd says what a container is to a systemd manager: the names of its
+// scope and slice, and the properties that config.json asks for. It is pure:
+// package systemd/bus asks the manager, systemd/notify relays a program's
+// notifications. The properties are documented in systemd.scope(5) and
+// systemd.resource-control(5).
 package systemd
 
 import (

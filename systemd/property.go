@@ -409,7 +409,7 @@ func (c *converter) oomGroup(w cgroupv2.Write) bool {
 	return true
 }
 
-// isFixed tells a property that cannot be changed on a unit that runs.
+// isFixed reports a property that cannot be changed on a unit that runs.
 func isFixed(p Property) bool {
 	return slices.Contains([]string{"OOMPolicy", "PIDs", "Slice", "Delegate"}, p.Name)
 }

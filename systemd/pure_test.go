@@ -9,10 +9,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/coreos/go-systemd/v22/unit"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/homerun-oci/homerun/host"
 )
 
 func TestParsePath(t *testing.T) {
@@ -392,85 +389,4 @@ func TestProperties(t *testing.T) {
 	if got, _ := show(r); err != nil || strings.Contains(got, "PIDs") || !strings.Contains(got, "Wants []string [user.slice]") {
 		t.Errorf("slice:\n%s, %v", got, err)
 	}
-}
-
-func TestCandidates(t *testing.T) {
-	tests := []struct {
-		name  string
-		place Place
-		want  string
-	}{
-		{"root", Place{System: true}, "/run/dbus/system_bus_socket /run/systemd/private*"},
-		{"session", Place{UID: 1000, HostUID: 1000, SessionAddress: "unix:path=/a%20b,guid=1;unix:abstract=/x", RuntimeDir: "/run/user/1000"},
-			"/a b @/x /run/user/1000/bus /run/user/1000/systemd/private*"},
-		{"only XDG_RUNTIME_DIR elsewhere", Place{UID: 1000, HostUID: 1000, RuntimeDir: "/tmp/r/"},
-			"/tmp/r/bus /run/user/1000/bus /tmp/r/systemd/private* /run/user/1000/systemd/private*"},
-		{"nothing set", Place{UID: 1000, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private*"},
-		{"in a user namespace", Place{UID: 0, HostUID: 1000}, "/run/user/1000/bus /run/user/1000/systemd/private* /run/dbus/system_bus_socket"},
-		{"no programs", Place{UID: 1000, HostUID: 1000, SessionAddress: "unixexec:path=/bin/sh;autolaunch:;unix:path=x;unix:runtime=yes", RuntimeDir: "/run/user/1000"},
-			"/run/user/1000/bus /run/user/1000/systemd/private* | DBUS_SESSION_BUS_ADDRESS: transport \"unixexec\" is not used DBUS_SESSION_BUS_ADDRESS: transport \"autolaunch\" is not used DBUS_SESSION_BUS_ADDRESS: names no socket"},
-	}
-	for _, tt := range tests {
-		list, notes := tt.place.candidates()
-		var names []string
-		for _, c := range list {
-			name := c.path
-			if c.private {
-				name += "*"
-			}
-			names = append(names, name)
-		}
-		got := strings.Join(names, " ")
-		if len(notes) > 0 {
-			got += " | " + strings.Join(notes, " ")
-		}
-		if got != tt.want {
-			t.Errorf("%s:\n%s, want\n%s", tt.name, got, tt.want)
-		}
-	}
-}
-
-func TestNewPlace(t *testing.T) {
-	facts := &host.Facts{UserNamespace: host.UserNamespace{OwnerUID: 1000}}
-	got := NewPlace(facts, func(name string) string { return "<" + name + ">" })
-	want := Place{HostUID: 1000, SessionAddress: "<DBUS_SESSION_BUS_ADDRESS>", RuntimeDir: "<XDG_RUNTIME_DIR>"}
-	if got != want {
-		t.Errorf("got %+v", got)
-	}
-}
-
-func TestGenerateUnit(t *testing.T) {
-	text, err := GenerateUnit(Service{ID: "web", Bundle: "%h/my bundles/$web", Executable: "/opt/100%/homerun", Arguments: []string{"--detach=false"}, Payload: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	options, err := unit.Deserialize(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, o := range options {
-		got[o.Section+"."+o.Name] = o.Value
-	}
-	for name, want := range map[string]string{
-		"Unit.RequiresMountsFor": `"%h/my bundles/$web"`,
-		"Service.Type":           "notify", "Service.NotifyAccess": "main", "Service.Delegate": "yes", "Service.KillMode": "mixed",
-		"Service.ExecStart":    `/opt/100%%/homerun --cgroup-manager=cgroupfs run --notify=payload --bundle "%h/my bundles/$$web" --detach=false web`,
-		"Service.ExecStopPost": "-/opt/100%%/homerun delete --force web",
-		"Install.WantedBy":     "default.target",
-	} {
-		if got[name] != want {
-			t.Errorf("%s=%s, want %s", name, got[name], want)
-		}
-	}
-	if _, err := GenerateUnit(Service{ID: "a\nExecStart=/bin/sh", Bundle: "/b", Executable: "/h"}); err == nil {
-		t.Error("a line break went through")
-	}
-}
-
-// unable ends a test that this host cannot run. It skips: hack/testrun then
-// takes the test to the test machine, and counts one that ran nowhere as failed.
-func unable(t testing.TB, why string) {
-	t.Helper()
-	t.Skip(why)
 }

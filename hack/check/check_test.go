@@ -74,7 +74,7 @@ var cases = []struct {
 	{"pure-imports", "plan/a.go", "package plan\nimport \"os\"\n", "plan imports os"},
 	{"pure-calls", "compile/t.go", "package compile\nimport \"time\"\nvar _ = time.Now()\n", "compile calls time.Now"},
 	{"pure-imports", "systemd/a.go", "package systemd\nimport \"net\"\n", "systemd imports net"},
-	{"pure-imports", "systemd/dbus.go", "package systemd\nimport \"net\"\n", ""},
+	{"pure-imports", "systemd/bus/job.go", "package bus\nimport \"net\"\n", ""},
 	{"pure-imports", "cgroupv2/live/kill.go", "package live\nimport \"os\"\n", ""},
 	{"pure-imports", "plan/a_test.go", "package plan\nimport \"os\"\n", ""},
 	{"pure-imports", "userns/install/a.go", "package install\nimport \"os\"\n", ""},

@@ -1,4 +1,4 @@
-package systemd
+package bus
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,7 @@ func (c *Conn) CanPlace() error {
 }
 
 // withProcess names the process to the manager.
-func (c *Conn) withProcess(list []Property, process int) ([]Property, error) {
+func (c *Conn) withProcess(list []systemd.Property, process int) ([]systemd.Property, error) {
 	if process == 0 {
 		return list, nil
 	}
@@ -42,19 +43,19 @@ func (c *Conn) withProcess(list []Property, process int) ([]Property, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return p.Name == "PIDs" }), p), nil
+	return append(slices.DeleteFunc(slices.Clone(list), func(p systemd.Property) bool { return p.Name == "PIDs" }), p), nil
 }
 
-func (c *Conn) processProperty(process int) (Property, error) {
+func (c *Conn) processProperty(process int) (systemd.Property, error) {
 	if !c.takesPidfds() {
-		return Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.at.sharesNumbers()
+		return systemd.Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.at.sharesNumbers()
 	}
 	fd, err := unix.PidfdOpen(process, 0)
 	if err != nil {
-		return Property{}, err
+		return systemd.Property{}, err
 	}
 	c.pidfd = fd
-	return Property{Name: "PIDFDs", Value: []dbus.UnixFD{dbus.UnixFD(fd)}}, nil
+	return systemd.Property{Name: "PIDFDs", Value: []dbus.UnixFD{dbus.UnixFD(fd)}}, nil
 }
 
 // sharesNumbers returns nil when who listens on the socket, and so its manager,

@@ -1,8 +1,8 @@
-package systemd
+package bus
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/systemd"
 )
 
 // inMachine is for tests that want a real service manager.
@@ -64,15 +67,28 @@ func spawn(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
+func request(t testing.TB, resources string) systemd.Request {
+	t.Helper()
+	var res specs.LinuxResources
+	if err := json.Unmarshal([]byte(resources), &res); err != nil {
+		t.Fatal(err)
+	}
+	r, err := systemd.Resources(&res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // scope puts a process into a new scope with limits.
 func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 	t.Helper()
-	_, unit, err := ParsePath("user.slice:homerun-test:"+name, "", true)
+	_, unit, err := systemd.ParsePath("user.slice:homerun-test:"+name, "", true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	limits := request(t, res)
-	r, err := Properties(Scope{Unit: unit, Slice: "user.slice", Description: "homerun test"}, nil, nil)
+	r, err := systemd.Properties(systemd.Scope{Unit: unit, Slice: "user.slice", Description: "homerun test"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +301,7 @@ func TestMachineUnitExists(t *testing.T) {
 	c := realManager(t, realPlace())
 	d := scope(t, c, "twice", `{}`, spawn(t, "sleep", "60"))
 	other := spawn(t, "sleep", "60")
-	r, _ := Properties(Scope{Unit: filepath.Base(d.Path()), Slice: "user.slice"}, nil, nil)
+	r, _ := systemd.Properties(systemd.Scope{Unit: filepath.Base(d.Path()), Slice: "user.slice"}, nil, nil)
 	j, err := c.Start(filepath.Base(d.Path()), other.Process.Pid, r.Properties)
 	if err != nil {
 		t.Fatal(err)
@@ -300,8 +316,8 @@ func TestMachineUnknownProperty(t *testing.T) {
 	inMachine(t)
 	c := realManager(t, realPlace())
 	cmd := spawn(t, "sleep", "60")
-	r, _ := Properties(Scope{Unit: "homerun-test-unknown.scope", Slice: "user.slice"}, nil, nil)
-	j, err := c.Start("homerun-test-unknown.scope", cmd.Process.Pid, append(r.Properties, Property{Name: "HomerunFuture", Value: true}))
+	r, _ := systemd.Properties(systemd.Scope{Unit: "homerun-test-unknown.scope", Slice: "user.slice"}, nil, nil)
+	j, err := c.Start("homerun-test-unknown.scope", cmd.Process.Pid, append(r.Properties, systemd.Property{Name: "HomerunFuture", Value: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +337,7 @@ func TestMachineDeadProcess(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := Properties(Scope{Unit: "homerun-test-dead.scope", Slice: "user.slice"}, nil, nil)
+	r, _ := systemd.Properties(systemd.Scope{Unit: "homerun-test-dead.scope", Slice: "user.slice"}, nil, nil)
 	_, err := c.Start("homerun-test-dead.scope", cmd.Process.Pid, r.Properties)
 	if err == nil || !strings.HasSuffix(err.Error(), "the container's process ended before it was moved") {
 		t.Error(err)
@@ -441,49 +457,4 @@ func TestMachineAttach(t *testing.T) {
 	if own, _ := live.OfProcess(other.Process.Pid); filepath.Base(own) != "container" {
 		t.Error(own)
 	}
-}
-
-// A Type=notify service becomes active by what its container says.
-func TestMachineNotify(t *testing.T) {
-	inMachine(t)
-	executable, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"--quiet", "--collect", "--service-type=notify", "--unit=homerun-test-notify", "--property=NotifyAccess=main",
-		"--property=TimeoutStartSec=10", "--setenv=HOMERUN_TEST_RELAY=1", executable, "-test.run=^TestInService$"}
-	if os.Getuid() != 0 {
-		args = append([]string{"--user"}, args...)
-	}
-	out, err := exec.CommandContext(limited(t, 30*time.Second), "systemd-run", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if got := systemctl(t, "show", "-p", "ActiveState,StatusText", "homerun-test-notify.service"); got != "StatusText=from the container\nActiveState=active" && got != "ActiveState=active\nStatusText=from the container" {
-		t.Errorf("systemctl shows %q", got)
-	}
-	systemctl(t, "stop", "homerun-test-notify.service")
-}
-
-// TestInService is the inside of TestMachineNotify: it relays for a child.
-func TestInService(t *testing.T) {
-	if os.Getenv("HOMERUN_TEST_RELAY") != "1" {
-		t.Log("only inside of TestMachineNotify")
-		return
-	}
-	dir := t.TempDir()
-	r, err := NewRelay(dir, os.Getenv("NOTIFY_SOCKET"), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	child := exec.Command("systemd-notify", "--ready", "--status=from the container", "--pid=1")
-	child.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, RelaySocket))
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Serve(limited(t, 10*time.Second), nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
-	child.Wait()
 }

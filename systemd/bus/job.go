@@ -1,4 +1,4 @@
-package systemd
+package bus
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	sdbus "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ const (
 // maxDropped bounds how many properties an old systemd may refuse.
 const maxDropped = 32
 
-// isEssential tells a property that makes the unit a container's scope; without
+// isEssential reports a property that makes the unit a container's scope; without
 // it there is no point.
 func isEssential(name string) bool {
 	return slices.Contains([]string{"PIDs", "PIDFDs", "Slice", "Delegate"}, name)
@@ -31,8 +32,8 @@ func isEssential(name string) bool {
 type Job struct {
 	conn    *Conn
 	unit    string
-	list    []Property
-	dropped []Property
+	list    []systemd.Property
+	dropped []systemd.Property
 	call    *dbus.Call
 	// reset is set once a unit in the way was reset.
 	reset bool
@@ -42,7 +43,7 @@ type Job struct {
 // that the caller can do its mounts meanwhile. Its process, which takes the place
 // of the property PIDs, is a child that was not waited for; a slice has none: 0.
 // Only one job at a time may be waited for on a Conn. Errors are *Error.
-func (c *Conn) Start(unit string, process int, list []Property) (*Job, error) {
+func (c *Conn) Start(unit string, process int, list []systemd.Property) (*Job, error) {
 	list, err := c.withProcess(list, process)
 	if errors.Is(err, unix.ESRCH) {
 		err = dbus.Error{Name: errNoProcess}
@@ -75,7 +76,7 @@ func (c *Conn) watch(unit string) error {
 }
 
 // variants gives properties the form a(sv), for which go-systemd has the type.
-func variants(list []Property) []sdbus.Property {
+func variants(list []systemd.Property) []sdbus.Property {
 	wire := make([]sdbus.Property, len(list))
 	for i, p := range list {
 		wire[i] = sdbus.Property{Name: p.Name, Value: dbus.MakeVariant(p.Value)}
@@ -94,7 +95,7 @@ func (j *Job) send() {
 
 // Wait waits until the unit runs: its processes are then in its cgroup, and
 // its limits hold as far as systemd may set them (prove it with
-// cgroupv2.Dir.Ensure). A unit of that name that failed before is reset and the
+// live.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
 // out one by one (see Dropped). After an error the unit may be somebody else's of
 // the same name: see Description before it is stopped. Errors are *Error.
@@ -180,18 +181,18 @@ func (j *Job) again(ctx context.Context, err error) error {
 // Dropped are the properties that this systemd does not know, valid after
 // Wait. Where one has Writes, a limit was asked for: apply them to the unit's
 // cgroup.
-func (j *Job) Dropped() []Property { return j.dropped }
+func (j *Job) Dropped() []systemd.Property { return j.dropped }
 
-func without(list []Property, name string) []Property {
-	return slices.DeleteFunc(slices.Clone(list), func(p Property) bool { return p.Name == name })
+func without(list []systemd.Property, name string) []systemd.Property {
+	return slices.DeleteFunc(slices.Clone(list), func(p systemd.Property) bool { return p.Name == name })
 }
 
 // refused finds the property that systemd does not know. It answers
 // PropertyReadOnly with "Cannot set property NAME, or unknown property.".
-func refused(list []Property, err error) (Property, bool) {
+func refused(list []systemd.Property, err error) (systemd.Property, bool) {
 	name, text := details(err)
 	if name != "org.freedesktop.DBus.Error.PropertyReadOnly" && name != "org.freedesktop.DBus.Error.UnknownProperty" {
-		return Property{}, false
+		return systemd.Property{}, false
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,.'\"", r) })
 	for _, p := range list {
@@ -199,7 +200,7 @@ func refused(list []Property, err error) (Property, bool) {
 			return p, true
 		}
 	}
-	return Property{}, false
+	return systemd.Property{}, false
 }
 
 // call makes one call and waits for its answer.
@@ -213,8 +214,8 @@ func (c *Conn) call(ctx context.Context, method string, args ...any) *dbus.Call 
 // so that a daemon-reload does not bring old limits back. Properties that this
 // systemd does not know come back as dropped, to be written to files instead.
 // Errors are *Error.
-func (c *Conn) SetProperties(ctx context.Context, unit string, list []Property) (dropped []Property, err error) {
-	list = Changeable(list)
+func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Property) (dropped []systemd.Property, err error) {
+	list = systemd.Changeable(list)
 	for len(list) > 0 {
 		err := c.call(ctx, "SetUnitProperties", unit, true, variants(list)).Err
 		if err == nil {
@@ -231,7 +232,7 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []Property) 
 }
 
 // Stop stops a unit, waits for it to be gone, and forgets its failure. Kill its
-// processes first (cgroupv2.Dir.Kill), else this takes up to TimeoutStopUSec.
+// processes first (live.Dir.Kill), else this takes up to TimeoutStopUSec.
 // A unit that systemd does not know is no error. Errors are *Error.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
 	ctx, cancel := bounded(ctx)

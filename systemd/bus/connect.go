@@ -1,4 +1,18 @@
-package systemd
+// Package bus talks to a systemd manager over D-Bus: it finds the one whom the
+// caller's containers belong to, has it start, change and stop scopes, and asks
+// what it knows. What is asked for, package systemd says. The interface is
+// documented in org.freedesktop.systemd1(5).
+//
+// Who is on the other side of a socket is decided before a byte is sent: the
+// socket is opened with O_PATH, its owner is read from that descriptor, and the
+// connection goes to /proc/self/fd/N, so no rename comes in between. A wrong
+// XDG_RUNTIME_DIR (after su) thus leads nowhere. This also lifts the limit of
+// 107 bytes on a socket's path.
+//
+// The identity is empty: EXTERNAL with no initial response makes the server
+// take the uid from SO_PEERCRED. Inside of a user namespace our own idea of our
+// uid (0) is not the server's, which would reject it.
+package bus
 
 import (
 	"context"
@@ -14,18 +28,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The files dbus*.go talk to a systemd manager over D-Bus.
-//
-// Who is on the other side of a socket is decided before a byte is sent: the
-// socket is opened with O_PATH, its owner is read from that descriptor, and the
-// connection goes to /proc/self/fd/N, so no rename comes in between. A wrong
-// XDG_RUNTIME_DIR (after su) thus leads nowhere. This also lifts the limit of
-// 107 bytes on a socket's path.
-//
-// The identity is empty: EXTERNAL with no initial response makes the server
-// take the uid from SO_PEERCRED. Inside of a user namespace our own idea of our
-// uid (0) is not the server's, which would reject it.
-//
 // A socket that can be connected to is no service manager yet: a session bus
 // that dbus-run-session made has none, and a stale one says nothing. So each
 // candidate is asked for the manager's version, and has limits of its own in
@@ -61,7 +63,7 @@ func (externalAuth) HandleData([]byte) (response []byte, status dbus.AuthStatus)
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
 // $XDG_RUNTIME_DIR/bus, /run/user/UID/bus, then the private sockets; for root of
 // the first user namespace the system bus. The first at which a manager answers
-// is taken. The *Error of a failure tells what was wrong with each. Close the
+// is taken. The *Error of a failure says what was wrong with each. Close the
 // Conn in the end.
 func Connect(ctx context.Context, p Place) (*Conn, error) {
 	list, reasons := p.candidates()

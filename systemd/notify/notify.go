@@ -1,4 +1,6 @@
-package systemd
+// Package notify passes on what a container's program says to the service manager
+// by sd_notify(3), and only what a container may say.
+package notify
 
 import (
 	"context"
@@ -13,25 +15,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 )
 
-// Notify tells the service manager that started us (NOTIFY_SOCKET) something in
-// its own words, as "READY=1" or "STATUS=...\nERRNO=2". sent is false when
-// nobody asked for it.
-func Notify(state string) (sent bool, err error) {
-	sent, err = daemon.SdNotify(false, state)
-	if err != nil {
-		return false, fmt.Errorf("systemd: notify: %w", err)
-	}
-	return sent, nil
-}
-
-// RelaySocket is the name of a relay's socket in its directory, which is bind
+// SocketName is that of a relay's socket in its directory, which is bind
 // mounted into the container; NOTIFY_SOCKET there is the mount's path and this
 // name.
-const RelaySocket = "notify.sock"
+const SocketName = "notify.sock"
 
 // maxMessage is what systemd takes of a datagram (NOTIFY_BUFFER_MAX, PIPE_BUF);
 // it ignores a longer one, as the relay does.
@@ -75,8 +65,8 @@ type Relay struct {
 	trouble   error
 }
 
-// CheckNotifySocket reports why nobody can be told anything at $NOTIFY_SOCKET.
-func CheckNotifySocket(upstream string) error {
+// CheckSocket reports why nobody can be told anything at $NOTIFY_SOCKET.
+func CheckSocket(upstream string) error {
 	up, err := dial(upstream)
 	if err != nil {
 		return err
@@ -91,7 +81,7 @@ func dial(upstream string) (*net.UnixConn, error) {
 	}
 	up, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: upstream, Net: "unixgram"})
 	if err != nil {
-		return nil, fmt.Errorf("systemd: notify: NOTIFY_SOCKET %q: %s", upstream, plain(err))
+		return nil, fmt.Errorf("systemd: notify: NOTIFY_SOCKET %q: %s", upstream, cause(err))
 	}
 	return up, nil
 }
@@ -105,7 +95,7 @@ func NewRelay(directory, upstream string, mainPID int) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := filepath.Join(directory, RelaySocket)
+	name := filepath.Join(directory, SocketName)
 	socket, err := listen(directory)
 	if err == nil {
 		err = os.Chmod(name, 0o777)
@@ -125,7 +115,7 @@ func listen(directory string) (*net.UnixConn, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	name := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), RelaySocket)
+	name := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), SocketName)
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -307,7 +297,7 @@ func (r *Relay) pass(message string) error {
 		return nil
 	}
 	if err := send(r.upstream, []byte(message), nil); err != nil {
-		return fmt.Errorf("systemd: notify: pass on: %s", plain(err))
+		return fmt.Errorf("systemd: notify: pass on: %s", cause(err))
 	}
 	r.unsettled = true
 	return nil
@@ -352,4 +342,14 @@ func send(socket *net.UnixConn, message, control []byte) error {
 		return err
 	}
 	return sendErr
+}
+
+// cause is an error's errno by its name, or its own words: podman and docker
+// read "no such file or directory" anywhere in a message as a missing program.
+func cause(err error) string {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return unix.ErrnoName(errno)
+	}
+	return err.Error()
 }
