@@ -28,7 +28,7 @@ type Situation struct {
 	// CgroupsPath is linux.cgroupsPath, ID the container's.
 	CgroupsPath string
 	ID          string
-	// Limits is true when config.json asks for a limit (Files gives a write).
+	// Limits is true when config.json asks for a limit (limits.Set.Restricts).
 	Limits bool
 	// Cgroup is the runtime's place.
 	Cgroup host.Cgroup
@@ -142,7 +142,7 @@ func (s Situation) systemd() Choice {
 // delegated unit, else below the nearest writable ancestor.
 func (s Situation) cgroupfs() (Choice, error) {
 	if escapes(s.CgroupsPath) {
-		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: strconv.Quote(s.CgroupsPath) + " has .. in it"}
+		return Choice{}, errors.New("config.json: linux.cgroupsPath: " + strconv.Quote(s.CgroupsPath) + " has .. in it")
 	}
 	base, reason := s.Delegation.Unit, "delegated cgroup "+s.Delegation.Unit
 	if base == "" {
@@ -162,7 +162,7 @@ func (s Situation) cgroupfs() (Choice, error) {
 	}
 	target = path.Clean(target)
 	if target == "/" {
-		return Choice{}, &ConfigError{Pointer: "linux.cgroupsPath", Reason: "is the root of the tree, which takes no container"}
+		return Choice{}, errors.New("config.json: linux.cgroupsPath: is the root of the tree, which takes no container")
 	}
 	base, foreign := s.base(target)
 	if base == "" {

@@ -56,7 +56,7 @@ var defaultDevices = []DeviceRule{
 
 // DeviceRules checks linux.resources.devices and appends the devices that may
 // always be used. The last rule that matches decides, for each of the asked
-// accesses on its own; what no rule matches is denied. Errors are *ConfigError.
+// accesses on its own; what no rule matches is denied. Errors name their place in config.json.
 //
 // Only root in the first user namespace may attach the result
 // (live.Dir.AttachDevices). Without that privilege nothing is lost: such a
@@ -66,7 +66,7 @@ func DeviceRules(devices []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 	for i, d := range devices {
 		rule, reason := deviceRule(d)
 		if reason != "" {
-			return nil, &ConfigError{Pointer: index(root+".devices", i), Reason: reason}
+			return nil, fmt.Errorf("config.json: linux.resources.devices[%d]: %s", i, reason)
 		}
 		if rule.Access != 0 {
 			rules = append(rules, rule)

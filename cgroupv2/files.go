@@ -1,18 +1,16 @@
-// Package cgroupv2 turns linux.resources of config.json into the files of a
-// cgroup v2 directory, and its devices into a program; it chooses who makes the
-// cgroup, and reads what the kernel says of its use. It is pure: package
-// cgroupv2/live acts.
+// Package cgroupv2 turns limits into the files of a cgroup v2 directory, and
+// linux.resources.devices into a program; it chooses who makes the cgroup, and
+// reads what the kernel says of its use. It is pure: package cgroupv2/live acts.
 //
 // The rules are those of the runtime specification 1.3 (config-linux.md,
 // "Control groups") and of the kernel's Documentation/admin-guide/cgroup-v2.rst.
 package cgroupv2
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/homerun-oci/homerun/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,6 +22,9 @@ type Write struct {
 	Value string `json:"value"`
 	// Pointer is the JSON pointer into config.json that asked for it.
 	Pointer string `json:"pointer"`
+	// Unlimited is true when Value asks for what holds without the controller,
+	// which may then be missing.
+	Unlimited bool `json:"unlimited,omitempty"`
 	// Tolerate holds the errnos after which the write counts as done: the
 	// kernel lacks the file, and Value asks for what then holds anyway.
 	Tolerate []unix.Errno `json:"tolerate,omitempty"`
@@ -46,163 +47,131 @@ type Check struct {
 
 // Controller is the controller that File belongs to: its part before the
 // first dot ("cgroup" for core files).
-func (w Write) Controller() string {
-	name, _, _ := strings.Cut(w.File, ".")
-	return name
-}
+func (w Write) Controller() string { return limits.Knob(w.File).Controller() }
 
-// Limits reports whether the write changes anything for a cgroup that was just
-// made. max where the kernel has max, and 0 where it has 0, hold also without
-// the controller.
-func (w Write) Limits() bool {
-	switch w.File {
-	case "memory.max", "memory.high", "memory.swap.max", "memory.swap.high", "memory.zswap.max", "pids.max",
-		"cgroup.max.depth", "cgroup.max.descendants":
-		return w.Value != "max"
-	case "memory.min", "memory.low", "memory.oom.group", "cpu.idle", "cpu.max.burst":
-		return w.Value != "0"
-	case "cpu.max":
-		quota, _, _ := strings.Cut(w.Value, " ")
-		return quota != "max"
-	case "io.max":
-		words := strings.Fields(w.Value)
-		return len(words) < 2 || slices.ContainsFunc(words[1:], func(word string) bool { return !strings.HasSuffix(word, "=max") })
-	}
-	return true
-}
-
-// Limits reports whether any of the writes limits something: -1 (unlimited)
-// asks for what holds where there is no cgroup at all.
-func Limits(writes []Write) bool { return slices.ContainsFunc(writes, Write.Limits) }
-
-// Controllers names the controllers that the writes need, in order of first
-// use, without the core's "cgroup". Writes with an alternative or with a
-// tolerated ENOENT count: the limit lies in their controller too. Writes that
-// limit nothing need none.
-func Controllers(writes []Write) []string {
-	var names []string
-	seen := map[string]bool{"cgroup": true}
-	for _, w := range writes {
-		if name := w.Controller(); !seen[name] && w.Limits() {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// Checks collects the checks of writes.
-func Checks(writes []Write) []Check {
-	var checks []Check
-	for _, w := range writes {
-		if w.Check != nil {
-			checks = append(checks, *w.Check)
-		}
-	}
-	return checks
-}
-
-// ConfigError is a value of config.json that no host can apply.
-type ConfigError struct {
-	Pointer string
-	Reason  string
-}
-
-func (e *ConfigError) Error() string { return "config.json: " + e.Pointer + ": " + e.Reason }
-
-const root = "linux.resources"
-
-// files collects the writes, the warnings and the first error.
-type files struct {
-	writes   []Write
-	warnings []string
-	err      error
-}
-
-// Files converts resources to writes, in the order in which they must be made.
-// A value that can hold nowhere is a *ConfigError, and so is one that asks for
-// what only cgroup v1 has; a value that is near what can hold gives a warning. Device rules are not files: see
-// DeviceRules. A nil res gives nothing.
+// Files renders limits as writes, in the order in which they must be made.
 //
-// create and update share it: for an update, call Merge first and convert what
-// it says was touched.
-func Files(res *specs.LinuxResources) ([]Write, []string, error) {
-	if res == nil {
-		return nil, nil, nil
+// The burst is tried before the quota, and once more after it: the kernel wants
+// burst <= quota at every moment, so a shrinking pair needs this order, a growing
+// pair the other (sched/core.c, tg_set_cfs_bandwidth).
+func Files(set limits.Set) []Write {
+	var writes []Write
+	for _, l := range set {
+		w := Write{File: string(l.Name()), Pointer: l.Place(), Unlimited: !l.Restricts()}
+		w.render(l)
+		writes = append(writes, w)
+		if h, ok := l.(limits.Hugepages); ok {
+			// Where the kernel has it (5.7) the reservation is limited too: a program
+			// that faults a page beyond .max dies by SIGBUS, beyond .rsvd.max its mmap fails.
+			w.File, w.Tolerate = "hugetlb."+h.Size+".rsvd.max", []unix.Errno{unix.ENOENT}
+			writes = append(writes, w)
+		}
 	}
-	f := &files{}
-	f.memory(res.Memory)
-	f.pids(res.Pids)
-	f.cpu(res.CPU)
-	f.cpuset(res.CPU)
-	f.blockIO(res.BlockIO)
-	f.hugepages(res.HugepageLimits)
-	f.rdma(res.Rdma)
-	f.network(res.Network)
-	f.unified(res.Unified)
-	if f.err != nil {
-		return nil, nil, f.err
-	}
-	return f.writes, f.warnings, nil
+	return writes
 }
 
-func (f *files) put(w Write) { f.writes = append(f.writes, w) }
-
-func (f *files) add(file, value, pointer string) {
-	f.put(Write{File: file, Value: value, Pointer: pointer})
-}
-
-// fail keeps the first error only: one line reaches the user.
-func (f *files) fail(pointer, reason string) {
-	if f.err == nil {
-		f.err = &ConfigError{Pointer: pointer, Reason: reason}
-	}
-}
-
-func (f *files) warn(pointer, reason string) {
-	f.warnings = append(f.warnings, pointer+": "+reason)
-}
-
-// v1Only refuses a field that asks for something that cgroup v2 has not, as crun
-// does: a container without a limit that was asked for is another container.
-func (f *files) v1Only(set bool, pointer string) {
-	if set {
-		f.fail(pointer, "only cgroup v1 has this, and homerun limits with cgroup v2")
+// render makes the value, and what else the write of a limit is.
+func (w *Write) render(l limits.Limit) {
+	switch l := l.(type) {
+	case limits.Number:
+		w.number(l)
+	case limits.CPUIdle:
+		w.Value = digit(l.Idle)
+	case limits.CPUBurst:
+		w.Value, w.Retry = utoa(l.Time), true
+	case limits.CPUTime:
+		w.Value = l.Quota.String() + " " + utoa(l.Period)
+	case limits.CPUSet:
+		w.Value = l.Text
+		if w.Value == "" {
+			w.Value = list(l.Numbers)
+		}
+	case limits.IOWeight:
+		w.weight(l)
+	case limits.IORate:
+		w.Value = l.Device.String() + " " + string(l.Flow) + "=" + l.Rate.String()
+	case limits.Hugepages:
+		w.Value = utoa(l.Bytes)
+	case limits.Rdma:
+		w.Value = l.Device + rdma("hca_handle", l.Handles) + rdma("hca_object", l.Objects)
+	case limits.OOMGroup:
+		w.Value = digit(l.Kill)
+	case limits.Unified:
+		w.Value, w.Retry = l.Line, l.Key == limits.CPUBurst{}.Name()
 	}
 }
 
-// limit renders a limit: "" for 0 (not asked for), max for -1.
-func (f *files) limit(v int64, pointer string) string {
-	switch {
-	case v == 0:
+// number: a kernel without swap accounting lacks memory.swap.max; max and 0 then
+// ask for nothing that does not hold.
+func (w *Write) number(n limits.Number) {
+	w.Value = n.Amount.String()
+	if n.Knob == limits.SwapMax && (n.Amount == limits.Max || n.Amount == 0) {
+		w.Tolerate = []unix.Errno{unix.ENOENT}
+	}
+	if c, ok := check(n); ok && n.Use.Check == limits.CheckAsked {
+		w.Check = &c
+	}
+}
+
+// weight prefers BFQ's file: with that scheduler io.weight (iocost) may exist and
+// do nothing.
+func (w *Write) weight(l limits.IOWeight) {
+	device := ""
+	if l.Device != nil {
+		device = l.Device.String() + " "
+	}
+	w.Value = device + utoa(l.Weight)
+	if l.BFQ != 0 {
+		cost := *w
+		w.File, w.Value, w.Else = "io.bfq.weight", device+utoa(uint64(l.BFQ)), &cost
+	}
+}
+
+// Checks are those of the limits that checkBeforeUpdate does not decline. asked
+// is true when it asks for them; when nothing is said, memory may be reclaimed
+// before (live.Dir.Reclaim).
+func Checks(set limits.Set) (checks []Check, asked bool) {
+	for _, l := range set {
+		n, _ := l.(limits.Number)
+		if c, ok := check(n); ok && n.Use.Check != limits.CheckDeclined {
+			checks, asked = append(checks, c), n.Use.Check == limits.CheckAsked
+		}
+	}
+	return checks, asked
+}
+
+func check(n limits.Number) (c Check, ok bool) {
+	if n.Use.Total == 0 {
+		return c, false
+	}
+	files := []string{"memory.current", "memory.swap.current"}
+	if n.Knob != limits.SwapMax {
+		files = files[:1]
+	}
+	return Check{Limit: n.Use.Total, Files: files, Pointer: n.Place()}, true
+}
+
+func rdma(key string, most *uint32) string {
+	if most == nil {
 		return ""
-	case v == -1:
-		return "max"
-	case v < 0:
-		f.fail(pointer, strconv.FormatInt(v, 10)+" is negative; only -1 (unlimited) may be")
-		return ""
 	}
-	return strconv.FormatInt(v, 10)
+	return " " + key + "=" + utoa(uint64(*most))
 }
 
-func value[T any](p *T) T {
-	var zero T
-	if p == nil {
-		return zero
+// list writes numbers as cpuset(7) has them.
+func list(numbers []uint16) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = strconv.Itoa(int(n))
 	}
-	return *p
+	return strings.Join(words, ",")
+}
+
+func digit(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
 }
 
 func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
-
-// index names element i of a list in a JSON pointer.
-func index(pointer string, i int) string { return pointer + "[" + strconv.Itoa(i) + "]" }
-
-// member names a key of an object, quoted where it is no plain name, as package
-// bundle writes paths.
-func member(pointer, key string) string {
-	if strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
-		return pointer + "[" + strconv.Quote(key) + "]"
-	}
-	return pointer + "." + key
-}

@@ -3,10 +3,10 @@ package cgroupv2
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/limits"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -89,7 +89,8 @@ func TestFiles(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			writes, warnings, err := Files(resources(t, tt.res))
+			set, warnings, err := limits.Of(resources(t, tt.res))
+			writes := Files(set)
 			if got := fmt.Sprint(err); tt.err != "" && got != tt.err || tt.err == "" && err != nil {
 				t.Errorf("error\n%v, want\n%v", got, tt.err)
 			}
@@ -103,30 +104,6 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What only cgroup v1 has is an error that names it, as with crun; runc drops it
-// without a word. All fields of linux.resources of which v2 has no file.
-func TestOnlyV1(t *testing.T) {
-	for field, text := range map[string]string{
-		"memory.kernel":                      `{"memory":{"kernel":1}}`,
-		"memory.kernelTCP":                   `{"memory":{"kernelTCP":1}}`,
-		"memory.swappiness":                  `{"memory":{"swappiness":0}}`,
-		"memory.disableOOMKiller":            `{"memory":{"disableOOMKiller":true}}`,
-		"memory.useHierarchy":                `{"memory":{"useHierarchy":false}}`,
-		"cpu.realtimeRuntime":                `{"cpu":{"realtimeRuntime":5}}`,
-		"cpu.realtimePeriod":                 `{"cpu":{"realtimePeriod":5}}`,
-		"blockIO.leafWeight":                 `{"blockIO":{"leafWeight":3}}`,
-		"blockIO.weightDevice[1].leafWeight": `{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":10},{"major":8,"minor":1,"leafWeight":10}]}}`,
-		"network.classID":                    `{"network":{"classID":1}}`,
-		"network.priorities":                 `{"network":{"priorities":[{"name":"eth0","priority":1}]}}`,
-	} {
-		writes, warnings, err := Files(resources(t, text))
-		want := "config.json: linux.resources." + field + ": only cgroup v1 has this, and homerun limits with cgroup v2"
-		if fmt.Sprint(err) != want || writes != nil || warnings != nil {
-			t.Errorf("%s: %v, %v, %v", text, writes, warnings, err)
-		}
-	}
-}
-
 // Every write must lead back to config.json and stay a plain file name.
 func FuzzFiles(f *testing.F) {
 	f.Add(`{"memory":{"limit":1},"unified":{"a.b":"c"},"hugepageLimits":[{"pageSize":"1GB","limit":3}]}`)
@@ -135,110 +112,47 @@ func FuzzFiles(f *testing.F) {
 		if json.Unmarshal([]byte(text), &res) != nil {
 			t.Skip()
 		}
-		writes, _, err := Files(&res)
+		set, _, err := limits.Of(&res)
+		writes := Files(set)
 		if err != nil && len(writes) > 0 {
 			t.Error("writes beside an error")
 		}
 		for _, w := range writes {
-			if strings.ContainsAny(w.File, "/\x00") || !strings.HasPrefix(w.Pointer, root) || w.Value == "" {
+			if strings.ContainsAny(w.File, "/\x00") || !strings.HasPrefix(w.Pointer, "linux.resources.") || w.Value == "" {
 				t.Errorf("bad write %+v", w)
 			}
 		}
 	})
 }
 
-func TestCPUWeight(t *testing.T) {
-	for shares, want := range map[uint64]uint64{0: 0, 1: 1, 2: 1, 3: 2, 100: 17, 512: 59, 1024: 100, 2048: 174, 10240: 639, 65536: 3023, 262143: 10000, 262144: 10000, 1 << 40: 10000} {
-		if got := CPUWeight(shares); got != want {
-			t.Errorf("CPUWeight(%d) = %d, want %d", shares, got, want)
+// What linux.resources has no field for, and a list of which only the numbers are
+// known.
+func TestFilesOfOthers(t *testing.T) {
+	set := limits.Set{
+		limits.CPUSet{Pointer: "a", Knob: limits.MemoryNodes, Numbers: []uint16{0, 2, 3}}, limits.OOMGroup{Pointer: "b", Kill: true},
+		limits.Number{Pointer: "c", Knob: limits.MemoryHigh, Amount: 7}, limits.IOWeight{Pointer: "d", Device: &limits.Device{Major: 8}, Weight: 5},
+	}
+	want := "cpuset.mems=0,2,3\nmemory.oom.group=1\nmemory.high=7\nio.weight=8:0 5"
+	if got := render(Files(set)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// What update compares, by what checkBeforeUpdate says.
+func TestChecks(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"memory":{"limit":5,"swap":7}}`:                           "[{5 [memory.current] linux.resources.memory.limit} {7 [memory.current memory.swap.current] linux.resources.memory.swap}] false",
+		`{"memory":{"limit":5,"checkBeforeUpdate":true}}`:           "[{5 [memory.current] linux.resources.memory.limit}] true",
+		`{"memory":{"limit":5,"swap":5,"checkBeforeUpdate":false}}`: "[] false",
+		`{"memory":{"limit":-1,"reservation":5}}`:                   "[] false",
+		`{"pids":{"limit":5},"unified":{"memory.max":"5"}}`:         "[] false",
+	} {
+		set, _, err := limits.Of(resources(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(Checks(set)); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }
-
-func TestIOWeight(t *testing.T) {
-	for weight, want := range map[uint16]uint64{0: 0, 1: 1, 10: 1, 100: 910, 500: 4950, 1000: 10000, 65535: 10000} {
-		if got := IOWeight(weight); got != want {
-			t.Errorf("IOWeight(%d) = %d, want %d", weight, got, want)
-		}
-	}
-}
-
-// The rules are runc's (opencontainers/cgroups, ConvertMemorySwapToCgroupV2Value).
-func TestSwapMax(t *testing.T) {
-	tests := []struct {
-		swap, limit int64
-		want        string
-		bad         bool
-	}{
-		{0, 0, "", false}, {0, -1, "max", false}, {0, 100, "", false},
-		{-1, 0, "max", false}, {-1, -1, "max", false}, {-1, 100, "max", false},
-		{100, -1, "100", false}, {100, 0, "", true}, {100, 100, "0", false},
-		{100, 99, "1", false}, {99, 100, "", true}, {-2, 100, "", true},
-	}
-	for _, tt := range tests {
-		got, err := SwapMax(tt.swap, tt.limit)
-		if got != tt.want || (err != nil) != tt.bad {
-			t.Errorf("SwapMax(%d, %d) = %q, %v, want %q", tt.swap, tt.limit, got, err, tt.want)
-		}
-	}
-}
-
-func TestPageSize(t *testing.T) {
-	for text, want := range map[string]bool{"2MB": true, "64KB": true, "1GB": true, "1024MB": true, "": false, "B": false, "MB": false, "0MB": false, "2M": false, "2TB": false, "2 MB": false, "../1KB": false, "2MB\n": false, "-2MB": false} {
-		if got := pageSize(text); got != want {
-			t.Errorf("pageSize(%q) = %v", text, got)
-		}
-	}
-}
-
-func TestControllers(t *testing.T) {
-	writes, _, err := Files(resources(t, `{"memory":{"limit":1},"pids":{"limit":1},"unified":{"memory.high":"1","cgroup.max.depth":"1","cpuset.cpus":"0"}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := Controllers(writes); !slices.Equal(got, []string{"memory", "pids", "cpuset"}) {
-		t.Errorf("got %v", got)
-	}
-}
-
-func TestMerge(t *testing.T) {
-	tests := []struct{ name, stored, update, merged, touched string }{
-		{"nothing", `{"memory":{"limit":100,"swap":200}}`, `{}`, "memory.max=100\nmemory.swap.max=100", ""},
-		{"limit recalculates swap", `{"memory":{"limit":100,"swap":200,"reservation":5}}`, `{"memory":{"limit":150}}`,
-			"memory.max=150\nmemory.swap.max=50\nmemory.low=5", "memory.max=150\nmemory.swap.max=50"},
-		{"swap alone", `{"memory":{"limit":100}}`, `{"memory":{"swap":150}}`, "memory.max=100\nmemory.swap.max=50", "memory.max=100\nmemory.swap.max=50"},
-		{"reservation leaves limit alone", `{"memory":{"limit":100}}`, `{"memory":{"reservation":7}}`, "memory.max=100\nmemory.low=7", "memory.low=7"},
-		{"period keeps quota", `{"cpu":{"quota":5000,"period":10000,"shares":1024}}`, `{"cpu":{"period":20000}}`,
-			"cpu.weight=100\ncpu.max=5000 20000", "cpu.max=5000 20000"},
-		{"quota off", `{"cpu":{"quota":5000}}`, `{"cpu":{"quota":-1}}`, "cpu.max=max 100000", "cpu.max=max 100000"},
-		{"idle off brings the weight back", `{"cpu":{"shares":2048,"idle":1}}`, `{"cpu":{"idle":0}}`,
-			"cpu.idle=0\ncpu.weight=174", "cpu.idle=0\ncpu.weight=174"},
-		{"podman's zeros", `{"memory":{"limit":100},"cpu":{"quota":5000,"shares":2}}`, `{"memory":{"limit":0},"cpu":{"shares":0,"quota":0,"cpus":""}}`,
-			"memory.max=100\ncpu.weight=1\ncpu.max=5000 100000", ""},
-		{"pids", `{"pids":{"limit":5}}`, `{"pids":{"limit":-1}}`, "pids.max=max", "pids.max=max"},
-		{"throttles by device", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1},{"major":8,"minor":1,"rate":1}]}}`,
-			`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":2}]}}`,
-			"io.max=8:1 rbps=1\nio.max=8:0 rbps=2", "io.max=8:0 rbps=2"},
-		{"unified", `{"unified":{"memory.high":"1","memory.min":"2"}}`, `{"unified":{"memory.high":"3"}}`,
-			"memory.high=3\nmemory.min=2", "memory.high=3"},
-		{"check carries over", `{"memory":{"limit":9,"checkBeforeUpdate":true}}`, `{"memory":{"limit":8}}`,
-			"memory.max=8 above [memory.current]", "memory.max=8 above [memory.current]"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			stored := resources(t, tt.stored)
-			merged, touched := Merge(stored, resources(t, tt.update))
-			for _, c := range []struct {
-				name string
-				res  *specs.LinuxResources
-				want string
-			}{{"merged", merged, tt.merged}, {"touched", touched, tt.touched}, {"stored", stored, render(first(Files(resources(t, tt.stored))))}} {
-				if got := render(first(Files(c.res))); got != c.want {
-					t.Errorf("%s\n%s\nwant\n%s", c.name, got, c.want)
-				}
-			}
-		})
-	}
-}
-
-func first[T any](v T, _ []string, _ error) T { return v }

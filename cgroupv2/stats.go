@@ -1,10 +1,5 @@
 package cgroupv2
 
-import (
-	"strconv"
-	"strings"
-)
-
 // Stats is what a cgroup has used. It marshals to the "data" object of
 // `events --stats` with runc's field names (types/events.go), which containerd
 // and CRI-O decode; rdma, misc and oomKills are additions of ours.
@@ -113,31 +108,4 @@ type PSIShare struct {
 	Avg60  float64 `json:"avg60"`
 	Avg300 float64 `json:"avg300"`
 	Total  uint64  `json:"total"`
-}
-
-// maxListed bounds the numbers of one list of CPUs; kernels have at most 8192.
-const maxListed = 1 << 14
-
-// ParseList reads a list of CPUs or memory nodes, as "0-3,7". Numbers end
-// below 16384, and so do their count. ok is false for anything else.
-func ParseList(text string) (numbers []uint16, ok bool) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, true
-	}
-	for _, part := range strings.Split(text, ",") {
-		from, to, ranged := strings.Cut(strings.TrimSpace(part), "-")
-		if !ranged {
-			to = from
-		}
-		first, err := strconv.ParseUint(from, 10, 16)
-		last, err2 := strconv.ParseUint(to, 10, 16)
-		if err != nil || err2 != nil || first > last || last >= maxListed || len(numbers) >= maxListed {
-			return nil, false
-		}
-		for n := first; n <= last; n++ {
-			numbers = append(numbers, uint16(n))
-		}
-	}
-	return numbers, true
 }

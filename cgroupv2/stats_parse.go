@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/homerun-oci/homerun/limits"
 )
 
 // StatsFiles names the files that ParseStats reads, of a cgroup whose directory
@@ -39,8 +41,8 @@ func ParseStats(files map[string]string) *Stats {
 	s := &Stats{Hugetlb: map[string]HugetlbStats{}, NetworkInterfaces: []struct{}{}}
 	s.CPU.parse(ParseFields(files["cpu.stat"]))
 	s.CPU.PSI = pressure(files, "cpu.pressure")
-	s.CPUSet.CPUs, _ = ParseList(files["cpuset.cpus.effective"])
-	s.CPUSet.Mems, _ = ParseList(files["cpuset.mems.effective"])
+	s.CPUSet.CPUs, _ = limits.ParseList(files["cpuset.cpus.effective"])
+	s.CPUSet.Mems, _ = limits.ParseList(files["cpuset.mems.effective"])
 	s.memory(files)
 	s.Pids.Current = parseLimit(files["pids.current"])
 	if limit := parseLimit(files["pids.max"]); limit != math.MaxUint64 {

@@ -2,7 +2,8 @@ package cgroupv2
 
 import (
 	"encoding/json"
-	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	gorunc "github.com/containerd/go-runc"
@@ -60,11 +61,34 @@ func TestStatsJSON(t *testing.T) {
 	}
 }
 
-func TestParseList(t *testing.T) {
-	for text, want := range map[string]string{"0-2,7": "[0 1 2 7] true", "": "[] true", " 3\n": "[3] true", "3-1": "[] false", "a": "[] false", "0-99999": "[] false", "1,,2": "[] false"} {
-		numbers, ok := ParseList(text)
-		if got := fmt.Sprint(numbers, ok); got != want {
-			t.Errorf("ParseList(%q) = %s", text, got)
+// Each file leads to its numbers, and a missing one to none.
+func TestParseStats(t *testing.T) {
+	files := map[string]string{
+		"cpu.stat": "usage_usec 7\n", "cpu.pressure": "some avg10=1.50 total=9\n", "cpuset.cpus.effective": "0-1\n", "cpuset.mems.effective": "0\n",
+		"memory.current": "10\n", "memory.events": "max 3\noom_kill 2\n", "memory.stat": "file 4\nkernel 5\n", "memory.max": "20\n", "memory.peak": "15\n",
+		"memory.swap.max": "7\n", "memory.swap.current": "1\n", "memory.swap.events": "max 6\n", "memory.pressure": "full avg60=2.00 total=1\n",
+		"pids.current": "2\n", "pids.max": "9\n", "io.stat": "8:0 rbytes=1\n", "io.pressure": "", "rdma.current": "mlx4_0 hca_handle=2\n", "misc.current": "sev 3\n",
+		"hugetlb.2MB.current": "1\n", "hugetlb.2MB.max": "max\n", "hugetlb.2MB.events": "max 8\n",
+	}
+	got, err := json.Marshal(ParseStats(files))
+	want := `{"cpu":{"usage":{"total":7000,"kernel":0,"user":0},"throttling":{},"psi":{"some":{"avg10":1.5,"avg60":0,"avg300":0,"total":9},"full":{"avg10":0,"avg60":0,"avg300":0,"total":0}}},` +
+		`"cpuset":{"cpus":[0,1],"mems":[0]},"memory":{"cache":4,"usage":{"limit":20,"usage":10,"max":15,"failcnt":3},"swap":{"limit":27,"usage":11,"failcnt":6},` +
+		`"kernel":{"limit":0,"usage":5,"failcnt":0},"kernelTCP":{"limit":0,"failcnt":0},"raw":{"file":4,"kernel":5},"psi":{"some":{"avg10":0,"avg60":0,"avg300":0,"total":0},"full":{"avg10":0,"avg60":2,"avg300":0,"total":1}}},` +
+		`"pids":{"current":2,"limit":9},"blkio":{"ioServiceBytesRecursive":[{"major":8,"op":"Read","value":1}],"psi":{"some":{"avg10":0,"avg60":0,"avg300":0,"total":0},"full":{"avg10":0,"avg60":0,"avg300":0,"total":0}}},` +
+		`"hugetlb":{"2MB":{"usage":1,"max":18446744073709551615,"failcnt":8}},"rdma":{"mlx4_0":{"hca_handle":2}},"misc":{"sev":3},"intel_rdt":{},"network_interfaces":[],"oomKills":2}`
+	if string(got) != want || err != nil {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+	for name := range files {
+		if !slices.Contains(StatsFiles([]string{"hugetlb.2MB.current", "hugetlb.2MB.rsvd.current", "hugetlb.2MB.max", "a.b"}), name) {
+			t.Errorf("%s is not read", name)
 		}
+	}
+	s := ParseStats(map[string]string{"memory.current": "0", "pids.max": "max"})
+	if s.Memory.Usage.Limit != math.MaxUint64 || s.Memory.Swap.Limit != math.MaxUint64 || s.Pids.Limit != 0 || s.CPU.PSI != nil {
+		t.Errorf("without limits: %+v", s)
+	}
+	if s := ParseStats(nil); s.Memory.Usage.Limit != 0 || s.Memory.Raw != nil || s.Hugetlb == nil {
+		t.Errorf("without controllers: %+v", s)
 	}
 }

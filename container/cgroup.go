@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
 	"github.com/homerun-oci/homerun/systemd/bus"
 	"github.com/homerun-oci/homerun/userns"
@@ -57,7 +58,7 @@ type cgroupPlan struct {
 	choice cgroupv2.Choice
 	facts  *host.Facts
 	config *specs.Spec
-	writes []cgroupv2.Write
+	limits limits.Set
 	// delegate is the path of the program's cgroup below the container's; empty
 	// where they are the same.
 	delegate string
@@ -73,16 +74,15 @@ type cgroupPlan struct {
 // planCgroup chooses the manager.
 func (c *Container) planCgroup(request *Request) (*cgroupPlan, error) {
 	p := &cgroupPlan{facts: request.Facts, config: request.Bundle.Config}
-	res := resources(p.config)
-	writes, warnings, err := cgroupv2.Files(res)
-	if err != nil {
+	var warnings []string
+	var err error
+	if p.limits, warnings, err = limits.Of(resources(p.config)); err != nil {
 		return nil, err
 	}
-	p.writes = writes
 	for _, w := range warnings {
 		c.runtime.warn("%s", w)
 	}
-	s := cgroupv2.Situation{Manager: c.runtime.Manager, CgroupsPath: cgroupsPath(p.config), ID: c.ID, Limits: cgroupv2.Limits(writes),
+	s := cgroupv2.Situation{Manager: c.runtime.Manager, CgroupsPath: cgroupsPath(p.config), ID: c.ID, Limits: p.limits.Restricts(),
 		Cgroup: p.facts.Cgroup}
 	if s.Manager != cgroupv2.None {
 		p.lookAround(&s)
@@ -198,8 +198,8 @@ func (p *cgroupPlan) planScope(c *Container) error {
 	}
 	p.unit = scope
 	p.request, err = systemd.Properties(systemd.Scope{Unit: scope, Slice: slice, Description: "homerun container " + c.ID},
-		resources(p.config), p.config.Annotations)
-	p.writes = append(p.writes, p.request.Limits...)
+		p.limits, p.config.Annotations)
+	p.limits = append(p.limits, p.request.Limits...)
 	for _, line := range p.request.Ignored {
 		c.runtime.warn("%s", line)
 	}
@@ -220,7 +220,7 @@ func cgroupsPath(s *specs.Spec) string {
 	return s.Linux.CgroupsPath
 }
 
-// outside tells that the cgroup is set while init waits; into, that init is
+// outside reports that the cgroup is set while init waits; into, that init is
 // made in it.
 func (p *cgroupPlan) outside() bool { return p.choice.Manager == cgroupv2.Systemd }
 func (p *cgroupPlan) into() bool    { return p.choice.Manager == cgroupv2.Cgroupfs }
@@ -239,7 +239,7 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	leaf, made, err := live.Create(p.choice, mount, cgroupv2.Controllers(p.writes))
+	leaf, made, err := live.Create(p.choice, mount, p.limits.Controllers())
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (p *cgroupPlan) make(c *Container, l *launch) error {
 	if err := frozenAbove(leaf); err != nil {
 		return err
 	}
-	if err := leaf.Apply(p.writes); err != nil {
+	if err := leaf.Apply(cgroupv2.Files(p.limits)); err != nil {
 		return err
 	}
 	return p.devicesAndDelegation(leaf)
@@ -324,7 +324,7 @@ func (p *cgroupPlan) finish(ctx context.Context, c *Container, pid int) error {
 	if err := frozenAbove(scope); err != nil {
 		return err
 	}
-	if err := scope.Ensure(p.writes); err != nil {
+	if err := scope.Ensure(cgroupv2.Files(p.limits)); err != nil {
 		return err
 	}
 	if err := p.below(c, scope, pid); err != nil {
@@ -354,11 +354,11 @@ func (p *cgroupPlan) below(c *Container, scope *live.Dir, pid int) error {
 	if err := leaf.Attach(pid); err != nil {
 		return err
 	}
-	if err := scope.Enable(cgroupv2.Controllers(p.writes)); err != nil {
+	if err := scope.Enable(p.limits.Controllers()); err != nil {
 		return err
 	}
 	// The limits hold for the scope; programs read them in their own cgroup.
-	if err := leaf.Apply(p.writes); err != nil {
+	if err := leaf.Apply(cgroupv2.Files(p.limits)); err != nil {
 		return err
 	}
 	c.State.Cgroup.Path, c.State.Cgroup.Inode = leaf.Path(), leaf.ID()

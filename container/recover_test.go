@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -276,8 +276,8 @@ func FuzzResources(f *testing.F) {
 			t.Fatalf("%s: %v", again, err)
 		}
 		limit := int64(5)
-		merged, touched := cgroupv2.Merge(res, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}})
-		if _, _, err := cgroupv2.Files(touched); err != nil || merged.Pids == nil || *merged.Pids.Limit != limit {
+		merged, touched := limits.Merge(res, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}})
+		if _, _, err := limits.Of(touched); err != nil || merged.Pids == nil || *merged.Pids.Limit != limit {
 			t.Fatalf("%s: %v, %+v", text, err, merged)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxReso
 	if err != nil {
 		return err
 	}
-	merged, touched := cgroupv2.Merge(stored, update)
+	merged, touched := limits.Merge(stored, update)
 	if err := c.apply(ctx, touched); err != nil {
 		return err
 	}
@@ -99,50 +100,39 @@ func (c *Container) keepResources(res *specs.LinuxResources) error {
 
 // apply writes what an update touches.
 func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) error {
-	writes, warnings, err := cgroupv2.Files(touched)
+	set, warnings, err := limits.Of(touched)
 	if err != nil {
 		return err
 	}
 	for _, w := range warnings {
 		c.runtime.warn("%s", w)
 	}
-	if len(writes) == 0 {
+	if len(set) == 0 {
 		return nil
 	}
 	dir, err := c.openCgroup()
 	if err != nil {
 		return err
 	}
-	if dir == nil && !cgroupv2.Limits(writes) {
+	if dir == nil && !set.Restricts() {
 		return nil
 	}
 	if dir == nil {
 		return errors.New("the container has no cgroup, so it cannot have limits")
 	}
 	defer dir.Close()
-	if err := checkMemory(dir, touched); err != nil {
+	if err := checkMemory(dir, set); err != nil {
 		return err
 	}
 	if c.State.Cgroup.Scope != "" {
-		return c.applyScope(ctx, dir, touched, writes)
+		return c.applyScope(ctx, dir, set)
 	}
-	return c.applyFiles(dir, writes)
+	return applyFiles(dir, set)
 }
 
 // checkMemory refuses a limit below what is in use.
-func checkMemory(dir *live.Dir, touched *specs.LinuxResources) error {
-	m := touched.Memory
-	if m == nil || m.CheckBeforeUpdate != nil && !*m.CheckBeforeUpdate {
-		return nil
-	}
-	asked := m.CheckBeforeUpdate != nil
-	memory, yes := *m, true
-	memory.CheckBeforeUpdate = &yes
-	writes, _, err := cgroupv2.Files(&specs.LinuxResources{Memory: &memory})
-	if err != nil {
-		return err
-	}
-	checks := cgroupv2.Checks(writes)
+func checkMemory(dir *live.Dir, set limits.Set) error {
+	checks, asked := cgroupv2.Checks(set)
 	if !asked {
 		dir.Reclaim(checks)
 	}
@@ -151,22 +141,22 @@ func checkMemory(dir *live.Dir, touched *specs.LinuxResources) error {
 
 // applyFiles writes to a cgroup that is the runtime's alone. Controllers that
 // it does not have yet are turned on, from the top of the tree down.
-func (c *Container) applyFiles(dir *live.Dir, writes []cgroupv2.Write) error {
-	if controllers := lacking(dir, writes); len(controllers) > 0 {
+func applyFiles(dir *live.Dir, set limits.Set) error {
+	if controllers := lacking(dir, set); len(controllers) > 0 {
 		if err := enableAbove(dir.Path(), controllers); err != nil {
 			return err
 		}
 	}
-	return dir.Apply(writes)
+	return dir.Apply(cgroupv2.Files(set))
 }
 
-// lacking lists the controllers that the writes need and the cgroup has not.
-func lacking(dir *live.Dir, writes []cgroupv2.Write) []string {
+// lacking lists the controllers that the limits need and the cgroup has not.
+func lacking(dir *live.Dir, set limits.Set) []string {
 	have, err := dir.Available()
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(cgroupv2.Controllers(writes), func(name string) bool { return slices.Contains(have, name) })
+	return slices.DeleteFunc(set.Controllers(), func(name string) bool { return slices.Contains(have, name) })
 }
 
 // enableAbove gives a cgroup more controllers.
@@ -190,11 +180,8 @@ func enableAbove(name string, controllers []string) error {
 // applyScope sets the scope's properties, then the files that no property
 // stands for or that systemd did not write, then those of the container's own
 // cgroup.
-func (c *Container) applyScope(ctx context.Context, dir *live.Dir, touched *specs.LinuxResources, writes []cgroupv2.Write) error {
-	request, err := systemd.Resources(touched)
-	if err != nil {
-		return err
-	}
+func (c *Container) applyScope(ctx context.Context, dir *live.Dir, set limits.Set) error {
+	writes, request := cgroupv2.Files(set), systemd.Resources(set)
 	if err := setProperties(ctx, c.State.Cgroup.Scope, request.Properties); err != nil {
 		return err
 	}
@@ -204,15 +191,15 @@ func (c *Container) applyScope(ctx context.Context, dir *live.Dir, touched *spec
 			return err
 		}
 		defer scope.Close()
-		awaitControllers(ctx, scope, writes)
+		awaitControllers(ctx, scope, set)
 		if err := scope.Ensure(writes); err != nil {
 			return err
 		}
-		if err := scope.Enable(cgroupv2.Controllers(writes)); err != nil {
+		if err := scope.Enable(set.Controllers()); err != nil {
 			return err
 		}
 	} else {
-		awaitControllers(ctx, dir, writes)
+		awaitControllers(ctx, dir, set)
 	}
 	return dir.Ensure(writes)
 }
@@ -232,9 +219,9 @@ func setProperties(ctx context.Context, unit string, list []systemd.Property) er
 
 // awaitControllers gives systemd, which answers before it acts, a moment to
 // turn on the controllers of the properties.
-func awaitControllers(ctx context.Context, scope *live.Dir, writes []cgroupv2.Write) {
+func awaitControllers(ctx context.Context, scope *live.Dir, set limits.Set) {
 	for range 100 {
-		if ctx.Err() != nil || len(lacking(scope, writes)) == 0 {
+		if ctx.Err() != nil || len(lacking(scope, set)) == 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

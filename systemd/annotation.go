@@ -6,12 +6,11 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 )
 
 const annotationPrefix = "org.systemd.property."
@@ -62,7 +61,7 @@ func confines(name string) bool {
 // Annotations turns org.systemd.property.NAME annotations into properties, in
 // the order of their names. Values are in GVariant text format; a number may
 // be of any type that holds it. NAME ending in Sec is seconds and stands for
-// the property ending in USec. Limits come with their Writes. ignored says, a
+// the property ending in USec. Those that limit come with their Limits. ignored says, a
 // line each, what is not set; see settable. An error are a value that does not
 // fit its property, and a property that confines and cannot be set.
 func Annotations(annotations map[string]string) (list []Property, ignored []string, err error) {
@@ -84,8 +83,8 @@ func Annotations(annotations map[string]string) (list []Property, ignored []stri
 		list = append(list, p)
 	}
 	for i := range list {
-		if w, ok := list[i].write(list); ok {
-			list[i].Writes = []cgroupv2.Write{w}
+		if l := list[i].limit(list); l != nil {
+			list[i].Limits = limits.Set{l}
 		}
 	}
 	return list, ignored, nil
@@ -141,29 +140,34 @@ func isOneLine(v any) bool {
 	})
 }
 
-// write is what a limit makes of the cgroup's files, by which it is proved, as
-// those of linux.resources are; ok is false for what is no limit. others are
-// the annotations beside it.
-func (p Property) write(others []Property) (w cgroupv2.Write, ok bool) {
-	w.Pointer = p.Pointer
+// limit is the property as one of linux.resources, by which it is proved as those
+// are; nil for what is no limit. others are the annotations beside it.
+func (p Property) limit(others []Property) limits.Limit {
+	at := limits.Pointer(p.Pointer)
 	n, number := p.Value.(uint64)
 	switch {
 	case p.Name == "AllowedCPUs" || p.Name == "AllowedMemoryNodes":
-		w.File = map[bool]string{true: "cpuset.cpus", false: "cpuset.mems"}[p.Name == "AllowedCPUs"]
-		w.Value = listOf(p.Value.([]byte))
-		return w, w.Value != ""
+		set := limits.CPUSet{Pointer: at, Knob: limits.CPUs, Numbers: numbersOf(p.Value.([]byte))}
+		if p.Name == "AllowedMemoryNodes" {
+			set.Knob = limits.MemoryNodes
+		}
+		if len(set.Numbers) > 0 {
+			return set
+		}
 	case !number || n == Infinity:
-		return w, false
 	case p.Name == "CPUQuotaPerSecUSec":
 		period := periodOf(others)
 		quota := n * period / 1000000
 		// Where that is shorter than a quota may be, systemd has a longer period.
-		w.File, w.Value = "cpu.max", fmt.Sprintf("%d %d", quota, period)
-		return w, quota >= 1000 && n <= math.MaxUint64/period
+		if quota >= 1000 && n <= math.MaxUint64/period {
+			return limits.CPUTime{Pointer: at, Quota: limits.Amount(quota), Period: period}
+		}
 	default:
-		w.File, w.Value = limitFile(p.Name), strconv.FormatUint(n, 10)
+		if knob := knobOf(p.Name); knob != "" {
+			return limits.Number{Pointer: at, Knob: knob, Amount: limits.Amount(n)}
+		}
 	}
-	return w, w.File != ""
+	return nil
 }
 
 // periodOf is CPUQuotaPeriodUSec in microseconds, as the kernel takes it: 1 ms to
@@ -177,25 +181,25 @@ func periodOf(list []Property) uint64 {
 	return 100000
 }
 
-// limitFile is the reverse of numeric, for limits; weights are none.
-func limitFile(property string) string {
-	for _, file := range []string{"memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.zswap.max", "pids.max"} {
-		if numeric(file) == property {
-			return file
+// knobOf is the reverse of numeric, for limits; weights are none.
+func knobOf(property string) limits.Knob {
+	for _, knob := range []limits.Knob{limits.MemoryMax, limits.MemoryHigh, limits.MemoryLow, limits.MemoryMin, limits.SwapMax, limits.ZswapMax, limits.PidsMax} {
+		if numeric(knob) == property {
+			return knob
 		}
 	}
 	return ""
 }
 
-// listOf writes a bit mask as cpuset(7) has lists.
-func listOf(mask []byte) string {
-	var list []string
-	for i := range len(mask) * 8 {
+// numbersOf reads a bit mask, as far as a kernel could have CPUs.
+func numbersOf(mask []byte) []uint16 {
+	var numbers []uint16
+	for i := range min(len(mask)*8, math.MaxUint16) {
 		if mask[i/8]&(1<<(i%8)) != 0 {
-			list = append(list, strconv.Itoa(i))
+			numbers = append(numbers, uint16(i))
 		}
 	}
-	return strings.Join(list, ",")
+	return numbers
 }
 
 // microseconds converts seconds, also with a fraction.

@@ -2,17 +2,13 @@ package systemd
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"math/bits"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 )
 
 // Infinity is how systemd spells "no limit" in numbers of 64 bits.
@@ -26,9 +22,9 @@ type Property struct {
 	Value any
 	// Pointer leads to what asked for it in config.json; empty for our own.
 	Pointer string
-	// Writes are the cgroup files that the property stands for. When an old
-	// systemd does not know it they are to be written instead.
-	Writes []cgroupv2.Write
+	// Limits are what the property stands for. When an old systemd does not know
+	// it the cgroup's files are to be written instead (cgroupv2.Files).
+	Limits limits.Set
 }
 
 // DeviceValue is an element of the a(st) of IOReadBandwidthMax and the like.
@@ -50,20 +46,19 @@ type Scope struct {
 // Request is what is asked of systemd, and what is left to do.
 type Request struct {
 	Properties []Property
-	// Files are the writes that no property stands for, or not exactly: they
-	// go into the unit's own cgroup once the job is done.
-	Files []cgroupv2.Write
-	// Limits are the writes of the annotations' limits, to be proved as those
-	// of linux.resources are.
-	Limits []cgroupv2.Write
-	// Warnings are those of cgroupv2.Files, Ignored the annotations that are not
-	// set, a line each.
-	Warnings, Ignored []string
+	// Left are the limits that no property stands for, or not exactly: they
+	// go into the unit's own cgroup, as files, once the job is done.
+	Left limits.Set
+	// Limits are those of the annotations, to be proved as those of
+	// linux.resources are.
+	Limits limits.Set
+	// Ignored are the annotations that are not set, a line each.
+	Ignored []string
 }
 
 // Properties makes the request for a new scope (or slice): its own properties,
 // those of org.systemd.property.* annotations, which replace them, and those of
-// the resources, which no annotation changes: where linux.resources has a limit,
+// the limits, which no annotation changes: where linux.resources has a limit,
 // an annotation with another value of it is ignored. Errors name the JSON
 // pointer.
 //
@@ -71,15 +66,12 @@ type Request struct {
 // run its own device program on the scope, and put it back at each
 // daemon-reload with what it knows. Ours (cgroupv2.DeviceProgram) stays
 // attached and knows rules that DeviceAllow= cannot say.
-func Properties(s Scope, res *specs.LinuxResources, annotations map[string]string) (Request, error) {
-	r, err := Resources(res)
-	if err != nil {
-		return Request{}, err
-	}
+func Properties(s Scope, set limits.Set, annotations map[string]string) (Request, error) {
 	extra, ignored, err := Annotations(annotations)
 	if err != nil {
 		return Request{}, err
 	}
+	r := Resources(set)
 	r.Ignored = ignored
 	r.Properties = unique(slices.Concat(s.properties(), r.merge(extra), r.Properties))
 	return r, nil
@@ -91,15 +83,15 @@ func (r *Request) merge(extra []Property) (kept []Property) {
 	for _, p := range extra {
 		clash := slices.ContainsFunc(r.Properties, func(q Property) bool { return q.Name == p.Name && !reflect.DeepEqual(q.Value, p.Value) })
 		same := slices.ContainsFunc(r.Properties, func(q Property) bool { return q.Name == p.Name })
-		for _, w := range p.Writes {
-			clash = clash || slices.ContainsFunc(r.Files, func(f cgroupv2.Write) bool { return f.File == w.File })
+		for _, l := range p.Limits {
+			clash = clash || slices.ContainsFunc(r.Left, func(m limits.Limit) bool { return m.Name() == l.Name() })
 		}
 		switch {
 		case clash:
 			r.Ignored = append(r.Ignored, "config.json: "+p.Pointer+": ignored: linux.resources has another value")
 		case !same:
 			kept = append(kept, p)
-			r.Limits = append(r.Limits, p.Writes...)
+			r.Limits = append(r.Limits, p.Limits...)
 		}
 	}
 	return kept
@@ -143,155 +135,137 @@ func unique(list []Property) []Property {
 	return kept
 }
 
-// Resources makes the request for limits alone, as an update needs it (with
-// what cgroupv2.Merge says was touched). It shares the converters of
-// cgroupv2.Files, so the cgroupfs and the systemd manager set the same values.
-func Resources(res *specs.LinuxResources) (Request, error) {
-	writes, warnings, err := cgroupv2.Files(res)
-	if err != nil {
-		return Request{}, err
-	}
+// Resources makes the request for limits alone, as an update needs it (of what
+// limits.Merge says was touched).
+func Resources(set limits.Set) Request {
 	c := &converter{}
-	for _, w := range writes {
-		if !c.convert(w) {
-			c.files = append(c.files, w)
+	for _, l := range set {
+		if !c.convert(l, l) {
+			c.left = append(c.left, l)
 		}
 	}
-	return Request{Properties: c.list, Files: c.files, Warnings: warnings}, nil
+	return Request{Properties: c.list, Left: c.left}
 }
 
 type converter struct {
-	list  []Property
-	files []cgroupv2.Write
+	list []Property
+	left limits.Set
 }
 
-// numeric is the property of a file whose one number is the property's, or "".
-func numeric(file string) string {
-	switch file {
-	case "memory.max":
+// numeric is the property that a Number's knob is, or "".
+func numeric(knob limits.Knob) string {
+	switch knob {
+	case limits.MemoryMax:
 		return "MemoryMax"
-	case "memory.high":
+	case limits.MemoryHigh:
 		return "MemoryHigh"
-	case "memory.low":
+	case limits.MemoryLow:
 		return "MemoryLow"
-	case "memory.min":
+	case limits.MemoryMin:
 		return "MemoryMin"
-	case "memory.swap.max":
+	case limits.SwapMax:
 		return "MemorySwapMax"
-	case "memory.zswap.max":
+	case limits.ZswapMax:
 		return "MemoryZSwapMax"
-	case "pids.max":
+	case limits.PidsMax:
 		return "TasksMax"
-	case "cpu.weight":
+	case limits.CPUWeight:
 		return "CPUWeight"
 	}
 	return ""
 }
 
-// convert is false when no property says what the write does.
-func (c *converter) convert(w cgroupv2.Write) bool {
-	switch w.File {
-	case "cpu.idle":
-		return c.cpuIdle(w)
-	case "cpu.max":
-		return c.cpuMax(w)
-	case "cpuset.cpus":
-		return c.cpuset("AllowedCPUs", w)
-	case "cpuset.mems":
-		return c.cpuset("AllowedMemoryNodes", w)
-	case "io.weight", "io.bfq.weight":
-		return c.ioWeight(w)
-	case "io.max":
-		return c.ioMax(w)
-	case "memory.oom.group":
-		return c.oomGroup(w)
+// convert sets the properties that a limit is, for source: the limit itself, or
+// the line of unified that means it. It reports whether they say all of it.
+func (c *converter) convert(l, source limits.Limit) (exact bool) {
+	switch l := l.(type) {
+	case limits.Number:
+		return c.number(l, source)
+	case limits.CPUIdle:
+		c.set("CPUWeight", idleWeight(l.Idle), source)
+		return true
+	case limits.CPUTime:
+		return c.cpuTime(l, source)
+	case limits.CPUSet:
+		return c.cpuset(l, source)
+	case limits.IOWeight:
+		return c.ioWeight(l, source)
+	case limits.IORate:
+		return c.add(rate(l.Flow), l.Device, uint64(l.Rate), source)
+	case limits.OOMGroup:
+		// OOMPolicy can be given at creation only, so the file is written in any
+		// case.
+		if l.Kill {
+			c.set("OOMPolicy", "kill", source)
+		}
+	case limits.Unified:
+		exact = len(l.Means) > 0
+		for _, meant := range l.Means {
+			exact = c.convert(meant, source) && exact
+		}
+		return exact
 	}
-	name := numeric(w.File)
-	v, ok := limit(w.Value)
-	if name == "" || !ok {
-		return false
-	}
-	if name == "TasksMax" {
-		// systemd refuses 0; see cgroupv2 for why 1 says the same.
-		v = max(v, 1)
-	}
-	c.set(name, v, w)
-	return true
-}
-
-// limit reads a number or max.
-func limit(text string) (uint64, bool) {
-	text = strings.TrimSpace(text)
-	if text == "max" {
-		return Infinity, true
-	}
-	v, err := strconv.ParseUint(text, 10, 64)
-	return v, err == nil
+	return false
 }
 
 // set adds a property or replaces it (unified has the last word).
-func (c *converter) set(name string, v any, w cgroupv2.Write) {
-	p := Property{Name: name, Value: v, Pointer: w.Pointer, Writes: []cgroupv2.Write{w}}
-	for i := range c.list {
-		if c.list[i].Name == name {
-			c.list[i] = p
-			return
-		}
+func (c *converter) set(name string, v any, source limits.Limit) {
+	p := Property{Name: name, Value: v, Pointer: source.Place(), Limits: limits.Set{source}}
+	if i := slices.IndexFunc(c.list, func(p Property) bool { return p.Name == name }); i >= 0 {
+		c.list[i] = p
+		return
 	}
 	c.list = append(c.list, p)
 }
 
-// add appends a device to a list property.
-func (c *converter) add(name string, v DeviceValue, w cgroupv2.Write) {
-	for i := range c.list {
-		if p := &c.list[i]; p.Name == name {
-			p.Value = append(p.Value.([]DeviceValue), v)
-			p.Writes = append(p.Writes, w)
-			return
-		}
-	}
-	c.set(name, []DeviceValue{v}, w)
-}
-
-// cpuIdle: since version 252 a CPUWeight of 0 is idle, Infinity the default.
-// Where idle is turned off a weight follows or the default holds.
-func (c *converter) cpuIdle(w cgroupv2.Write) bool {
-	switch strings.TrimSpace(w.Value) {
-	case "1":
-		c.set("CPUWeight", uint64(0), w)
-	case "0":
-		c.set("CPUWeight", Infinity, w)
-	default:
+// add appends a device to a list property. udev keeps links to block devices by
+// their numbers, of which none is negative.
+func (c *converter) add(name string, device limits.Device, v uint64, source limits.Limit) (exact bool) {
+	if device.Major < 0 || device.Minor < 0 {
 		return false
 	}
+	value := DeviceValue{"/dev/block/" + device.String(), v}
+	if i := slices.IndexFunc(c.list, func(p Property) bool { return p.Name == name }); i >= 0 {
+		p := &c.list[i]
+		p.Value, p.Limits = append(p.Value.([]DeviceValue), value), append(p.Limits, source)
+		return true
+	}
+	c.set(name, []DeviceValue{value}, source)
 	return true
 }
 
-// cpuMax: systemd keeps quotas in whole percents of a CPU, so the quota is
+func (c *converter) number(n limits.Number, source limits.Limit) (exact bool) {
+	name, v := numeric(n.Knob), uint64(n.Amount)
+	if name == "" {
+		return false
+	}
+	if name == "TasksMax" {
+		// systemd refuses 0; see package limits for why 1 says the same.
+		v = max(v, 1)
+	}
+	c.set(name, v, source)
+	return true
+}
+
+// idleWeight: since version 252 a CPUWeight of 0 is idle, Infinity the default.
+// Where idle is turned off a weight follows or the default holds.
+func idleWeight(idle bool) uint64 {
+	if idle {
+		return 0
+	}
+	return Infinity
+}
+
+// cpuTime: systemd keeps quotas in whole percents of a CPU, so the quota is
 // rounded up to one; the exact value then goes to the file as well.
-func (c *converter) cpuMax(w cgroupv2.Write) bool {
-	words := strings.Fields(w.Value)
-	if len(words) == 0 || len(words) > 2 {
-		return false
-	}
-	quota, ok := limit(words[0])
-	period, ok2 := uint64(100000), true
-	if len(words) == 2 {
-		period, ok2 = limit(words[1])
-	}
-	if !ok || !ok2 || period == 0 {
-		return false
-	}
-	perSecond, exact, ok := quotaPerSecond(quota, period)
+func (c *converter) cpuTime(t limits.CPUTime, source limits.Limit) (exact bool) {
+	perSecond, exact, ok := quotaPerSecond(uint64(t.Quota), t.Period)
 	if !ok {
 		return false
 	}
-	c.set("CPUQuotaPerSecUSec", perSecond, w)
-	c.set("CPUQuotaPeriodUSec", period, w)
-	if !exact {
-		c.files = append(c.files, w)
-	}
-	return true
+	c.set("CPUQuotaPerSecUSec", perSecond, source)
+	c.set("CPUQuotaPeriodUSec", t.Period, source)
+	return exact
 }
 
 // quotaPerSecond is quota * 1e6 / period rounded up to 10 ms, in microseconds.
@@ -313,100 +287,44 @@ func quotaPerSecond(quota, period uint64) (perSecond uint64, exact, ok bool) {
 }
 
 // cpuset: the bitmask has CPU 0 in the lowest bit of the first byte.
-func (c *converter) cpuset(name string, w cgroupv2.Write) bool {
-	numbers, ok := cgroupv2.ParseList(w.Value)
-	if !ok || len(numbers) == 0 {
+func (c *converter) cpuset(s limits.CPUSet, source limits.Limit) (exact bool) {
+	if len(s.Numbers) == 0 {
 		return false
 	}
-	mask := make([]byte, slices.Max(numbers)/8+1)
-	for _, n := range numbers {
+	mask := make([]byte, slices.Max(s.Numbers)/8+1)
+	for _, n := range s.Numbers {
 		mask[n/8] |= 1 << (n % 8)
 	}
-	c.set(name, mask, w)
+	name := "AllowedCPUs"
+	if s.Knob == limits.MemoryNodes {
+		name = "AllowedMemoryNodes"
+	}
+	c.set(name, mask, source)
 	return true
 }
 
-// ioWeight: IOWeight has the scale of io.weight, and systemd itself knows
-// what BFQ wants.
-func (c *converter) ioWeight(w cgroupv2.Write) bool {
-	text := w.Value
-	switch {
-	case w.Else != nil:
-		text = w.Else.Value
-	case w.File == "io.bfq.weight":
-		return false
+// ioWeight: IOWeight has the scale of io.weight, and systemd itself knows what
+// BFQ wants.
+func (c *converter) ioWeight(w limits.IOWeight, source limits.Limit) (exact bool) {
+	if w.Device != nil {
+		return c.add("IODeviceWeight", *w.Device, w.Weight, source)
 	}
-	key, number, two := strings.Cut(strings.TrimSpace(text), " ")
-	if !two {
-		key, number = "default", key
-	}
-	weight, err := strconv.ParseUint(number, 10, 64)
-	if err != nil {
-		return false
-	}
-	if key == "default" {
-		c.set("IOWeight", weight, w)
-		return true
-	}
-	device, ok := devicePath(key)
-	if ok {
-		c.add("IODeviceWeight", DeviceValue{device, weight}, w)
-	}
-	return ok
+	c.set("IOWeight", w.Weight, source)
+	return true
 }
 
-// devicePath names a block device by its number, which udev keeps links for.
-func devicePath(key string) (string, bool) {
-	major, minor, ok := strings.Cut(key, ":")
-	return "/dev/block/" + key, ok && onlyOf(major+minor, "0123456789") && major != "" && minor != ""
-}
-
-// throttle is the property of a key of io.max, or "".
-func throttle(key string) string {
-	switch key {
-	case "rbps":
+// rate is the property of a flow.
+func rate(flow limits.Flow) string {
+	switch flow {
+	case limits.ReadBytes:
 		return "IOReadBandwidthMax"
-	case "wbps":
+	case limits.WriteBytes:
 		return "IOWriteBandwidthMax"
-	case "riops":
+	case limits.Reads:
 		return "IOReadIOPSMax"
-	case "wiops":
+	default:
 		return "IOWriteIOPSMax"
 	}
-	return ""
-}
-
-func (c *converter) ioMax(w cgroupv2.Write) bool {
-	words := strings.Fields(w.Value)
-	if len(words) < 2 {
-		return false
-	}
-	device, ok := devicePath(words[0])
-	values := make(map[string]uint64)
-	for _, word := range words[1:] {
-		key, number, _ := strings.Cut(word, "=")
-		v, isLimit := limit(number)
-		if throttle(key) == "" || !isLimit {
-			return false
-		}
-		values[key] = v
-	}
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if ok {
-			c.add(throttle(key), DeviceValue{device, values[key]}, w)
-		}
-	}
-	return ok
-}
-
-// oomGroup: OOMPolicy can be given at creation only, so the file is written in
-// any case.
-func (c *converter) oomGroup(w cgroupv2.Write) bool {
-	c.files = append(c.files, w)
-	if strings.TrimSpace(w.Value) == "1" {
-		c.set("OOMPolicy", "kill", w)
-	}
-	return true
 }
 
 // isFixed reports a property that cannot be changed on a unit that runs.

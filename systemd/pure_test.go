@@ -9,6 +9,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -135,11 +137,16 @@ func request(t testing.TB, res string) Request {
 	if err := json.Unmarshal([]byte(res), &r); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Resources(&r)
+	return Resources(limitsOf(t, &r))
+}
+
+func limitsOf(t testing.TB, res *specs.LinuxResources) limits.Set {
+	t.Helper()
+	set, _, err := limits.Of(res)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got
+	return set
 }
 
 func show(r Request) (properties, files string) {
@@ -147,7 +154,7 @@ func show(r Request) (properties, files string) {
 	for _, one := range r.Properties {
 		p = append(p, fmt.Sprintf("%s %T %v", one.Name, one.Value, one.Value))
 	}
-	for _, w := range r.Files {
+	for _, w := range cgroupv2.Files(r.Left) {
 		f = append(f, w.File+"="+w.Value)
 	}
 	return strings.Join(p, "\n"), strings.Join(f, "\n")
@@ -267,7 +274,7 @@ func TestAnnotations(t *testing.T) {
 		}
 		for _, p := range list {
 			got += fmt.Sprintf("%s %T %v", p.Name, p.Value, p.Value)
-			for _, w := range p.Writes {
+			for _, w := range cgroupv2.Files(p.Limits) {
 				got += " " + w.File + "=" + w.Value
 			}
 		}
@@ -284,8 +291,8 @@ func TestAnnotatedQuota(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		got := "error"
-		if len(list[0].Writes) == 1 {
-			got = list[0].Writes[0].Value
+		if writes := cgroupv2.Files(list[0].Limits); len(writes) == 1 {
+			got = writes[0].Value
 		}
 		if got != want {
 			t.Errorf("period %s: %s, want %s", period, got, want)
@@ -321,7 +328,7 @@ func FuzzAnnotations(f *testing.F) {
 			if !isOneLine(p.Value) {
 				t.Errorf("%v has several lines", p)
 			}
-			for _, w := range p.Writes {
+			for _, w := range cgroupv2.Files(p.Limits) {
 				if w.File == "" || w.Value == "" || w.Pointer == "" {
 					t.Errorf("%v writes %+v", p, w)
 				}
@@ -343,7 +350,7 @@ func TestAnnotationsAndResources(t *testing.T) {
 		"MemoryLow": "uint64 50", "TimeoutStopSec": "3", "DefaultDependencies": "true", "Slice": "'x.slice'"} {
 		annotations[annotationPrefix+name] = value
 	}
-	r, err := Properties(Scope{Unit: "a.scope", Slice: "b.slice"}, &res, annotations)
+	r, err := Properties(Scope{Unit: "a.scope", Slice: "b.slice"}, limitsOf(t, &res), annotations)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +364,7 @@ func TestAnnotationsAndResources(t *testing.T) {
 	if strings.Contains(got, "MemoryHigh") || strings.Contains(got, "continue") {
 		t.Errorf("an annotation undid a limit:\n%s", got)
 	}
-	if len(r.Limits) != 1 || r.Limits[0].File != "memory.low" || r.Limits[0].Value != "50" {
+	if writes := cgroupv2.Files(r.Limits); len(writes) != 1 || writes[0].File != "memory.low" || writes[0].Value != "50" {
 		t.Errorf("the limits to prove are %+v", r.Limits)
 	}
 	ignored := strings.Join(r.Ignored, "\n")
@@ -374,7 +381,7 @@ func TestAnnotationsAndResources(t *testing.T) {
 func TestProperties(t *testing.T) {
 	limit := int64(5)
 	r, err := Properties(Scope{Unit: "libpod-1.scope", Slice: "user.slice", Description: "homerun container 1", PIDs: []uint32{42}},
-		&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, map[string]string{annotationPrefix + "CollectMode": "'inactive'"})
+		limitsOf(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}), map[string]string{annotationPrefix + "CollectMode": "'inactive'"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func (d *Dir) Ensure(writes []cgroupv2.Write) error {
 }
 
 func (d *Dir) apply(writes []cgroupv2.Write, put func(cgroupv2.Write) error) error {
-	if err := d.Check(cgroupv2.Checks(writes)); err != nil {
+	if err := d.Check(checks(writes)); err != nil {
 		return err
 	}
 	var later []cgroupv2.Write
@@ -65,7 +65,7 @@ func (d *Dir) put(w cgroupv2.Write) error {
 		return nil
 	}
 	e, missing := d.explain(e, w.Controller())
-	if missing && !w.Limits() {
+	if missing && w.Unlimited {
 		return nil
 	}
 	return e
@@ -85,6 +85,17 @@ func (d *Dir) explain(e *Error, controller string) (explained *Error, missing bo
 	}
 	e.hint = cgroupv2.Refusal{File: e.File, Errno: e.Errno, Missing: missing, Privileged: privileged()}.Hint()
 	return e, missing
+}
+
+// checks are those that the writes ask for.
+func checks(writes []cgroupv2.Write) []cgroupv2.Check {
+	var list []cgroupv2.Check
+	for _, w := range writes {
+		if w.Check != nil {
+			list = append(list, *w.Check)
+		}
+	}
+	return list
 }
 
 // Check refuses a limit at or below what is in use. Use that cannot be read

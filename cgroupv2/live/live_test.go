@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -25,18 +26,23 @@ func (d *Dir) text(name string) string {
 	return text
 }
 
-// writesOf are the writes of linux.resources.
-func writesOf(t testing.TB, resources string) []cgroupv2.Write {
+// limitsOf reads linux.resources.
+func limitsOf(t testing.TB, resources string) limits.Set {
 	t.Helper()
 	var res specs.LinuxResources
 	if err := json.Unmarshal([]byte(resources), &res); err != nil {
 		t.Fatal(err)
 	}
-	writes, _, err := cgroupv2.Files(&res)
+	set, _, err := limits.Of(&res)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writes
+	return set
+}
+
+func writesOf(t testing.TB, resources string) []cgroupv2.Write {
+	t.Helper()
+	return cgroupv2.Files(limitsOf(t, resources))
 }
 
 // unable ends a test that this host cannot run. It skips: hack/testrun then

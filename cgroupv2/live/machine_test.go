@@ -38,14 +38,15 @@ func place(t testing.TB) host.Cgroup {
 // limitedCgroup makes a cgroup with the limits where Choose says.
 func limitedCgroup(t testing.TB, res string) *Dir {
 	t.Helper()
-	writes := writesOf(t, res)
+	set := limitsOf(t, res)
+	writes := cgroupv2.Files(set)
 	c := place(t)
 	choice, err := cgroupv2.Choose(cgroupv2.Situation{Manager: cgroupv2.Cgroupfs, ID: t.Name(), Limits: true, Cgroup: c, Delegation: ProbeDelegation(c)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Log(choice.Reason)
-	d, _, err := Create(choice, c.MountPoint, cgroupv2.Controllers(writes))
+	d, _, err := Create(choice, c.MountPoint, set.Controllers())
 	if err != nil {
 		t.Fatal(err)
 	}

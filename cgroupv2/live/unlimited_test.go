@@ -43,12 +43,13 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":0}]}}`,
 		`{"unified":{"pids.max":"max","memory.high":"max","memory.low":"0","io.max":"8:0 rbps=max wiops=max","cpu.max":"max"}}`,
 	} {
-		writes := writesOf(t, text)
+		set := limitsOf(t, text)
+		writes := cgroupv2.Files(set)
 		if len(writes) == 0 {
 			t.Fatalf("%s: nothing", text)
 		}
-		if cgroupv2.Limits(writes) || len(cgroupv2.Controllers(writes)) > 0 {
-			t.Errorf("%s: limits %v, needs %q", text, cgroupv2.Limits(writes), cgroupv2.Controllers(writes))
+		if set.Restricts() || len(set.Controllers()) > 0 {
+			t.Errorf("%s: limits %v, needs %q", text, set.Restricts(), set.Controllers())
 		}
 		if err := fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes); err != nil {
 			t.Errorf("%s: without the controller: %v", text, err)
@@ -67,9 +68,10 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 		`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}]}}`, `{"unified":{"io.max":"8:0 rbps=max wiops=1"}}`,
 		`{"unified":{"io.max":"8:0"}}`, `{"unified":{"memory.new":"max"}}`,
 	} {
-		writes := writesOf(t, text)
-		if !cgroupv2.Limits(writes) || len(cgroupv2.Controllers(writes)) != 1 {
-			t.Errorf("%s: limits %v, needs %q", text, cgroupv2.Limits(writes), cgroupv2.Controllers(writes))
+		set := limitsOf(t, text)
+		writes := cgroupv2.Files(set)
+		if !set.Restricts() || len(set.Controllers()) != 1 {
+			t.Errorf("%s: limits %v, needs %q", text, set.Restricts(), set.Controllers())
 		}
 		if fakeCgroup(t, map[string]string{"cgroup.controllers": "misc\n"}).Apply(writes) == nil {
 			t.Errorf("%s: passes without the controller", text)

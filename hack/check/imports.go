@@ -24,6 +24,7 @@ var pure = map[string][]string{
 	"process":  nil,
 	"netns":    nil,
 	"seccomp":  {"cache.go", "compile.go", "listener.go", "probe.go"},
+	"limits":   nil,
 	"cgroupv2": nil,
 	"systemd":  nil,
 	"intelrdt": {"live.go"},
@@ -148,7 +149,7 @@ var ranks = []struct {
 	dirs []string
 }{
 	{0, []string{"plain", "plan", "host", "bundle", "internal"}},
-	{1, []string{"userns", "rootfs", "netns", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec"}},
+	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec"}},
 	{2, []string{"stage", "compile", "host/probe"}},
 	{3, []string{"container"}},
 	{4, []string{"cmd", "hack", "tests"}},

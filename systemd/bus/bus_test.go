@@ -18,15 +18,9 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
 )
-
-// unable ends a test that this host cannot run. It skips: hack/testrun then
-// takes the test to the test machine, and counts one that ran nowhere as failed.
-func unable(t testing.TB, why string) {
-	t.Helper()
-	t.Skip(why)
-}
 
 // startBus runs a real dbus-daemon on a socket of its own.
 func startBus(t testing.TB) (socket string) {
@@ -249,10 +243,10 @@ func limited(t testing.TB, limit time.Duration) context.Context {
 
 // scopeProperties has a value of each type that occurs.
 func scopeProperties() []systemd.Property {
-	limit := []cgroupv2.Write{{File: "memory.zswap.max", Value: "5", Pointer: "linux.resources.unified.memory.zswap.max"}}
+	limit := limits.Set{limits.Number{Pointer: "linux.resources.unified.memory.zswap.max", Knob: limits.ZswapMax, Amount: 5}}
 	return []systemd.Property{
 		{Name: "Slice", Value: "user.slice"}, {Name: "PIDs", Value: []uint32{1}}, {Name: "CollectMode", Value: "inactive-or-failed"},
-		{Name: "MemoryZSwapMax", Value: uint64(5), Writes: limit}, {Name: "AllowedCPUs", Value: []byte{3}}, {Name: "KillSignal", Value: int32(15)},
+		{Name: "MemoryZSwapMax", Value: uint64(5), Limits: limit}, {Name: "AllowedCPUs", Value: []byte{3}}, {Name: "KillSignal", Value: int32(15)},
 		{Name: "IOReadBandwidthMax", Value: []systemd.DeviceValue{{Path: "/dev/block/8:0", Value: 1}}}, {Name: "After", Value: []string{"a"}}, {Name: "Delegate", Value: true},
 	}
 }
@@ -329,7 +323,7 @@ func TestStartUnknownProperties(t *testing.T) {
 	var names []string
 	var writes []cgroupv2.Write
 	for _, p := range j.Dropped() {
-		names, writes = append(names, p.Name), append(writes, p.Writes...)
+		names, writes = append(names, p.Name), append(writes, cgroupv2.Files(p.Limits)...)
 	}
 	if !slices.Equal(names, []string{"CollectMode", "MemoryZSwapMax"}) || len(writes) != 1 || writes[0].File != "memory.zswap.max" {
 		t.Errorf("dropped %v, writes %v", names, writes)

@@ -16,6 +16,13 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
+// unable ends a test that this host cannot run. It skips: hack/testrun then
+// takes the test to the test machine, and counts one that ran nowhere as failed.
+func unable(t testing.TB, why string) {
+	t.Helper()
+	t.Skip(why)
+}
+
 // place has one socket in the environment and another where a login's is.
 func place(t testing.TB, session, login string) Place {
 	t.Helper()

@@ -179,8 +179,7 @@ func (j *Job) again(ctx context.Context, err error) error {
 }
 
 // Dropped are the properties that this systemd does not know, valid after
-// Wait. Where one has Writes, a limit was asked for: apply them to the unit's
-// cgroup.
+// Wait. Where one has Limits, write their files into the unit's cgroup.
 func (j *Job) Dropped() []systemd.Property { return j.dropped }
 
 func without(list []systemd.Property, name string) []systemd.Property {

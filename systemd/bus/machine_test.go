@@ -18,6 +18,7 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
 )
 
@@ -73,11 +74,11 @@ func request(t testing.TB, resources string) systemd.Request {
 	if err := json.Unmarshal([]byte(resources), &res); err != nil {
 		t.Fatal(err)
 	}
-	r, err := systemd.Resources(&res)
+	set, _, err := limits.Of(&res)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return systemd.Resources(set)
 }
 
 // scope puts a process into a new scope with limits.
@@ -87,13 +88,13 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := request(t, res)
+	wanted := request(t, res)
 	r, err := systemd.Properties(systemd.Scope{Unit: unit, Slice: "user.slice", Description: "homerun test"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	j, err := c.Start(unit, cmd.Process.Pid, append(r.Properties, limits.Properties...))
+	j, err := c.Start(unit, cmd.Process.Pid, append(r.Properties, wanted.Properties...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,14 +238,13 @@ func TestMachineScopeEnsure(t *testing.T) {
 	inMachine(t)
 	c := realManager(t, realPlace())
 	d := scope(t, c, "ensure", `{}`, spawn(t, "sleep", "60"))
-	writes, _, err := cgroupv2.Files(nil)
-	if err != nil || d.Ensure(writes) != nil {
+	if err := d.Ensure(cgroupv2.Files(nil)); err != nil {
 		t.Error(err)
 	}
 	if err := d.Ensure([]cgroupv2.Write{{File: "pids.max", Value: "5"}, {File: "memory.high", Value: "max"}}); err != nil || content(t, d, "pids.max") != "5" {
 		t.Error(err)
 	}
-	err = d.Ensure([]cgroupv2.Write{{File: "rdma.max", Value: "a hca_handle=1", Pointer: "linux.resources.rdma.a"}})
+	err := d.Ensure([]cgroupv2.Write{{File: "rdma.max", Value: "a hca_handle=1", Pointer: "linux.resources.rdma.a"}})
 	if err == nil || !strings.Contains(err.Error(), "controller rdma is not available here") {
 		t.Error(err)
 	}

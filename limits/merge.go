@@ -1,4 +1,4 @@
-package cgroupv2
+package limits
 
 import (
 	"maps"
@@ -8,9 +8,10 @@ import (
 
 // Merge lays an update over the resources a container has. merged is what the
 // container has afterwards (to be stored once the update was applied); touched
-// is the part of it to convert and write now: the fields of the update and
-// those that share a file, or a calculation, with them (swap with limit, quota
-// with period). Device rules are never touched by an update. Neither argument
+// is the part of it to read (Of) and set now: the fields of the update and those
+// that share a knob, or a calculation, with them (swap with limit, quota with
+// period). It works on what was asked for, not on limits: 0 is "not set", and a
+// new memory limit makes another swap limit of the same memory.swap. Device rules are never touched by an update. Neither argument
 // is changed; both may be nil.
 func Merge(stored, update *specs.LinuxResources) (merged, touched *specs.LinuxResources) {
 	if update == nil {
@@ -71,7 +72,7 @@ func nonzero[T comparable](first, second *T) *T {
 	return either(second, first)
 }
 
-// mergeCPU keeps what shares a file together: quota, period and burst; idle
+// mergeCPU keeps what shares a knob together: quota, period and burst; idle
 // and shares.
 func mergeCPU(stored, update *specs.LinuxCPU) (merged, touched *specs.LinuxCPU) {
 	if update == nil {
