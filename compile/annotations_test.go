@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -27,7 +28,7 @@ func TestAnnotations(t *testing.T) {
 	} {
 		b, facts := golden{}.input(t)
 		b.Config.Annotations = map[string]string{name: "krun\x1b"}
-		r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"})
+		r, err := Compile(b.Config, facts, wishes())
 		got := ""
 		var known *Error
 		switch {
@@ -52,11 +53,13 @@ func TestAnnotations(t *testing.T) {
 func TestSeccompIsNotDropped(t *testing.T) {
 	b, facts := golden{}.input(t)
 	b.Config.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
-	if _, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"}); !errors.Is(err, errUnfiltered) {
+	if _, err := Compile(b.Config, facts, wishes()); !errors.Is(err, errUnfiltered) {
 		t.Errorf("a plan without the filter: %v", err)
 	}
 	filter := &Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}}
-	if _, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle", Seccomp: filter}); err != nil {
+	w := wishes()
+	w.Seccomp = filter
+	if _, err := Compile(b.Config, facts, w); err != nil {
 		t.Error(err)
 	}
 }
@@ -66,7 +69,11 @@ func TestSeccompIsNotDropped(t *testing.T) {
 func TestDelegateWaits(t *testing.T) {
 	b, facts := golden{}.input(t)
 	b.Config.Linux.Namespaces = append(b.Config.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
-	r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle", Hold: true, LateCgroup: true, Delegate: true})
+	b.Config.Annotations = map[string]string{delegateAnnotation: "inner"}
+	facts.ServiceManager.Socket = "/run/user/1001/bus"
+	w := wishes()
+	w.Manager = cgroupv2.Systemd
+	r, err := Compile(b.Config, facts, w)
 	if err != nil {
 		t.Fatal(err)
 	}

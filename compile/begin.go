@@ -2,10 +2,11 @@ package compile
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -23,15 +24,21 @@ type Beginning struct{ c *compiler }
 // Begin compiles the first part of a plan. The facts that only Finish looks at
 // may be measured in between: those about mount sources, the rootfs and what
 // is in it, unless NeedsAll says otherwise.
-func Begin(spec *specs.Spec, facts *host.Facts, options Options) (*Beginning, error) {
-	c := &compiler{spec: withDefaults(spec), facts: facts, options: options, result: &Result{}, parts: true}
-	for _, step := range []func() error{c.annotations, c.namespaces, c.mappings, c.inputs, c.checkSize, c.outer, c.inner, c.split} {
+func Begin(spec *specs.Spec, facts *host.Facts, wishes Wishes) (*Beginning, error) {
+	c := &compiler{spec: withDefaults(spec), facts: facts, wishes: wishes, result: &Result{}, parts: true}
+	c.surroundings()
+	for _, step := range []func() error{c.annotations, c.chooseCgroup, c.decide, c.namespaces, c.mappings, c.inputs, c.checkSize,
+		c.before, c.outer, c.inner, c.split} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	return &Beginning{c}, nil
 }
+
+// Spec is what the rest of the facts are to be measured for: config.json and what
+// the container gets beside it.
+func (b *Beginning) Spec() *specs.Spec { return b.c.spec }
 
 // Result is what is known so far; its Plan is the first part.
 func (b *Beginning) Result() *Result { return b.c.result }
@@ -44,18 +51,20 @@ var errUnfiltered = errors.New("BUG: config.json has linux.seccomp, and no filte
 // The filter may have a listener only if the options for Begin had the filter.
 func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 	c, knew := b.c, b.c.listens()
-	if c.options.Seccomp = filter; filter == nil && c.spec.Linux.Seccomp != nil {
+	if c.wishes.Seccomp = filter; filter == nil && c.spec.Linux.Seccomp != nil {
 		return nil, errUnfiltered
 	}
 	if c.listens() != knew {
 		return nil, errListener
 	}
+	c.facts = c.withOwnSources()
 	if err := c.fileSystem(); err != nil {
 		return nil, err
 	}
 	if err := c.program(); err != nil {
 		return nil, err
 	}
+	c.after()
 	if err := c.checkSize(); err != nil {
 		return nil, err
 	}
@@ -69,9 +78,19 @@ func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 // come to the stage as descriptors that it is started with.
 func NeedsAll(spec *specs.Spec) bool { return slices.ContainsFunc(spec.Mounts, rootfs.MayMap) }
 
-// DoRest is the runtime's side of the second part: measure, compile, and write
-// it.
-const DoRest = "rest"
+// withOwnSources are the facts with what of the container's directory is mounted.
+func (c *compiler) withOwnSources() *host.Facts {
+	if len(c.ownSources) == 0 {
+		return c.facts
+	}
+	facts := *c.facts
+	facts.Sources = maps.Clone(facts.Sources)
+	if facts.Sources == nil {
+		facts.Sources = map[string]host.Source{}
+	}
+	maps.Copy(facts.Sources, c.ownSources)
+	return &facts
+}
 
 // split lets the stage wait for the second part, and ends the first one.
 func (c *compiler) split() error {
@@ -79,7 +98,7 @@ func (c *compiler) split() error {
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
 	c.b.Close(c.rest)
-	c.b.Runtime(plan.RuntimeStep{Signal: "rest", Text: "the rest of the plan is written", Pointer: "default"})
+	c.answerAt("default", "rest")
 	if !c.recordsEarly() {
 		c.recordInit()
 	}
@@ -94,8 +113,8 @@ func (c *compiler) recordsEarly() bool {
 	return m != nil && !c.ns.userEarly && !m.Self()
 }
 
+// recordInit records init, and asks for its scope.
 func (c *compiler) recordInit() {
-	if c.options.Record {
-		c.b.Runtime(plan.RuntimeStep{Do: DoRecord, Text: "write state.json", Pointer: "default"})
-	}
+	c.runtime("default", action.Record{Complete: !c.decided.cgroup.late(), Config: !c.wishes.ConfigMade, PidFile: c.wishes.PidFile})
+	c.startScope()
 }

@@ -32,6 +32,8 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -40,58 +42,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// Options are what the caller asks for beside config.json.
-type Options struct {
-	// ID is the container's.
-	ID string
-	// BundleDir is absolute; relative paths of config.json count from it.
-	BundleDir string
-	// Preserve is how many descriptors from 3 on reach the program.
-	Preserve int
-	// NoPivot uses chroot instead of pivot_root.
-	NoPivot bool
-	// ConsoleSocket says that the terminal goes to somebody who sets its modes.
-	ConsoleSocket bool
-	// NoNewKeyring leaves the caller's session keyring.
-	NoNewKeyring bool
-	// Wait lets init wait for `start`.
-	Wait bool
-	// Hold lets init wait for the runtime once its namespaces exist: for
-	// hooks, limits and networks that are set from outside.
-	Hold bool
-	// Visible lets the caller's other processes, such as a network helper, look
-	// at init's namespaces while it is held: the files in /proc of a process
-	// that is not dumpable belong to root.
-	Visible bool
-	// VisibleWait is the same for the time that init waits for start: hooks
-	// join it then. All directories are closed by that time.
-	VisibleWait bool
-	// Record lets the runtime write who init is before the program runs.
-	Record bool
-	// RecordExit leaves the first process as init's parent, which records how
-	// init ended: see InputExit.
-	RecordExit bool
-	// LateCgroup says that init is moved into its cgroup while it is held.
-	LateCgroup bool
-	// Delegate says that init is moved to a cgroup below its own while it is held,
-	// out of the root of its cgroup namespace.
-	Delegate bool
-	// IntoCgroup makes init in the cgroup whose directory is the input
-	// "cgroup".
-	IntoCgroup bool
-	// Cgroup is the directory that a cgroup mount without a cgroup namespace
-	// shows; empty for the whole tree.
-	Cgroup string
-	// Seccomp is a compiled filter, or nil.
-	Seccomp *Filter
-}
-
-// Filter is a seccomp program.
-type Filter struct {
-	Program []byte
-	Flags   int
-}
 
 // Result is a compiled container.
 type Result struct {
@@ -102,27 +52,17 @@ type Result struct {
 	Notes []string
 	// Warnings tell what was asked and is ignored.
 	Warnings []string
-	// IDMaps are the descriptors for id-mapped mounts that the runtime prepares
-	// and gives to the plan by name: package rootfs/idmap.
-	IDMaps []rootfs.IDMap
-	// Copies are those that the runtime makes, in their order.
-	Copies []Copy
-	// Joins are the namespaces that the runtime opens as inputs.
-	Joins []JoinInput
+	// Cgroup says who makes the container's cgroup, and why.
+	Cgroup cgroupv2.Choice
 	// Namespaces are the CLONE_NEW* that the container does not share with the
 	// runtime, for exec to join.
 	Namespaces int
 	// Chroot says that init's root is not that of its mount namespace.
 	Chroot bool
-	// WaitIndex is the step at which init waits for start.
-	WaitIndex int
-}
-
-// JoinInput is a namespace that the runtime opens for the stage.
-type JoinInput struct {
-	Name, Path, Pointer string
-	// Type is its CLONE_NEW*, which the descriptor is checked for.
-	Type int
+	// Waits: init waits for start.
+	Waits bool
+	// Listens: the seccomp filter has a listener, which the first process passes on.
+	Listens bool
 }
 
 // Signals of the stage, by tag.
@@ -157,13 +97,14 @@ type compiler struct {
 	b       *plan.Builder
 	spec    *specs.Spec
 	facts   *host.Facts
-	options Options
+	wishes  Wishes
+	decided decisions
 	result  *Result
 
 	ns                 namespaces
 	report, sync, rest plan.Slot
 	terminal, cgroup   plan.Slot
-	start, outcome     plan.Slot
+	startFIFO, outcome plan.Slot
 	copies             plan.Slot // a socket
 	listener           listener
 	exit               plan.Slot
@@ -172,6 +113,7 @@ type compiler struct {
 	joins              []plan.Slot
 	tree               *rootfs.Tree
 	idmaps             map[int]plan.Slot
+	idmapped           []rootfs.IDMap
 	pty                plan.Slot
 	highest            int
 	keep               int // the first input that is a directory or a namespace
@@ -181,17 +123,24 @@ type compiler struct {
 	workingGID         uint32
 	changesUID         bool
 	exec               bool        // a process in a container that exists
+	intoCgroup         bool        // exec: the process is made in the input "cgroup"
 	hook               *specs.Hook // is executed in place of process.args
 	parts              bool        // the plan has two parts
+	scopeAwaited       bool        // the step is in the plan already
+	relays             bool        // notifications are relayed
+	networkFiles       []string    // of the container's directory
+	// ownSources describes what of the container's directory is mounted: it is not
+	// there yet when the facts are measured.
+	ownSources map[string]host.Source
 }
 
 // Compile makes the plan for a container's init.
-func Compile(spec *specs.Spec, facts *host.Facts, options Options) (*Result, error) {
-	b, err := Begin(spec, facts, options)
+func Compile(spec *specs.Spec, facts *host.Facts, wishes Wishes) (*Result, error) {
+	b, err := Begin(spec, facts, wishes)
 	if err != nil {
 		return nil, err
 	}
-	return b.Finish(options.Seccomp)
+	return b.Finish(wishes.Seccomp)
 }
 
 // withDefaults fills what may be missing with empty values, so that nothing
@@ -213,9 +162,9 @@ func withDefaults(s *specs.Spec) *specs.Spec {
 // inputs gives numbers to the descriptors that the stage is started with:
 // behind the standard streams and the preserved ones.
 func (c *compiler) inputs() error {
-	c.highest = 3 + c.options.Preserve
+	c.highest = 3 + c.wishes.Preserve
 	c.b = plan.NewBuilder(c.highest)
-	c.b.Preserve(c.options.Preserve)
+	c.b.Preserve(c.wishes.Preserve)
 	c.report = c.input(InputReport)
 	c.sync = c.input(InputSync)
 	if c.parts {
@@ -224,8 +173,8 @@ func (c *compiler) inputs() error {
 	if c.spec.Process.Terminal {
 		c.terminal = c.input(InputTerminal)
 	}
-	if c.options.Wait {
-		c.start, c.outcome = c.input(InputStart), c.input(InputOutcome)
+	if c.decided.wait {
+		c.startFIFO, c.outcome = c.input(InputStart), c.input(InputOutcome)
 	}
 	c.listenerInputs()
 	c.exitInput()
@@ -235,12 +184,11 @@ func (c *compiler) inputs() error {
 	// Directories and namespaces come last: they are closed before the
 	// working directory is entered.
 	c.keep = c.highest
-	if c.options.IntoCgroup {
+	if c.decided.cgroup.into() || c.intoCgroup {
 		c.cgroup = c.input(InputCgroup)
 	}
 	for _, j := range c.ns.joined {
 		c.joins = append(c.joins, c.input(j.input()))
-		c.result.Joins = append(c.result.Joins, JoinInput{Name: j.input(), Path: j.path, Pointer: j.pointer() + ".path", Type: j.flag})
 	}
 	return c.idmapInputs()
 }
@@ -267,12 +215,15 @@ func (c *compiler) absolute(p string) string {
 	if path.IsAbs(p) {
 		return p
 	}
-	return c.options.BundleDir + "/" + p
+	return c.wishes.BundleDir + "/" + p
 }
 
 // outer writes what the first process does: the container's namespaces.
 func (c *compiler) outer() error {
-	c.b.Runtime(plan.RuntimeStep{Do: DoRest, Text: "measure and compile the rest of the plan, and write it", Pointer: "default"})
+	c.runtime("default", action.CompileRest{})
+	if c.wishes.RemoveMade {
+		c.runtime("default", action.RecordMade{})
+	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()
@@ -294,7 +245,7 @@ func (c *compiler) outer() error {
 	c.leave(init)
 	c.b.Place(child)
 	c.awaitWatch()
-	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "init's process id", Pointer: "linux.namespaces"})
+	c.awaitSignal("linux.namespaces", "init")
 	if c.recordsEarly() {
 		c.recordInit()
 	}
@@ -326,7 +277,7 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 
 func (c *compiler) clone() plan.Clone3 {
 	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
-	if c.options.RecordExit {
+	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
 	if c.cgroup != 0 {
@@ -350,10 +301,10 @@ func (c *compiler) inner() error {
 		process.Hide(c.b)
 	}
 	c.b.Do(plan.Umask{})
-	if c.options.Wait {
+	if c.decided.wait {
 		c.b.Do(plan.SetName{Name: "homerun:init"})
 	}
-	if c.options.IntoCgroup && c.ns.newCgroup {
+	if c.decided.cgroup.into() && c.ns.newCgroup {
 		c.cgroupNamespace()
 	}
 	c.joinLate()
@@ -384,6 +335,17 @@ func (c *compiler) loopback() {
 	s := c.b.Get("socket", plan.Socket{Domain: unix.AF_UNIX, Type: unix.SOCK_DGRAM | unix.SOCK_CLOEXEC})
 	c.b.Do(plan.SetInterfaceFlags{FD: s.Ref(), Name: "lo", Flags: unix.IFF_UP | unix.IFF_RUNNING})
 	c.b.Close(s)
+}
+
+// awaitSignal has the runtime wait for a signal of the stage; answer, let the stage
+// go on.
+func (c *compiler) awaitSignal(pointer, name string) { c.runtime(pointer, plan.Await{Signal: name}) }
+
+func (c *compiler) answerAt(pointer, name string) { c.runtime(pointer, plan.Answer{Awaited: name}) }
+
+// note records something that was decided without being asked.
+func (c *compiler) note(format string, args ...any) {
+	c.result.Notes = append(c.result.Notes, fmt.Sprintf(format, args...))
 }
 
 // warn records something that is ignored.

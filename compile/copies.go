@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -13,31 +14,18 @@ import (
 )
 
 // InputCopies is a UNIX socket over which init gives the runtime what to copy:
-// for each DoCopy a clone of the covered mount, the tmpfs, and, if the copy is
+// for each action.Copy a clone of the covered mount, the tmpfs, and, if the copy is
 // Apart, the container's user namespace.
 const InputCopies = "copies"
 
-// DoCopy copies from one mount to another while init waits.
-const DoCopy = "copy"
-
-// Copy is a copy that the runtime makes.
-type Copy struct {
-	rootfs.Copy
-	// Apart: the container's user namespace is not the runtime's, so another
-	// process copies, in that namespace and with these ids.
-	Apart    bool
-	UID, GID uint32
-}
-
-// maybeCopies reports whether the plan's second part may have a DoCopy.
+// maybeCopies reports whether the plan's second part may copy.
 func (c *compiler) maybeCopies() bool {
 	return !c.exec && c.parts && !c.ns.othersMounts && slices.ContainsFunc(c.spec.Mounts, rootfs.MayCopy)
 }
 
 // copyOutside lets the runtime copy what lies at from to the tmpfs at to.
 func (c *compiler) copyOutside(r rootfs.Copy, from, to plan.Slot) {
-	copied := Copy{Copy: r, Apart: c.ns.newUser || c.joinsUser(), UID: c.workingUID, GID: c.workingGID}
-	c.result.Copies = append(c.result.Copies, copied)
+	copied := action.Copy{Copy: r, Apart: c.ns.newUser || c.joinsUser(), UID: c.workingUID, GID: c.workingGID}
 	c.send(from, "covered")
 	c.send(to, "tmpfs")
 	if copied.Apart {
@@ -46,8 +34,8 @@ func (c *compiler) copyOutside(r rootfs.Copy, from, to plan.Slot) {
 		c.b.Close(user)
 	}
 	c.await(c.sync, "copied")
-	c.b.Runtime(plan.RuntimeStep{Do: DoCopy, Text: "copy what the tmpfs covers", Pointer: r.Pointer})
-	c.b.Runtime(plan.RuntimeStep{Signal: "copied", Text: "init goes on", Pointer: r.Pointer})
+	c.runtime(r.Pointer, copied)
+	c.answerAt(r.Pointer, "copied")
 }
 
 func (c *compiler) send(fd plan.Slot, text string) {
@@ -65,7 +53,7 @@ const (
 // CompileCopier makes the plan for a process that joins the user namespace of
 // the input "user", takes the ids of the copy there, and executes the input
 // "program" with args. All else, standard streams too, is the caller's.
-func CompileCopier(copied Copy, args []string) (*Result, error) {
+func CompileCopier(copied action.Copy, name string, args []string) (*Result, error) {
 	c := &compiler{spec: withDefaults(&specs.Spec{}), facts: &host.Facts{}, result: &Result{}, exec: true}
 	if err := c.inputs(); err != nil {
 		return nil, err
@@ -73,6 +61,7 @@ func CompileCopier(copied Copy, args []string) (*Result, error) {
 	user := c.input(InputUser)
 	program := "/proc/self/fd/" + strconv.Itoa(c.highest)
 	c.input(InputProgram)
+	c.runtime("default", action.StartStage{Name: name})
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.b.At("default", "hide from the container")
@@ -85,6 +74,7 @@ func CompileCopier(copied Copy, args []string) (*Result, error) {
 	c.b.At("default", "exec the copying program")
 	c.b.Do(plan.CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.b.Do(plan.Execve{Path: program, Args: args})
+	c.runtime("default", action.AwaitProgram{})
 	p, err := c.b.Build()
 	c.result.Plan = p
 	return c.result, err

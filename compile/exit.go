@@ -19,7 +19,7 @@ import (
 const InputExit = "exit"
 
 func (c *compiler) exitInput() {
-	if c.options.RecordExit {
+	if c.wishes.Detached {
 		c.exitNumber = c.highest
 		c.exit = c.input(InputExit)
 	}
@@ -27,7 +27,7 @@ func (c *compiler) exitInput() {
 
 // recordExit writes what the first process does then.
 func (c *compiler) recordExit(init plan.Slot) {
-	if !c.options.RecordExit {
+	if !c.wishes.Detached {
 		return
 	}
 	c.b.At("default", "wait for init's end, and record it")

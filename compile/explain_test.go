@@ -74,7 +74,9 @@ func (f failure) text(t *testing.T) string {
 func (f failure) plan(t *testing.T) (*plan.Plan, *host.Facts) {
 	t.Helper()
 	b, facts := golden{sections: map[string]string{"config.json": f.config, "facts.json": f.facts}}.input(t)
-	r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle", NoNewKeyring: true, Wait: true})
+	w := wishes()
+	w.Create = true
+	r, err := Compile(b.Config, facts, w)
 	if err != nil {
 		t.Fatalf("%s: %v", f.name, err)
 	}
@@ -193,7 +195,7 @@ func TestExplainForeign(t *testing.T) {
 	enemy := "/\x1b[2J\nhint: \u202e" + strings.Repeat("x", 4000)
 	b, facts := golden{}.input(t)
 	b.Config.Process.Cwd, b.Config.Process.Args = enemy, []string{enemy}
-	r, err := Compile(b.Config, facts, Options{ID: "web", BundleDir: "/bundle"})
+	r, err := Compile(b.Config, facts, wishes())
 	if err != nil {
 		t.Fatal(err)
 	}

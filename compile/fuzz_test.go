@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -102,7 +104,7 @@ func overlaid(base, change any) any {
 
 func compileAll(t *testing.T, b *bundle.Bundle, facts *host.Facts, choice uint16) {
 	t.Helper()
-	r, err := Compile(b.Config, facts, fuzzOptions(choice))
+	r, err := Compile(b.Config, facts, fuzzWishes(choice))
 	checkOutcome(t, facts, r, err)
 	r, err = CompileJoin(fuzzJoin(b, choice), facts)
 	checkOutcome(t, facts, r, err)
@@ -135,31 +137,35 @@ func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
 	}
 }
 
-// fuzzOptions takes each option from a bit.
-func fuzzOptions(choice uint16) Options {
+// fuzzWishes takes each wish from a bit.
+func fuzzWishes(choice uint16) Wishes {
 	bit := func(n int) bool { return choice&(1<<n) != 0 }
-	o := Options{ID: "x", BundleDir: "/bundle", NoPivot: bit(0), NoNewKeyring: bit(1), Wait: bit(2), Hold: bit(3), Record: bit(4),
-		LateCgroup: bit(3) && bit(5), IntoCgroup: bit(6), Delegate: bit(3) && bit(4), Preserve: int(choice>>7) % 4}
+	managers := [4]cgroupv2.Manager{cgroupv2.None, cgroupv2.Systemd, cgroupv2.Cgroupfs, cgroupv2.Auto}
+	w := Wishes{ID: "x", BundleDir: "/bundle", StateDir: "/run/homerun/x", NoPivot: bit(0), NoNewKeyring: bit(1), Create: bit(2), Detached: bit(3),
+		ConfigMade: bit(4), Manager: managers[int(choice>>5)%4], Preserve: int(choice>>7) % 4}
 	if bit(9) {
-		o.Seccomp = &Filter{Program: make([]byte, 8)}
+		w.Seccomp = &Filter{Program: make([]byte, 8)}
 	}
 	if bit(10) {
-		o.Cgroup = "/user.slice/x"
+		w.Network = &netns.Connection{Network: netns.Network{Mode: netns.Auto}}
 	}
-	return o
+	if bit(11) {
+		w.PidFile, w.PidfdSocket, w.ConsoleSocket = "/tmp/pid", "/tmp/pidfd", "/tmp/console"
+	}
+	return w
 }
 
 func fuzzJoin(b *bundle.Bundle, choice uint16) Join {
-	o := fuzzOptions(choice)
+	o := fuzzWishes(choice)
 	j := Join{Process: b.Config.Process, Spec: b.Config, Namespaces: int(choice) << 16, Preserve: o.Preserve,
-		Chroot: o.NoPivot, IntoCgroup: o.IntoCgroup, Seccomp: o.Seccomp, AsCaller: o.Record, Waits: o.Hold}
-	if o.Record || o.Wait {
+		Chroot: o.NoPivot, IntoCgroup: choice&(1<<6) != 0, Seccomp: o.Seccomp, AsCaller: o.ConfigMade, Waits: o.Detached}
+	if o.ConfigMade || o.Create {
 		j.Hook = &specs.Hook{Path: "/bin/hook"}
 	}
 	return j
 }
 
 func fuzzMounts(b *bundle.Bundle, choice uint16) Mounts {
-	o := fuzzOptions(choice)
-	return Mounts{List: b.Config.Mounts, Remove: o.Wait, BundleDir: "/bundle", Namespaces: int(choice) << 16, Chroot: o.NoPivot}
+	o := fuzzWishes(choice)
+	return Mounts{List: b.Config.Mounts, Remove: o.Create, BundleDir: "/bundle", Namespaces: int(choice) << 16, Chroot: o.NoPivot}
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the wanted parts of the golden 
 
 // golden is a file of testdata: what it is about, and sections. config.json and
 // facts.json are JSON merge patches (RFC 7396) over testdata/base.json and
-// testdata/facts.json; options.json is an Options, join.json a Join to compile
+// testdata/facts.json; wishes.json is a Wishes, join.json a Join to compile
 // instead, and mounts.json a Mounts. want is the plan or the error. Lines that
 // begin with "show: " limit the plan to the steps from those JSON paths.
 type golden struct {
@@ -68,7 +68,7 @@ func readGolden(t testing.TB, a *archive) golden {
 	}
 	for _, s := range a.sections {
 		switch s.name {
-		case "config.json", "facts.json", "options.json", "join.json", "mounts.json", "want":
+		case "config.json", "facts.json", "wishes.json", "join.json", "mounts.json", "want":
 			g.sections[s.name] = s.text
 		default:
 			t.Fatalf("unknown section %s", s.name)
@@ -118,11 +118,16 @@ func (g golden) compile(t *testing.T, b *bundle.Bundle, facts *host.Facts) (*Res
 		strict(t, "mounts.json", []byte(text), &m)
 		return CompileMounts(m, facts)
 	}
-	o := Options{ID: "web", BundleDir: b.Dir, NoNewKeyring: true}
-	if text, ok := g.sections["options.json"]; ok {
-		strict(t, "options.json", []byte(text), &o)
+	w := wishes()
+	if text, ok := g.sections["wishes.json"]; ok {
+		strict(t, "wishes.json", []byte(text), &w)
 	}
-	return Compile(b.Config, facts, o)
+	return Compile(b.Config, facts, w)
+}
+
+// wishes are those of a container without a cgroup.
+func wishes() Wishes {
+	return Wishes{ID: "web", BundleDir: "/bundle", StateDir: "/run/homerun/web", Manager: cgroupv2.None, NoNewKeyring: true}
 }
 
 // strict decodes JSON in which a misspelt name is an error.
@@ -204,20 +209,10 @@ func (g golden) print(r *Result) string {
 	}
 	for i, s := range r.Plan.Runtime() {
 		if g.shows(s.Pointer) {
-			fmt.Fprintf(&b, "runtime %d  %s\n      %s: %s\n", i+1, runtimeStep(s), s.Pointer, s.Text)
+			fmt.Fprintf(&b, "runtime %d  %s\n      %s\n", i+1, whole.RuntimeLine(i), s.Pointer)
 		}
 	}
 	return b.String()
-}
-
-func runtimeStep(s plan.RuntimeStep) string {
-	switch {
-	case s.Await != "":
-		return "await " + s.Await
-	case s.Signal != "":
-		return "signal " + s.Signal
-	}
-	return s.Do
 }
 
 // shows tells whether the file is about steps from there.

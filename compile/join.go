@@ -3,6 +3,7 @@ package compile
 import (
 	"slices"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -20,9 +21,11 @@ type Join struct {
 	// Hook, when set, is executed in place of what Process says to run. Its
 	// environment, when it has none of its own, is the process's.
 	Hook *specs.Hook
-	// ID is the container's, to join its session keyring; empty to keep the
-	// caller's.
-	ID string
+	// ContainerID is the container's. With its session keyring, Keyring is the same;
+	// empty keeps the caller's.
+	ContainerID, Keyring string
+	// PidfdSocket receives the process's pidfd, PidFile its id.
+	PidfdSocket, PidFile string
 	// Waits: init waits to be started, and must not be traced by the process.
 	Waits bool
 	// AsCaller leaves a hook the caller's credentials and limits, for one whose
@@ -33,8 +36,8 @@ type Join struct {
 	Namespaces int
 	// Preserve is how many descriptors from 3 on reach the process.
 	Preserve int
-	// ConsoleSocket is that of Options.
-	ConsoleSocket bool
+	// ConsoleSocket is that of Wishes.
+	ConsoleSocket string
 	// Chroot: init's root, the input "root", is entered first.
 	Chroot bool
 	// IntoCgroup starts the process in the input "cgroup".
@@ -75,14 +78,15 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 		}
 	}
 	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
-	c.options = Options{ID: j.ID, Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp,
-		NoNewKeyring: j.ID == "", IntoCgroup: j.IntoCgroup}
+	c.wishes = Wishes{ID: j.Keyring, Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: j.Keyring == ""}
+	c.intoCgroup = j.IntoCgroup
 	if traces && j.Hook == nil {
 		c.warn("process.capabilities: CAP_SYS_PTRACE is ignored until the container is started")
 	}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
+	c.beforeJoin(j)
 	var init plan.Slot
 	if !j.outside() {
 		init = c.input(InputInit)
@@ -93,9 +97,31 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if err := c.joined(j); err != nil {
 		return nil, err
 	}
+	c.afterJoin(j)
 	p, err := c.b.Build()
 	c.result.Plan = p
 	return c.result, err
+}
+
+// beforeJoin writes what the runtime does before the process exists.
+func (c *compiler) beforeJoin(j Join) {
+	c.beforeStage(j.ConsoleSocket)
+	c.runtime("default", action.StartStage{Name: "homerun: exec " + j.ContainerID})
+}
+
+// afterJoin writes what it does until the process runs its program.
+func (c *compiler) afterJoin(j Join) {
+	c.passListener()
+	c.runtime("default", action.AwaitProgram{})
+	if c.terminal != 0 && j.ConsoleSocket == "" {
+		c.runtime("process.terminal", action.ReceiveTerminal{})
+	}
+	if j.PidfdSocket != "" {
+		c.runtime("default", action.SendPidfd{Socket: j.PidfdSocket})
+	}
+	if j.PidFile != "" {
+		c.runtime("default", action.NamePidFile{Path: j.PidFile})
+	}
 }
 
 // untracing is a process without CAP_SYS_PTRACE, and whether it had that. While
@@ -157,10 +183,11 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	c.b.Place(child)
 	c.awaitWatch()
 	c.labels()
-	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	c.awaitSignal("default", "init")
 	if j.Hold {
-		c.options.Hold = true
 		c.hold()
+		c.runtime("linux.cgroupsPath", action.EnterScope{})
+		c.answerAt("default", "continue")
 	}
 	if late != 0 {
 		c.b.At("default", "join the container's cgroup namespace")
@@ -209,7 +236,7 @@ func (c *compiler) callersHook(j Join) {
 	c.b.At("hooks", "enter the working directory "+j.Process.Cwd)
 	c.b.Try(plan.Chdir{Path: j.Process.Cwd}, plan.Ignore(unix.EACCES, unix.ENOENT)...)
 	c.b.At("hooks", "close everything at execve")
-	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.execHook(j.Process.Env)
 }
 
@@ -218,7 +245,7 @@ func (c *compiler) outsideHook(j Join) {
 	c.b.At("hooks", "enter the bundle "+j.Process.Cwd)
 	c.b.Do(plan.Chdir{Path: j.Process.Cwd})
 	c.b.At("hooks", "close everything at execve")
-	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.execHook(j.Process.Env)
 }
 

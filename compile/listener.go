@@ -41,9 +41,6 @@ const (
 	InputFar  = "far"
 )
 
-// DoListener passes the listener on to who is to receive it.
-const DoListener = "listener"
-
 // listener has the descriptors for passing a listener on; near and watch by
 // number too, for poll.
 type listener struct {
@@ -53,13 +50,14 @@ type listener struct {
 
 // listens tells whether the filter has a listener.
 func (c *compiler) listens() bool {
-	return c.options.Seccomp != nil && c.options.Seccomp.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+	return c.wishes.Seccomp != nil && c.wishes.Seccomp.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
 }
 
 func (c *compiler) listenerInputs() {
 	if !c.listens() {
 		return
 	}
+	c.result.Listens = true
 	l := &c.listener
 	l.socket = c.input(InputListener)
 	l.watchNumber = c.highest
@@ -100,7 +98,7 @@ func (c *compiler) passOn(init plan.Slot) {
 	c.b.Add(plan.Step{Op: plan.DuplicateFD{FD: number.Ref()}, Result: copied})
 	c.b.Place(found)
 	socket := l.socket
-	if c.options.Wait {
+	if c.decided.wait {
 		socket = c.b.Get("connection", plan.Accept4{FD: l.socket.Ref()})
 	}
 	c.b.Do(plan.SendFD{Socket: socket.Ref(), FD: copied, Text: "seccompFd"})
@@ -135,7 +133,4 @@ func (c *compiler) announce() {
 	next := c.b.Get("next", plan.DuplicateFD{FD: c.report.Ref()})
 	c.b.Close(next)
 	c.b.Do(plan.Signal{FD: c.listener.far.Ref(), Value: next})
-	if !c.options.Wait {
-		c.b.Runtime(plan.RuntimeStep{Do: DoListener, Text: "pass the seccomp listener on", Pointer: "linux.seccomp.listenerPath"})
-	}
 }

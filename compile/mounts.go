@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -14,6 +15,8 @@ type Mounts struct {
 	// List are the mounts; of those to remove only destinations count.
 	List   []specs.Mount
 	Remove bool
+	// ContainerID is the container's.
+	ContainerID string
 	// BundleDir is absolute; relative sources count from it.
 	BundleDir string
 	// Namespaces are the CLONE_NEW* to join, by init's pidfd.
@@ -32,7 +35,7 @@ type Mounts struct {
 // the work is made, which a new procfs takes its PID namespace from.
 func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
 	c := &compiler{spec: withDefaults(&specs.Spec{Mounts: m.List}), facts: facts, result: &Result{},
-		options: Options{BundleDir: m.BundleDir}}
+		wishes: Wishes{BundleDir: m.BundleDir}}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
@@ -40,11 +43,13 @@ func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
 	if m.Chroot {
 		root = c.input(InputRoot)
 	}
+	c.runtime("default", action.StartStage{Name: "homerun: mounts " + m.ContainerID})
 	if err := c.changeMounts(m, init, root); err != nil {
 		return nil, err
 	}
 	c.b.At("default", "the end")
 	c.b.Do(plan.ExitGroup{})
+	c.runtime("default", action.AwaitProgram{})
 	p, err := c.b.Build()
 	c.result.Plan = p
 	return c.result, err
@@ -86,7 +91,7 @@ func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
 	c.signal(TagInit, pid, "init")
 	c.b.Do(plan.ExitGroup{})
 	c.b.Place(child)
-	c.b.Runtime(plan.RuntimeStep{Await: "init", Text: "the process's id", Pointer: "default"})
+	c.awaitSignal("default", "init")
 	if m.Namespaces&unix.CLONE_NEWUSER != 0 {
 		// Our own id may have no name there, and could make no files.
 		c.b.At("default", "become the container's root")

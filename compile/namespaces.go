@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -101,7 +102,7 @@ func (c *compiler) namespaces() error {
 	}
 	if !hasUser && c.facts.Process.UID != 0 {
 		c.ns.flags |= unix.CLONE_NEWUSER
-		c.result.Notes = append(c.result.Notes, "made a user namespace, which config.json does not ask for: without root there is no other way")
+		c.note("made a user namespace, which config.json does not ask for: without root there is no other way")
 	}
 	return c.settle()
 }
@@ -160,8 +161,8 @@ func (c *compiler) settle() error {
 		c.result.Namespaces |= unix.CLONE_NEWTIME
 	}
 	ns.othersMounts = ns.flags&unix.CLONE_NEWNS == 0
-	c.result.Chroot = ns.othersMounts || c.options.NoPivot
-	if c.options.LateCgroup || c.options.IntoCgroup {
+	c.result.Chroot = ns.othersMounts || c.wishes.NoPivot
+	if c.decided.cgroup.late() || c.decided.cgroup.into() {
 		// The clone would make the namespace's root of the cgroup that the
 		// first process is in.
 		ns.flags &^= unix.CLONE_NEWCGROUP
@@ -238,7 +239,7 @@ func (c *compiler) joinOne(i int, j joined) {
 // joinsLate: inside a cgroup namespace the way into the container's cgroup is
 // not visible: cgroup_namespaces(7). So who is made in that cgroup joins after.
 func (c *compiler) joinsLate(j joined) bool {
-	return j.flag == unix.CLONE_NEWCGROUP && c.options.IntoCgroup
+	return j.flag == unix.CLONE_NEWCGROUP && c.decided.cgroup.into()
 }
 
 // joinLate joins the cgroup namespace that init, made in its cgroup, waited for.
@@ -390,34 +391,9 @@ func (c *compiler) awaitMaps(who string) {
 	c.b.At("linux.uidMappings", "wait for the id maps")
 	if who == "user" {
 		c.signal(TagUser, 0, "user")
-		c.b.Runtime(plan.RuntimeStep{Await: "user", Text: "the user namespace", Pointer: "linux.namespaces"})
+		c.awaitSignal("linux.namespaces", "user")
 	}
 	c.await(c.sync, "mapped")
-	c.b.Runtime(plan.RuntimeStep{Do: DoMapIDs, Text: describeMaps(c.result.Maps), Pointer: "linux.uidMappings"})
-	c.b.Runtime(plan.RuntimeStep{Signal: "mapped", Text: "init goes on", Pointer: "linux.uidMappings"})
-}
-
-// What the runtime does itself, by name.
-const (
-	// DoMapIDs writes the id maps of the process that was last awaited.
-	DoMapIDs = "map-ids"
-	// DoRecord writes who init is.
-	DoRecord = "record"
-	// DoScope waits until init is in its cgroup.
-	DoScope = "scope"
-	// DoNamespaces is everything that is set from outside once the namespaces
-	// exist: hooks, limits, networks.
-	DoNamespaces = "namespaces"
-)
-
-func describeMaps(m *userns.Maps) string {
-	return describeMap(m.UID) + ", " + describeMap(m.GID)
-}
-
-func describeMap(m userns.Map) string {
-	how := "write " + string(m.Kind) + "_map"
-	if m.Method == userns.Helper {
-		how = m.Program
-	}
-	return how + " " + strconv.Quote(m.Text())
+	c.runtime("linux.uidMappings", action.MapIDs{Maps: c.result.Maps})
+	c.answerAt("linux.uidMappings", "mapped")
 }

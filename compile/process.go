@@ -63,7 +63,7 @@ func (c *compiler) become() {
 	p := c.spec.Process
 	cred := process.Credentials{Process: p, Facts: c.facts, GIDs: c.mappedGroups(), Setgroups: c.setgroups,
 		Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
-	if c.options.Seccomp != nil && !p.NoNewPrivileges {
+	if c.wishes.Seccomp != nil && !p.NoNewPrivileges {
 		cred.Keep = 1 << unix.CAP_SYS_ADMIN // seccomp(2) wants it, or no_new_privs
 	}
 	for _, name := range cred.Set(c.b) {
@@ -73,7 +73,7 @@ func (c *compiler) become() {
 	process.NoNewPrivileges(c.b, p)
 	c.umask()
 	c.b.At("default", "close everything at execve")
-	c.b.Do(plan.CloseRange{First: 3 + c.options.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
+	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.seccomp()
 	cred.Drop(c.b)
 }
@@ -179,7 +179,7 @@ func (c *compiler) umask() {
 // seccomp loads the filter. Kernels before 5.19 refuse the flag that makes
 // waiting calls killable; the filter is the same without it.
 func (c *compiler) seccomp() {
-	f := c.options.Seccomp
+	f := c.wishes.Seccomp
 	if f == nil {
 		return
 	}

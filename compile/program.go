@@ -44,7 +44,7 @@ func (c *compiler) fileSystem() error {
 func (c *compiler) rootfsConfig() rootfs.Config {
 	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
-		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, Cgroup: c.options.Cgroup, NoPivot: c.options.NoPivot,
+		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, NoPivot: c.wishes.NoPivot,
 		CopyOutside: c.copyOutside}
 	if c.joinsUser() {
 		r.UserNamespace = c.ns.joined[0].path
@@ -62,7 +62,7 @@ func (c *compiler) idmapInputs() error {
 	if err != nil {
 		return err
 	}
-	c.result.IDMaps = list
+	c.idmapped = list
 	for i := range list {
 		if c.idmaps == nil {
 			c.idmaps = make(map[int]plan.Slot)
@@ -75,7 +75,7 @@ func (c *compiler) idmapInputs() error {
 // splitMounts puts the mounts of the cgroup tree last when init is moved into
 // its cgroup only while it waits: what they show is fixed when they are made.
 func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Mount) {
-	if !c.options.LateCgroup {
+	if !c.decided.cgroup.late() {
 		return mounts, nil
 	}
 	for _, m := range mounts {
@@ -91,7 +91,7 @@ func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Moun
 // lateCgroup makes the cgroup namespace, whose root is the cgroup that init is
 // in by now, and its mounts.
 func (c *compiler) lateCgroup(late []rootfs.Mount) error {
-	if c.options.LateCgroup && c.ns.newCgroup {
+	if c.decided.cgroup.late() && c.ns.newCgroup {
 		c.cgroupNamespace()
 	}
 	if len(late) == 0 {
@@ -144,32 +144,46 @@ func (c *compiler) chroot() error {
 // until it has its own: for them init waits twice. So it does for a delegated cgroup,
 // which lies below the namespace's root.
 func (c *compiler) holds(late []rootfs.Mount) error {
-	hooks := c.spec.Hooks
-	twice := c.options.Delegate || hooks != nil && len(hooks.CreateContainer) > 0
-	if !twice || !c.options.LateCgroup {
-		c.hold()
+	twice := c.decided.cgroup.delegate != "" || len(c.hooks().CreateContainer) > 0
+	if !twice || !c.decided.cgroup.late() {
+		if err := c.held(); err != nil {
+			return err
+		}
 		return c.lateCgroup(late)
 	}
 	c.b.At("linux.cgroupsPath", "wait for the scope")
 	c.signal(TagScope, 0, "scope")
 	c.await(c.sync, "in scope")
-	c.b.Runtime(plan.RuntimeStep{Await: "scope", Text: "mounts exist", Pointer: "linux.cgroupsPath"})
-	c.b.Runtime(plan.RuntimeStep{Do: DoScope, Text: "scope and limits", Pointer: "linux.cgroupsPath"})
-	c.b.Runtime(plan.RuntimeStep{Signal: "in scope", Text: "init goes on", Pointer: "linux.cgroupsPath"})
+	c.awaitSignal("linux.cgroupsPath", "scope")
+	if err := c.awaitScope(); err != nil {
+		return err
+	}
+	c.scopeAwaited = true
+	c.answerAt("linux.cgroupsPath", "in scope")
 	if err := c.lateCgroup(late); err != nil {
 		return err
 	}
+	return c.held()
+}
+
+// held lets init wait while the runtime does what is done from outside, if there
+// is anything.
+func (c *compiler) held() error {
+	if !c.decided.hold {
+		return nil
+	}
 	c.hold()
+	if err := c.outside(); err != nil {
+		return err
+	}
+	c.answerAt("default", "continue")
 	return nil
 }
 
-// hold waits while the runtime does what is done from outside.
+// hold waits for the runtime's answer "continue".
 func (c *compiler) hold() {
-	if !c.options.Hold {
-		return
-	}
 	c.b.At("default", "wait for the runtime")
-	visible := c.options.Visible && len(c.joins) == 0
+	visible := c.decided.visible && len(c.joins) == 0
 	if visible {
 		// Nothing but init is in the container, and nothing was joined.
 		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
@@ -179,9 +193,7 @@ func (c *compiler) hold() {
 	if visible {
 		process.Hide(c.b)
 	}
-	c.b.Runtime(plan.RuntimeStep{Await: "namespaces", Text: "namespaces and mounts exist", Pointer: "default"})
-	c.b.Runtime(plan.RuntimeStep{Do: DoNamespaces, Text: "limits, networks, hooks", Pointer: "default"})
-	c.b.Runtime(plan.RuntimeStep{Signal: "continue", Text: "init goes on", Pointer: "default"})
+	c.awaitSignal("default", "namespaces")
 }
 
 // sysctl writes kernel parameters of the container's namespaces.
@@ -295,7 +307,7 @@ func (c *compiler) terminalPair(master plan.Slot) {
 	if rows, columns := c.terminalSize(); rows != 0 || columns != 0 {
 		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: rows, Columns: columns})
 	}
-	if c.facts.TerminalToFile && !c.options.ConsoleSocket {
+	if c.facts.TerminalToFile && c.wishes.ConsoleSocket == "" {
 		c.b.Do(plan.ClearONLCR{FD: c.pty.Ref()})
 	}
 	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
@@ -347,45 +359,43 @@ func (c *compiler) program() error {
 // keyring gives the container a session keyring of its own, where keys are
 // allowed and not used up: keyctl(2).
 func (c *compiler) keyring() {
-	if c.options.NoNewKeyring {
+	if c.wishes.NoNewKeyring {
 		return
 	}
 	c.labelKeys(c.spec.Process.SelinuxLabel)
 	defer c.labelKeys("")
 	c.b.At("default", "make a session keyring")
-	c.b.Try(plan.Keyctl{Name: "_ses." + c.options.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
+	c.b.Try(plan.Keyctl{Name: "_ses." + c.wishes.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
 }
 
 // awaitRecord waits until the runtime has written who init is. If the runtime
 // dies before, init does too.
 func (c *compiler) awaitRecord() {
-	if !c.options.Record {
+	if !c.decided.record {
 		return
 	}
 	c.b.At("default", "wait until the container is recorded")
 	c.await(c.sync, "recorded")
-	c.b.Runtime(plan.RuntimeStep{Signal: "recorded", Text: "init goes on", Pointer: "default"})
+	c.answerAt("default", "recorded")
 }
 
 // waitForStart tells `create` that all is done, and waits for `start`, which
 // from now on is told of failures.
 func (c *compiler) waitForStart() {
-	if !c.options.Wait {
+	if !c.decided.wait {
 		return
 	}
 	process.Look(c.b, c.spec.Process)
 	c.b.At("default", "wait for start")
-	c.result.WaitIndex = c.b.Len()
 	// The image's hooks join init now, and cannot trace it: see untracing.
-	visible := c.options.VisibleWait && len(c.joins) == 0
+	visible := c.decided.visibleWait && len(c.joins) == 0
 	if visible {
 		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
 	}
 	c.signal(TagReady, 0, "ready")
-	c.b.Runtime(plan.RuntimeStep{Await: "ready", Text: "init waits", Pointer: "default"})
-	c.b.Runtime(plan.RuntimeStep{Signal: "start", Text: "by `homerun start`", Pointer: "default"})
-	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.options.Preserve, Flags: unix.O_CLOEXEC})
-	c.await(c.start, "start")
+	c.awaitSignal("default", "ready")
+	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.wishes.Preserve, Flags: unix.O_CLOEXEC})
+	c.await(c.startFIFO, "start")
 	if visible {
 		process.Hide(c.b)
 	}

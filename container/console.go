@@ -10,29 +10,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connect prepares where the terminal goes: to the caller's console socket, or
-// to this process. Callers check that the message holds exactly one descriptor;
-// the stage sends it straight into the socket.
-func (l *launch) connect(consoleSocket string, p *specs.Process) error {
+// checkTerminal refuses a terminal that nobody takes, and a console socket that
+// gets none.
+func checkTerminal(p *specs.Process, consoleSocket string, taken bool) error {
 	terminal := p != nil && p.Terminal
 	switch {
 	case !terminal && consoleSocket != "":
 		return errors.New("a console socket needs process.terminal")
-	case !terminal:
-		return nil
-	case consoleSocket == "" && !l.terminal:
+	case terminal && consoleSocket == "" && !taken:
 		return errors.New("process.terminal needs a console socket when detached")
-	case consoleSocket != "":
-		fd, err := connectUnix(consoleSocket)
-		l.inputs[compile.InputTerminal] = fd
+	}
+	return nil
+}
+
+// connectConsole prepares where the terminal goes: to the caller's console socket,
+// or to this process. Callers check that the message holds exactly one descriptor;
+// the stage sends it straight into the socket.
+func (s *starting) connectConsole(socket string) error {
+	if socket != "" {
+		fd, err := connectUnix(socket)
+		if err == nil {
+			s.launch.SetInput(compile.InputTerminal, fd)
+		}
 		return err
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := socketPair("the terminal", unix.SOCK_STREAM)
 	if err != nil {
-		return fmt.Errorf("make a socket for the terminal: %w", err)
+		return err
 	}
-	l.inputs[compile.InputTerminal], l.receiver = pair[1], pair[0]
+	s.receiver = ours
+	s.launch.SetInput(compile.InputTerminal, theirs)
 	return nil
+}
+
+// receiveTerminal takes the terminal, which the stage has sent by now.
+func (s *starting) receiveTerminal() (err error) {
+	s.terminal, err = receiveFD(s.receiver, "the terminal")
+	closeOnce(&s.receiver)
+	return err
 }
 
 // connectUnix connects to a UNIX socket. A path longer than a socket address

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/rootfs/copytree"
 	"golang.org/x/sys/unix"
 )
@@ -23,30 +23,20 @@ import (
 // mounts as its standard input and output. It is not dumpable, and gone before
 // anything of the container runs.
 
-// copiesEnd names the runtime's end of the socket among a launch's inputs.
-const copiesEnd = "copies, received"
-
-// openCopies makes the socket for copies, if the plan has the input.
-func (l *launch) openCopies() error {
-	if !slices.ContainsFunc(l.result.Plan.Inputs(), func(in plan.Input) bool { return in.Name == compile.InputCopies }) {
-		return nil
-	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+// openCopies makes the socket through which init gives what to copy.
+func (s *starting) openCopies() error {
+	ours, theirs, err := socketPair("tmpcopyup", unix.SOCK_SEQPACKET)
 	if err != nil {
-		return fmt.Errorf("make a socket for tmpcopyup: %w", err)
+		return err
 	}
-	l.inputs[compile.InputCopies], l.inputs[copiesEnd] = pair[1], pair[0]
+	s.copies = ours
+	s.launch.SetInput(compile.InputCopies, theirs)
 	return nil
 }
 
-// copy makes the plan's next copy.
-func (l *launch) copy(ctx context.Context) error {
-	if fd, ok := l.inputs[compile.InputCopies]; ok {
-		unix.Close(fd) // so that init's end is seen
-		delete(l.inputs, compile.InputCopies)
-	}
-	asked := l.result.Copies[l.copied]
-	l.copied++
+// copy makes one copy.
+func (s *starting) copy(ctx context.Context, a action.Copy) error {
+	s.launch.CloseInput(compile.InputCopies) // so that init's end is seen
 	fds := [3]int{-1, -1, -1}
 	defer func() {
 		for _, fd := range fds {
@@ -55,50 +45,45 @@ func (l *launch) copy(ctx context.Context) error {
 	}()
 	what := [...]string{"what the tmpfs covers", "the tmpfs", "the container's user namespace"}
 	for i := range fds {
-		if i == 2 && !asked.Apart {
+		if i == 2 && !a.Apart {
 			break
 		}
-		fd, err := receiveFD(l.inputs[copiesEnd], what[i])
-		if err != nil {
-			return l.untilFailure(err)
+		fd, err := receiveFD(s.copies, what[i])
+		if errors.Is(err, errNoDescriptor) {
+			return s.launch.AwaitFailure()
+		} else if err != nil {
+			return err
 		}
 		fds[i] = fd
 	}
-	o := copytree.Options{Mode: asked.Mode, Owner: asked.Owner, Devices: asked.Devices}
+	o := copytree.Options{Mode: a.Mode, Owner: a.Owner, Devices: a.Devices}
 	var err error
-	if asked.Apart {
-		err = l.copyApart(ctx, asked, o, fds)
+	if a.Apart {
+		err = s.copyApart(ctx, a, o, fds)
 	} else {
 		err = copytree.Copy(ctx, fds[0], fds[1], o)
 	}
 	if err != nil {
-		return fmt.Errorf("%s (%s.options): tmpcopyup: %w", asked.What, asked.Pointer, err)
+		return fmt.Errorf("%s (%s.options): tmpcopyup: %w", a.What, a.Pointer, err)
 	}
 	return nil
-}
-
-// untilFailure reads what init says of its end; err is what showed it.
-func (l *launch) untilFailure(err error) error {
-	if !errors.Is(err, errNoDescriptor) {
-		return err
-	}
-	return l.await("nothing that init signals")
 }
 
 var errNoProgram = errors.New("homerun's own program is neither beside this one nor in its libexec directory: see Runtime.Program")
 
 // copyApart copies in another process.
-func (l *launch) copyApart(ctx context.Context, asked compile.Copy, o copytree.Options, fds [3]int) error {
-	if l.program == "" {
+func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Options, fds [3]int) error {
+	name := s.c.runtime.program()
+	if name == "" {
 		return errNoProgram
 	}
-	program, err := unix.Open(l.program, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	program, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", l.program, err)
+		return fmt.Errorf("open %s: %w", name, err)
 	}
-	defer unix.Close(program)
-	result, err := compile.CompileCopier(asked, o.Args())
+	result, err := compile.CompileCopier(a, copytree.ProgramName, o.Args())
 	if err != nil {
+		unix.Close(program)
 		return err
 	}
 	t := &talk{in: pipe{-1, -1}, out: pipe{-1, -1}, stdout: -1, stderr: -1}
@@ -109,13 +94,17 @@ func (l *launch) copyApart(ctx context.Context, asked compile.Copy, o copytree.O
 	if err := unix.SetNonblock(t.out.read, true); err != nil {
 		return err
 	}
-	copier := &launch{result: result, facts: &host.Facts{}, name: copytree.ProgramName, stdio: [3]int{fds[0], fds[1], t.out.write},
-		inputs: map[string]int{compile.InputUser: fds[2], compile.InputProgram: program}, directories: l.directories,
-		received: -1, pidfd: -1, stays: true}
-	if _, err := copier.start(ctx); err != nil {
+	copier := launch.New(launch.Options{Result: result, Facts: &host.Facts{}, Stdio: [3]int{fds[0], fds[1], t.out.write}})
+	defer copier.Close()
+	copier.Directories = s.launch.Directories
+	copier.Stay() // there is no other process
+	copier.SetInput(compile.InputUser, fds[2])
+	copier.SetInput(compile.InputProgram, program)
+	fds[2] = -1
+	if err := copier.Run(ctx); err != nil {
 		return err
 	}
-	if err := t.attend(ctx, copier.first); err != nil {
+	if err := t.attend(ctx, copier.First()); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

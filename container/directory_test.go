@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/launch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ func verbs(r *Runtime) map[string]func() error {
 		"ids":          func() error { _, err := r.IDs(); return err },
 		"state":        func() error { _, err := r.Peek("web"); return err },
 		"open":         func() error { _, err := r.Open("web"); return err },
-		"create":       func() error { _, err := r.make("new"); return err },
+		"create":       func() error { _, err := made(r, "new"); return err },
 		"start":        func() error { return r.Start(ctx, "web") },
 		"exec":         func() error { _, err := r.Exec(ctx, "web", ExecRequest{}); return err },
 		"kill":         func() error { return r.Kill(ctx, "web", unix.SIGKILL, false) },
@@ -38,10 +39,16 @@ func verbs(r *Runtime) map[string]func() error {
 	}
 }
 
+// made makes a container's directory.
+func made(r *Runtime, id string) (*Container, error) {
+	c := r.unmade(id)
+	return c, c.make()
+}
+
 // scratch makes a container's directory and nothing else of it.
 func scratch(t *testing.T) *Container {
 	t.Helper()
-	c, err := (&Runtime{Root: filepath.Join(t.TempDir(), "root")}).make("c")
+	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +60,7 @@ func scratch(t *testing.T) *Container {
 func planted(t *testing.T) *Runtime {
 	t.Helper()
 	r := &Runtime{Root: filepath.Join(t.TempDir(), "root")}
-	c, err := r.make("web")
+	c, err := made(r, "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +175,7 @@ func listed(t *testing.T, r *Runtime) (ids []string) {
 // and delete --force leaves it there. One that is being made is one.
 func TestNoContainer(t *testing.T) {
 	r := planted(t)
-	half, err := r.make("half")
+	half, err := made(r, "half")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +198,7 @@ func TestNoContainer(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(r.Root, id)); err != nil {
 			t.Error(err)
 		}
-		if _, err := r.make(id); err == nil || !strings.Contains(err.Error(), "is not a container of homerun's") {
+		if _, err := made(r, id); err == nil || !strings.Contains(err.Error(), "is not a container of homerun's") {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
@@ -274,9 +281,10 @@ func TestOpenedOnce(t *testing.T) {
 
 // makeFIFOsAlone makes the FIFOs for no launch.
 func (c *Container) makeFIFOsAlone() error {
-	l := &launch{inputs: map[string]int{}}
-	defer l.closeInputs()
-	return c.makeFIFOs(l)
+	s := c.newStarting(nil)
+	s.launch = launch.New(launch.Options{})
+	defer s.close()
+	return s.makeFIFOs()
 }
 
 // Whatever is in a container's directory is removed with it, and what links in
@@ -346,7 +354,7 @@ func TestDeleteOwn(t *testing.T) {
 	if err := r.Delete(context.Background(), "web", false); err != nil {
 		t.Fatal(err)
 	}
-	again, err := r.make("web")
+	again, err := made(r, "web")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/process"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -60,21 +61,21 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve,
-		ConsoleSocket: request.ConsoleSocket != ""}, request.Stdio, status)
+	if err := checkTerminal(request.Process, request.ConsoleSocket, !request.Detached); err != nil {
+		return nil, err
+	}
+	s, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve, ConsoleSocket: request.ConsoleSocket,
+		PidfdSocket: request.PidfdSocket, PidFile: request.PidFile}, request.Stdio, status)
 	if err != nil {
 		return nil, err
 	}
-	defer l.closeInputs()
-	for _, w := range l.result.Warnings {
-		c.runtime.warn("%s", w)
-	}
-	return c.startExec(ctx, l, request)
+	defer s.close()
+	return s.startExec(ctx, request)
 }
 
 // joinAsProgram prepares a process that is confined as the container's program
 // is. status is the container's, as a seccomp agent hears it.
-func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*launch, error) {
+func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*starting, error) {
 	facts, err := probe.Measure(probe.Request{Spec: &specs.Spec{Process: j.Process}})
 	if err != nil {
 		return nil, err
@@ -87,19 +88,18 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 	if err != nil {
 		return nil, err
 	}
-	late := c.cannotEnter()
-	j.Waits = status == Created
+	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, c.cannotEnter()
 	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
-	j.IntoCgroup, j.Hold = c.State.Cgroup.Path != "" && !late, late
-	l, err := c.join(j, &facts)
+	j.IntoCgroup = c.State.Cgroup.Path != "" && !j.Hold
+	s, err := c.join(b, j, &facts, stdio)
 	if err != nil {
 		return nil, err
 	}
-	l.stdio, l.moved = stdio, late
-	if l.agent = c.agentFor(filter, b, status); l.agent != nil {
-		l.agent.state.InitPID = c.State.Pid
+	s.held = j.Hold
+	if s.agent = c.agentFor(filter, b, status); s.agent != nil {
+		s.agent.state.InitPID = c.State.Pid
 	}
-	return l, nil
+	return s, nil
 }
 
 // executable refuses a container in which nothing can be started. The status of
@@ -141,65 +141,49 @@ func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
 }
 
 // startExec starts the plan with what the request asks for at its end.
-func (c *Container) startExec(ctx context.Context, l *launch, request ExecRequest) (*Process, error) {
-	l.preserve, l.terminal = request.Preserve, !request.Detached
-	if err := c.execCgroup(l, request.Cgroup); err != nil {
+func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Process, err error) {
+	if err := s.execCgroup(request.Cgroup); err != nil {
 		return nil, err
 	}
-	if err := l.connect(request.ConsoleSocket, request.Process); err != nil {
+	if s.pidFile, err = newPidFile(request.PidFile); err != nil {
 		return nil, err
 	}
-	file, err := newPidFile(request.PidFile)
-	if err != nil {
+	if err := s.pidFile.create(); err != nil {
 		return nil, err
 	}
-	defer file.close()
-	if err := file.create(); err != nil {
+	if err := s.launch.Run(ctx); err != nil {
 		return nil, err
 	}
-	pid, err := l.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p := &Process{Pid: pid, Terminal: l.received, container: c, Warnings: l.result.Warnings}
-	if p.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
-		err = fmt.Errorf("open the process: %w", err)
-	}
-	if err == nil {
-		err = sendPidfd(request.PidfdSocket, pid)
-	}
-	if err == nil {
-		err = file.write(pid)
-	}
-	if err == nil {
-		err = file.commit()
-	}
-	if err != nil {
-		p.abandon()
-		return nil, err
-	}
+	p := &Process{Pid: s.launch.Init(), Terminal: s.terminal, pidfd: s.launch.TakePidfd(), container: s.c, Warnings: s.launch.Result.Warnings}
+	s.terminal = -1
 	return p, nil
+}
+
+// namePidFile writes the pid file, if it is not written yet, and gives it its name.
+func (s *starting) namePidFile() error {
+	if err := s.pidFile.write(s.processID()); err != nil {
+		return err
+	}
+	return s.pidFile.commit()
 }
 
 // execCgroup opens the cgroup for the process: init's own, where it is now, or
 // one below the container's.
-func (c *Container) execCgroup(l *launch, below string) error {
-	if c.State.Cgroup.Path == "" {
+func (s *starting) execCgroup(below string) (err error) {
+	if s.c.State.Cgroup.Path == "" {
 		if below != "" {
 			return errors.New("the container has no cgroup")
 		}
 		return nil
 	}
-	target, err := c.targetCgroup(below)
-	if err != nil {
+	if s.target, err = s.c.targetCgroup(below); err != nil || s.held {
 		return err
 	}
-	if l.moved {
-		defer target.Close()
-		l.outside = func(ctx context.Context, pid int) error { return c.enter(ctx, target.Path(), pid) }
-		return nil
+	fd, err := unix.FcntlInt(uintptr(s.target.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("keep the cgroup %s open: %w", s.target.Path(), err)
 	}
-	l.inputs[compile.InputCgroup] = target.FD()
+	s.launch.SetInput(compile.InputCgroup, fd)
 	return nil
 }
 
@@ -262,7 +246,7 @@ func relativeCgroup(p string) string {
 }
 
 // join compiles a plan for a process in the container and opens its inputs.
-func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
+func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, stdio [3]int) (*starting, error) {
 	result, err := compile.CompileJoin(j, facts)
 	if err != nil {
 		return nil, err
@@ -270,35 +254,42 @@ func (c *Container) join(j compile.Join, facts *host.Facts) (*launch, error) {
 	for _, w := range result.Warnings {
 		c.runtime.warn("%s", w)
 	}
-	if j.Namespaces == 0 {
-		return c.newLaunch(result, facts), nil
+	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio, Preserve: j.Preserve})
+	if j.Namespaces != 0 {
+		err = s.openContainer(j.Chroot)
 	}
-	return c.joining(result, facts, j.Chroot)
-}
-
-// joining prepares a plan that joins the container, with the inputs for that.
-func (c *Container) joining(result *compile.Result, facts *host.Facts, chroot bool) (*launch, error) {
-	l := c.newLaunch(result, facts)
-	init, err := c.openInit()
 	if err != nil {
+		s.close()
 		return nil, err
 	}
-	l.inputs[compile.InputInit] = init
-	if chroot {
-		root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			l.closeInputs()
-			return nil, fmt.Errorf("open the container's root: %w", err)
-		}
-		l.inputs[compile.InputRoot] = root
-	}
-	return l, nil
+	return s, nil
 }
 
-// newLaunch prepares a plan that needs no inputs.
-func (c *Container) newLaunch(result *compile.Result, facts *host.Facts) *launch {
-	return &launch{result: result, facts: facts, name: "homerun: exec " + c.ID, inputs: map[string]int{},
-		directories: []string{c.reach("."), "/dev/shm", "/tmp"}, received: -1}
+// joining prepares a launch in the container.
+func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
+	s := c.newStarting(b)
+	o.Do, o.Debug = s.do, c.runtime.Debug
+	s.launch = launch.New(o)
+	s.launch.Directories = []string{c.reach("."), "/dev/shm", "/tmp"}
+	return s
+}
+
+// openContainer opens by what the container is joined.
+func (s *starting) openContainer(chroot bool) error {
+	init, err := s.c.openInit()
+	if err != nil {
+		return err
+	}
+	s.launch.SetInput(compile.InputInit, init)
+	if !chroot {
+		return nil
+	}
+	root, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the container's root: %w", err)
+	}
+	s.launch.SetInput(compile.InputRoot, root)
+	return nil
 }
 
 // Pause freezes the container's processes; Resume thaws them.

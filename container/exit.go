@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/launch"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,26 +80,13 @@ func (c *Container) keepExit(status unix.WaitStatus) error {
 	return nil
 }
 
-// openExit makes the file for the first process, which stays to write it.
-func (c *Container) openExit(l *launch) error {
-	fd, err := c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("make the exit record: %w", err)
-	}
-	l.inputs[compile.InputExit], l.stays = fd, true
-	return nil
-}
-
 // recordWaiter remembers the first process, which stays beside init.
-func (c *Container) recordWaiter(l *launch) error {
-	if !l.stays {
-		return nil
-	}
-	_, start, err := processStat(l.first)
+func (c *Container) recordWaiter(first int) error {
+	_, start, err := processStat(first)
 	if err != nil {
-		return fmt.Errorf("%w: look at the process that waits for it: %v", errDied, err)
+		return fmt.Errorf("%w: look at the process that waits for it: %v", launch.ErrDied, err)
 	}
-	c.State.Waiter = &ProcessID{l.first, start}
+	c.State.Waiter = &ProcessID{first, start}
 	return nil
 }
 

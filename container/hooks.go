@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
@@ -34,49 +35,27 @@ import (
 // startContainer's are files of the image: they are as confined as the program,
 // in its working directory.
 
-// hookSet is one kind of hooks.
-type hookSet struct {
-	name   string
-	list   []specs.Hook
-	status string
-	// inside runs them in the container's namespaces; asProgram with no more
-	// rights than its program has.
-	inside, asProgram bool
+// runHook runs one hook.
+func (s *starting) runHook(ctx context.Context, a action.RunHook) error {
+	s.c.hooked = s.bundle
+	return s.c.runHook(ctx, s.bundle, a)
 }
 
-// createHooks runs what comes before the pivot. Whatever fails from now on, the
-// last hooks run too.
-func (c *Container) createHooks(ctx context.Context, b *bundle.Bundle) error {
-	c.hooked = b
-	h := b.Config.Hooks
-	if h == nil {
-		return nil
+// hookList are the hooks of a kind.
+func hookList(h *specs.Hooks, kind string) []specs.Hook {
+	switch kind {
+	case "prestart":
+		return h.Prestart //nolint:staticcheck // deprecated, and still what callers write
+	case "createRuntime":
+		return h.CreateRuntime
+	case "createContainer":
+		return h.CreateContainer
+	case "startContainer":
+		return h.StartContainer
+	case "poststart":
+		return h.Poststart
 	}
-	for _, set := range []hookSet{
-		{name: "prestart", list: h.Prestart, status: Creating}, //nolint:staticcheck // deprecated, and still what callers write
-		{name: "createRuntime", list: h.CreateRuntime, status: Creating},
-		{name: "createContainer", list: h.CreateContainer, status: Creating, inside: true},
-	} {
-		if err := c.runHooks(ctx, b, set); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Container) startContainerHooks(ctx context.Context, b *bundle.Bundle) error {
-	if b.Config.Hooks == nil {
-		return nil
-	}
-	return c.runHooks(ctx, b, hookSet{name: "startContainer", list: b.Config.Hooks.StartContainer, status: Created, inside: true, asProgram: true})
-}
-
-// poststart runs after the program's start.
-func (c *Container) poststart(ctx context.Context, b *bundle.Bundle) error {
-	if b.Config.Hooks == nil {
-		return nil
-	}
-	return c.runHooks(ctx, b, hookSet{name: "poststart", list: b.Config.Hooks.Poststart, status: Running})
+	return h.Poststop
 }
 
 // poststop runs when the container is gone. A failure is a warning, and all run.
@@ -84,22 +63,11 @@ func (c *Container) poststop(ctx context.Context, b *bundle.Bundle) {
 	if b.Config.Hooks == nil {
 		return
 	}
-	set := hookSet{name: "poststop", list: b.Config.Hooks.Poststop, status: Stopped}
-	for i := range set.list {
-		if err := c.runHook(ctx, b, set, i); err != nil {
+	for i, h := range b.Config.Hooks.Poststop {
+		if err := c.runHook(ctx, b, action.RunHook{Kind: "poststop", Index: i, Path: h.Path, Status: Stopped}); err != nil {
 			c.runtime.warn("%v", err)
 		}
 	}
-}
-
-// runHooks runs hooks one after the other, up to the first failure.
-func (c *Container) runHooks(ctx context.Context, b *bundle.Bundle, set hookSet) error {
-	for i := range set.list {
-		if err := c.runHook(ctx, b, set, i); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // hookError is the failure of a hook: runtime.md, "Lifecycle", ends the
@@ -116,33 +84,34 @@ func (e *hookError) Error() string {
 
 func (e *hookError) Unwrap() error { return e.err }
 
-// runHook runs one hook of a set.
-func (c *Container) runHook(ctx context.Context, b *bundle.Bundle, set hookSet, i int) error {
-	state, err := json.Marshal(c.hookState(set))
+// runHook runs one hook.
+func (c *Container) runHook(ctx context.Context, b *bundle.Bundle, a action.RunHook) error {
+	state, err := json.Marshal(c.hookState(a))
 	if err == nil {
-		err = c.timedHook(ctx, b, set, &set.list[i], state)
+		err = c.timedHook(ctx, b, a, state)
 	}
 	if err != nil {
-		return &hookError{set.name, set.list[i].Path, i, err}
+		return &hookError{a.Kind, a.Path, a.Index, err}
 	}
 	return nil
 }
 
 // hookState is the state that hooks read: runtime.md, "State".
-func (c *Container) hookState(set hookSet) specs.State {
-	s := specs.State{Version: c.State.OCIVersion, ID: c.ID, Status: specs.ContainerState(set.status), Pid: c.State.Pid,
+func (c *Container) hookState(a action.RunHook) specs.State {
+	s := specs.State{Version: c.State.OCIVersion, ID: c.ID, Status: specs.ContainerState(a.Status), Pid: c.State.Pid,
 		Bundle: c.State.Bundle, Annotations: c.State.Annotations}
 	switch {
-	case set.status == Stopped:
+	case a.Status == Stopped:
 		s.Pid = 0
-	case set.inside:
+	case a.Inside:
 		s.Pid = insidePID(s.Pid)
 	}
 	return s
 }
 
 // timedHook runs a hook, for as long as it may take at most.
-func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, state []byte) error {
+func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, state []byte) error {
+	h := hookOf(b, a)
 	limited := ctx
 	if h.Timeout != nil {
 		seconds := min(*h.Timeout, int(math.MaxInt64/time.Second))
@@ -155,7 +124,7 @@ func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, set hookSet
 		return err
 	}
 	defer t.close()
-	pid, err := c.startHook(limited, b, set, h, t)
+	pid, err := c.startHook(limited, b, a, t)
 	if err == nil {
 		err = t.attend(limited, pid)
 	}
@@ -171,18 +140,18 @@ func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, set hookSet
 }
 
 // startHook starts a hook's process.
-func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, set hookSet, h *specs.Hook, t *talk) (pid int, err error) {
+func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, t *talk) (pid int, err error) {
 	prepare := c.callersHook
-	if set.asProgram {
+	if a.AsProgram {
 		prepare = c.imagesHook
 	}
-	l, err := prepare(b, set, h, t.stdio())
+	s, err := prepare(b, a, t.stdio())
 	if err != nil {
 		return 0, err
 	}
-	defer l.closeInputs()
-	pid, err = l.start(ctx)
-	return pid, plainly(err)
+	defer s.close()
+	err = s.launch.Run(ctx)
+	return s.launch.Init(), plainly(err)
 }
 
 // plainly says why a hook did not start; which one it is is said elsewhere.
@@ -200,30 +169,30 @@ func plainly(err error) error {
 // callersHook prepares a hook with the caller's rights, in the runtime's
 // namespaces or in the container's. The path is resolved in the runtime's file
 // system, which before the pivot is still the root in the container.
-func (c *Container) callersHook(b *bundle.Bundle, set hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
+func (c *Container) callersHook(b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
 	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals()}}
-	j := compile.Join{Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: h, AsCaller: true}
-	if set.inside {
+	j := compile.Join{ContainerID: c.ID, Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: hookOf(b, a), AsCaller: true}
+	if a.Inside {
 		j.Namespaces = c.State.Namespaces
 	}
-	l, err := c.join(j, facts)
-	if err == nil {
-		l.stdio = stdio
-	}
-	return l, err
+	return c.join(b, j, facts, stdio)
+}
+
+func hookOf(b *bundle.Bundle, a action.RunHook) *specs.Hook {
+	return &hookList(b.Config.Hooks, a.Kind)[a.Index]
 }
 
 // imagesHook prepares a hook whose path is resolved in the container.
-func (c *Container) imagesHook(b *bundle.Bundle, _ hookSet, h *specs.Hook, stdio [3]int) (*launch, error) {
+func (c *Container) imagesHook(b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
 	p := *b.Config.Process
 	p.Terminal = false
-	l, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: h, ID: c.ID}, stdio, Created)
+	s, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: hookOf(b, a), Keyring: c.ID}, stdio, Created)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.execCgroup(l, ""); err != nil {
-		l.closeInputs()
+	if err := s.execCgroup(""); err != nil {
+		s.close()
 		return nil, err
 	}
-	return l, nil
+	return s, nil
 }

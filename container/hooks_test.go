@@ -11,21 +11,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// hookOf makes a container, that is not there, with a hook that is a shell script.
-func hookOf(t *testing.T, script string) (*Container, *bundle.Bundle, *specs.Hook) {
+// newHook makes a container, that is not there, with a hook that is a shell script.
+func newHook(t *testing.T, script string) (*Container, *bundle.Bundle, *specs.Hook) {
 	t.Helper()
 	c := &Container{ID: "c", runtime: &Runtime{}}
 	return c, &bundle.Bundle{Dir: t.TempDir(), Config: &specs.Spec{}}, &specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", script}}
 }
 
 func runHook(ctx context.Context, c *Container, b *bundle.Bundle, h *specs.Hook) error {
-	return c.runHook(ctx, b, hookSet{name: "prestart", list: []specs.Hook{*h}, status: Creating}, 0)
+	b.Config.Hooks = &specs.Hooks{Prestart: []specs.Hook{*h}} //nolint:staticcheck // deprecated, and still what callers write
+	return c.runHook(ctx, b, action.RunHook{Kind: "prestart", Path: h.Path, Status: Creating})
 }
 
 // TestHookEnvironment: exactly its own, or else that of this process.
@@ -40,7 +42,7 @@ func TestHookEnvironment(t *testing.T) {
 		{"empty", []string{}, nil},
 		{"given", []string{"A=b", "A=c"}, []string{"A=b", "A=c"}},
 	} {
-		c, b, h := hookOf(t, "")
+		c, b, h := newHook(t, "")
 		h.Path, h.Args, h.Env = "/usr/bin/head", []string{"head", "-c", "-0", "/proc/self/environ"}, test.env
 		b.Config.Process = &specs.Process{Env: []string{"OF_THE_IMAGE=yes"}}
 		b.Config.Annotations = map[string]string{hookStdout: "out"}
@@ -64,7 +66,7 @@ func TestHookEnvironment(t *testing.T) {
 // TestHookDirectory: the bundle; that it is not there is told from a hook that
 // is not.
 func TestHookDirectory(t *testing.T) {
-	c, b, h := hookOf(t, `test "$(pwd -P)" = "$0"`)
+	c, b, h := newHook(t, `test "$(pwd -P)" = "$0"`)
 	dir, err := filepath.EvalSymlinks(b.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +89,7 @@ func TestHookDirectory(t *testing.T) {
 // it is not wrong.
 func TestHookState(t *testing.T) {
 	for script, want := range map[string]int{"exec 1>&-; cat > state": 1 << 20, "exec <&-": -1, "exit 0": -1, "head -c 10 > /dev/null": -1} {
-		c, b, h := hookOf(t, script)
+		c, b, h := newHook(t, script)
 		c.State.Annotations = map[string]string{"long": strings.Repeat("x", 1<<20)}
 		if err := runHook(t.Context(), c, b, h); err != nil {
 			t.Errorf("%s: %v", script, err)
@@ -121,7 +123,7 @@ func TestHookEnd(t *testing.T) {
 		{"exec 2>&-; exit 4", "exit status 4"},
 		{"exec 2>&-; sleep 0.1; exit 4", "exit status 4"},
 	} {
-		c, b, h := hookOf(t, test.script)
+		c, b, h := newHook(t, test.script)
 		begin := time.Now()
 		err := runHook(t.Context(), c, b, h)
 		if got := reason(err); got != test.want {
@@ -164,7 +166,7 @@ func TestHookTimeout(t *testing.T) {
 		{"the caller's first", soon, "exec sleep 60", &long, context.DeadlineExceeded.Error()},
 		{"huge", t.Context(), "exit 0", &huge, ""},
 	} {
-		c, b, h := hookOf(t, test.script)
+		c, b, h := newHook(t, test.script)
 		h.Timeout = test.timeout
 		if got := reason(runHook(test.ctx, c, b, h)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
@@ -175,7 +177,7 @@ func TestHookTimeout(t *testing.T) {
 // TestHookOutput: crun's annotations append to files; what cannot be opened is
 // an error, and a FIFO that nobody reads too.
 func TestHookOutput(t *testing.T) {
-	c, b, h := hookOf(t, "echo out; echo err >&2; exit 3")
+	c, b, h := newHook(t, "echo out; echo err >&2; exit 3")
 	b.Config.Annotations = map[string]string{hookStdout: "both", hookStderr: filepath.Join(b.Dir, "both")}
 	for range 2 {
 		if got, want := reason(runHook(t.Context(), c, b, h)), "exit status 3 (what it said is in "+b.Dir+"/both)"; got != want {
@@ -212,7 +214,7 @@ func TestLastWords(t *testing.T) {
 			t.Errorf("%.20q: %q, want %q", test.in, got, test.want)
 		}
 	}
-	c, b, h := hookOf(t, "head -c 300000 /dev/zero | tr '\\0' a >&2; echo the reason >&2; exit 1")
+	c, b, h := newHook(t, "head -c 300000 /dev/zero | tr '\\0' a >&2; echo the reason >&2; exit 1")
 	if got := reason(runHook(t.Context(), c, b, h)); !strings.HasSuffix(got, "aaathe reason") || len(got) > 600 {
 		t.Errorf("%q", got)
 	}

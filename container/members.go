@@ -71,8 +71,8 @@ func (c *Container) recordMembers(s *specs.Spec) error {
 
 // recordMembersLate does so when init has become the program, if it could not be
 // done before.
-func (c *Container) recordMembersLate(s *specs.Spec) error {
-	if m := c.State.Members; m == nil || m.Inode != 0 || !owns(s, specs.MountNamespace) {
+func (c *Container) recordMembersLate() error {
+	if m := c.State.Members; m == nil || m.Inode != 0 {
 		return nil
 	}
 	m, err := mountNamespace(c.State.Pid)

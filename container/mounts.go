@@ -8,6 +8,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/launch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,7 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 	if status := c.Status(); status == Stopped || status == Creating {
 		return fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
 	}
+	m.ContainerID = c.ID
 	m.BundleDir, m.Namespaces, m.Chroot = c.State.Bundle, c.State.Namespaces, c.State.Chroot
 	if m.Namespaces&unix.CLONE_NEWNS == 0 {
 		return errors.New("the container has no mount namespace of its own, so it would change the host's mounts")
@@ -65,17 +67,15 @@ func (c *Container) mountFacts(m *compile.Mounts) (*host.Facts, error) {
 
 // runMounts runs the plan to its end.
 func (c *Container) runMounts(ctx context.Context, result *compile.Result, facts *host.Facts) error {
-	l, err := c.joining(result, facts, c.State.Chroot)
-	if err != nil {
+	s := c.joining(nil, launch.Options{Result: result, Facts: facts, Stdio: [3]int{0, 1, 2}})
+	defer s.close()
+	if err := s.openContainer(c.State.Chroot); err != nil {
 		return err
 	}
-	defer l.closeInputs()
-	l.name, l.stdio = "homerun: mounts "+c.ID, [3]int{0, 1, 2}
-	pid, err := l.start(ctx)
-	if err != nil {
+	if err := s.launch.Run(ctx); err != nil {
 		return err
 	}
-	p := &Process{Pid: pid, pidfd: -1}
+	p := &Process{Pid: s.launch.Init(), pidfd: -1}
 	status, err := p.Wait()
 	if err == nil && status != 0 {
 		err = fmt.Errorf("the process that changes mounts ended with status %d", status)

@@ -52,39 +52,58 @@ func (a *agent) close() {
 	}
 }
 
-// connectAgent makes what a plan with a listener is started with. A container
-// that is only created has its listening socket already.
-func (l *launch) connectAgent() error {
-	if l.agent == nil {
-		return nil
-	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// connectAgent makes what a plan with a listener is started with. A container that
+// is only created gets a socket to which start will connect.
+func (s *starting) connectAgent() error {
+	near, far, err := socketPair("the seccomp listener", unix.SOCK_STREAM)
 	if err != nil {
-		return fmt.Errorf("make a socket for the seccomp listener: %w", err)
+		return err
 	}
-	l.inputs[compile.InputNear], l.inputs[compile.InputFar] = pair[0], pair[1]
-	if _, created := l.inputs[compile.InputListener]; !created {
-		if err := l.agent.dial(); err != nil {
-			return err
-		}
-		if pair, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-			return fmt.Errorf("make a socket for the seccomp listener: %w", err)
-		}
-		l.inputs[compile.InputListener], l.agent.receiver = pair[1], pair[0]
+	s.launch.SetInput(compile.InputNear, near)
+	s.launch.SetInput(compile.InputFar, far)
+	if s.waits {
+		return s.listen(near)
 	}
-	// Any descriptor keeps the number.
-	l.inputs[compile.InputWatch], err = unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD_CLOEXEC, 0)
+	if err := s.agent.dial(); err != nil {
+		return err
+	}
+	ours, theirs, err := socketPair("the seccomp listener", unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	s.agent.receiver = ours
+	s.launch.SetInput(compile.InputListener, theirs)
+	return s.watch(theirs)
+}
+
+// watch keeps a number free for init's pidfd: any descriptor does.
+func (s *starting) watch(any int) error {
+	fd, err := unix.FcntlInt(uintptr(any), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		s.launch.SetInput(compile.InputWatch, fd)
+	}
 	return err
+}
+
+func socketPair(what string, kind int) (ours, theirs int, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, fmt.Errorf("make a socket for %s: %w", what, err)
+	}
+	return pair[0], pair[1], nil
 }
 
 // passListener takes the listener from the stage and passes it on. When the
 // stage ended without one, its report says why.
-func (l *launch) passListener() error {
-	unix.Close(l.inputs[compile.InputListener]) // or the end of the stage would not show
-	unix.Close(l.inputs[compile.InputWatch])
-	delete(l.inputs, compile.InputListener)
-	delete(l.inputs, compile.InputWatch)
-	fd, err := receiveFD(l.agent.receiver, "the seccomp listener")
+func (s *starting) passListener() error {
+	if s.agent == nil {
+		return nil
+	}
+	if !s.waits {
+		s.launch.CloseInput(compile.InputListener) // or the end of the stage would not show
+		s.launch.CloseInput(compile.InputWatch)
+	}
+	fd, err := receiveFD(s.agent.receiver, "the seccomp listener")
 	if errors.Is(err, errNoDescriptor) {
 		return nil
 	}
@@ -92,26 +111,31 @@ func (l *launch) passListener() error {
 		return err
 	}
 	defer unix.Close(fd)
-	return l.agent.send(fd, l.init, l.agent.state.InitPID)
+	return s.agent.send(fd, s.processID(), s.agent.state.InitPID)
+}
+
+// processID is the id of the process that is started.
+func (s *starting) processID() int {
+	if s.launch != nil {
+		return s.launch.Init()
+	}
+	return s.c.State.Pid
 }
 
 // listen makes the socket to which start will connect.
-func (c *Container) listen(l *launch) error {
-	if l.agent == nil {
-		return nil
-	}
+func (s *starting) listen(near int) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("make a socket: %w", err)
 	}
-	l.inputs[compile.InputListener] = fd
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: c.reach(listenerSocket)}); err == nil {
+	s.launch.SetInput(compile.InputListener, fd)
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: s.c.reach(listenerSocket)}); err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {
 		return fmt.Errorf("make the socket %s: %w", listenerSocket, err)
 	}
-	return nil
+	return s.watch(near)
 }
 
 // meet prepares start for a listener: it connects to the agent, and to the
@@ -139,20 +163,4 @@ func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
 		return nil, fmt.Errorf("container init is not running: %w", err)
 	}
 	return a, nil
-}
-
-// passOn takes the listener from who waits beside init, once init goes on.
-func (a *agent) passOn(c *Container) error {
-	if a == nil {
-		return nil
-	}
-	fd, err := receiveFD(a.receiver, "the seccomp listener")
-	if errors.Is(err, errNoDescriptor) {
-		return nil // the outcome says why
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return a.send(fd, c.State.Pid, 0)
 }

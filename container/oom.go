@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"path"
 	"strconv"
 	"time"
 
-	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/launch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -204,7 +205,7 @@ func (c *Container) explainOOM(err error, s *specs.Spec) error {
 		return err
 	}
 	e := &oomError{limit: *res.Memory.Limit, sure: c.oomKills() > 0, cause: err}
-	if e.sure || e.limit <= small && errors.Is(err, errDied) {
+	if e.sure || e.limit <= small && errors.Is(err, launch.ErrDied) {
 		return e
 	}
 	return err

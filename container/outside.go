@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/netns/device"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,51 +15,22 @@ import (
 // classKind is the kind of Undo of a class of resctrl.
 const classKind = "intelrdt"
 
-// hasOutside tells whether linux asks for something that is set from outside
-// while init waits.
-func hasOutside(l *specs.Linux) bool {
-	return l != nil && (len(l.NetDevices) > 0 || l.IntelRdt != nil)
-}
-
-// outsideOf moves network devices into the container and init into its
-// resource class.
-func (c *Container) outsideOf(l *specs.Linux, pid int) error {
-	if !hasOutside(l) {
-		return nil
-	}
-	if err := c.moveDevices(l, pid); err != nil {
-		return err
-	}
-	return c.joinClass(intelrdt.Root, l.IntelRdt, pid)
-}
-
 // moveDevices gives the container devices of the host: config-linux.md,
 // "Network Devices". The kernel gives physical ones back when the namespace
 // ends.
-func (c *Container) moveDevices(l *specs.Linux, pid int) error {
-	list, err := device.New(l.NetDevices, c.State.Namespaces&unix.CLONE_NEWNET != 0)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	namespace, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (s *starting) moveDevices(a action.MoveDevices) error {
+	namespace, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the container's network namespace: %w", err)
 	}
 	defer unix.Close(namespace)
-	return device.Apply(list, namespace)
+	return device.Apply(a.List, namespace)
 }
 
 // joinClass puts init into its class of the resctrl file system. What that makes
 // is recorded before, and then as it was made: a class that others made meanwhile
 // is theirs.
-func (c *Container) joinClass(root string, rdt *specs.LinuxIntelRdt, pid int) error {
-	if rdt == nil {
-		return nil
-	}
-	plan, err := intelrdt.New(rdt, c.ID)
-	if err != nil {
-		return err
-	}
+func (c *Container) joinClass(root string, plan *intelrdt.Plan, pid int) error {
 	before := len(c.State.Undo)
 	if err := c.recordClass(before, plan.Missing(root)); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/intelrdt"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -48,19 +49,19 @@ func TestClassIsRecordedBefore(t *testing.T) {
 		}
 		return strings.ReplaceAll(string(text), `\"`, `"`)
 	}
-	if err := c.joinClass(root, &specs.LinuxIntelRdt{}, 42); err == nil {
+	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{}), 42); err == nil {
 		t.Fatal("a class without files is joined")
 	}
 	if text := recorded(); !strings.Contains(text, `"Class":"`+root+`/web"`) {
 		t.Errorf("the class was made, and not recorded before: %s", text)
 	}
-	if err := c.joinClass(root, &specs.LinuxIntelRdt{ClosID: "gold", EnableMonitoring: true}, 42); err == nil {
+	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{ClosID: "gold", EnableMonitoring: true}), 42); err == nil {
 		t.Fatal("a monitoring group without files is made")
 	}
 	if text := recorded(); !strings.Contains(text, `"Class":"","Monitor":"`+root+`/gold/mon_groups/web"`) {
 		t.Errorf("the group was made, and not recorded before: %s", text)
 	}
-	if err := c.joinClass(root, &specs.LinuxIntelRdt{ClosID: "gold"}, 42); err != nil {
+	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{ClosID: "gold"}), 42); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range c.State.Undo {
@@ -71,4 +72,13 @@ func TestClassIsRecordedBefore(t *testing.T) {
 	if _, err := os.Stat(root + "/gold/tasks"); err != nil {
 		t.Errorf("the class of others is gone: %v", err)
 	}
+}
+
+func class(t *testing.T, rdt *specs.LinuxIntelRdt) *intelrdt.Plan {
+	t.Helper()
+	p, err := intelrdt.New(rdt, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

@@ -30,6 +30,7 @@ type pidFile struct {
 	base      string
 	temporary string // in the same directory
 	fd        int    // of the temporary file; -1 when there is none
+	written   bool
 }
 
 // newPidFile opens the pid file's directory, finds a temporary name, and refuses
@@ -103,11 +104,12 @@ func (p *pidFile) create() (err error) {
 	return nil
 }
 
-// write writes a process id to it, without a newline, as all callers read it.
+// write writes a process id to it, once, without a newline, as all callers read it.
 func (p *pidFile) write(pid int) error {
-	if p == nil {
+	if p == nil || p.written {
 		return nil
 	}
+	p.written = true
 	if err := writeAll(p.fd, strconv.AppendInt(nil, int64(pid), 10)); err != nil {
 		return p.problem(err)
 	}

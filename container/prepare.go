@@ -2,14 +2,25 @@ package container
 
 import (
 	"context"
+	"errors"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/systemd/bus"
+	"github.com/homerun-oci/homerun/systemd/notify"
+	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/stage"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Request describes a container to make.
@@ -32,12 +43,12 @@ type Request struct {
 	PidfdSocket string
 	// PidFile receives init's process id, last of all.
 	PidFile string
-	// Prepare, when set, is called once the container's directory exists and
-	// before the facts are measured; it may add to the config.
-	Prepare func(c *Container) error
-	// Network, when set, connects the container's network namespace while init
-	// waits.
-	Network func(ctx context.Context, c *Container, pid int) error
+	// Network connects the container's network namespace while init waits; nil
+	// leaves it as it is.
+	Network *netns.Connection
+	// Listen are the descriptors from 3 on that a service manager passed to this
+	// process, for the program; those of Preserve come after them.
+	Listen host.Listen
 	// Subreaper lets Run take the orphans of a container without a PID namespace
 	// of its own, and Process.Wait all children of the calling process.
 	Subreaper bool
@@ -80,77 +91,226 @@ func (r *Request) probe() probe.Request {
 	return probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfsPath(r.Bundle), Cgroup: true, NoPivot: r.NoPivot}
 }
 
-// options sets those that come from the request alone.
-func (r *Request) options(o *compile.Options) {
-	o.ID, o.BundleDir, o.Preserve = r.ID, r.Bundle.Dir, r.Preserve
-	o.NoPivot, o.NoNewKeyring, o.ConsoleSocket = r.NoPivot, r.NoNewKeyring, r.ConsoleSocket != ""
+// wishes are what the request asks for beside config.json.
+func (r *Request) wishes(c *Container) compile.Wishes {
+	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir, Detached: r.Detached, Subreaper: r.Subreaper,
+		Manager: c.runtime.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
+		Preserve: r.Preserve, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
+		RemoveMade: r.RemoveMade}
 }
 
-// unfinished is a plan whose second part is compiled while the first one runs.
-type unfinished struct {
+// preparation is a plan whose second part is compiled while the first one runs.
+type preparation struct {
 	*compile.Beginning
-	container *Container
-	request   *Request
-	// measure completes the facts; nil when they are complete.
-	measure func()
+	intent
+	starting *starting
+	request  *Request
+	// measure completes the facts for a config; nil when they are complete.
+	measure func(*specs.Spec)
 	// filter is loaded early when the first part depends on it.
 	filter *seccomp.Filter
 	loaded bool
 }
 
-// unfinished measures and loads what the first part of the plan depends on.
-func (c *Container) unfinished(r *Request) (u *unfinished, err error) {
-	u = &unfinished{container: c, request: r}
+// Plan measures and compiles what Run would do, or with create Create and then
+// Start, and does nothing of it. The facts are those that it was compiled with:
+// the request's, if it has any. Of a seccomp filter that cannot be compiled for want
+// of its helper Warn hears, and the plan lacks it.
+func (r *Runtime) Plan(ctx context.Context, request Request, create bool) (*compile.Result, *host.Facts, error) {
+	p, err := r.prepare(ctx, &request, intent{create, true})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer p.starting.close()
+	result, err := p.finish()
+	return result, request.Facts, err
+}
+
+// intent says what a plan is for.
+type intent struct {
+	// create: init waits for start. only: the plan is not run.
+	create, only bool
+}
+
+// prepare measures and compiles what the first part of the plan takes. Nothing
+// has happened to the host when it returns. Close the result's starting.
+func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *preparation, err error) {
+	if request.Bundle, err = withProfile(request.Bundle); err != nil {
+		return nil, err
+	}
+	if err := CheckID(request.ID); err != nil {
+		return nil, err
+	}
+	c := r.unmade(request.ID)
+	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
+	if err := p.begin(ctx); err != nil {
+		p.starting.closeBus()
+		return nil, err
+	}
+	p.launch()
+	return p, nil
+}
+
+// launch makes the launch of the plan.
+func (p *preparation) launch() {
+	s, result := p.starting, p.Beginning.Result()
+	s.waits = result.Waits
+	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
+	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Facts: p.request.Facts, Stdio: p.request.Stdio,
+		Preserve: result.Plan.Preserved, Do: s.do, Debug: s.c.runtime.Debug})
+	s.c.describe(p.request, result)
+	if result.Cgroup.Manager != cgroupv2.Systemd {
+		s.closeBus()
+	}
+}
+
+// begin measures what the first part of the plan depends on, and compiles it.
+func (p *preparation) begin(ctx context.Context) (err error) {
+	c, r := p.starting.c, p.request
+	w := r.wishes(c)
+	w.Create, w.TakeTerminal = p.create, !p.create
 	if r.Facts == nil {
-		if r.Facts, u.measure, err = probe.Begin(r.probe()); err != nil {
-			return nil, err
+		if r.Facts, p.measure, err = probe.Begin(r.probe()); err != nil {
+			return err
 		}
-		if compile.NeedsAll(r.Bundle.Config) {
-			u.complete()
-		}
+		p.starting.bus = c.runtime.surroundings(ctx, r)
 	}
 	lookAtStreams(r.Facts, r.Bundle.Config, r.Stdio)
 	if mayListen(r.Bundle) {
-		err = u.load()
+		if err := p.load(); err != nil {
+			return err
+		}
 	}
-	return u, err
+	w.Seccomp = program(p.filter)
+	if compile.NeedsAll(r.Bundle.Config) {
+		p.complete(r.Bundle.Config)
+	}
+	p.Beginning, err = compile.Begin(r.Bundle.Config, r.Facts, w)
+	return err
 }
 
 // complete measures what is not measured yet.
-func (u *unfinished) complete() {
-	if u.measure != nil {
-		u.measure()
-		u.measure = nil
+func (p *preparation) complete(s *specs.Spec) {
+	if p.measure != nil {
+		p.measure(s)
+		p.measure = nil
 	}
 }
 
 // load loads the filter, once.
-func (u *unfinished) load() (err error) {
-	if !u.loaded {
-		u.filter, err = u.container.filter(u.request.Bundle)
-		u.loaded = true
+func (p *preparation) load() (err error) {
+	if !p.loaded {
+		p.filter, err = p.starting.c.filter(p.request.Bundle)
+		p.loaded = true
+	}
+	if p.only && errors.Is(err, seccomp.ErrNoHelper) { // it may be for another machine
+		p.starting.c.runtime.warn("the plan lacks the seccomp filter: %v", err)
+		return nil
 	}
 	return err
 }
 
 // finish measures and compiles the second part.
-func (u *unfinished) finish() (*compile.Result, error) {
-	u.complete()
-	if err := u.load(); err != nil {
+func (p *preparation) finish() (*compile.Result, error) {
+	p.complete(p.Beginning.Spec())
+	if err := p.load(); err != nil {
 		return nil, err
 	}
-	result, err := u.Finish(program(u.filter))
+	result, err := p.Finish(program(p.filter))
 	if err != nil {
 		return nil, err
 	}
-	if u.request.RemoveMade {
-		if err := u.container.willRemoveMade(u.request.Facts); err != nil {
-			return nil, err
+	c := p.starting.c
+	for _, w := range result.Warnings {
+		c.runtime.warn("%s", w)
+	}
+	c.State.Rootfs, c.State.Steps = p.request.Facts.Rootfs.Path, stage.End(result.Plan)
+	return result, nil
+}
+
+// surroundings measures who would make a scope, and whom the container's program
+// reports to. The connection to the service manager stays open, for the plan that
+// uses it; it is nil without one.
+func (r *Runtime) surroundings(ctx context.Context, request *Request) *bus.Conn {
+	f := request.Facts
+	f.Listen = request.Listen
+	f.Notify.Socket = r.NotifySocket
+	if r.NotifySocket != "" {
+		if err := notify.CheckSocket(r.NotifySocket); err != nil {
+			f.Notify.Trouble = err.Error()
 		}
 	}
-	for _, w := range result.Warnings {
-		u.container.runtime.warn("%s", w)
+	if request.Network != nil {
+		f.NetworkFiles = networkFiles(rootfsPath(request.Bundle))
 	}
-	u.container.State.Rootfs, u.container.State.Steps = u.request.Facts.Rootfs.Path, stage.End(result.Plan)
-	return result, nil
+	return r.serviceManager(ctx, request.Bundle.Config, f)
+}
+
+// serviceManager finds the service manager that answers, where the choice of who
+// makes cgroups depends on it, and which part of the tree the caller may use.
+func (r *Runtime) serviceManager(ctx context.Context, s *specs.Spec, f *host.Facts) *bus.Conn {
+	if r.Manager == cgroupv2.None || !f.Cgroup.Unified || f.Cgroup.ReadOnly {
+		return nil
+	}
+	d := cgroupv2.Delegation{}
+	if r.Manager != cgroupv2.Systemd {
+		d = live.ProbeDelegation(f.Cgroup)
+	}
+	defer func() { f.Cgroup.Delegation = host.Delegation(d) }()
+	// A path that begins with a slash needs no answer of systemd's; any other
+	// goes below the own unit, if that is delegated.
+	at := cgroupsPath(s)
+	cgroupfs := r.Manager == cgroupv2.Cgroupfs || r.Manager != cgroupv2.Systemd && isCgroupPath(at)
+	if cgroupfs && (d.Maybe == "" || strings.HasPrefix(at, "/")) {
+		return nil
+	}
+	place := bus.NewPlace(f, os.Getenv)
+	f.ServiceManager.System = place.System
+	ctx, cancel := context.WithTimeout(ctx, busLimit)
+	defer cancel()
+	conn, err := bus.Connect(ctx, place)
+	if err == nil {
+		if err = conn.CanPlace(); err != nil {
+			conn.Close()
+		}
+	}
+	if err != nil {
+		f.ServiceManager.Trouble, _, _ = strings.Cut(err.Error(), "\n")
+		return nil
+	}
+	f.ServiceManager.Socket = conn.Socket()
+	if d.Maybe == "" {
+		return conn
+	}
+	// A user manager does not mark what it delegates, so it is asked.
+	if yes, err := conn.Delegated(ctx, 0); err == nil && yes {
+		d.Unit = d.Maybe
+	}
+	return conn
+}
+
+// busLimit is how long all candidates for the service manager may take.
+const busLimit = 30 * time.Second
+
+// isCgroupPath tells a path from the name of a scope.
+func isCgroupPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
+
+func cgroupsPath(s *specs.Spec) string {
+	if s.Linux == nil {
+		return ""
+	}
+	return s.Linux.CgroupsPath
+}
+
+// describe fills what state.json says of the config.
+func (c *Container) describe(r *Request, result *compile.Result) {
+	s := r.Bundle.Config
+	c.State.Version, c.State.ID = StateVersion, c.ID
+	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
+	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
+	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
+	c.State.Cgroup.Manager = string(result.Cgroup.Manager)
+	if c.runtime.Debug != nil {
+		c.runtime.Debug(result.Cgroup.Reason)
+	}
 }

@@ -24,7 +24,7 @@ func withInit(t *testing.T, config string, lives bool) (r *Runtime, pid int, war
 	t.Helper()
 	warned = &[]string{}
 	r = &Runtime{Root: filepath.Join(t.TempDir(), "root"), Warn: func(s string) { *warned = append(*warned, s) }}
-	c, err := r.make("web")
+	c, err := made(r, "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestDamagedStateWithoutInit(t *testing.T) {
 	if err := os.Truncate(filepath.Join(r.Root, "web", stateFile), 0); err != nil {
 		t.Fatal(err)
 	}
-	half, err := r.make("half")
+	half, err := made(r, "half")
 	if err != nil {
 		t.Fatal(err)
 	}

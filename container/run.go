@@ -143,12 +143,6 @@ func (p *Process) forget() {
 	p.mu.Unlock()
 }
 
-// abandon closes all of a process that no caller gets.
-func (p *Process) abandon() {
-	p.Close()
-	closeOnce(&p.Terminal)
-}
-
 // RecordExit keeps how the process ended, which Wait has told, with the state of
 // its container, for one that is not deleted at once.
 func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
@@ -172,12 +166,10 @@ func (p *Process) Delete(ctx context.Context) error {
 
 // becomeSubreaper lets orphans of a container without a PID namespace of its
 // own, in which they would be init's, come to this process.
-func becomeSubreaper(request Request, namespaces int) (bool, error) {
-	if !request.Subreaper || namespaces&unix.CLONE_NEWPID != 0 {
-		return false, nil
-	}
+func (s *starting) becomeSubreaper() error {
+	s.reap = true
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return false, fmt.Errorf("become a subreaper: %w", err)
+		return fmt.Errorf("become a subreaper: %w", err)
 	}
-	return true, nil
+	return nil
 }

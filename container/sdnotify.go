@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/systemd/notify"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/homerun-oci/homerun/compile"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,61 +22,29 @@ import (
 // start, and a detached run, until it is ready, and the manager then learns
 // that init is the service's main process.
 
-const (
-	// notifyDir is a directory of the container's with the socket.
-	notifyDir = "notify"
-	// notifyMount is where it is in the container.
-	notifyMount    = "/run/notify"
-	notifyVariable = "NOTIFY_SOCKET"
-)
-
-// addNotify gives the container the socket's directory and tells it of the
-// socket, unless config.json does so already, or nobody listens to us: the
-// variable is the caller's surroundings, not what was asked for.
-func (c *Container) addNotify(request *Request) error {
-	s := *request.Bundle.Config
-	if c.runtime.NotifySocket == "" || s.Process == nil || hasVariable(s.Process.Env, notifyVariable) {
-		return nil
-	}
-	if err := notify.CheckSocket(c.runtime.NotifySocket); err != nil {
-		c.runtime.warn("%v; the container runs without one", err)
-		return nil
-	}
-	dir := c.file(notifyDir)
+// makeNotifySocket makes the socket's directory, and binds the socket if this
+// process stays with the program.
+func (s *starting) makeNotifySocket() error {
+	dir := s.c.file(compile.NotifyDirectory)
 	if err := unix.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
 	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
 		return fmt.Errorf("make %s: %w", dir, unwrap(err))
 	}
-	s.Mounts = append(s.Mounts[:len(s.Mounts):len(s.Mounts)], specs.Mount{Destination: notifyMount, Type: "bind", Source: dir,
-		Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
-	p := *s.Process
-	p.Env = append(p.Env[:len(p.Env):len(p.Env)], notifyVariable+"="+notifyMount+"/"+notify.SocketName)
-	s.Process = &p
-	request.Bundle = &bundle.Bundle{Dir: request.Bundle.Dir, Config: &s, Raw: request.Bundle.Raw, Seccomp: request.Bundle.Seccomp}
-	if request.Facts != nil && request.Facts.Sources != nil {
-		request.Facts.Sources[dir] = host.Source{Path: dir, Kind: host.Directory}
+	if s.serves {
+		s.relay = s.c.relay()
 	}
 	return nil
-}
-
-func hasVariable(env []string, name string) bool {
-	for _, e := range env {
-		if strings.HasPrefix(e, name+"=") {
-			return true
-		}
-	}
-	return false
 }
 
 // relay binds the socket, if the container was made with one and a service
 // manager is there; else it is nil. The program runs without its manager too.
 func (c *Container) relay() *notify.Relay {
-	if c.runtime.NotifySocket == "" || !isDirectory(c.file(notifyDir)) {
+	if c.runtime.NotifySocket == "" || !isDirectory(c.file(compile.NotifyDirectory)) {
 		return nil
 	}
-	r, err := notify.NewRelay(c.file(notifyDir), c.runtime.NotifySocket, 0)
+	r, err := notify.NewRelay(c.file(compile.NotifyDirectory), c.runtime.NotifySocket, 0)
 	if err != nil {
 		c.runtime.warn("%v; nobody hears what the program reports", err)
 		return nil

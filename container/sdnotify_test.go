@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	"net"
 	"os"
 	"os/exec"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/systemd/notify"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -28,8 +31,8 @@ func listenManager(t *testing.T) (*net.UnixConn, string) {
 	return manager, name
 }
 
-// TestAddNotify: a NOTIFY_SOCKET that leads nowhere is as good as none, and said.
-func TestAddNotify(t *testing.T) {
+// TestNotifySocket: a NOTIFY_SOCKET that leads nowhere is as good as none, and said.
+func TestNotifySocket(t *testing.T) {
 	const want = "NOTIFY_SOCKET=/run/notify/notify.sock"
 	gone, stale := listenManager(t)
 	gone.Close()
@@ -52,14 +55,18 @@ func TestAddNotify(t *testing.T) {
 		{"too long", "/" + strings.Repeat("x", 120), []string{"A=b"}, 0, "NOTIFY_SOCKET"},
 		{"vsock", "vsock:2:1", []string{"A=b"}, 0, "neither a path nor an abstract name"},
 	} {
-		var warnings []string
-		c := &Container{ID: "c", dir: t.TempDir(), runtime: &Runtime{NotifySocket: test.socket, Warn: func(w string) { warnings = append(warnings, w) }}}
-		before := &specs.Spec{Process: &specs.Process{Env: test.env}}
-		r := Request{Bundle: &bundle.Bundle{Config: before}}
-		if err := c.addNotify(&r); err != nil {
+		r := &Runtime{NotifySocket: test.socket, Manager: cgroupv2.None}
+		c := &Container{ID: "c", dir: t.TempDir(), runtime: r}
+		before := &specs.Spec{Process: &specs.Process{Cwd: "/", Env: test.env},
+			Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}}
+		everyone := []host.Mapping{{Size: 1 << 31}}
+		facts := &host.Facts{UserNamespace: host.UserNamespace{Initial: true, UIDMap: everyone, GIDMap: everyone}}
+		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Config: before}, Facts: facts})
+		b, err := compile.Begin(before, facts, compile.Wishes{ID: "c", StateDir: c.dir, Manager: cgroupv2.None})
+		if err != nil {
 			t.Fatal(err)
 		}
-		s := r.Bundle.Config
+		s, warnings := b.Spec(), b.Result().Warnings
 		if len(s.Mounts) != test.mounts || slices.Contains(s.Process.Env, want) != (test.mounts == 1) {
 			t.Errorf("%s: %+v %q", test.name, s.Mounts, s.Process.Env)
 		}
@@ -70,7 +77,7 @@ func TestAddNotify(t *testing.T) {
 			t.Errorf("%s: warned %q", test.name, warnings)
 		}
 		// start looks again: the manager may have gone meanwhile.
-		if err := os.MkdirAll(c.file(notifyDir), 0o755); err != nil {
+		if err := os.MkdirAll(c.file(compile.NotifyDirectory), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		relay := c.relay()

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/stage"
 	"golang.org/x/sys/unix"
@@ -36,28 +37,32 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return err
 	}
 	defer ready.close()
-	if err := c.hookAndRelease(ctx, b); err != nil {
-		return c.abandonStart(ctx, b, err)
-	}
-	if err := c.poststart(ctx, b); err != nil {
-		return c.abandonStart(ctx, b, err)
+	if err := c.runStart(ctx, b); err != nil {
+		return err
 	}
 	c.Close()
 	ready.await(ctx)
 	return nil
 }
 
+// runStart does the steps that `create` left.
+func (c *Container) runStart(ctx context.Context, b *bundle.Bundle) error {
+	s := c.newStarting(b)
+	defer s.closeHandles()
+	s.waits = true
+	for _, step := range compile.Start(b.Config, mayListen(b)) {
+		if c.runtime.Debug != nil {
+			c.runtime.Debug(step.Action.Line())
+		}
+		if err := s.do(ctx, step.Action); err != nil {
+			return c.abandonStart(ctx, b, err)
+		}
+	}
+	return nil
+}
+
 // errNoProcess: runtime.md, "Start".
 var errNoProcess = errors.New("config.json has no process to start")
-
-// hookAndRelease runs the hooks that come before the program, and lets it
-// start.
-func (c *Container) hookAndRelease(ctx context.Context, b *bundle.Bundle) error {
-	if err := c.startContainerHooks(ctx, b); err != nil {
-		return err
-	}
-	return c.release(ctx, b)
-}
 
 // startable refuses a container that does not wait.
 func (c *Container) startable() error {
@@ -88,38 +93,41 @@ func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause er
 	return c.abandon(ctx, cause)
 }
 
-// release lets init go on and waits for its outcome: an operation that failed,
-// or the end of the report when the program runs.
-func (c *Container) release(ctx context.Context, b *bundle.Bundle) error {
-	outcome, err := c.openFile(outcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
+// release lets init go on, and connects before that to who hears of it: to init's
+// outcome, and to the agent.
+func (s *starting) release() (err error) {
+	c := s.c
+	if s.launch != nil { // our own ends of the FIFOs would hide that init closed its
+		s.launch.CloseInput(compile.InputStart)
+		s.launch.CloseInput(compile.InputOutcome)
+	}
+	if s.outcome, err = c.openFile(outcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
 		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
 	}
-	defer unix.Close(outcome)
-	agent, err := c.meet(b)
-	if err != nil {
+	s.agent.close()
+	if s.agent, err = c.meet(s.bundle); err != nil {
 		return err
 	}
-	defer agent.close()
-	if err := c.letGo(); err != nil {
+	return c.letGo()
+}
+
+// awaitOutcome waits for init's outcome: an operation that failed, or the end of
+// the report when the program runs.
+func (s *starting) awaitOutcome(ctx context.Context) error {
+	c := s.c
+	if err := c.awaitOutcome(ctx, s.outcome); err != nil {
 		return err
 	}
-	if err := agent.passOn(c); err != nil {
-		return err
-	}
-	if err := c.awaitOutcome(ctx, outcome); err != nil {
-		return err
-	}
-	r, err := stage.ReadRecord(outcome)
+	r, err := stage.ReadRecord(s.outcome)
 	_ = unix.Unlinkat(c.fd, startFIFO, 0)
 	_ = unix.Unlinkat(c.fd, outcomeFIFO, 0)
 	if errors.Is(err, io.EOF) {
-		return c.recordMembersLate(b.Config)
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return c.explainStart(b, r)
+	return c.explainStart(s.bundle, r)
 }
 
 // outcomeUsual is how long init may take before start looks for what holds it,
@@ -172,13 +180,19 @@ func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
 	if err != nil {
 		return err
 	}
-	request, o := Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}, compile.Options{Wait: true, Seccomp: program(filter)}
-	request.options(&o)
+	request := Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}
 	facts, err := request.measure()
 	if err != nil {
 		return err
 	}
-	result, err := compile.Compile(b.Config, facts, o)
+	w := request.wishes(c)
+	w.Manager, w.Create, w.Seccomp = cgroupv2.None, true, program(filter)
+	unlimited := *b.Config
+	if unlimited.Linux != nil {
+		linux := *unlimited.Linux
+		linux.Resources, unlimited.Linux = nil, &linux
+	}
+	result, err := compile.Compile(&unlimited, facts, w)
 	if err != nil {
 		return fmt.Errorf("init cannot run the program: %s", unix.Errno(-r.Result).Error())
 	}

@@ -36,7 +36,11 @@ type Runtime struct {
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it.
 	Warn func(string)
-	// Debug receives what was decided, one line each; nil drops it.
+	// Note receives what was decided without being asked, one line each; nil drops
+	// it.
+	Note func(string)
+	// Debug receives what was decided, and each step of a plan as it begins, one
+	// line each; nil drops it.
 	Debug func(string)
 	// Cache is a directory for compiled seccomp profiles, absolute; see
 	// DefaultCache. Empty: they are compiled each time.
@@ -113,8 +117,6 @@ type Container struct {
 	// hooked is set once this process has come to the container's hooks: the last
 	// ones run when it fails.
 	hooked *bundle.Bundle
-	// pidFile is written when the container is made.
-	pidFile *pidFile
 }
 
 // file is the path of a file of the container's.
@@ -130,25 +132,29 @@ func (c *Container) WillUndo(u Undo) error {
 	return c.write()
 }
 
+// unmade is a container whose directory is not there yet.
+func (r *Runtime) unmade(id string) *Container {
+	return &Container{ID: id, runtime: r, dir: filepath.Join(r.Root, id), fd: -1, root: -1}
+}
+
 // make makes the container's directory and locks it.
-func (r *Runtime) make(id string) (*Container, error) {
-	if err := CheckID(id); err != nil {
-		return nil, err
-	}
-	root, err := r.makeRoot()
+func (c *Container) make() error {
+	root, err := c.runtime.makeRoot()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := unix.Mkdirat(root, id, directoryMode); err != nil {
+	if err := unix.Mkdirat(root, c.ID, directoryMode); err != nil {
 		defer unix.Close(root)
-		return nil, r.cannotMake(root, id, err)
+		return c.runtime.cannotMake(root, c.ID, err)
 	}
-	c, err := r.lockIn(root, id)
+	made, err := c.runtime.lockIn(root, c.ID)
 	if err != nil {
-		_ = unix.Unlinkat(root, id, unix.AT_REMOVEDIR)
+		_ = unix.Unlinkat(root, c.ID, unix.AT_REMOVEDIR)
 		unix.Close(root)
+		return err
 	}
-	return c, err
+	c.fd, c.root = made.fd, made.root
+	return nil
 }
 
 // cannotMake says why a container's directory cannot be made.
@@ -353,5 +359,11 @@ func CheckID(id string) error {
 func (r *Runtime) warn(format string, args ...any) {
 	if r.Warn != nil {
 		r.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Runtime) note(format string, args ...any) {
+	if r.Note != nil {
+		r.Note(fmt.Sprintf(format, args...))
 	}
 }

@@ -26,6 +26,13 @@ type Facts struct {
 	Kernel Kernel `json:"kernel"`
 	// Cgroup is where the runtime runs in the cgroup tree.
 	Cgroup Cgroup `json:"cgroup"`
+	// ServiceManager is the systemd that makes scopes for the caller.
+	ServiceManager ServiceManager `json:"serviceManager,omitzero"`
+	// Notify is the socket at which the caller's service manager hears that the
+	// service is ready: $NOTIFY_SOCKET.
+	Notify Notify `json:"notify,omitzero"`
+	// Listen are the descriptors that a service manager passed to the runtime.
+	Listen Listen `json:"listen,omitzero"`
 	// LSM tells which security modules label processes.
 	LSM LSM `json:"lsm"`
 	// Rootfs is the container's root directory; its Path is absolute.
@@ -48,6 +55,10 @@ type Facts struct {
 	Proc map[string]Kind `json:"proc,omitempty"`
 	// Namespaces describes the namespaces that config.json joins, by path.
 	Namespaces map[string]Namespace `json:"namespaces,omitempty"`
+	// NetworkFiles are where in the root the container looks for the files that
+	// its network gives it (/etc/hosts), by that name; empty where it has no such
+	// file and none can be made.
+	NetworkFiles map[string]string `json:"networkFiles,omitempty"`
 	// Home is the home directory of the process's user in the container's
 	// /etc/passwd, when config.json sets no HOME; empty when not told.
 	Home string `json:"home,omitempty"`
@@ -212,6 +223,54 @@ type Cgroup struct {
 	Path string `json:"path,omitempty"`
 	// Controllers are those available in Path (cgroup.controllers).
 	Controllers []string `json:"controllers,omitempty"`
+	// Delegation is which part of the tree the caller may use.
+	Delegation Delegation `json:"delegation,omitzero"`
+}
+
+// Delegation is which part of the cgroup tree the caller may use. Paths are
+// below the mount point, with a leading slash; empty is none.
+type Delegation struct {
+	// Unit is the nearest cgroup at or above the own one that a service manager
+	// delegated to this unit (Delegate=), or the root of a cgroup namespace that
+	// the caller may write.
+	Unit string `json:"unit,omitempty"`
+	// Maybe is set instead of Unit in a service of a user manager, which marks
+	// nothing of what it delegates, when it could not be asked.
+	Maybe string `json:"maybe,omitempty"`
+	// Writable is the nearest cgroup above the own one in which the caller may
+	// make others.
+	Writable string `json:"writable,omitempty"`
+	// Top is the highest such cgroup. Only below it can a container be: the
+	// kernel wants write access to the common ancestor of where a process comes
+	// from and where it goes.
+	Top string `json:"top,omitempty"`
+}
+
+// ServiceManager is the systemd that makes scopes for the caller.
+type ServiceManager struct {
+	// Socket is where it answered; empty when none did.
+	Socket string `json:"socket,omitempty"`
+	// Trouble says in one line why none did.
+	Trouble string `json:"trouble,omitempty"`
+	// System is true for the machine's own manager, false for a user's.
+	System bool `json:"system,omitempty"`
+}
+
+// Notify is a service manager's socket for notifications: sd_notify(3).
+type Notify struct {
+	// Socket is a path, or an abstract name that begins with "@".
+	Socket string `json:"socket,omitempty"`
+	// Trouble says why nobody can be told anything there; empty when somebody
+	// can.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// Listen are the descriptors from 3 on that a service manager passed to the
+// runtime's own process: sd_listen_fds(3).
+type Listen struct {
+	Count int `json:"count,omitempty"`
+	// Names is $LISTEN_FDNAMES.
+	Names string `json:"names,omitempty"`
 }
 
 // LSM tells which Linux security modules label processes.

@@ -87,6 +87,9 @@ func (b *Builder) Close(s Slot) { b.Do(Close{FD: s.Ref()}) }
 // Runtime appends a step of the runtime side.
 func (b *Builder) Runtime(s RuntimeStep) { b.plan.runtime = append(b.plan.runtime, s) }
 
+// RuntimeSteps are those of the runtime side so far.
+func (b *Builder) RuntimeSteps() []RuntimeStep { return b.plan.runtime }
+
 // Len is the number of steps so far.
 func (b *Builder) Len() int { return len(b.plan.steps) }
 

@@ -190,8 +190,12 @@ func badString(s string, limit int) string {
 func checkHandshake(p *Plan) (int, string) {
 	signals, awaits := map[string]int{}, map[string]int{}
 	for _, s := range p.runtime {
-		signals[s.Signal]--
-		awaits[s.Await]--
+		switch a := s.Action.(type) {
+		case Await:
+			awaits[a.Signal]--
+		case Answer:
+			signals[a.Awaited]--
+		}
 	}
 	for i := range p.steps {
 		signals[p.steps[i].Awaits]++
@@ -201,12 +205,12 @@ func checkHandshake(p *Plan) (int, string) {
 	delete(awaits, "")
 	for name, n := range signals {
 		if n != 0 {
-			return -1, "await " + name + " and signal " + name + " do not pair"
+			return -1, "the stage's await " + name + " and the runtime's answer do not pair"
 		}
 	}
 	for name, n := range awaits {
 		if n != 0 {
-			return -1, "the runtime's await " + name + " and signal " + name + " do not pair"
+			return -1, "the runtime's await " + name + " and the stage's signal do not pair"
 		}
 	}
 	return 0, ""

@@ -286,13 +286,13 @@ func handshakeBreaches() []breach {
 			exit(b)
 		}
 	}
-	good := sides([]Step{signal, await}, RuntimeStep{Await: "ready"}, RuntimeStep{Do: "map-ids"}, RuntimeStep{Signal: "go"})
+	good := sides([]Step{signal, await}, RuntimeStep{Action: Await{"ready"}}, RuntimeStep{Action: Answer{"go"}})
 	return []breach{
 		{"nobody listens", rule, -1, sides([]Step{signal}), good},
 		{"nobody signals", rule, -1, sides([]Step{await}), good},
-		{"the runtime waits in vain", rule, -1, sides(nil, RuntimeStep{Await: "ready"}), good},
-		{"the runtime signals in vain", rule, -1, sides(nil, RuntimeStep{Signal: "go"}), good},
-		{"another name", rule, -1, sides([]Step{await}, RuntimeStep{Signal: "went"}), good},
-		{"twice", rule, -1, sides([]Step{await, await}, RuntimeStep{Signal: "go"}), good},
+		{"the runtime waits in vain", rule, -1, sides(nil, RuntimeStep{Action: Await{"ready"}}), good},
+		{"the runtime signals in vain", rule, -1, sides(nil, RuntimeStep{Action: Answer{"go"}}), good},
+		{"another name", rule, -1, sides([]Step{await}, RuntimeStep{Action: Answer{"went"}}), good},
+		{"twice", rule, -1, sides([]Step{await, await}, RuntimeStep{Action: Answer{"go"}}), good},
 	}
 }

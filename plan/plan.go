@@ -109,21 +109,6 @@ type Plan struct {
 	values    bool // see WithValues
 }
 
-// RuntimeStep is something that the runtime does while the stage runs, in
-// order. Run by package container.
-type RuntimeStep struct {
-	// Await names a signal of the stage to wait for.
-	Await string
-	// Signal names an await of the stage to let go on.
-	Signal string
-	// Do names what the runtime does itself (map-ids, hooks, cgroup).
-	Do string
-	// Text is the step as `homerun plan` prints it.
-	Text string
-	// Pointer says where in config.json the step comes from.
-	Pointer string
-}
-
 // Input is a descriptor that the stage is started with.
 type Input struct {
 	Name string

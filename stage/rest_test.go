@@ -30,7 +30,7 @@ func twoParts(fails int) (head, whole *plan.Plan, err error) {
 	signal(b, 1)
 	b.Add(plan.Step{Op: plan.Read{FD: goOn.Ref(), Size: 1}, Want: &one, Awaits: "rest"})
 	b.Split(rest)
-	b.Runtime(plan.RuntimeStep{Signal: "rest"})
+	b.Runtime(plan.RuntimeStep{Action: plan.Answer{Awaited: "rest"}})
 	if head, err = b.Head(); err != nil {
 		return nil, nil, err
 	}

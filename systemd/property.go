@@ -14,6 +14,10 @@ import (
 // Infinity is how systemd spells "no limit" in numbers of 64 bits.
 const Infinity uint64 = math.MaxUint64
 
+// NotifySocketName is that of the socket at which a container's program reports to
+// its service manager, in a directory that is mounted in the container.
+const NotifySocketName = "notify.sock"
+
 // Property is one property of a unit. Value is of the Go type whose D-Bus
 // signature the property has: bool, string, []string, int32, uint32, uint64,
 // []uint32, []byte, []DeviceValue.

@@ -296,7 +296,7 @@ func TestRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := h.Wait(20 * time.Second)
+	result, err := h.Wait(t.Context(), 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestContainerGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = h.Wait(20 * time.Second); err == nil || !strings.HasSuffix(err.Error(), "ended before it was connected") {
+	if _, err = h.Wait(t.Context(), 20*time.Second); err == nil || !strings.HasSuffix(err.Error(), "ended before it was connected") {
 		t.Error(err)
 	}
 	leftOnlyLog(t, state)

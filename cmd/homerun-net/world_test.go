@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -402,7 +403,7 @@ func clientMain() int {
 	start := time.Now()
 	h, err := client.Start(os.Args[1], r, pidfd)
 	if err == nil {
-		a.Result, err = h.Wait(20 * time.Second)
+		a.Result, err = h.Wait(context.Background(), 20*time.Second)
 	}
 	a.Elapsed = time.Since(start)
 	if err != nil {

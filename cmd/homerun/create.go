@@ -52,11 +52,7 @@ func (f *createFlags) fill(r *container.Request) error {
 		return err
 	}
 	r.Preserve = f.preserve
-	if p := r.Bundle.Config.Process; p != nil {
-		n, env := listenFDs(p.Env, os.Getenv)
-		p.Env = append(p.Env, env...)
-		r.Preserve += n
-	}
+	r.Listen = listenFDs(os.Getenv)
 	return nil
 }
 
@@ -84,7 +80,12 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = r.Create(ctx, *request); ctx.Err() != nil {
+	c, err := r.Create(ctx, *request)
+	switch {
+	case err == nil: // also when a signal came too late
+		c.Close()
+		return nil
+	case ctx.Err() != nil:
 		return errInterrupted
 	}
 	return err

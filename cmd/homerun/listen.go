@@ -3,10 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/homerun-oci/homerun/host"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,24 +20,14 @@ func checkPreserve(n int) error {
 	return nil
 }
 
-// listenFDs counts the descriptors that a service manager, or who imitates it,
-// passes to this very process from 3 on (sd_listen_fds(3)), and returns the
-// variables that tell the program of them; those of --preserve-fds come after
-// them. The program finds itself meant as process 1 of a PID namespace.
-//
-// None are counted when config.json's env has LISTEN_FDS already: an engine
-// (podman) that says so there has counted them in --preserve-fds.
-func listenFDs(env []string, getenv func(string) string) (n int, variables []string) {
+// listenFDs finds the descriptors that a service manager, or who imitates it,
+// passes to this very process from 3 on: sd_listen_fds(3).
+func listenFDs(getenv func(string) string) host.Listen {
 	n, err := strconv.Atoi(getenv("LISTEN_FDS"))
-	told := slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "LISTEN_FDS=") })
-	if err != nil || n < 1 || n > maxPreserve || told || !isMeant(getenv) {
-		return 0, nil
+	if err != nil || n < 1 || n > maxPreserve || !isMeant(getenv) {
+		return host.Listen{}
 	}
-	variables = []string{"LISTEN_FDS=" + strconv.Itoa(n), "LISTEN_PID=1"}
-	if names := getenv("LISTEN_FDNAMES"); names != "" {
-		variables = append(variables, "LISTEN_FDNAMES="+names)
-	}
-	return n, variables
+	return host.Listen{Count: n, Names: getenv("LISTEN_FDNAMES")}
 }
 
 // isMeant reports whether the variables are for this process, not for one that

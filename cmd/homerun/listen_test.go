@@ -5,39 +5,37 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/host"
 )
 
-// TestListenFDs: what sd_listen_fds(3) would say, and nothing counted twice.
+// TestListenFDs: what sd_listen_fds(3) would say.
 func TestListenFDs(t *testing.T) {
 	pid := strconv.Itoa(os.Getpid())
 	id, err := pidfdID()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const told = "LISTEN_FDS=2 LISTEN_PID=1"
 	for _, tt := range []struct {
-		name, env, variables string
-		n                    int
-		want                 string
+		name, variables string
+		want            host.Listen
 	}{
-		{"for us", "", "LISTEN_FDS=2 LISTEN_PID=" + pid, 2, told},
-		{"with names", "", "LISTEN_FDS=2 LISTEN_PID=" + pid + " LISTEN_FDNAMES=a:b", 2, told + " LISTEN_FDNAMES=a:b"},
-		{"without LISTEN_PID", "", "LISTEN_FDS=2", 0, ""},
-		{"for another", "", "LISTEN_FDS=2 LISTEN_PID=1", 0, ""},
-		{"no number", "", "LISTEN_FDS=x LISTEN_PID=" + pid, 0, ""},
-		{"negative", "", "LISTEN_FDS=-1 LISTEN_PID=" + pid, 0, ""},
-		{"more than there can be", "", "LISTEN_FDS=2000000000 LISTEN_PID=" + pid, 0, ""},
-		{"an engine has counted them", "LISTEN_FDS=2 LISTEN_PID=1", "LISTEN_FDS=2 LISTEN_PID=" + pid, 0, ""},
-		{"for this process", "", "LISTEN_FDS=2 LISTEN_PID=" + pid + " LISTEN_PIDFDID=" + strconv.FormatUint(id, 10), 2, told},
+		{"for us", "LISTEN_FDS=2 LISTEN_PID=" + pid, host.Listen{Count: 2}},
+		{"with names", "LISTEN_FDS=2 LISTEN_PID=" + pid + " LISTEN_FDNAMES=a:b", host.Listen{Count: 2, Names: "a:b"}},
+		{"without LISTEN_PID", "LISTEN_FDS=2", host.Listen{}},
+		{"for another", "LISTEN_FDS=2 LISTEN_PID=1", host.Listen{}},
+		{"no number", "LISTEN_FDS=x LISTEN_PID=" + pid, host.Listen{}},
+		{"negative", "LISTEN_FDS=-1 LISTEN_PID=" + pid, host.Listen{}},
+		{"more than there can be", "LISTEN_FDS=2000000000 LISTEN_PID=" + pid, host.Listen{}},
+		{"for this process", "LISTEN_FDS=2 LISTEN_PID=" + pid + " LISTEN_PIDFDID=" + strconv.FormatUint(id, 10), host.Listen{Count: 2}},
 	} {
 		values := map[string]string{}
 		for _, v := range strings.Fields(tt.variables) {
 			name, value, _ := strings.Cut(v, "=")
 			values[name] = value
 		}
-		n, got := listenFDs(strings.Fields(tt.env), func(name string) string { return values[name] })
-		if n != tt.n || strings.Join(got, " ") != tt.want {
-			t.Errorf("%s: %d, %q", tt.name, n, got)
+		if got := listenFDs(func(name string) string { return values[name] }); got != tt.want {
+			t.Errorf("%s: %+v", tt.name, got)
 		}
 	}
 	// A process that had the number before us; older kernels have no such ids.
@@ -46,7 +44,7 @@ func TestListenFDs(t *testing.T) {
 	if id == 0 {
 		want = 2
 	}
-	if n, _ := listenFDs(nil, func(name string) string { return other[name] }); n != want {
+	if n := listenFDs(func(name string) string { return other[name] }).Count; n != want {
 		t.Errorf("another process of this number: %d, want %d", n, want)
 	}
 }

@@ -63,7 +63,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
+	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Note: func(s string) { note("%s", s) }, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
 		Cache: container.DefaultCache(os.Getenv), Program: "/proc/self/exe"}
 	if r.Root == "" {
 		r.Root = container.DefaultRoot(os.Getenv)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/homerun-oci/homerun/container"
@@ -32,21 +31,14 @@ func (o *options) bundleNetwork(request *container.Request) error {
 	if err != nil {
 		return fmt.Errorf("annotations: %w", err)
 	}
-	c.notes = o.debug
-	root := ""
-	if s.Root != nil {
-		root = s.Root.Path
-	}
-	if !filepath.IsAbs(root) {
-		root = filepath.Join(request.Bundle.Dir, root)
-	}
-	c.apply(filepath.Clean(root), request)
+	c.Notes = o.debug
+	connect(c, request)
 	return nil
 }
 
 // parseBundleNetwork reads the annotations. A network that config.json names
 // by path is somebody else's, and one that it shares is the host's.
-func parseBundleNetwork(s *specs.Spec, net, ports string) (*connection, error) {
+func parseBundleNetwork(s *specs.Spec, net, ports string) (*netns.Connection, error) {
 	f := networkFlags{net: net}
 	if ports != "" {
 		f.ports = strings.Split(ports, ",")
@@ -57,13 +49,13 @@ func parseBundleNetwork(s *specs.Spec, net, ports string) (*connection, error) {
 	}
 	ns := findNamespace(s, specs.NetworkNamespace)
 	switch {
-	case c.network.Mode == netns.Host || c.network.Mode == netns.Join:
+	case c.Network.Mode == netns.Host || c.Network.Mode == netns.Join:
 		return nil, fmt.Errorf("%s: a bundle says %s in linux.namespaces", annotationNet, net)
 	case ns == nil:
 		return nil, errors.New(annotationNet + ": linux.namespaces has no network namespace to connect")
 	case ns.Path != "":
 		return nil, fmt.Errorf("%s: linux.namespaces gives the network namespace %s, which homerun leaves as it is", annotationNet, ns.Path)
-	case c.network.NeedsHelper() && findNamespace(s, specs.UserNamespace) == nil:
+	case c.Network.NeedsHelper() && findNamespace(s, specs.UserNamespace) == nil:
 		// Both drivers give up capabilities that they would need to enter it.
 		return nil, errors.New(annotationNet + ": linux.namespaces has no user namespace, without which no driver can enter the container's network")
 	}

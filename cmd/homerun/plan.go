@@ -2,8 +2,8 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,9 +35,9 @@ func newPlanCommand(o *options) *cobra.Command {
 order, with the place in config.json that asks for it. With POINTER, such as
 mounts[4] or linux.maskedPaths, only the operations that come from there.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			o.verb = "plan"
-			return o.printPlan(os.Stdout, f, strings.Join(args, ""))
+			return o.printPlan(c.Context(), os.Stdout, f, strings.Join(args, ""))
 		},
 	}
 	c.Flags().StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
@@ -51,7 +51,7 @@ mounts[4] or linux.maskedPaths, only the operations that come from there.`,
 	return c
 }
 
-func (o *options) printPlan(w io.Writer, f *planFlags, pointer string) error {
+func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, pointer string) error {
 	b, err := o.loadBundle(f.bundle, f.config)
 	if err != nil {
 		return err
@@ -59,22 +59,13 @@ func (o *options) printPlan(w io.Writer, f *planFlags, pointer string) error {
 	if f.seccomp {
 		return printFilter(w, b)
 	}
-	facts, err := factsFor(b, f.facts)
+	r, facts, err := o.compilePlan(ctx, b, f)
 	if err != nil {
 		return err
 	}
 	if f.showFacts {
 		return printJSON(w, facts)
 	}
-	filter, err := planFilter(b)
-	if err != nil {
-		return err
-	}
-	r, err := compile.Compile(b.Config, facts, compile.Options{ID: "ID", BundleDir: b.Dir, Record: true, Wait: f.wait, Seccomp: filter})
-	if err != nil {
-		return err
-	}
-	_ = o.checked(r.Warnings, nil)
 	if f.values {
 		r.Plan = r.Plan.WithValues()
 	}
@@ -84,18 +75,19 @@ func (o *options) printPlan(w io.Writer, f *planFlags, pointer string) error {
 	return printSteps(w, r, pointer)
 }
 
-// planFilter is the filter for a plan that is only printed: it may be one for
-// another machine, so a missing helper leaves the filter out.
-func planFilter(b *bundle.Bundle) (*compile.Filter, error) {
-	f, err := container.Filter(b)
-	if errors.Is(err, seccomp.ErrNoHelper) {
-		note("the plan lacks the seccomp filter: %v", err)
-		return nil, nil
+// compilePlan compiles what run, or create and start, would do, for this host or the
+// one that a file describes.
+func (o *options) compilePlan(ctx context.Context, b *bundle.Bundle, f *planFlags) (*compile.Result, *host.Facts, error) {
+	facts, err := readFacts(f.facts)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err != nil || f == nil {
-		return nil, err
+	runtime, err := o.runtime()
+	if err != nil {
+		return nil, nil, err
 	}
-	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}, nil
+	request := container.Request{ID: "ID", Bundle: b, Facts: facts, Stdio: [3]int{0, 1, 2}, Listen: listenFDs(os.Getenv)}
+	return runtime.Plan(ctx, request, f.wait)
 }
 
 // printFilter prints the seccomp filter: first how it is loaded.
@@ -119,10 +111,10 @@ func printFilter(w io.Writer, b *bundle.Bundle) error {
 	return out.Flush()
 }
 
-// factsFor reads the facts from a file, or measures them.
-func factsFor(b *bundle.Bundle, file string) (*host.Facts, error) {
+// readFacts reads the facts from a file; nil without one.
+func readFacts(file string) (*host.Facts, error) {
 	if file == "" {
-		return container.Facts(b)
+		return nil, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -156,7 +148,7 @@ func printSteps(w io.Writer, r *compile.Result, pointer string) error {
 	}
 	for i, s := range p.Runtime() {
 		if selects(pointer, s.Pointer) {
-			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, runtimeLine(s), s.Pointer)
+			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, p.RuntimeLine(i), s.Pointer)
 		}
 	}
 	return out.Flush()
@@ -171,16 +163,6 @@ func columnWidth(p *plan.Plan, pointer string) int {
 		}
 	}
 	return width
-}
-
-func runtimeLine(s plan.RuntimeStep) string {
-	switch {
-	case s.Await != "":
-		return "await " + s.Await + "  // " + s.Text
-	case s.Signal != "":
-		return "signal " + s.Signal + "  // " + s.Text
-	}
-	return s.Do + "  // " + s.Text
 }
 
 // planDocument is the JSON form of a plan. It is stable.
@@ -206,8 +188,8 @@ func document(facts *host.Facts, r *compile.Result, pointer string) planDocument
 			d.Steps = append(d.Steps, stepDocument{i + 1, r.Plan.Text(i), r.Plan.Line(i), s.Pointer, s.What})
 		}
 	}
-	for _, s := range r.Plan.Runtime() {
-		d.Runtime = append(d.Runtime, runtimeLine(s))
+	for i := range r.Plan.Runtime() {
+		d.Runtime = append(d.Runtime, r.Plan.RuntimeLine(i))
 	}
 	return d
 }

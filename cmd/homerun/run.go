@@ -182,14 +182,14 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if err != nil {
 		return nil, err
 	}
-	network.notes = r.network.net != "" || o.debug
-	description.HostNetwork = network.network.Mode == netns.Host
+	network.Notes = r.network.net != "" || o.debug
+	description.HostNetwork = network.Network.Mode == netns.Host
 	s, err := description.Config()
 	if err != nil {
 		return nil, err
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
-	network.apply(description.Path, request)
+	connect(network, request)
 	return request, o.checked(request.Bundle.Check())
 }
 

@@ -18,6 +18,7 @@ var pure = map[string][]string{
 	"plain":    nil,
 	"plan":     nil,
 	"host":     nil,
+	"action":   nil,
 	"compile":  nil,
 	"userns":   nil,
 	"rootfs":   nil,
@@ -149,9 +150,9 @@ var ranks = []struct {
 	dirs []string
 }{
 	{0, []string{"plain", "plan", "host", "bundle", "internal"}},
-	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec"}},
+	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "action"}},
 	{2, []string{"stage", "compile", "host/probe"}},
-	{3, []string{"container"}},
+	{3, []string{"launch", "container"}},
 	{4, []string{"cmd", "hack", "tests"}},
 }
 

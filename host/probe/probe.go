@@ -73,13 +73,14 @@ func Measure(r Request) (host.Facts, error) {
 	if err != nil {
 		return host.Facts{}, err
 	}
-	finish()
+	finish(r.Spec)
 	return *f, nil
 }
 
 // Begin is the part of Measure that compile.Begin needs; finish adds the rest
-// to the same facts, and has to be called before compile's Finish.
-func Begin(r Request) (f *host.Facts, finish func(), err error) {
+// to the same facts, for the config that compile has made of r's, and has to be
+// called before compile's Finish.
+func Begin(r Request) (f *host.Facts, finish func(*specs.Spec), err error) {
 	p := &prober{Request: r}
 	p.facts.Arch = runtime.GOARCH
 	p.process()
@@ -101,7 +102,8 @@ func Begin(r Request) (f *host.Facts, finish func(), err error) {
 }
 
 // finish measures what is about the container's files and its program.
-func (p *prober) finish() {
+func (p *prober) finish(s *specs.Spec) {
+	p.Spec = s
 	p.mountFlags = make(map[uint64][]string, 4)
 	p.limits()
 	p.terminal()

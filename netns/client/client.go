@@ -5,6 +5,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -133,13 +134,18 @@ func spawn(path, stateDir string, pidfd int, body, ready *os.File) (*os.Process,
 // PID is the helper's process id.
 func (h *Helper) PID() int { return h.process.Pid }
 
-// Wait waits for the helper's answer. After an error nothing is left of it.
+// Wait waits for the helper's answer, until ctx ends. After an error nothing is
+// left of it; the error is ctx's when that ended.
 // The helper remains this process's child, or its subreaper's: it ends within a
 // second of the container's init, and then somebody must wait for it as for any
 // orphan.
-func (h *Helper) Wait(timeout time.Duration) (netns.Result, error) {
+func (h *Helper) Wait(ctx context.Context, timeout time.Duration) (netns.Result, error) {
 	var result netns.Result
+	stop := context.AfterFunc(ctx, func() { _ = h.ready.SetReadDeadline(time.Unix(1, 0)) })
 	err := h.read(&result, timeout)
+	if !stop() && ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	if err == nil {
 		err = result.Err()
 	}

@@ -24,25 +24,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Prepare makes the descriptors that a plan needs, by the names of its inputs.
-// The caller closes them. The runtime must be in the mount namespace of the
-// sources.
-func Prepare(list []rootfs.IDMap, facts *host.Facts) (map[string]int, error) {
-	fds := make(map[string]int, len(list))
-	for i := range list {
-		fd, err := prepare(&list[i], facts)
-		if err != nil {
-			for _, fd := range fds {
-				unix.Close(fd)
-			}
-			return nil, err
-		}
-		fds[list[i].Input] = fd
-	}
-	return fds, nil
-}
-
-func prepare(im *rootfs.IDMap, facts *host.Facts) (int, error) {
+// Prepare makes the descriptor that a plan needs. The caller closes it. The runtime
+// must be in the mount namespace of the source.
+func Prepare(im *rootfs.IDMap, facts *host.Facts) (int, error) {
 	user, err := namespace(im)
 	if err != nil {
 		return -1, failed(im, err, facts)

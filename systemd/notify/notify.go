@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/homerun-oci/homerun/systemd"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 // SocketName is that of a relay's socket in its directory, which is bind
 // mounted into the container; NOTIFY_SOCKET there is the mount's path and this
 // name.
-const SocketName = "notify.sock"
+const SocketName = systemd.NotifySocketName
 
 // maxMessage is what systemd takes of a datagram (NOTIFY_BUFFER_MAX, PIPE_BUF);
 // it ignores a longer one, as the relay does.

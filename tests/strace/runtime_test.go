@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/host"
@@ -65,11 +67,11 @@ func (r *runtime) compile(dir string, c trial) error {
 		return err
 	}
 	r.facts = facts
-	o := compile.Options{ID: "trial", BundleDir: dir, Record: true, Hold: true, Wait: c.Wait}
+	w := compile.Wishes{ID: "trial", BundleDir: dir, Manager: cgroupv2.None, Create: c.Wait}
 	if c.Full {
-		o.Seccomp = &compile.Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}} // return SECCOMP_RET_ALLOW
+		w.Seccomp = &compile.Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}} // return SECCOMP_RET_ALLOW
 	}
-	r.result, err = compile.Compile(b.Config, facts, o)
+	r.result, err = compile.Compile(b.Config, facts, w)
 	return err
 }
 
@@ -201,7 +203,7 @@ func (r *runtime) spawn() error {
 	for _, f := range r.theirs {
 		err = errors.Join(err, f.Close())
 	}
-	if _, startErr := start.Write([]byte{0}); err == nil && r.result.WaitIndex > 0 {
+	if _, startErr := start.Write([]byte{0}); err == nil && r.result.Waits {
 		err = startErr
 	}
 	return err
@@ -211,13 +213,14 @@ func (r *runtime) spawn() error {
 func (r *runtime) steps() error {
 	for _, s := range r.result.Plan.Runtime() {
 		var err error
-		switch {
-		case s.Await != "":
+		switch a := s.Action.(type) {
+		case plan.Await:
 			err = r.await()
-		case s.Signal == "start": // the byte is in the pipe
-		case s.Signal != "":
-			_, err = r.sync.Write([]byte{0})
-		case s.Do == compile.DoMapIDs:
+		case plan.Answer:
+			if a.Awaited != "start" { // the byte is in the pipe
+				_, err = r.sync.Write([]byte{0})
+			}
+		case action.MapIDs:
 			err = install.Maps(context.Background(), max(r.init, r.first), *r.result.Maps, r.facts)
 		}
 		if err != nil {

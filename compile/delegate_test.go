@@ -1,4 +1,4 @@
-package container
+package compile
 
 import (
 	"testing"
@@ -11,7 +11,7 @@ import (
 // or nowhere; and a container without a cgroup.
 func TestPlanDelegate(t *testing.T) {
 	for _, test := range []struct {
-		manager    Manager
+		manager    cgroupv2.Manager
 		name, want string
 		bad        bool
 	}{
@@ -28,10 +28,11 @@ func TestPlanDelegate(t *testing.T) {
 		{cgroupv2.Cgroupfs, "a/../b", "", true},
 		{cgroupv2.Cgroupfs, "a\x00", "", true},
 	} {
-		p := &cgroupPlan{choice: cgroupv2.Choice{Manager: test.manager},
-			config: &specs.Spec{Annotations: map[string]string{delegateAnnotation: test.name}}}
-		if err := p.planDelegate(); (err != nil) != test.bad || err == nil && p.delegate != test.want {
-			t.Errorf("%s %q: %q, %v", test.manager, test.name, p.delegate, err)
+		c := &compiler{spec: &specs.Spec{Annotations: map[string]string{delegateAnnotation: test.name}}}
+		d := &c.decided.cgroup
+		d.choice.Manager = test.manager
+		if err := c.readDelegate(); (err != nil) != test.bad || err == nil && d.delegate != test.want {
+			t.Errorf("%s %q: %q, %v", test.manager, test.name, d.delegate, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package container
+package launch
 
 import (
 	"encoding/binary"
@@ -17,7 +17,7 @@ func signalRecord(tag uint32, value int) []byte {
 }
 
 // reported is a launch whose stage has written these records and ended.
-func reported(t *testing.T, records ...[]byte) *launch {
+func reported(t *testing.T, records ...[]byte) *Launch {
 	t.Helper()
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -30,7 +30,7 @@ func reported(t *testing.T, records ...[]byte) *launch {
 		}
 	}
 	unix.Close(fds[1])
-	return &launch{report: fds[0]}
+	return &Launch{report: fds[0], pidfd: -1}
 }
 
 // Init runs at once, on another processor perhaps: its signal may come before
@@ -47,7 +47,7 @@ func TestAwaitInAnyOrder(t *testing.T) {
 				t.Fatalf("%s: behind %s init is %d", name, await, l.init)
 			}
 		}
-		if err := l.await("ready"); !errors.Is(err, errDied) {
+		if err := l.await("ready"); !errors.Is(err, ErrDied) {
 			t.Errorf("%s: at the end: %v", name, err)
 		}
 	}

@@ -1,0 +1,138 @@
+package action
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/systemd"
+)
+
+// MakeCgroup makes the cgroup that init is made in, and opens it: the input
+// "cgroup". The actions on a cgroup that follow are about this one.
+type MakeCgroup struct {
+	// Mount is where cgroup2 is mounted; Choice.Path counts from there.
+	Mount  string
+	Choice cgroupv2.Choice
+	// Controllers must be had in it.
+	Controllers []string
+}
+
+// Line implements plan.Action.
+func (a MakeCgroup) Line() string {
+	text := line("mkdir", quoted(a.Mount+a.Choice.Path))
+	if len(a.Controllers) > 0 {
+		text += "  // with " + strings.Join(a.Controllers, ", ")
+	}
+	return text
+}
+
+// Undo implements Undo.
+func (a MakeCgroup) Undo() string { return "remove the cgroup " + a.Mount + a.Choice.Path }
+
+// WriteCgroup writes one file of the cgroup.
+type WriteCgroup struct {
+	Write cgroupv2.Write
+	// Prove: somebody else (systemd) has written the value already; it is written
+	// only if the file does not read so.
+	Prove bool
+	// Again: an earlier write of the list may have made this one possible. Its
+	// first attempt may fail with EINVAL.
+	Again bool
+}
+
+// Line implements plan.Action.
+func (a WriteCgroup) Line() string {
+	verb := "write"
+	if a.Prove {
+		verb = "prove"
+	}
+	text := line(verb, quoted(a.Write.File), quoted(a.Write.Value))
+	if a.Write.Retry && !a.Again {
+		text += "  // EINVAL"
+	}
+	return text
+}
+
+// FilterDevices attaches a device program to the cgroup.
+type FilterDevices struct{ Program []cgroupv2.Instruction }
+
+// Line implements plan.Action.
+func (a FilterDevices) Line() string {
+	return line("bpf", "BPF_PROG_ATTACH", strconv.Itoa(len(a.Program))+" instructions")
+}
+
+// GiveCgroup gives the cgroup to the container's root, so that it can make
+// cgroups of its own below.
+type GiveCgroup struct{ UID, GID uint32 }
+
+// Line implements plan.Action.
+func (a GiveCgroup) Line() string {
+	return line("chown", quoted("."), strconv.FormatUint(uint64(a.UID), 10), strconv.FormatUint(uint64(a.GID), 10))
+}
+
+// StartScope asks systemd for a scope with init in it, and does not wait.
+type StartScope struct {
+	Unit       string
+	Properties []systemd.Property
+}
+
+// Line implements plan.Action.
+func (a StartScope) Line() string {
+	list := []string{quoted(a.Unit)}
+	for _, p := range a.Properties {
+		list = append(list, p.String())
+	}
+	return line("StartTransientUnit", list...)
+}
+
+// Undo implements Undo.
+func (a StartScope) Undo() string { return "stop the scope " + a.Unit }
+
+// AwaitScope waits until init is in its scope, and opens that: the actions on a
+// cgroup that follow are about it.
+type AwaitScope struct {
+	Unit string
+	// Mount is where cgroup2 is mounted.
+	Mount string
+}
+
+// Line implements plan.Action.
+func (a AwaitScope) Line() string { return line("await-scope", quoted(a.Unit)) }
+
+// MakeSubgroup makes the container's own cgroup in its scope, moves init there,
+// and lets the scope give it controllers. The actions on a cgroup that follow are
+// about it.
+type MakeSubgroup struct {
+	Name        string
+	Controllers []string
+}
+
+// Line implements plan.Action.
+func (a MakeSubgroup) Line() string {
+	return line("mkdir", quoted(a.Name)) + ", " + line("write", quoted(a.Name+"/cgroup.procs"), "$init")
+}
+
+// MoveDown makes a cgroup for the program below the container's, moves init
+// there, and gives it to the container's root.
+type MoveDown struct {
+	Name string
+	// Give says to whom, if to somebody.
+	Give *GiveCgroup
+}
+
+// Line implements plan.Action.
+func (a MoveDown) Line() string {
+	text := line("mkdir", quoted(a.Name)) + ", " + line("write", quoted(a.Name+"/cgroup.procs"), "$init")
+	if a.Give != nil {
+		text += ", " + a.Give.Line()
+	}
+	return text
+}
+
+// EnterScope has systemd move the process of an exec into the container's
+// cgroup, which the caller may not.
+type EnterScope struct{}
+
+// Line implements plan.Action.
+func (a EnterScope) Line() string { return line("AttachProcessesToUnit", "$process") }

@@ -1,0 +1,155 @@
+package action
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/intelrdt"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/netns/device"
+)
+
+// MakeFile makes a file of the container's directory, which is mounted in the
+// container.
+type MakeFile struct{ Name string }
+
+// Line implements plan.Action.
+func (a MakeFile) Line() string {
+	return line("open", quoted(a.Name), "O_WRONLY|O_CREAT|O_TRUNC", "0644")
+}
+
+// MakeNotifySocket makes the directory that is mounted in the container, and
+// binds the socket in it at which the program reports to its service manager.
+type MakeNotifySocket struct{}
+
+// Line implements plan.Action.
+func (a MakeNotifySocket) Line() string { return line("mkdir", `"notify"`, "0755") }
+
+// MoveDevices moves network devices of the host into the container.
+type MoveDevices struct{ List []device.Move }
+
+// Line implements plan.Action.
+func (a MoveDevices) Line() string {
+	var list []string
+	for _, m := range a.List {
+		list = append(list, quoted(m.Host)+" as "+quoted(m.Container))
+	}
+	return line("move-devices", list...)
+}
+
+// JoinClass puts init into its class of the resctrl file system.
+type JoinClass struct{ Plan *intelrdt.Plan }
+
+// Line implements plan.Action.
+func (a JoinClass) Line() string {
+	return line("join-class", quoted(a.Plan.Class), quoted(strings.Join(a.Plan.Schemata, "; ")))
+}
+
+// Undo implements Undo.
+func (a JoinClass) Undo() string { return "remove the class, if it was made" }
+
+// StartNetwork starts the helper that connects the container's network
+// namespace, waits until it says that it has, and writes resolv.conf and hosts.
+// Without a helper it only writes the files.
+type StartNetwork struct {
+	Connection *netns.Connection
+	// Hostname is the container's.
+	Hostname string
+}
+
+// Line implements plan.Action.
+func (a StartNetwork) Line() string {
+	if !a.Connection.Network.NeedsHelper() {
+		return line("write-files", `"hosts"`, `"resolv.conf"`)
+	}
+	list := []string{string(a.Connection.Network.Mode)}
+	for _, p := range a.Connection.Ports {
+		list = append(list, p.String())
+	}
+	return line("homerun-net", list...)
+}
+
+// Undo implements Undo.
+func (a StartNetwork) Undo() string {
+	if !a.Connection.Network.NeedsHelper() {
+		return ""
+	}
+	return "end homerun-net"
+}
+
+// RunHook runs one hook of config.json.
+type RunHook struct {
+	// Kind is prestart, createRuntime and so on, Index its place in that list.
+	Kind  string
+	Index int
+	Path  string
+	// Status is the container's, as the hook reads it.
+	Status string
+	// Inside runs it in the container's namespaces; AsProgram with no more rights
+	// than its program has.
+	Inside, AsProgram bool
+}
+
+// Line implements plan.Action.
+func (a RunHook) Line() string {
+	return line("hook", a.Kind+"["+strconv.Itoa(a.Index)+"]", quoted(a.Path))
+}
+
+// PassListener passes the seccomp listener on to the agent.
+type PassListener struct{ Agent string }
+
+// Line implements plan.Action.
+func (a PassListener) Line() string { return line("send-listener", quoted(a.Agent)) }
+
+// ConnectConsole connects to the socket that receives the terminal: the input
+// "terminal". Without a path the runtime takes the terminal itself.
+type ConnectConsole struct{ Socket string }
+
+// Line implements plan.Action.
+func (a ConnectConsole) Line() string {
+	if a.Socket == "" {
+		return line("socketpair")
+	}
+	return line("connect", quoted(a.Socket))
+}
+
+// ReceiveTerminal takes the terminal, which the stage has sent by now.
+type ReceiveTerminal struct{}
+
+// Line implements plan.Action.
+func (a ReceiveTerminal) Line() string { return line("recvmsg", "$terminal") }
+
+// SendPidfd sends init's pidfd to a socket.
+type SendPidfd struct{ Socket string }
+
+// Line implements plan.Action.
+func (a SendPidfd) Line() string { return line("send-pidfd", quoted(a.Socket)) }
+
+// NamePidFile gives the pid file, which is written by now, its name.
+type NamePidFile struct{ Path string }
+
+// Line implements plan.Action.
+func (a NamePidFile) Line() string { return line("rename", quoted(a.Path)) }
+
+// Leave ends what `create` does; what follows is done by `start`.
+type Leave struct{}
+
+// Line implements plan.Action.
+func (a Leave) Line() string { return "-- homerun start --" }
+
+// Pointer is where in config.json the hook is.
+func (a RunHook) Pointer() string { return "hooks." + a.Kind + "[" + strconv.Itoa(a.Index) + "]" }
+
+// ConnectAgent connects to the agent that receives the seccomp listener, and makes
+// the sockets through which that comes. For a container that is only created it
+// makes the socket to which `start` will connect.
+type ConnectAgent struct{ Agent string }
+
+// Line implements plan.Action.
+func (a ConnectAgent) Line() string { return line("connect", quoted(a.Agent)) }
+
+// OpenCopies makes the socket through which init gives what to copy.
+type OpenCopies struct{}
+
+// Line implements plan.Action.
+func (a OpenCopies) Line() string { return line("socketpair") }

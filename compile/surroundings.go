@@ -1,0 +1,117 @@
+package compile
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/systemd"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// surroundings adds to config.json what the container gets beside it: the
+// listening descriptors of the caller's service manager, the socket for its
+// notifications, and the files of its network. The caller's config stays as it
+// is.
+func (c *compiler) surroundings() {
+	c.passDescriptors()
+	c.relayNotifications()
+	c.mountNetworkFiles()
+}
+
+// passDescriptors passes socket-activated descriptors on: sd_listen_fds(3). Those
+// of --preserve-fds come after them. The program finds itself meant as process 1
+// of a PID namespace. None are counted when config.json's env has LISTEN_FDS
+// already: an engine (podman) that says so there has counted them in
+// --preserve-fds.
+func (c *compiler) passDescriptors() {
+	listen := c.facts.Listen
+	if listen.Count == 0 || hasVariable(c.spec.Process.Env, "LISTEN_FDS") {
+		return
+	}
+	c.wishes.Preserve += listen.Count
+	c.setVariable("LISTEN_FDS", strconv.Itoa(listen.Count))
+	c.setVariable("LISTEN_PID", "1")
+	if listen.Names != "" {
+		c.setVariable("LISTEN_FDNAMES", listen.Names)
+	}
+}
+
+// Where a container finds the socket for notifications, and the variable that
+// names it.
+const (
+	NotifyDirectory = "notify" // in the container's directory
+	notifyMount     = "/run/notify"
+	notifyVariable  = "NOTIFY_SOCKET"
+)
+
+// relayNotifications gives the container a socket whose messages the runtime
+// passes on, unless config.json names one itself, or nobody listens to us: the
+// variable is the caller's surroundings, not what was asked for.
+func (c *compiler) relayNotifications() {
+	n := c.facts.Notify
+	switch {
+	case n.Socket == "" || hasVariable(c.spec.Process.Env, notifyVariable):
+		return
+	case n.Trouble != "":
+		c.warn("%s; the container runs without one", n.Trouble)
+		return
+	}
+	c.relays = true
+	c.mountOwn(NotifyDirectory, notifyMount, host.Directory, "bind", "ro", "nosuid", "nodev", "noexec")
+	c.setVariable(notifyVariable, notifyMount+"/"+systemd.NotifySocketName)
+}
+
+// mountNetworkFiles mounts resolv.conf and hosts over the root's.
+func (c *compiler) mountNetworkFiles() {
+	if c.wishes.Network == nil {
+		return
+	}
+	for _, name := range netns.Files() {
+		target, measured := c.facts.NetworkFiles[name]
+		switch {
+		case c.mounts(name):
+		case measured && target == "":
+			if c.wishes.Network.Notes {
+				c.note("the root has no %s and cannot be written, so the container has none", name)
+			}
+		default:
+			own := name[len("/etc/"):]
+			c.networkFiles = append(c.networkFiles, own)
+			c.mountOwn(own, target, host.Regular, "bind")
+		}
+	}
+}
+
+// mounts reports whether config.json itself puts something there.
+func (c *compiler) mounts(name string) bool {
+	return slices.ContainsFunc(c.spec.Mounts, func(m specs.Mount) bool {
+		d := path.Clean(m.Destination)
+		return d == name || d == path.Dir(name)
+	})
+}
+
+// mountOwn mounts a file or directory of the container's own directory, which the
+// runtime makes before the plan runs.
+func (c *compiler) mountOwn(name, destination string, kind host.Kind, options ...string) {
+	source := c.wishes.StateDir + "/" + name
+	c.spec.Mounts = append(slices.Clip(c.spec.Mounts), specs.Mount{Destination: destination, Type: "bind", Source: source, Options: options})
+	if c.ownSources == nil {
+		c.ownSources = map[string]host.Source{}
+	}
+	c.ownSources[source] = host.Source{Path: source, Kind: kind}
+}
+
+// setVariable adds a variable to the program's environment.
+func (c *compiler) setVariable(name, value string) {
+	p := *c.spec.Process
+	p.Env = append(slices.Clip(p.Env), name+"="+value)
+	c.spec.Process = &p
+}
+
+func hasVariable(env []string, name string) bool {
+	return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+}

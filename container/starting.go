@@ -1,0 +1,252 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/systemd/bus"
+	"github.com/homerun-oci/homerun/systemd/notify"
+
+	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/intelrdt"
+	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/rootfs/idmap"
+	"golang.org/x/sys/unix"
+)
+
+// starting is a container, or a process in one, on its way to run: what the
+// actions of its plan work with. Close it when its launch is over.
+type starting struct {
+	c      *Container
+	bundle *bundle.Bundle
+	launch *launch.Launch
+	// cgroup is what actions on a cgroup are about, nil when there is none; target
+	// is where an exec's process goes.
+	cgroup, target *live.Dir
+	// bus leads to the service manager, and job is the scope that it was asked for.
+	bus *bus.Conn
+	job *bus.Job
+	// agent receives the seccomp listener, or is nil.
+	agent *agent
+	// receiver is our end of the socket that the terminal comes through, terminal
+	// the terminal; copies our end of that for copies. -1 when there is none.
+	receiver, terminal, copies int
+	// relay is the program's socket for notifications, if this process serves it.
+	relay *notify.Relay
+	// held: the process of an exec is moved into its cgroup while it waits.
+	held bool
+	// serves: this process stays with the program. waits: init waits for start.
+	// reap: orphans of the container come to this process.
+	serves, waits, reap bool
+	// pidFile is written when the container is made.
+	pidFile *pidFile
+	// outcome is where init's report comes from, once it was let go by start; -1.
+	outcome int
+}
+
+func (c *Container) newStarting(b *bundle.Bundle) *starting {
+	return &starting{c: c, bundle: b, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+}
+
+// close gives up what no Process has taken over.
+func (s *starting) close() {
+	s.launch.Close()
+	s.closeHandles()
+}
+
+// closeHandles is close for one without a launch.
+func (s *starting) closeHandles() {
+	s.agent.close()
+	s.pidFile.close()
+	closeOnce(&s.receiver)
+	closeOnce(&s.terminal)
+	closeOnce(&s.copies)
+	closeOnce(&s.outcome)
+	for _, dir := range [...]**live.Dir{&s.cgroup, &s.target} {
+		if *dir != nil {
+			(*dir).Close()
+			*dir = nil
+		}
+	}
+	if s.bus != nil {
+		s.bus.Close()
+		s.bus = nil
+	}
+	if s.relay != nil {
+		s.relay.Close()
+		s.relay = nil
+	}
+}
+
+// do does the actions of a plan that are not about the stage.
+func (s *starting) do(ctx context.Context, a plan.Action) error {
+	switch a := a.(type) {
+	case action.MakeDirectory:
+		return s.makeDirectory()
+	case action.MakeFile:
+		return s.c.WriteFile(a.Name, nil, true)
+	case action.MakeNotifySocket:
+		return s.makeNotifySocket()
+	case action.BecomeSubreaper:
+		return s.becomeSubreaper()
+	case action.MakeFIFOs:
+		return s.makeFIFOs()
+	case action.MakeExitRecord:
+		return s.makeExitRecord()
+	case action.OpenNamespace:
+		return s.openNamespace(a)
+	case action.PrepareIDMap:
+		return s.prepareIDMap(a)
+	case action.ConnectConsole:
+		return s.connectConsole(a.Socket)
+	case action.ConnectAgent:
+		return s.connectAgent()
+	case action.OpenCopies:
+		return s.openCopies()
+	case action.MapIDs:
+		return s.mapIDs(ctx, a)
+	case action.RecordMade:
+		return s.c.willRemoveMade(s.launch.Facts)
+	case action.Record:
+		return s.record(a)
+	case action.Copy:
+		return s.copy(ctx, a)
+	case action.RunHook:
+		return s.runHook(ctx, a)
+	}
+	if done, err := s.doOnCgroup(ctx, a); done {
+		return err
+	}
+	return s.doLate(ctx, a)
+}
+
+// doOnCgroup does the actions on the container's cgroup.
+func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, err error) {
+	switch a := a.(type) {
+	case action.MakeCgroup:
+		err = s.makeCgroup(a)
+	case action.WriteCgroup:
+		err = s.writeCgroup(a)
+	case action.FilterDevices:
+		err = s.cgroup.AttachDevices(a.Program)
+	case action.GiveCgroup:
+		err = giveCgroup(s.cgroup, a)
+	case action.StartScope:
+		err = s.startScope(ctx, a)
+	case action.AwaitScope:
+		err = s.awaitScope(ctx, a)
+	case action.MakeSubgroup:
+		err = s.makeSubgroup(a)
+	case action.MoveDown:
+		err = s.moveDown(a)
+	case action.EnterScope:
+		err = s.c.enter(ctx, s.target.Path(), s.launch.Init())
+	default:
+		return false, nil
+	}
+	if err != nil && s.c.State.Pid != 0 && !alive(s.c.State.Pid, s.c.State.StartTime) {
+		err = launch.ErrDied // and its scope went with it
+	}
+	return true, err
+}
+
+// doLate does what comes while init is held, or after that.
+func (s *starting) doLate(ctx context.Context, a plan.Action) error {
+	switch a := a.(type) {
+	case action.MoveDevices:
+		return s.moveDevices(a)
+	case action.JoinClass:
+		return s.c.joinClass(intelrdt.Root, a.Plan, s.launch.Init())
+	case action.StartNetwork:
+		return s.startNetwork(ctx, a)
+	case action.PassListener:
+		return s.passListener()
+	}
+	return s.doLast(ctx, a)
+}
+
+// doLast does what comes when the program runs or waits for start. What fails from
+// here on runs the last hooks.
+func (s *starting) doLast(ctx context.Context, a plan.Action) error {
+	s.c.hooked = s.bundle
+	switch a := a.(type) {
+	case action.ReceiveTerminal:
+		return s.receiveTerminal()
+	case action.SendPidfd:
+		return sendPidfd(a.Socket, s.processID())
+	case action.NamePidFile:
+		return s.namePidFile()
+	case action.KeepConfig:
+		return s.c.keepMade(s.bundle)
+	case action.RecordMembers:
+		return s.c.recordMembersLate()
+	case plan.Answer:
+		return s.release()
+	case action.AwaitProgram:
+		return s.awaitOutcome(ctx)
+	}
+	return fmt.Errorf("BUG: the runtime cannot do %s", a.Line())
+}
+
+// makeDirectory makes the container exist. What is recorded of it is written when
+// there is something to undo.
+func (s *starting) makeDirectory() error {
+	if err := s.c.make(); err != nil {
+		return err
+	}
+	s.launch.Directories = []string{s.c.reach("."), "/dev/shm", "/tmp"}
+	return nil
+}
+
+// openNamespace opens a namespace that is joined by its path, and checks by the
+// descriptor what it is: ioctl_nsfs(2), NS_GET_NSTYPE.
+func (s *starting) openNamespace(a action.OpenNamespace) error {
+	fd, err := unix.Open(a.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("join the namespace %s (%s): %w", a.Path, a.Pointer, err)
+	}
+	s.launch.SetInput(a.Input, fd)
+	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != a.Type {
+		return fmt.Errorf("join the namespace %s (%s): it is not of that type", a.Path, a.Pointer)
+	}
+	return nil
+}
+
+func (s *starting) prepareIDMap(a action.PrepareIDMap) error {
+	fd, err := idmap.Prepare(&a.IDMap, s.launch.Facts)
+	if err == nil {
+		s.launch.SetInput(a.Input, fd)
+	}
+	return err
+}
+
+// makeFIFOs makes the way on which start and a waiting init meet. Init holds
+// both ends of each, so opening the other side never blocks, and fails when
+// init is dead.
+func (s *starting) makeFIFOs() error {
+	for name, input := range map[string]string{startFIFO: compile.InputStart, outcomeFIFO: compile.InputOutcome} {
+		if err := unix.Mknodat(s.c.fd, name, unix.S_IFIFO|0o600, 0); err != nil {
+			return fmt.Errorf("make the FIFO %s: %w", name, err)
+		}
+		fd, err := s.c.openFile(name, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return fmt.Errorf("open the FIFO %s: %w", name, err)
+		}
+		s.launch.SetInput(input, fd)
+	}
+	return nil
+}
+
+// makeExitRecord makes the file for the first process, which stays to write it.
+func (s *starting) makeExitRecord() error {
+	fd, err := s.c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the exit record: %w", err)
+	}
+	s.launch.SetInput(compile.InputExit, fd)
+	s.launch.Stay()
+	return nil
+}

@@ -1,0 +1,116 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/stage"
+	"golang.org/x/sys/unix"
+)
+
+// ErrDied says that a process of the stage ended without a report.
+var ErrDied = errors.New("init died before the container's program ran")
+
+// killedError is ErrDied with the signal that ended init.
+type killedError struct {
+	err    error
+	signal unix.Signal
+}
+
+func (e *killedError) Error() string {
+	return e.err.Error() + ": killed by " + unix.SignalName(e.signal)
+}
+
+func (e *killedError) Unwrap() error { return e.err }
+
+// await waits until the stage has signaled name. The process that makes init says
+// its id, while init already goes on: their signals arrive in any order.
+func (l *Launch) await(name string) error {
+	tag := uint32(1) << compile.Tag(name)
+	for l.signaled&tag == 0 {
+		r, err := stage.ReadRecord(l.report)
+		switch {
+		case errors.Is(err, io.EOF):
+			return ErrDied
+		case err != nil:
+			return err
+		case r.Failed:
+			l.findInit()
+			return l.explain(r)
+		}
+		l.take(r)
+	}
+	l.waits = name == "ready"
+	return nil
+}
+
+// AwaitFailure reads what the stage says of its end, where another sign has shown
+// that it has come.
+func (l *Launch) AwaitFailure() error { return l.await("nothing that init signals") }
+
+// take remembers a signal.
+func (l *Launch) take(r stage.Record) {
+	l.signaled |= 1 << r.Tag
+	if r.Tag != compile.TagInit {
+		return
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.init = r.Value
+	l.pidfd, _ = unix.PidfdOpen(l.init, 0) // it is our child, or waits for us
+}
+
+// awaitProgram waits for the end of the report: the program runs.
+func (l *Launch) awaitProgram() error {
+	r, err := stage.ReadRecord(l.report)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	case r.Failed:
+		return l.explain(r)
+	}
+	return fmt.Errorf("BUG: the stage signals %d that nobody awaits", r.Tag)
+}
+
+// answer lets init go on. If it is gone, its report says why.
+func (l *Launch) answer() error {
+	l.lock.Lock()
+	_, err := unix.Write(l.sync, []byte{0})
+	l.lock.Unlock()
+	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EBADF) {
+		return nil
+	}
+	return fmt.Errorf("let init go on: %w", err)
+}
+
+// explain words the failure of an operation, with what explains it measured only
+// now.
+func (l *Launch) explain(r stage.Record) error {
+	index := stage.Step(l.Result.Plan, r)
+	switch l.Result.Plan.Step(index).Op.(type) {
+	case plan.Clone3, plan.Clone, plan.Unshare:
+		probe.ExplainUserNamespaces(&l.Facts.Kernel)
+		probe.ExplainProcessLimit(&l.Facts.Process)
+	}
+	return compile.Explain(l.Result.Plan, l.Facts, index, r.Result)
+}
+
+// findInit reads on for init's id, which the failure of init itself may have
+// overtaken. Both processes are about to end, and with them the report.
+func (l *Launch) findInit() {
+	for l.init == 0 {
+		r, err := stage.ReadRecord(l.report)
+		if err != nil {
+			return
+		}
+		if !r.Failed {
+			l.take(r)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package launch
+
+import (
+	"fmt"
+
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/stage"
+	"golang.org/x/sys/unix"
+)
+
+// start starts the first process.
+func (l *Launch) start(name string) error {
+	var report, sync [2]int
+	if err := unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer unix.Close(report[1])
+	l.report = report[0]
+	if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer unix.Close(sync[0])
+	if l.Rest != nil {
+		fd, err := stage.NewRest()
+		if err != nil {
+			unix.Close(sync[1])
+			return err
+		}
+		l.SetInput(compile.InputRest, fd)
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.sync = sync[1]
+	files, err := l.files(report[1], sync[0])
+	if err != nil {
+		return err
+	}
+	l.stage, err = stage.Start(stage.Config{Plan: l.Result.Plan, Files: files, Name: name, Directories: l.Directories})
+	l.first = l.stage.PID
+	return err
+}
+
+// files lists what the stage gets as 0, 1, 2, and so on.
+func (l *Launch) files(report, sync int) ([]uintptr, error) {
+	var files []uintptr
+	for _, fd := range l.Stdio {
+		files = append(files, uintptr(fd))
+	}
+	for fd := 3; fd < 3+l.Preserve; fd++ {
+		files = append(files, preserved(fd))
+	}
+	for _, in := range l.Result.Plan.Inputs() {
+		fd, ok := l.inputs[in.Name]
+		switch {
+		case in.Name == compile.InputReport:
+			fd = report
+		case in.Name == compile.InputSync:
+			fd = sync
+		case !ok:
+			return nil, fmt.Errorf("BUG: the plan's input %s is not there", in.Name)
+		}
+		files = append(files, uintptr(fd))
+	}
+	return files, nil
+}
+
+// preserved is a descriptor to preserve, or the mark for a gap where there is none.
+// What the caller left open at execve is not close-on-exec; what is was opened
+// in a gap since, by us or by Go's runtime, and must not reach the container.
+func preserved(fd int) uintptr {
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return ^uintptr(0)
+	}
+	return uintptr(fd)
+}
+
+// kill ends the processes of the stage that are known. Our children are not reaped
+// yet, so their ids are still theirs. A first process that stays ends with init,
+// and says how that did.
+func (l *Launch) kill() {
+	if l.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
+	} else if l.init > 0 && !l.stays {
+		unix.Kill(l.init, unix.SIGKILL)
+	}
+	if l.first > 0 && !l.reaped && !(l.stays && l.pidfd >= 0) {
+		unix.Kill(l.first, unix.SIGKILL)
+	}
+}
+
+// reapAll waits for the processes of the stage. The status is init's, or if
+// there never was an init the first process's.
+func (l *Launch) reapAll() unix.WaitStatus {
+	var status unix.WaitStatus
+	if !l.reaped {
+		status = l.reap(l.first)
+		l.reaped = true
+	}
+	if l.init > 0 && !l.stays {
+		status = l.reap(l.init)
+	}
+	return status
+}
+
+// reapFirst waits for the first process, which exits once init is made; unless it
+// stays, or waits beside a created init for its seccomp listener.
+func (l *Launch) reapFirst() {
+	if l.stays || l.first == 0 || l.Result.Listens && l.waits {
+		return
+	}
+	l.reap(l.first)
+	l.reaped = true
+}
+
+func (l *Launch) reap(pid int) unix.WaitStatus {
+	var status unix.WaitStatus
+	for pid > 0 {
+		if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	return status
+}
