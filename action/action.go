@@ -34,3 +34,11 @@ func line(verb string, arguments ...string) string {
 }
 
 func quoted(s string) string { return strconv.Quote(s) }
+
+// UndoOf is what undoes an action; empty for one that leaves nothing.
+func UndoOf(a any) string {
+	if u, ok := a.(Undo); ok {
+		return u.Undo()
+	}
+	return ""
+}

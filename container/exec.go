@@ -64,13 +64,37 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err := checkTerminal(request.Process, request.ConsoleSocket, !request.Detached); err != nil {
 		return nil, err
 	}
-	s, err := c.joinAsProgram(b, compile.Join{Process: request.Process, Preserve: request.Preserve, ConsoleSocket: request.ConsoleSocket,
-		PidfdSocket: request.PidfdSocket, PidFile: request.PidFile}, request.Stdio, status)
+	s, err := c.joinAsProgram(b, request.join(), request.Stdio, status)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
 	return s.startExec(ctx, request)
+}
+
+// PlanExec measures and compiles what Exec would do, and does nothing of it.
+func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
+	status, err := c.executable(request.IgnorePaused)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.bundle()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.joinAsProgram(b, request.join(), request.Stdio, status)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	config := *b.Config
+	config.Process = request.Process
+	return &Plan{&config, s.launch.Facts, s.launch.Result}, nil
+}
+
+// join is what the plan is compiled from.
+func (r *ExecRequest) join() compile.Join {
+	return compile.Join{Process: r.Process, Preserve: r.Preserve, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile}
 }
 
 // joinAsProgram prepares a process that is confined as the container's program

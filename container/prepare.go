@@ -112,18 +112,25 @@ type preparation struct {
 	loaded bool
 }
 
-// Plan measures and compiles what Run would do, or with create Create and then
-// Start, and does nothing of it. The facts are those that it was compiled with:
-// the request's, if it has any. Of a seccomp filter that cannot be compiled for want
-// of its helper Warn hears, and the plan lacks it.
-func (r *Runtime) Plan(ctx context.Context, request Request, create bool) (*compile.Result, *host.Facts, error) {
+// Plan is a plan that is not run, and what it was compiled from.
+type Plan struct {
+	Config *specs.Spec
+	Facts  *host.Facts
+	Result *compile.Result
+}
+
+// PlanRun measures and compiles what Run would do, or with create Create and then
+// Start, and does nothing of it. The facts are the request's, if it has any. Of a
+// seccomp filter that cannot be compiled for want of its helper Warn hears, and the
+// plan lacks it.
+func (r *Runtime) PlanRun(ctx context.Context, request Request, create bool) (*Plan, error) {
 	p, err := r.prepare(ctx, &request, intent{create, true})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer p.starting.close()
 	result, err := p.finish()
-	return result, request.Facts, err
+	return &Plan{p.Beginning.Spec(), request.Facts, result}, err
 }
 
 // intent says what a plan is for.

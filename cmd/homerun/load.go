@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
@@ -59,6 +60,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 	if err := o.checkLog(); err != nil {
 		return nil, err
 	}
+	o.begun = time.Now()
 	m, err := container.ParseManager(o.cgroupManager, o.systemdCgroup)
 	if err != nil {
 		return nil, err

@@ -92,12 +92,13 @@ func (o *options) logWarnings() {
 	o.warnings = nil
 }
 
-// explain says what was decided, for --debug.
+// explain says what was decided and what is done, for --debug, with the time since
+// the verb began.
 func (o *options) explain(text string) {
 	switch {
 	case !o.logs(levelDebug):
 	case o.log == "":
-		fmt.Fprintf(os.Stderr, "homerun: debug: %s\n", plain.Short(text, maxLine))
+		fmt.Fprintf(os.Stderr, "homerun: debug: %8.3f ms  %s\n", float64(time.Since(o.begun).Microseconds())/1000, plain.Short(text, maxLine))
 	default:
 		o.writeLog(levelDebug, plain.Short(text, maxLine), nil)
 	}

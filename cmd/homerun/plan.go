@@ -1,114 +1,168 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
-	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
-	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/spf13/cobra"
 )
 
 // planFlags are those of plan.
 type planFlags struct {
-	bundle, config, facts string
-	json, showFacts, wait bool
-	values                bool
-	seccomp               bool
+	bundle, config, facts, id, exec, pointer string
+	json, showFacts, summary                 bool
+	create, values, seccomp                  bool
+	rootfs                                   rootfsFlags
 }
 
 func newPlanCommand(o *options) *cobra.Command {
 	f := &planFlags{}
 	c := &cobra.Command{
-		Use:   "plan [-b BUNDLE] [POINTER]",
-		Short: "Print what run would do, one system call a line",
+		Use:   "plan [-b BUNDLE] [POINTER] | plan --rootfs DIR [-- COMMAND...] | plan --exec ID -- COMMAND...",
+		Short: "Print what run would do, one step a line",
 		Long: `Print the plan for a bundle: each operation that the container's init makes, in
-order, with the place in config.json that asks for it. With POINTER, such as
-mounts[4] or linux.maskedPaths, only the operations that come from there.`,
-		Args: cobra.MaximumNArgs(1),
+order, with the place in config.json that asks for it; and what homerun does
+outside meanwhile. With POINTER, such as mounts[4] or linux.maskedPaths, only what
+comes from there. Nothing is done.`,
+		Example: `  homerun plan -b web
+  homerun plan -b web mounts[1]
+  homerun plan --rootfs / --summary -- make test
+  homerun plan --exec web -- id`,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.verb = "plan"
-			return o.printPlan(c.Context(), os.Stdout, f, strings.Join(args, ""))
+			return o.printPlan(c.Context(), os.Stdout, f, args)
 		},
 	}
-	c.Flags().StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
-	c.Flags().StringVarP(&f.config, "config", "f", "", "another name for config.json")
-	c.Flags().StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
-	c.Flags().BoolVar(&f.showFacts, "show-facts", false, "print the facts about this host instead")
-	c.Flags().BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
-	c.Flags().BoolVar(&f.values, "values", false, "print environment, groups and long arguments in full")
-	c.Flags().BoolVar(&f.wait, "create", false, "plan for create, where init waits for start")
+	flags := c.Flags()
+	flags.StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
+	flags.StringVarP(&f.config, "config", "f", "", "another name for config.json")
+	flags.StringVar(&f.id, "id", "ID", "the container's id")
+	flags.StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
+	flags.BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
+	flags.BoolVar(&f.showFacts, "show-facts", false, "print the facts about this host instead")
+	flags.BoolVar(&f.summary, "summary", false, "print in eight lines what the container may and has")
+	flags.BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
+	flags.BoolVar(&f.values, "values", false, "print environment, groups and long arguments in full")
+	flags.BoolVar(&f.create, "create", false, "plan for create and start, between which init waits")
+	flags.StringVar(&f.exec, "exec", "", "plan for exec in this container")
+	flags.StringVar(&f.pointer, "pointer", "", "with --rootfs and --exec: only what comes from there")
+	rootfsRunFlags(c, &f.rootfs)
 	return c
 }
 
-func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, pointer string) error {
-	b, err := o.loadBundle(f.bundle, f.config)
-	if err != nil {
-		return err
-	}
+func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, args []string) error {
 	if f.seccomp {
+		b, err := o.loadBundle(f.bundle, f.config)
+		if err != nil {
+			return err
+		}
 		return printFilter(w, b)
 	}
-	r, facts, err := o.compilePlan(ctx, b, f)
+	p, err := o.compilePlan(ctx, f, args)
 	if err != nil {
 		return err
 	}
-	if f.showFacts {
-		return printJSON(w, facts)
+	switch {
+	case f.showFacts:
+		return printJSON(w, p.Facts)
+	case f.summary:
+		return printSummary(w, p)
 	}
 	if f.values {
-		r.Plan = r.Plan.WithValues()
+		p.Result.Plan = p.Result.Plan.WithValues()
+	}
+	if !p.has(f.pointer) {
+		return fmt.Errorf("no step of the plan comes from %q: want a place in config.json, as mounts[1] or linux.maskedPaths", f.pointer)
 	}
 	if f.json {
-		return printJSON(w, document(facts, r, pointer))
+		return printJSON(w, document(p, f.pointer))
 	}
-	return printSteps(w, r, pointer)
+	return printSteps(w, p.Result.Plan, f.pointer)
 }
 
-// compilePlan compiles what run, or create and start, would do, for this host or the
-// one that a file describes.
-func (o *options) compilePlan(ctx context.Context, b *bundle.Bundle, f *planFlags) (*compile.Result, *host.Facts, error) {
-	facts, err := readFacts(f.facts)
-	if err != nil {
-		return nil, nil, err
-	}
-	runtime, err := o.runtime()
-	if err != nil {
-		return nil, nil, err
-	}
-	request := container.Request{ID: "ID", Bundle: b, Facts: facts, Stdio: [3]int{0, 1, 2}, Listen: listenFDs(os.Getenv)}
-	return runtime.Plan(ctx, request, f.wait)
+// compiled is a plan with what it was compiled from.
+type compiled struct {
+	*container.Plan
 }
 
-// printFilter prints the seccomp filter: first how it is loaded.
-func printFilter(w io.Writer, b *bundle.Bundle) error {
-	f, err := container.Filter(b)
+// has reports whether a step comes from the pointer or something below it.
+func (p *compiled) has(pointer string) bool {
+	for i := range p.Result.Plan.Len() {
+		if selects(pointer, p.Result.Plan.Step(i).Pointer) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.Result.Plan.Runtime(), func(s plan.RuntimeStep) bool { return selects(pointer, s.Pointer) })
+}
+
+// compilePlan compiles what the command line asks for, for this host or the one
+// that a file describes.
+func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) (*compiled, error) {
+	r, err := o.runtime()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out := bufio.NewWriter(w)
-	if f == nil {
-		fmt.Fprintln(out, "no seccomp filter: config.json has no linux.seccomp")
-		return out.Flush()
+	if f.exec != "" {
+		p, err := planExec(r, f, args)
+		return &compiled{p}, err
 	}
-	fmt.Fprintln(out, plan.Seccomp{Program: f.Program, Flags: int(f.Flags)})
-	if f.Listener {
-		fmt.Fprintln(out, "listener to "+f.ListenerPath)
+	request, err := o.planRequest(f, args)
+	if err != nil {
+		return nil, err
 	}
-	for _, line := range seccomp.Disassemble(f.Program) {
-		fmt.Fprintln(out, line)
+	if request.Facts, err = readFacts(f.facts); err != nil {
+		return nil, err
 	}
-	return out.Flush()
+	p, err := r.PlanRun(ctx, *request, f.create)
+	return &compiled{p}, err
+}
+
+// planRequest describes the container.
+func (o *options) planRequest(f *planFlags, args []string) (*container.Request, error) {
+	request := &container.Request{}
+	var err error
+	if f.rootfs.path != "" {
+		request, err = o.rootfsRequest(&f.rootfs, args)
+	} else if len(args) > 1 {
+		return nil, errors.New("want one place in config.json at most; a command goes with --rootfs or --exec")
+	} else {
+		f.pointer += strings.Join(args, "")
+		if request.Bundle, err = o.loadBundle(f.bundle, f.config); err == nil {
+			err = o.bundleNetwork(request)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	request.ID, request.Stdio, request.Listen = f.id, [3]int{0, 1, 2}, listenFDs(os.Getenv)
+	return request, nil
+}
+
+// planExec plans a process in a container that exists.
+func planExec(r *container.Runtime, f *planFlags, args []string) (*container.Plan, error) {
+	c, err := r.Peek(f.exec)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	process, err := c.Process()
+	if err != nil {
+		return nil, err
+	}
+	process.Terminal = f.rootfs.tty
+	if len(args) > 0 {
+		process.Args = args
+	}
+	return c.PlanExec(container.ExecRequest{Process: process, Stdio: [3]int{0, 1, 2}})
 }
 
 // readFacts reads the facts from a file; nil without one.
@@ -120,83 +174,15 @@ func readFacts(file string) (*host.Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the facts %s: %w", file, unwrapPath(err))
 	}
+	var whole struct { // what --json prints
+		Facts *host.Facts `json:"facts"`
+	}
 	facts := &host.Facts{}
-	if err := json.Unmarshal(text, facts); err != nil {
+	if err := errors.Join(json.Unmarshal(text, facts), json.Unmarshal(text, &whole)); err != nil {
 		return nil, fmt.Errorf("read the facts %s: %w", file, err)
 	}
+	if whole.Facts != nil {
+		return whole.Facts, nil
+	}
 	return facts, nil
-}
-
-// selects tells whether a step comes from the pointer or something below it.
-func selects(pointer, where string) bool {
-	rest, ok := strings.CutPrefix(where, pointer)
-	return ok && (pointer == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
-}
-
-// printSteps prints both sides of a plan, aligned, with the provenance column.
-func printSteps(w io.Writer, r *compile.Result, pointer string) error {
-	out := bufio.NewWriter(w)
-	p := r.Plan
-	width := columnWidth(p, pointer)
-	for i := range p.Len() {
-		if where := p.Step(i).Pointer; selects(pointer, where) {
-			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, p.Line(i), where)
-		}
-	}
-	if len(p.Runtime()) > 0 && pointer == "" {
-		fmt.Fprintf(out, "\nruntime\n")
-	}
-	for i, s := range p.Runtime() {
-		if selects(pointer, s.Pointer) {
-			fmt.Fprintf(out, "%4d  %-*s  %s\n", i+1, width, p.RuntimeLine(i), s.Pointer)
-		}
-	}
-	return out.Flush()
-}
-
-// columnWidth is that of the longest line of a sensible length.
-func columnWidth(p *plan.Plan, pointer string) int {
-	width := 0
-	for i := range p.Len() {
-		if n := len(p.Line(i)); n <= 100 && selects(pointer, p.Step(i).Pointer) {
-			width = max(width, n)
-		}
-	}
-	return width
-}
-
-// planDocument is the JSON form of a plan. It is stable.
-type planDocument struct {
-	Facts   *host.Facts    `json:"facts"`
-	Notes   []string       `json:"notes,omitempty"`
-	Steps   []stepDocument `json:"steps"`
-	Runtime []string       `json:"runtime,omitempty"`
-}
-
-type stepDocument struct {
-	Index   int    `json:"index"`
-	Call    string `json:"call"`
-	Line    string `json:"line"`
-	Pointer string `json:"pointer"`
-	What    string `json:"what,omitempty"`
-}
-
-func document(facts *host.Facts, r *compile.Result, pointer string) planDocument {
-	d := planDocument{Facts: facts, Notes: r.Notes}
-	for i := range r.Plan.Len() {
-		if s := r.Plan.Step(i); selects(pointer, s.Pointer) {
-			d.Steps = append(d.Steps, stepDocument{i + 1, r.Plan.Text(i), r.Plan.Line(i), s.Pointer, s.What})
-		}
-	}
-	for i := range r.Plan.Runtime() {
-		d.Runtime = append(d.Runtime, r.Plan.RuntimeLine(i))
-	}
-	return d
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,6 +21,8 @@ type options struct {
 	cgroupManager string
 	rootless      string
 
+	// begun is when the verb began.
+	begun   time.Time
 	version bool
 	// plain leaves out flags that the command line does not need.
 	plain bool

@@ -1,0 +1,188 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// SummaryLine is what a person wants to know of one subject.
+type SummaryLine struct{ Subject, Text string }
+
+// Summarize says in eight lines what a container has and may: namespaces, ids, its
+// root, what it can write, its cgroup and limits, its network, its privileges and
+// its program.
+func Summarize(s *specs.Spec, f *host.Facts, r *Result) []SummaryLine {
+	s = withDefaults(s)
+	return []SummaryLine{
+		{"namespaces", summarizeNamespaces(s, r)},
+		{"ids", summarizeIDs(s, f, r)},
+		{"root", summarizeRoot(s, f)},
+		{"writable", summarizeWritable(s)},
+		{"cgroup", summarizeCgroup(r)},
+		{"network", summarizeNetwork(s, r)},
+		{"privileges", summarizePrivileges(s, r)},
+		{"program", summarizeProgram(s)},
+	}
+}
+
+func summarizeNamespaces(s *specs.Spec, r *Result) string {
+	own, joined, shared := []string{}, []string{}, []string{}
+	for _, kind := range []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace, specs.NetworkNamespace,
+		specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace, specs.TimeNamespace} {
+		i := slices.IndexFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind })
+		switch {
+		case i >= 0 && s.Linux.Namespaces[i].Path != "":
+			joined = append(joined, string(kind)+" ("+s.Linux.Namespaces[i].Path+")")
+		case i >= 0 || r.Namespaces&flagOf(kind) != 0:
+			own = append(own, string(kind))
+		default:
+			shared = append(shared, string(kind))
+		}
+	}
+	return listed("its own: ", own) + listed("; joined: ", joined) + listed("; the host's: ", shared)
+}
+
+// listed is a list with a word before it; empty without elements.
+func listed(before string, list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return before + strings.Join(list, ", ")
+}
+
+func summarizeIDs(s *specs.Spec, f *host.Facts, r *Result) string {
+	user := s.Process.User
+	text := fmt.Sprintf("the program is %d:%d", user.UID, user.GID)
+	if r.Maps == nil {
+		return text + ", as outside"
+	}
+	if uid, ok := userns.ToHost(user.UID, r.Maps.UID.Mappings); ok {
+		who := ""
+		if int(uid) == f.Process.UID {
+			who = ", who calls"
+		}
+		text += fmt.Sprintf(" (outside %d%s)", uid, who)
+	}
+	return text + "; users: " + mapped(r.Maps.UID.Mappings) + "; groups: " + mapped(r.Maps.GID.Mappings)
+}
+
+func mapped(list []host.Mapping) string {
+	var parts []string
+	for _, m := range list {
+		parts = append(parts, span(m.ContainerID, m.Size)+" are "+span(m.HostID, m.Size))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func span(first, size uint32) string {
+	if size == 1 {
+		return strconv.FormatUint(uint64(first), 10)
+	}
+	return fmt.Sprintf("%d-%d", first, uint64(first)+uint64(size)-1)
+}
+
+func summarizeRoot(s *specs.Spec, f *host.Facts) string {
+	how := "writable"
+	if s.Root.Readonly {
+		how = "read-only"
+	}
+	return f.Rootfs.Path + ", " + how
+}
+
+func summarizeWritable(s *specs.Spec) string {
+	var list []string
+	if !s.Root.Readonly {
+		list = append(list, "/")
+	}
+	for _, m := range s.Mounts {
+		switch {
+		case slices.Contains(m.Options, "ro") || m.Type == "proc" || m.Type == "sysfs" || m.Type == "cgroup" || m.Type == "mqueue" || m.Type == "devpts":
+		case m.Type == "tmpfs":
+			list = append(list, m.Destination+" (new, in memory)")
+		default:
+			list = append(list, m.Destination+" (from "+m.Source+")")
+		}
+	}
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, ", ")
+}
+
+func summarizeCgroup(r *Result) string {
+	var limits []string
+	for _, s := range r.Plan.Runtime() {
+		if w, ok := s.Action.(action.WriteCgroup); ok && !w.Again && !slices.Contains(limits, w.Write.File+" "+w.Write.Value) {
+			limits = append(limits, w.Write.File+" "+w.Write.Value)
+		}
+	}
+	if len(limits) == 0 {
+		limits = []string{"no limits"}
+	}
+	return r.Cgroup.Reason + "; " + strings.Join(limits, ", ")
+}
+
+func summarizeNetwork(s *specs.Spec, r *Result) string {
+	for _, step := range r.Plan.Runtime() {
+		if n, ok := step.Action.(action.StartNetwork); ok && n.Connection.Network.NeedsHelper() {
+			return connected(n.Connection)
+		}
+	}
+	i := slices.IndexFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.NetworkNamespace })
+	switch {
+	case i < 0:
+		return "the host's"
+	case s.Linux.Namespaces[i].Path != "":
+		return "that of " + s.Linux.Namespaces[i].Path
+	}
+	return "its own, with a loopback device only"
+}
+
+func connected(n *netns.Connection) string {
+	var ports []string
+	for _, p := range n.Ports {
+		ports = append(ports, p.String())
+	}
+	return "its own, connected by " + string(n.Network.Mode) + listed("; ports: ", ports)
+}
+
+func summarizePrivileges(s *specs.Spec, r *Result) string {
+	list := []string{"no capabilities"}
+	if c := s.Process.Capabilities; c != nil && len(c.Effective) > 0 {
+		list = []string{strconv.Itoa(len(c.Effective)) + " capabilities (" + strings.Join(c.Effective, ", ") + ")"}
+	}
+	if s.Process.NoNewPrivileges {
+		list = append(list, "no new privileges")
+	}
+	for i := range r.Plan.Len() {
+		if f, ok := r.Plan.Step(i).Op.(plan.Seccomp); ok {
+			list = append(list, "a seccomp filter of "+strconv.Itoa(len(f.Program)/8)+" instructions")
+			break
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func summarizeProgram(s *specs.Spec) string {
+	if len(s.Process.Args) == 0 {
+		return "none"
+	}
+	var words []string
+	for _, a := range s.Process.Args {
+		words = append(words, strconv.Quote(a))
+	}
+	text := strings.Join(words, " ") + " in " + s.Process.Cwd
+	if s.Process.Terminal {
+		text += ", with a terminal"
+	}
+	return text
+}
