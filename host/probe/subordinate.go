@@ -28,8 +28,8 @@ func (p *prober) subordinate() error {
 	s.NewGIDMap = helper("newgidmap")
 	owners := p.owners()
 	s.Login = owners[0]
-	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc/subuid", owners)
-	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc/subgid", owners)
+	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc/subuid", "/etc/passwd", owners)
+	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc/subgid", "/etc/group", owners)
 	if len(s.UIDs) == 0 && len(s.GIDs) == 0 {
 		return p.askNameService()
 	}
@@ -121,9 +121,10 @@ func isName(b []byte) bool {
 	return len(b) > 0 && b[0] != '+' && b[0] != '-' && b[0] != '#'
 }
 
-// ranges reads one file, and for who has none in it what a hint needs. A missing
-// or unreadable one grants nothing.
-func (p *prober) ranges(path string, owners []string) (list []host.Range, free uint32, line int) {
+// ranges reads one file, and for who has none in it what a hint needs, for which
+// the ids in database are somebody's too. A missing or unreadable file grants
+// nothing.
+func (p *prober) ranges(path, database string, owners []string) (list []host.Range, free uint32, line int) {
 	text, err := p.readFile(path)
 	if err == nil {
 		if grants := userns.Grants(text, owners); len(grants) > 0 {
@@ -132,21 +133,22 @@ func (p *prober) ranges(path string, owners []string) (list []host.Range, free u
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, 0, 0
 	}
-	passwd, _ := p.readFile("/etc/passwd")
-	free, line = userns.Survey(text, owners, allUIDs(passwd))
+	text = bytes.Clone(text) // the next read is into the same buffer
+	others, _ := p.readFile(database)
+	free, line = userns.Survey(text, owners, allIDs(others))
 	return nil, free, line
 }
 
-// allUIDs reads the third field of each line.
-func allUIDs(passwd []byte) (uids []uint32) {
-	for line := range bytes.Lines(passwd) {
+// allIDs reads the third field of each line, as passwd(5) and group(5) have it.
+func allIDs(text []byte) (ids []uint32) {
+	for line := range bytes.Lines(text) {
 		if f := bytes.SplitN(line, []byte{':'}, 4); len(f) == 4 {
 			if n, ok := number(f[2]); ok {
-				uids = append(uids, n)
+				ids = append(ids, n)
 			}
 		}
 	}
-	return uids
+	return ids
 }
 
 // helper finds a setuid helper in a fixed list of directories that only root
