@@ -127,7 +127,7 @@ func (s *session) condition(name string) (bool, error) {
 // snapshot lists what a container must not leave: mounts, and files where
 // runtimes keep state.
 func (s *session) snapshot() []string {
-	all := lines("/proc/self/mountinfo")
+	all := slices.DeleteFunc(lines("/proc/self/mountinfo"), s.isOthers)
 	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), filepath.Join(s.Dir, "state")} {
 		if dir == "" {
 			continue
@@ -142,8 +142,18 @@ func (s *session) snapshot() []string {
 	return all
 }
 
-// differences lists what appeared. The ids of mounts (the first two fields)
-// may change, and mounts of others in /tmp and /run come and go.
+// isOthers reports whether a line of mountinfo is a mount of another package's
+// tests, which run at the same time: below a directory of theirs in the temporary
+// directory.
+func (s *session) isOthers(line string) bool {
+	fields := strings.Fields(line)
+	if len(fields) < 5 {
+		return false
+	}
+	return strings.HasPrefix(fields[4], filepath.Join(os.TempDir(), "homerun-")) && !strings.HasPrefix(fields[4]+"/", s.Base+"/")
+}
+
+// differences lists what appeared.
 func differences(before, after []string) []string {
 	var list []string
 	for _, line := range after {
