@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// podmanLimit bounds all of tests/podman/run, which takes about two minutes.
+// podmanLimit bounds all of tests/podman/run, which takes two minutes and a half.
 const podmanLimit = 8 * time.Minute
 
 // TestPodman runs rootless podman on homerun: tests/podman/run, in the test
 // machine, or right here when this is one.
 func TestPodman(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: takes two minutes")
+		t.Skip("-short: takes minutes")
 	}
 	here := os.Getenv("HOMERUN_TEST_MACHINE") == "1"
 	if here && os.Getuid() == 0 {
