@@ -44,7 +44,7 @@ func (c *compiler) passDescriptors() {
 // names it.
 const (
 	NotifyDirectory = "notify" // in the container's directory
-	notifyMount     = "/run/notify"
+	NotifyMount     = "/run/notify"
 	notifyVariable  = "NOTIFY_SOCKET"
 )
 
@@ -61,8 +61,8 @@ func (c *compiler) relayNotifications() {
 		return
 	}
 	c.relays = true
-	c.mountOwn(NotifyDirectory, notifyMount, host.Directory, "bind", "ro", "nosuid", "nodev", "noexec")
-	c.setVariable(notifyVariable, notifyMount+"/"+systemd.NotifySocketName)
+	c.mountOwn(NotifyDirectory, NotifyMount, host.Directory, "bind", "ro", "nosuid", "nodev", "noexec")
+	c.setVariable(notifyVariable, NotifyMount+"/"+systemd.NotifySocketName)
 }
 
 // mountNetworkFiles mounts resolv.conf and hosts over the root's.

@@ -245,6 +245,8 @@ func (r *Runtime) surroundings(ctx context.Context, request *Request) *bus.Conn 
 	if r.NotifySocket != "" {
 		if err := notify.CheckSocket(r.NotifySocket); err != nil {
 			f.Notify.Trouble = err.Error()
+		} else if lacksNotifyMount(request.Bundle) {
+			f.Notify.Trouble = "NOTIFY_SOCKET: the root is read-only and has no " + compile.NotifyMount + " for it"
 		}
 	}
 	if request.Network != nil {

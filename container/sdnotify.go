@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/homerun-oci/homerun/systemd/notify"
 	"os"
+	"path"
+	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,6 +39,39 @@ func (s *starting) makeNotifySocket() error {
 		s.relay = s.c.relay()
 	}
 	return nil
+}
+
+// lacksNotifyMount reports whether the socket's directory has no place in the
+// root, and none can be made there: nobody asked for one, so its want does not
+// end the run. A mount of config.json at or above it is taken to have one.
+func lacksNotifyMount(b *bundle.Bundle) bool {
+	for _, m := range b.Config.Mounts {
+		if at := path.Clean("/" + m.Destination); strings.HasPrefix(compile.NotifyMount+"/", strings.TrimSuffix(at, "/")+"/") {
+			return false
+		}
+	}
+	root, err := unix.Open(rootfsPath(b), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false // that is said of the root itself
+	}
+	defer unix.Close(root)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	whole := compile.NotifyMount[1:]
+	for at := whole; at != ""; at, _ = path.Split(strings.TrimSuffix(at, "/")) {
+		fd, err := unix.Openat2(root, at, &how)
+		if err != nil {
+			continue
+		}
+		defer unix.Close(fd)
+		return at != whole && (isReadonly(fd) || b.Config.Root != nil && b.Config.Root.Readonly && rootfsPath(b) == "/")
+	}
+	return isReadonly(root)
+}
+
+// isReadonly reports whether a descriptor's mount or file system is read-only.
+func isReadonly(fd int) bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(fd, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
 // relay binds the socket, if the container was made with one and a service

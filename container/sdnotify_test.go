@@ -90,6 +90,38 @@ func TestNotifySocket(t *testing.T) {
 	}
 }
 
+// TestNotifyWithoutPlace: nobody asked for a NOTIFY_SOCKET, so a root that is
+// read-only and has no place for it is run without. The host's own root stands
+// for one here, as it is made read-only before anything is mounted.
+func TestNotifyWithoutPlace(t *testing.T) {
+	if _, err := os.Stat(compile.NotifyMount); err == nil {
+		t.Skip(compile.NotifyMount + " is there")
+	}
+	_, live := listenManager(t)
+	for name, test := range map[string]struct {
+		root   specs.Root
+		mounts []string
+		given  bool
+	}{
+		"read-only":          {specs.Root{Path: "/", Readonly: true}, []string{"/runner", "/tmp"}, false},
+		"with a mount there": {specs.Root{Path: "/", Readonly: true}, []string{"/run/"}, true},
+		"writable":           {specs.Root{Path: "/"}, nil, true},
+		"of an image":        {specs.Root{Path: t.TempDir(), Readonly: true}, nil, true},
+		"not there":          {specs.Root{Path: "/nonexistent", Readonly: true}, nil, true},
+	} {
+		s := &specs.Spec{Process: &specs.Process{}, Root: &test.root}
+		for _, m := range test.mounts {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: m, Type: "tmpfs"})
+		}
+		facts := &host.Facts{}
+		r := &Runtime{NotifySocket: live, Manager: cgroupv2.None}
+		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Dir: "/", Config: s}, Facts: facts})
+		if given := facts.Notify.Trouble == ""; given != test.given {
+			t.Errorf("%s: %q", name, facts.Notify.Trouble)
+		}
+	}
+}
+
 // TestReadiness plays the program and the manager: the program is ready, or it
 // ends before.
 func TestReadiness(t *testing.T) {
