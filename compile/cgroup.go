@@ -50,6 +50,7 @@ func (c *compiler) chooseCgroup() error {
 		return err
 	}
 	c.result.Warnings = append(c.result.Warnings, warnings...)
+	d.limits = systemd.Undecided(d.limits, c.spec.Annotations)
 	manager := c.facts.ServiceManager
 	d.choice, err = cgroupv2.Choose(cgroupv2.Situation{Manager: c.wishes.Manager, CgroupsPath: c.spec.Linux.CgroupsPath, ID: c.wishes.ID,
 		Limits: d.limits.Restricts(), Cgroup: c.facts.Cgroup, Bus: manager.Socket, NoBus: manager.Trouble,

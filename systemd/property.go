@@ -81,6 +81,19 @@ func Properties(s Scope, set limits.Set, annotations map[string]string) (Request
 	return r, nil
 }
 
+// Undecided is set without a CPU period that has no quota beside it, where an
+// annotation sets one: engines write a period always (CRI-O: quota 0, period
+// 100000), and alone it limits nothing that the annotation could lift.
+func Undecided(set limits.Set, annotations map[string]string) limits.Set {
+	if annotations[annotationPrefix+"CPUQuotaPerSecUSec"]+annotations[annotationPrefix+"CPUQuotaPerSecSec"] == "" {
+		return set
+	}
+	return slices.DeleteFunc(slices.Clone(set), func(l limits.Limit) bool {
+		t, ok := l.(limits.CPUTime)
+		return ok && strings.HasSuffix(t.Place(), ".cpu.period")
+	})
+}
+
 // merge leaves the annotations' properties that linux.resources does not set, be
 // it as a property or as a file.
 func (r *Request) merge(extra []Property) (kept []Property) {

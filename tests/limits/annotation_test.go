@@ -50,6 +50,30 @@ func TestCRIOAnnotations(t *testing.T) {
 	b.must("delete", "--force", b.id)
 }
 
+// TestAnnotatedQuota: a period without a quota, which engines write always, does
+// not decide against a quota; a quota does, -1 as well.
+func TestAnnotatedQuota(t *testing.T) {
+	needCgroups(t)
+	for cpu, want := range map[string]string{
+		`{"quota":0,"period":100000}`: "50000 100000",
+		`{"period":50000}`:            "50000 100000",
+		`{"quota":0}`:                 "50000 100000",
+		`{"quota":-1}`:                "max 100000",
+		`{"quota":20000}`:             "20000 100000",
+	} {
+		b := newBox(t, "systemd", `{"cpu":`+cpu+`}`, "sleep", "100")
+		b.annotate(map[string]string{"CPUQuotaPerSecUSec": "uint64 500000"})
+		out := b.must("create", "--log-level", "warning", "-b", b.dir, b.id)
+		if said := strings.Contains(out, "linux.resources has another value"); said != (want[:6] != "50000 ") {
+			t.Errorf("%s: %s", cpu, out)
+		}
+		if got := file(t, b.cgroup(), "cpu.max"); got != want {
+			t.Errorf("%s: cpu.max is %s, not %s", cpu, got, want)
+		}
+		b.must("delete", "--force", b.id)
+	}
+}
+
 // TestAnnotatedLimits: an annotation limits the scope and, as linux.resources
 // do, the container's cgroup; what config.json has a limit for it does not lift.
 func TestAnnotatedLimits(t *testing.T) {
