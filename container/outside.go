@@ -21,7 +21,9 @@ const classKind = "intelrdt"
 func (s *starting) moveDevices(a action.MoveDevices) error {
 	namespace, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open the container's network namespace: %w", err)
+		host := a.List[0].Host
+		return &device.Error{Pointer: "linux.netDevices." + host, What: "move the network device " + host,
+			Why: "open the container's network namespace: " + err.Error(), Err: err, Hint: "only root can give a container devices of the host"}
 	}
 	defer unix.Close(namespace)
 	return device.Apply(a.List, namespace)

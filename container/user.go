@@ -69,6 +69,8 @@ func (c *Container) lookupUser(name string) (uid, gid uint32, err error) {
 	text, err := c.readInside("etc/passwd")
 	if err == nil {
 		uid, gid, err = userIn(text, name)
+	} else {
+		err = fmt.Errorf("read the container's /etc/passwd: %w", err)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("user %q: %w", name, err)
@@ -84,6 +86,8 @@ func (c *Container) lookupGroup(name string) (gid uint32, err error) {
 	text, err := c.readInside("etc/group")
 	if err == nil {
 		gid, err = groupIn(text, name)
+	} else {
+		err = fmt.Errorf("read the container's /etc/group: %w", err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("group %q: %w", name, err)

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/stage"
@@ -10,6 +11,9 @@ import (
 
 // start starts the first process.
 func (l *Launch) start(name string) error {
+	if err := ownProc(); err != nil {
+		return err
+	}
 	var report, sync [2]int
 	if err := unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
@@ -120,4 +124,29 @@ func (l *Launch) reap(pid int) unix.WaitStatus {
 		}
 	}
 	return status
+}
+
+// ownProc refuses a /proc of another PID namespace, as after `unshare --pid`
+// without --mount-proc. There the number of a process of ours is somebody
+// else's: user id maps would be written for them (newuidmap takes a number too),
+// and their start time recorded. A /proc in which this process is not seen at
+// all is missed when the host is measured.
+func ownProc() error {
+	var buf [16]byte
+	n, err := unix.Readlink("/proc/self", buf[:])
+	if err == nil && string(buf[:n]) != strconv.Itoa(unix.Getpid()) {
+		return &procError{string(buf[:n])}
+	}
+	return nil
+}
+
+type procError struct{ seen string }
+
+func (e *procError) Error() string {
+	return fmt.Sprintf("/proc belongs to another PID namespace: it has this process as %s, which calls itself %d", e.seen, unix.Getpid())
+}
+
+// Hint is the advice for it.
+func (e *procError) Hint() string {
+	return "mount a /proc of this PID namespace: unshare --mount-proc, bwrap --proc /proc"
 }

@@ -69,7 +69,7 @@ func TestExecWaitsForNobody(t *testing.T) {
 			if env := res.report(t).Tries["cat /proc/self/environ"]; !strings.Contains(env, "HOME=/\x00") {
 				t.Errorf("environment %q", env)
 			}
-			if res := r.timed("--user", "web", r.id(), "/inside"); res.status == 0 || !strings.Contains(res.stderr, `user "web": a process holds a lease on it`) {
+			if res := r.timed("--user", "web", r.id(), "/inside"); res.status == 0 || !strings.Contains(res.stderr, `user "web": read the container's /etc/passwd: a process holds a lease on it`) {
 				t.Errorf("status %d: %s", res.status, res.stderr)
 			}
 		})
