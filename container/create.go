@@ -72,6 +72,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 func (s *starting) run(ctx context.Context) error {
 	err := s.launch.Run(ctx)
 	if err == nil {
+		err = s.c.markMade()
+	}
+	if err == nil {
 		return nil
 	}
 	if s.c.fd >= 0 {

@@ -48,10 +48,11 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 
 // deletable refuses a container whose program runs.
 func (c *Container) deletable() error {
-	if status := c.Status(); status != Stopped && status != Created {
+	status, err := c.Status()
+	if err == nil && status != Stopped && status != Created {
 		return fmt.Errorf("cannot delete container %q that is %s: it is not stopped", c.ID, status)
 	}
-	return nil
+	return err
 }
 
 // remove ends and undoes a container, and runs its last hooks.

@@ -167,9 +167,10 @@ func leakVerbs() []leakVerb {
 					w.must(err)
 					_, err = c.Processes()
 					w.must(err)
-					c.Status()
+					_, err = c.Status()
+					w.must(err)
 					c.Close()
-					err = w.runtime.List(func(*container.Container) {})
+					err = w.runtime.List(func(*container.Container) error { return nil })
 					w.must(err)
 				}
 			})

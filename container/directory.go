@@ -30,6 +30,23 @@ import (
 // directoryMode is that of a container's directory.
 const directoryMode = unix.S_ISVTX | 0o700
 
+// madeMode is added to it when init has come as far as it comes before start, or
+// runs the program. Until then init may be where the host's files are still seen.
+// One system call says so, where state.json written once more would take many.
+const madeMode = unix.S_ISUID
+
+// markMade says that the container is made.
+func (c *Container) markMade() error {
+	if c.made {
+		return nil
+	}
+	if err := unix.Fchmod(c.fd, directoryMode|madeMode); err != nil {
+		return fmt.Errorf("mark %s as made: %w", c.dir, err)
+	}
+	c.made = true
+	return nil
+}
+
 // openDirectory opens a directory, not through a symbolic link. An error is an
 // errno.
 func openDirectory(at int, name string) (int, error) {
@@ -127,6 +144,7 @@ func (c *Container) checked() error {
 	if st.Nlink == 0 || st.Mode&unix.S_ISVTX == 0 {
 		return c.missing()
 	}
+	c.made = st.Mode&madeMode != 0
 	return private(&st, "the directory of container "+strconv.Quote(c.ID)+", "+c.dir+",", c.dir)
 }
 

@@ -19,7 +19,7 @@ import (
 func verbs(r *Runtime) map[string]func() error {
 	ctx := context.Background()
 	return map[string]func() error{
-		"list":         func() error { return r.List(func(*Container) {}) },
+		"list":         func() error { return r.List(func(*Container) error { return nil }) },
 		"ids":          func() error { _, err := r.IDs(); return err },
 		"state":        func() error { _, err := r.Peek("web"); return err },
 		"open":         func() error { _, err := r.Open("web"); return err },
@@ -162,7 +162,7 @@ func TestForeignDirectory(t *testing.T) {
 
 func listed(t *testing.T, r *Runtime) (ids []string) {
 	t.Helper()
-	if err := r.List(func(c *Container) { ids = append(ids, c.ID) }); err != nil {
+	if err := r.List(func(c *Container) error { ids = append(ids, c.ID); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := r.IDs(); err != nil || !slices.Equal(all, ids) {

@@ -37,7 +37,11 @@ func (r *Runtime) measured(id string) (*Container, *live.Dir, error) {
 		return nil, nil, err
 	}
 	defer c.Close()
-	if status := c.Status(); status == Stopped || status == Creating {
+	status, err := c.Status()
+	if err != nil {
+		return nil, nil, err
+	}
+	if status == Stopped || status == Creating {
 		return nil, nil, fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
 	}
 	dir, err := c.openCgroup()

@@ -67,7 +67,11 @@ func ExampleRuntime_Create() {
 	defer unix.Wait4(c.State.Pid, nil, 0, nil) // init is our child
 	print := func() {
 		if c, err := runtime.Peek("web"); err == nil {
-			fmt.Println(c.Status())
+			status, err := c.Status()
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println(status)
 			c.Close()
 		}
 	}

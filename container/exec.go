@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
@@ -129,7 +130,10 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 // executable refuses a container in which nothing can be started. The status of
 // another one is Created or Running.
 func (c *Container) executable(ignorePaused bool) (status string, err error) {
-	switch status := c.Status(); {
+	status, err = c.awaitMade()
+	switch {
+	case err != nil:
+		return "", err
 	case status == Stopped || status == Creating:
 		return "", fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
 	case status == Paused && !ignorePaused:
@@ -139,6 +143,23 @@ func (c *Container) executable(ignorePaused bool) (status string, err error) {
 	}
 	return Running, nil
 }
+
+// awaitMade is the status of a container that is not just about to be made: its
+// program may have told somebody that it runs before its runtime has marked it.
+func (c *Container) awaitMade() (status string, err error) {
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		status, err = c.Status()
+		if err != nil || status != Creating || c.State.Pid == 0 || time.Since(begun) > madeLimit {
+			return status, err
+		}
+		if err := c.checked(); err != nil {
+			return "", err
+		}
+	}
+}
+
+// madeLimit is how long that takes at most, on a busy machine.
+const madeLimit = 100 * time.Millisecond
 
 // insideFacts tells what the container's user namespace maps and allows, and
 // where the user is at home.
@@ -339,7 +360,11 @@ func (r *Runtime) freezer(id, want string, do func(*live.Dir) error) error {
 		return err
 	}
 	defer c.Close()
-	if status := c.Status(); status != want && !(want == Running && status == Created) {
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if status != want && !(want == Running && status == Created) {
 		if status == Stopped {
 			return ErrNotRunning
 		}

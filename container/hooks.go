@@ -38,6 +38,11 @@ import (
 // runHook runs one hook.
 func (s *starting) runHook(ctx context.Context, a action.RunHook) error {
 	s.c.hooked = s.bundle
+	if a.Kind == "startContainer" || a.Kind == "poststart" {
+		if err := s.c.markMade(); err != nil {
+			return err
+		}
+	}
 	return s.c.runHook(ctx, s.bundle, a)
 }
 

@@ -63,9 +63,13 @@ func (c *Container) openInit() (int, error) {
 	} else if err != nil {
 		return -1, fmt.Errorf("open init: %w", err)
 	}
-	if !alive(c.State.Pid, c.State.StartTime) {
+	lives, err := living(c.State.Pid, c.State.StartTime)
+	if err == nil && !lives {
+		err = ErrNotRunning
+	}
+	if err != nil {
 		unix.Close(pidfd)
-		return -1, ErrNotRunning
+		return -1, err
 	}
 	return pidfd, nil
 }

@@ -105,9 +105,10 @@ func removeEmpty(dir int, name string) error {
 // root, or one that lies in it or around it.
 func (c *Container) rootIsShared() bool {
 	shared := false
-	err := c.runtime.List(func(o *Container) {
+	err := c.runtime.List(func(o *Container) error {
 		a, b := o.State.Rootfs+"/", c.State.Rootfs+"/"
 		shared = shared || o.ID != c.ID && o.State.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+		return nil
 	})
 	return shared || err != nil
 }

@@ -33,7 +33,11 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 		return err
 	}
 	defer c.Close()
-	if status := c.Status(); status == Stopped || status == Creating {
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if status == Stopped || status == Creating {
 		return fmt.Errorf("the container is %s: %w", status, ErrNotRunning)
 	}
 	m.ContainerID = c.ID

@@ -316,6 +316,7 @@ func (c *Container) describe(r *Request, result *compile.Result) {
 	s := r.Bundle.Config
 	c.State.Version, c.State.ID = StateVersion, c.ID
 	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
+	c.State.Marked = true
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)

@@ -132,7 +132,10 @@ func (c *Container) recoverScope() {
 
 // recoverMembers finds in config.json by what the processes are known.
 func (c *Container) recoverMembers(damage error) error {
-	lives := alive(c.State.Pid, c.State.StartTime)
+	lives, err := living(c.State.Pid, c.State.StartTime)
+	if err != nil {
+		return err
+	}
 	b, err := c.bundle()
 	if err != nil || b.Config.Linux == nil {
 		c.State.Members = &Members{}

@@ -66,7 +66,11 @@ var errNoProcess = errors.New("config.json has no process to start")
 
 // startable refuses a container that does not wait.
 func (c *Container) startable() error {
-	switch status := c.Status(); status {
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	switch status {
 	case Created:
 		return nil
 	case Stopped:

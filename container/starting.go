@@ -172,6 +172,9 @@ func (s *starting) doLate(ctx context.Context, a plan.Action) error {
 // here on runs the last hooks.
 func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 	s.c.hooked = s.bundle
+	if err := s.c.markMade(); err != nil {
+		return err
+	}
 	switch a := a.(type) {
 	case action.ReceiveTerminal:
 		return s.receiveTerminal()

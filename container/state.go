@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +37,9 @@ type State struct {
 	Waiter *ProcessID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
+	// Marked says that the directory's mode tells when the container is made. It
+	// is false in what an older homerun wrote.
+	Marked bool `json:"marked,omitempty"`
 	// Members says how the processes of a container without a PID namespace of
 	// its own are known; nil with one.
 	Members *Members `json:"members,omitempty"`
@@ -108,7 +110,11 @@ func (c *Container) read() error {
 		c.State = State{Version: StateVersion, ID: c.ID}
 		return nil
 	}
-	if err != nil {
+	switch err {
+	case nil:
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		return fmt.Errorf("read %s: %w", c.file(stateFile), err) // which says nothing of the file
+	default:
 		return &damagedError{c.file(stateFile), c.ID, err.Error()}
 	}
 	s, err := parseState(text)
@@ -159,20 +165,27 @@ func (c *Container) write() error {
 	return nil
 }
 
-// Status tells what the container does now.
-func (c *Container) Status() string {
+// Status tells what the container does now. It is an error when it cannot be
+// seen whether init lives.
+func (c *Container) Status() (string, error) {
 	s := &c.State
-	switch {
-	case s.Pid == 0:
-		return Creating
-	case !alive(s.Pid, s.StartTime):
-		return Stopped
-	case c.frozen():
-		return Paused
-	case c.waits():
-		return Created
+	if s.Pid == 0 {
+		return Creating, nil
 	}
-	return Running
+	lives, err := living(s.Pid, s.StartTime)
+	switch {
+	case err != nil:
+		return "", err
+	case !lives:
+		return Stopped, nil
+	case s.Marked && !c.made:
+		return Creating, nil
+	case c.frozen():
+		return Paused, nil
+	case c.waits():
+		return Created, nil
+	}
+	return Running, nil
 }
 
 // waits tells whether init waits for start: then it reads from the FIFO.
@@ -204,31 +217,32 @@ type Document struct {
 }
 
 // Document describes the container as it is now.
-func (c *Container) Document() Document {
+func (c *Container) Document() (Document, error) {
 	s := &c.State
-	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: c.Status(), Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
+	status, err := c.Status()
+	if err != nil {
+		return Document{}, err
+	}
+	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: status, Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
 		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
 		OOMKills: c.oomKills()}
 	if d.OCIVersion == "" {
 		d.OCIVersion = "1.0.0"
 	}
-	if d.Status == Stopped || d.Status == Creating {
-		d.Pid = 0
-	}
 	if d.Status == Stopped {
-		var err error
+		d.Pid = 0
 		if d.Exit, err = c.Exit(); err != nil {
 			c.runtime.warn("%v", err)
 		}
 	}
-	return d
+	return d, nil
 }
 
 // owner is a user's name, or the number when /etc/passwd has none. A directory
 // service is not asked: that would take a C library.
 func owner(uid int) string {
 	n := strconv.Itoa(uid)
-	text, err := os.ReadFile("/etc/passwd")
+	text, err := bundle.ReadRegular("/etc/passwd") // without the network poller that os has
 	if err != nil {
 		return n
 	}
@@ -240,10 +254,29 @@ func owner(uid int) string {
 	return n
 }
 
-// alive tells whether the process exists, is the same, and is no zombie.
+// alive reports whether the process is known to exist, to be the same, and to be
+// no zombie.
 func alive(pid int, start uint64) bool {
+	lives, err := living(pid, start)
+	return err == nil && lives
+}
+
+// living is alive, and an error where that cannot be seen, for lack of
+// descriptors say: then the process may well live, and is not to be taken for one
+// that has ended.
+func living(pid int, start uint64) (bool, error) {
 	state, begun, err := processStat(pid)
-	return err == nil && begun == start && state != 'Z' && state != 'X'
+	if err == unix.ENOENT && unix.Kill(pid, 0) != unix.ESRCH {
+		// A new process has the number just now, or /proc is not that of processes.
+		state, begun, err = processStat(pid)
+	}
+	switch {
+	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(pid, 0) == unix.ESRCH:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("see whether init, process %d, lives: /proc/%d/stat: %w", pid, pid, err)
+	}
+	return begun == start && state != 'Z' && state != 'X', nil
 }
 
 // processStat reads a process's state and start time from /proc/PID/stat,

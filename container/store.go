@@ -111,7 +111,9 @@ type Container struct {
 	// fd is its descriptor, which is what is locked, and root that of the state
 	// root; -1 when closed.
 	fd, root int
-	State    State
+	// made is the mark of the directory, as it was when it was looked at.
+	made  bool
+	State State
 	// config is the bundle, once it was read.
 	config *bundle.Bundle
 	// hooked is set once this process has come to the container's hooks: the last
@@ -260,12 +262,12 @@ func (c *Container) Close() {
 
 // List calls each with all containers, by id, without locking them. They are
 // closed when it returns. One that vanishes meanwhile is left out; of one whose
-// state cannot be read Warn hears.
-func (r *Runtime) List(each func(*Container)) error {
+// state cannot be read, or of which each has an error, Warn hears.
+func (r *Runtime) List(each func(*Container) error) error {
 	return r.forAll(func(c *Container) error {
 		err := c.read()
 		if err == nil {
-			each(c)
+			err = each(c)
 		}
 		return err
 	})

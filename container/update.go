@@ -60,9 +60,13 @@ func (r *Runtime) openUpdatable(id string) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if status := c.Status(); status == Stopped || status == Creating {
+	status, err := c.Status()
+	if err == nil && (status == Stopped || status == Creating) {
+		err = fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
+	}
+	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("cannot update a %s container: %w", status, ErrNotRunning)
+		return nil, err
 	}
 	return c, nil
 }

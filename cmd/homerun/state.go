@@ -26,7 +26,11 @@ func newStateCommand(o *options) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			return printJSON(os.Stdout, c.Document())
+			d, err := c.Document()
+			if err != nil {
+				return err
+			}
+			return printJSON(os.Stdout, d)
 		}),
 	}
 }
@@ -75,7 +79,15 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 		return fmt.Errorf("unknown format %q: want table or json", format)
 	}
 	documents := []container.Document{}
-	if err := r.List(func(c *container.Container) { documents = append(documents, c.Document()) }); err != nil {
+	err := r.List(func(c *container.Container) error {
+		d, err := c.Document()
+		if err != nil {
+			return fmt.Errorf("container %q: %w", c.ID, err)
+		}
+		documents = append(documents, d)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if format == "json" {
