@@ -70,7 +70,7 @@ func newCreateCommand(o *options) *cobra.Command {
 
 // create ends and clears up when it is told to: conmon passes signals on to it.
 func (o *options) create(ctx context.Context, f *createFlags, id string) error {
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, endingSignals()...)
 	defer stop()
 	r, err := o.runtime()
 	if err != nil {
@@ -89,6 +89,11 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 		return errInterrupted
 	}
 	return err
+}
+
+// endingSignals are those at which a start that nobody waits for is undone.
+func endingSignals() []os.Signal {
+	return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP}
 }
 
 var errInterrupted = errors.New("interrupted by a signal")

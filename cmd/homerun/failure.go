@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -27,9 +26,26 @@ func (o *options) fail(err error) int {
 			text += d.lines()
 		}
 	}
-	os.Stderr.WriteString(text)
+	say(text)
 	o.logError(line, rest, err)
 	return o.exitStatus()
+}
+
+// say writes to standard error, in one write where the kernel takes it whole. That
+// nobody reads it any more is no reason to end: os.Stderr would end this process
+// by SIGPIPE, and leave a container half made, or not deleted.
+func say(text string) { _ = writeText(2, text) }
+
+// writeText writes all of a text. An error is an errno.
+func writeText(fd int, text string) error {
+	for len(text) > 0 {
+		n, err := unix.Write(fd, []byte(text))
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		text = text[max(n, 0):]
+	}
+	return nil
 }
 
 // maxLine is how many bytes a line has at most: conmon reads 8191 of all.

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/plain"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // loadBundle reads and checks a bundle's config.
@@ -34,7 +36,7 @@ func (o *options) checked(warnings []string, err error) error {
 // note prints something that homerun decided without being asked, for people
 // only: callers' pipes are the container's own output.
 func note(format string, args ...any) {
-	os.Stderr.WriteString("homerun: " + plain.Short(fmt.Sprintf(format, args...), maxLine) + "\n")
+	say("homerun: " + plain.Short(fmt.Sprintf(format, args...), maxLine) + "\n")
 }
 
 var errOneID = errors.New("want one argument: the container's id")
@@ -79,6 +81,9 @@ func (o *options) runtime() (*container.Runtime, error) {
 // withRuntime gives a verb the Runtime.
 func (o *options) withRuntime(do func(context.Context, *container.Runtime, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
+		if c.Name() != "exec" { // which passes it on
+			early.Default(unix.SIGQUIT)
+		}
 		r, err := o.runtime()
 		if err != nil {
 			return err

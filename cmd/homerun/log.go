@@ -76,7 +76,7 @@ func (o *options) warn(text string) {
 	switch {
 	case !o.logs(levelWarning):
 	case o.log == "":
-		fmt.Fprintf(os.Stderr, "homerun: warning: %s\n", text)
+		say("homerun: warning: " + text + "\n")
 	case o.verb == "create" || o.verb == "exec":
 		o.warnings = append(o.warnings, text)
 	default:
@@ -98,7 +98,7 @@ func (o *options) explain(text string) {
 	switch {
 	case !o.logs(levelDebug):
 	case o.log == "":
-		fmt.Fprintf(os.Stderr, "homerun: debug: %8.3f ms  %s\n", float64(time.Since(o.begun).Microseconds())/1000, plain.Short(text, maxLine))
+		say(fmt.Sprintf("homerun: debug: %8.3f ms  %s\n", float64(time.Since(o.begun).Microseconds())/1000, plain.Short(text, maxLine)))
 	default:
 		o.writeLog(levelDebug, plain.Short(text, maxLine), nil)
 	}
@@ -133,22 +133,23 @@ func (o *options) writeLog(l level, line string, rest []detail) {
 	// By name: callers read the errno's words as the container's failure.
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		fmt.Fprintf(os.Stderr, "homerun: write the log %s: %s\n", plain.Text(o.log), unix.ErrnoName(errno))
+		say("homerun: write the log " + plain.Text(o.log) + ": " + unix.ErrnoName(errno) + "\n")
 	}
 }
 
 func (o *options) appendLog(l level, entry string) error {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	// A FIFO that nobody reads is an error (ENXIO), and one that is full too
+	// (EAGAIN): the container does not wait for its log.
+	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
 	if o.verb == "create" && l == levelError {
 		flags |= os.O_TRUNC
 	}
-	f, err := os.OpenFile(strings.TrimPrefix(o.log, "file:"), flags, 0o644)
+	fd, err := unix.Open(strings.TrimPrefix(o.log, "file:"), flags|unix.O_CLOEXEC, 0o644)
 	if err != nil {
-		return unwrapPath(err)
+		return err
 	}
-	defer f.Close()
-	_, err = f.WriteString(entry)
-	return err
+	defer unix.Close(fd)
+	return writeText(fd, entry)
 }
 
 // entry is one line of a file.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -98,10 +99,18 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	begun, started := signals.starting(ctx)
+	stop := func() {}
+	if f.detach {
+		begun, stop = signal.NotifyContext(ctx, endingSignals()...)
+	}
 	p, err := o.begin(begun, f, args)
 	for err != nil && f.rootfs.leaveOut(err) {
 		p, err = o.begin(begun, f, args)
 	}
+	if f.detach && err != nil && begun.Err() != nil {
+		err = errInterrupted
+	}
+	stop()
 	if err = started(err); err != nil {
 		return err
 	}

@@ -65,6 +65,16 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 	return s, nil
 }
 
+// Default gives a signal its default action, for a program that will not catch it:
+// for some, SIGQUIT one of them, Go's own is to print the stacks of all goroutines.
+// One that is ignored stays so.
+func Default(n unix.Signal) {
+	var before action
+	if setAction(n, nil, &before) == nil && before.handler != ignored {
+		_ = setAction(n, &action{handler: byDefault}, nil) // it was accepted just now
+	}
+}
+
 // HandOver has os/signal send all signals to c from now on, and sends those
 // that came since Catch, in the order of their numbers and each once. It waits
 // when c is full.
