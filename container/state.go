@@ -52,6 +52,8 @@ type State struct {
 	Cgroup CgroupState `json:"cgroup,omitzero"`
 	// Undo lists what is to be undone by delete, in the order it was made.
 	Undo []Undo `json:"undo,omitempty"`
+	// Raw has what of the above is not UTF-8.
+	Raw *RawNames `json:"raw,omitempty"`
 }
 
 // CgroupState is the container's cgroup.
@@ -140,6 +142,7 @@ func parseState(text []byte) (s State, err error) {
 	case s.Version < 1 || s.Pid < 0:
 		return State{}, errors.New("it has no version, or a negative pid")
 	}
+	s.restoreRaw()
 	return s, nil
 }
 
@@ -155,6 +158,7 @@ func (e *damagedError) Hint() string {
 
 // write writes state.json as a whole.
 func (c *Container) write() error {
+	c.State.keepRaw()
 	text, err := json.Marshal(&c.State)
 	if err == nil {
 		err = c.replaceFile(stateFile, append(text, '\n'))
