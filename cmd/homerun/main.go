@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/homerun-oci/homerun/rootfs/copytree"
+	"golang.org/x/sys/unix"
 )
 
 // version and commit are set by the linker.
@@ -19,8 +20,16 @@ func main() {
 	if os.Args[0] == copytree.ProgramName {
 		os.Exit(copytree.Program(os.Args))
 	}
+	ownModes()
 	growStack()
 	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+// ownModes has the umask take nothing from the owner. Else what homerun makes, the
+// state root to begin with, could be closed to homerun itself, for good.
+func ownModes() {
+	mask := unix.Umask(0o077)
+	unix.Umask(mask &^ 0o700)
 }
 
 // run executes one command line and returns the exit status.
