@@ -17,6 +17,7 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plain"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -178,13 +179,24 @@ func (c *Container) callersHook(b *bundle.Bundle, a action.RunHook, stdio [3]int
 	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals()}}
 	j := compile.Join{ContainerID: c.ID, Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: hookOf(b, a), AsCaller: true}
 	if a.Inside {
-		j.Namespaces = c.State.Namespaces
+		j.Namespaces = c.callersNamespaces(b.Config)
 	}
 	return c.join(b, j, facts, stdio)
 }
 
 func hookOf(b *bundle.Bundle, a action.RunHook) *specs.Hook {
 	return &hookList(b.Config.Hooks, a.Kind)[a.Index]
+}
+
+// callersNamespaces are those that a hook with the caller's rights joins. A user
+// namespace that config.json names by path has others in it, and their root may
+// trace the hook and act as the caller: user_namespaces(7), "Capabilities". So
+// the hook stays out of that one, for which the caller must be root.
+func (c *Container) callersNamespaces(s *specs.Spec) int {
+	if s.Linux == nil || owns(s, specs.UserNamespace) {
+		return c.State.Namespaces
+	}
+	return c.State.Namespaces &^ unix.CLONE_NEWUSER
 }
 
 // imagesHook prepares a hook whose path is resolved in the container.
