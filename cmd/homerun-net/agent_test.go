@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,10 @@ func agentMain() int {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	}
 	out := json.NewEncoder(os.Stdout)
-	out.Encode(outcome{Count: os.Getpid()})
+	// The host's procfs has the host's number.
+	self, _ := os.Readlink("/proc/self")
+	pid, _ := strconv.Atoi(self)
+	out.Encode(outcome{Count: pid})
 	in := json.NewDecoder(os.Stdin)
 	for {
 		var t task

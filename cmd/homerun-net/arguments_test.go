@@ -151,3 +151,17 @@ fd0000000000000050b449fffe0a4d83 02 40 00 00     tap0
 		t.Error(a)
 	}
 }
+
+// TestExposed: NSpid of proc_pid_status(5).
+func TestExposed(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tsh\nNSpid:\t812\nNSpgid:\t812\t1\n":          true,
+		"Name:\tsh\nNSpid:\t812\t1\nNSpgid:\t812\n":          false,
+		"Name:\tsh\nNSpid:\t812\t7\t1\nNSpgid:\t812\t7\t1\n": false,
+		"": true,
+	} {
+		if got := exposed(status); got != want {
+			t.Errorf("%q: %v", status, got)
+		}
+	}
+}

@@ -283,6 +283,19 @@ func TestUndumpable(t *testing.T) {
 	}
 }
 
+// TestHostPIDs: a container that sees the host's processes is not connected. Its
+// root could trace those that do it, since they are in its user namespace, and go
+// through them to the host's files and network.
+func TestHostPIDs(t *testing.T) {
+	t.Setenv(hostPIDs, "1")
+	for _, driver := range drivers() {
+		err := newBox(t).connect(netns.Network{Mode: driver}, "8080:80")
+		if err == nil || !strings.Contains(err.Error(), "no PID namespace of its own") {
+			t.Errorf("%s: %v", driver, err)
+		}
+	}
+}
+
 // TestRoot: a container of root's without a user namespace.
 func TestRoot(t *testing.T) {
 	w := needWorld(t)

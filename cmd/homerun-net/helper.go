@@ -66,6 +66,9 @@ func (h *helper) open() error {
 		return err
 	}
 	h.settings = measure(h.request)
+	if err := h.settings.hidden(); err != nil {
+		return err
+	}
 	if err := h.settings.checkPorts(h.request.Ports); err != nil {
 		return err
 	}

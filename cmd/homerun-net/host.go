@@ -27,6 +27,9 @@ type settings struct {
 	pid      int
 	// sameUser is true when the container has no user namespace of its own.
 	sameUser bool
+	// exposed is true when the container's processes see those of this host: it
+	// has no PID namespace of its own.
+	exposed bool
 	// resolvOutside is true when /etc/resolv.conf leads out of /etc and /run.
 	resolvOutside bool
 	// unprivileged is the first port that users may bind.
@@ -38,7 +41,7 @@ func measure(r netns.Request) settings {
 	s := settings{
 		v4: hasRoute4(readText("/proc/net/route")), v6: hasRoute6(readText("/proc/net/ipv6_route")),
 		mtu: r.MTU, subnet: r.Subnet, six: netns.IPv6(), loopback: r.HostLoopback, pid: r.PID,
-		sameUser: sameUser(r.PID), resolvOutside: resolvOutside(), unprivileged: unprivilegedPort(),
+		sameUser: sameUser(r.PID), exposed: exposed(readText("/proc/" + strconv.Itoa(r.PID) + "/status")), resolvOutside: resolvOutside(), unprivileged: unprivilegedPort(),
 	}
 	if r.IPv6 != nil {
 		s.v6 = *r.IPv6
@@ -108,6 +111,25 @@ func sameUser(pid int) bool {
 	}
 	theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/user")
 	return err == nil && own == theirs
+}
+
+// exposed looks for a second id in the line NSpid of a process's status: one in a
+// PID namespace below ours. What cannot be read has none.
+func exposed(status string) bool {
+	_, line, _ := strings.Cut(status, "\nNSpid:")
+	line, _, _ = strings.Cut(line, "\n")
+	return len(strings.Fields(line)) < 2
+}
+
+// hidden refuses a container whose root would see what works for it in its user
+// namespace, and may trace that: the drivers are in the host's network there, as
+// the caller, and slirp4netns and the process that serves ports show its files.
+func (s settings) hidden() error {
+	if !s.exposed || s.sameUser {
+		return nil
+	}
+	return &netns.Error{Message: "network: the container has no PID namespace of its own, so its root could take over what connects it",
+		Hint: "add a namespace of type pid to linux.namespaces, or take the network away"}
 }
 
 func resolvOutside() bool {

@@ -42,6 +42,8 @@ const (
 	partClient   = "client"
 	// dumpable set to 0 makes an agent forbid others to look at it.
 	dumpable = "HOMERUN_NET_TEST_DUMPABLE"
+	// hostPIDs set to 1 makes a container without a PID namespace.
+	hostPIDs = "HOMERUN_NET_TEST_HOST_PIDS"
 )
 
 func TestMain(m *testing.M) {
@@ -294,7 +296,8 @@ func (w *world) services() error {
 // command is this test binary in another part.
 func (w *world) command(part string, attr *syscall.SysProcAttr, arguments ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(w.dir, "test"), arguments...)
-	c.Env = []string{partVariable + "=" + part, "PATH=" + safePath(), dumpable + "=" + os.Getenv(dumpable)}
+	c.Env = []string{partVariable + "=" + part, "PATH=" + safePath(), dumpable + "=" + os.Getenv(dumpable),
+		hostPIDs + "=" + os.Getenv(hostPIDs)}
 	c.Stderr = os.Stderr
 	c.SysProcAttr = attr
 	return c
@@ -369,7 +372,7 @@ func (a *agent) kill() {
 	a.command.Wait()
 }
 
-// launcherMain is u1's part in making a container: an agent in new user and
+// launcherMain is u1's part in making a container: an agent in new user, PID and
 // network namespaces.
 func launcherMain() int {
 	c := exec.Command("/proc/self/exe")
@@ -380,6 +383,9 @@ func launcherMain() int {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   unix.SIGKILL,
+	}
+	if os.Getenv(hostPIDs) != "1" {
+		c.SysProcAttr.Cloneflags |= unix.CLONE_NEWPID
 	}
 	if c.Run() != nil {
 		return 1
