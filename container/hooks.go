@@ -203,7 +203,7 @@ func (c *Container) callersNamespaces(s *specs.Spec) int {
 func (c *Container) imagesHook(b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
 	p := *b.Config.Process
 	p.Terminal = false
-	s, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: hookOf(b, a), Keyring: c.ID}, stdio, Created)
+	s, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: hookOf(b, a)}, stdio, Created)
 	if err != nil {
 		return nil, err
 	}

@@ -319,6 +319,7 @@ func (c *Container) describe(r *Request, result *compile.Result) {
 	c.State.Marked = true
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
+	c.State.KeepsKeyring = r.NoNewKeyring
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)
 	if c.runtime.Debug != nil {
 		c.runtime.Debug(result.Cgroup.Reason)

@@ -48,6 +48,8 @@ type State struct {
 	Steps int `json:"steps,omitempty"`
 	// Chroot says that init's root is not the root of its mount namespace.
 	Chroot bool `json:"chroot,omitempty"`
+	// KeepsKeyring says that the program has its caller's session keyring.
+	KeepsKeyring bool `json:"keepsKeyring,omitempty"`
 	// Cgroup is where the container's processes are; empty without one.
 	Cgroup CgroupState `json:"cgroup,omitzero"`
 	// Undo lists what is to be undone by delete, in the order it was made.

@@ -110,11 +110,11 @@ type running struct {
 }
 
 // start runs the bundle in the background; its program must be "wait".
-func (b *bundle) start() *running {
+func (b *bundle) start(flags ...string) *running {
 	b.t.Helper()
 	b.save()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	r := &running{bundle: b, cmd: b.c.command(ctx, "run", "-b", b.dir, b.id())}
+	r := &running{bundle: b, cmd: b.c.command(ctx, append(append([]string{"run", "-b", b.dir}, flags...), b.id())...)}
 	stdin, _ := r.cmd.StdinPipe()
 	stdout, _ := r.cmd.StdoutPipe()
 	r.cmd.Stderr, r.stdin = os.Stderr, stdin

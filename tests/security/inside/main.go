@@ -60,6 +60,8 @@ func main() {
 		time.Sleep(time.Minute)
 	case "notify":
 		notify(args[1:])
+	case "fill":
+		fill()
 	case "lease":
 		if err := lease(args[1], args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -166,7 +168,7 @@ func status() map[string]string {
 }
 
 // try does one thing: "read PATH", "write PATH", "create PATH", "list PATH",
-// "stat PATH", "link PATH", "cat PATH", "chmod PATH".
+// "stat PATH", "link PATH", "cat PATH", "chmod PATH", "key NAME".
 func try(what string) string {
 	verb, path, _ := strings.Cut(what, " ")
 	switch verb {
@@ -194,6 +196,8 @@ func try(what string) string {
 		return outcome(unix.Chmod(path, 0o004))
 	case "stat":
 		return stat(path)
+	case "key":
+		return key(path)
 	}
 	return "unknown verb " + verb
 }

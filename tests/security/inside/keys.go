@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// key reads a key of the session keyring.
+func key(name string) string {
+	id, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
+	if err != nil {
+		return outcome(err)
+	}
+	text := make([]byte, 100)
+	n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, text, 0)
+	if err != nil {
+		return outcome(err)
+	}
+	return string(text[:n])
+}
+
+// fill uses up the user's keys until its standard input ends.
+func fill() {
+	for i := 0; ; i++ {
+		if _, err := unix.AddKey("user", fmt.Sprint("filled", i), []byte("x"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
+			fmt.Println(outcome(err))
+			break
+		}
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
