@@ -51,6 +51,8 @@ type terminal struct {
 	master *os.File
 	saved  *unix.Termios
 	output sync.WaitGroup
+	// ended is a pipe whose one end is closed when the process has ended.
+	ended [2]int
 }
 
 // newTerminal starts the relay; with no terminal it does nothing.
@@ -60,12 +62,15 @@ func newTerminal(fd int) (*terminal, error) {
 		return t, nil
 	}
 	t.master = os.NewFile(uintptr(fd), "terminal")
+	if err := unix.Pipe2(t.ended[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
 	t.resize()
 	t.raw()
 	t.output.Add(1)
 	go func() {
 		defer t.output.Done()
-		copyUntilEnd(1, fd)
+		showUntilEnd(1, fd, t.ended[0])
 	}()
 	go copyUntilEnd(fd, 0)
 	return t, nil
@@ -103,9 +108,52 @@ func (t *terminal) finish() {
 	if t.master == nil {
 		return
 	}
+	unix.Close(t.ended[1])
 	t.output.Wait()
+	unix.Close(t.ended[0])
 	if t.saved != nil {
 		_ = unix.IoctlSetTermios(0, unix.TCSETS, t.saved)
+	}
+}
+
+const (
+	// rest is more than a terminal's buffers hold, in bytes.
+	rest = 64 << 10
+	// quiet is how long, in milliseconds, the kernel may take to bring what is in
+	// them from one end to the other.
+	quiet = 50
+)
+
+// showUntilEnd shows what a terminal says, until nobody has it any more. Who
+// stays behind in the container may have it open for ever, and say more: once
+// ended has ended, what the process can have said is shown, and no more.
+func showUntilEnd(to, terminal, ended int) {
+	b := make([]byte, 32<<10)
+	for left, limit := rest, -1; left > 0; {
+		fds := []unix.PollFd{{Fd: int32(terminal), Events: unix.POLLIN}, {Fd: int32(ended), Events: unix.POLLIN}}
+		if limit >= 0 {
+			fds[1].Fd = -1
+		}
+		n, err := unix.Poll(fds, limit)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case n <= 0:
+			return
+		case fds[1].Revents != 0:
+			limit = quiet
+			continue
+		}
+		n, err = unix.Read(terminal, b)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		if n <= 0 || err != nil || !writeAll(to, b[:n]) {
+			return
+		}
+		if limit >= 0 {
+			left -= n
+		}
 	}
 }
 
