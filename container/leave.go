@@ -85,6 +85,11 @@ func (c *Container) stopScope(ctx context.Context, u Undo) error {
 	if err := dir.Kill(ctx); err != nil || vanishes(dir.Path(), u.Inode) {
 		return err
 	}
+	// What a container has nested more deeply than a path can be long, systemd
+	// leaves for good.
+	if err := dir.Delete(ctx); err != nil {
+		return err
+	}
 	conn, err := connectSystemd(ctx)
 	if err != nil {
 		return err

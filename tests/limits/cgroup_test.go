@@ -85,6 +85,28 @@ func TestOwnSubtree(t *testing.T) {
 	})
 }
 
+// nest makes more cgroups in one another than a path can name.
+const nest = `cd /sys/fs/cgroup; i=0; p=nested; while [ ${#p} -lt 600 ]; do p=$p/nested; done
+	while [ $i -lt 16 ] && mkdir -p $p && cd -P $p; do i=$((i+1)); done; echo $i >/out; exec sleep 100`
+
+// A container's cgroups go with it, however deeply they are nested: systemd leaves
+// such ones, and the next container of that name was in them.
+func TestNestedCgroups(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, "", "sh", "-c", nest)
+		b.start()
+		eventually(t, "nested", func() bool {
+			text, err := os.ReadFile(filepath.Join(b.dir, "rootfs", "out"))
+			return err == nil && strings.TrimSpace(string(text)) == "16"
+		})
+		own := b.cgroup()
+		b.must("delete", "--force", b.id)
+		for at := own; strings.Contains(path.Base(at), b.id) || at == own; at = path.Dir(at) {
+			eventually(t, "removed", func() bool { _, err := os.Stat(at); return err != nil })
+		}
+	})
+}
+
 // The mount shows the container's own limits, and only them.
 func TestMountShowsLimits(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
