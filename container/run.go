@@ -32,7 +32,9 @@ type Process struct {
 	status unix.WaitStatus
 	relay  *notify.Relay
 	// reap: orphans of the container come to us, and Wait takes them.
-	reap      bool
+	reap bool
+	// taken: status is that of the process, which was among them.
+	taken     bool
 	container *Container
 	bundle    *bundle.Bundle
 }
@@ -56,6 +58,9 @@ func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
 
 // reapEnded takes the exit status, of a child that has ended or will.
 func (p *Process) reapEnded() (int, error) {
+	if p.taken {
+		return newExit(p.status).Status, nil
+	}
 	var status unix.WaitStatus
 	who := p.Pid
 	if p.reap {
@@ -90,8 +95,34 @@ func (p *Process) awaitEnd(after time.Duration, long func()) {
 	if !ended {
 		long()
 	}
+	limit := -1
+	if p.reap {
+		limit = orphansInterval
+	}
 	for !ended && err == nil {
-		ended, err = w.wait(p.pidfd, -1)
+		if ended, err = w.wait(p.pidfd, limit); p.reap && !ended {
+			p.reapOrphans()
+		}
+	}
+}
+
+// orphansInterval is how often orphans that have ended are taken, in
+// milliseconds: each has a process id until then.
+const orphansInterval = 200
+
+// reapOrphans takes those that have ended.
+func (p *Process) reapOrphans() {
+	var status unix.WaitStatus
+	for {
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || pid == 0:
+			return
+		case pid == p.Pid:
+			p.status, p.taken = status, true
+			return
+		}
 	}
 }
 
