@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,9 +71,14 @@ func (o *options) logs(l level) bool {
 	return o.debug || asked >= l
 }
 
-// warn says what is ignored or worked around.
+// warn says what is ignored or worked around, once: a run that is tried again
+// without what the host forbids comes upon the same.
 func (o *options) warn(text string) {
 	text = plain.Short(text, maxLine)
+	if slices.Contains(o.warned, text) {
+		return
+	}
+	o.warned = append(o.warned, text)
 	switch {
 	case !o.logs(levelWarning):
 	case o.log == "":

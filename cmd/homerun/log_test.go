@@ -31,6 +31,7 @@ func TestLog(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "log")
 		o := &options{verb: test.verb, logFormat: test.format, logLevel: test.level, log: test.prefix + name}
 		o.warn("careful\x01")
+		o.warn("careful\x01") // as in another attempt of run
 		o.logError(o.line(test.err), details(test.err), test.err)
 		text, err := os.ReadFile(name)
 		if err != nil {

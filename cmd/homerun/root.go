@@ -29,8 +29,8 @@ type options struct {
 
 	// verb and id are for messages.
 	verb, id string
-	// warnings are those that the log does not have yet.
-	warnings []string
+	// warnings are those that the log does not have yet, warned all.
+	warnings, warned []string
 	// status is the exit status after success: the container's.
 	status int
 }
