@@ -2,8 +2,7 @@ package probe
 
 import (
 	"bytes"
-	"errors"
-	"os"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -28,8 +27,8 @@ func (p *prober) subordinate() error {
 	s.NewGIDMap = helper("newgidmap")
 	owners := p.owners()
 	s.Login = owners[0]
-	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc/subuid", "/etc/passwd", owners)
-	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc/subgid", "/etc/group", owners)
+	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc", "subuid", owners)
+	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc", "subgid", owners)
 	if len(s.UIDs) == 0 && len(s.GIDs) == 0 {
 		return p.askNameService()
 	}
@@ -121,29 +120,43 @@ func isName(b []byte) bool {
 	return len(b) > 0 && b[0] != '+' && b[0] != '-' && b[0] != '#'
 }
 
-// ranges reads one file, and for who has none in it what a hint needs, for which
-// the ids in database are somebody's too. A missing or unreadable file grants
-// nothing.
-func (p *prober) ranges(path, database string, owners []string) (list []host.Range, free uint32, line int) {
-	text, err := p.readFile(path)
+// ranges reads subuid or subgid in the directory etc, and for who has no range in
+// it what a hint needs. A missing or unreadable file grants nothing.
+func (p *prober) ranges(etc, name string, owners []string) (list []host.Range, free uint32, line int) {
+	text, err := p.readFile(etc + "/" + name)
 	if err == nil {
 		if grants := userns.Grants(text, owners); len(grants) > 0 {
 			return userns.Ranges(grants), 0, 0
 		}
-	} else if !errors.Is(err, os.ErrNotExist) {
+	} else if err != unix.ENOENT {
 		return nil, 0, 0
 	}
-	text = bytes.Clone(text) // the next read is into the same buffer
-	others, _ := p.readFile(database)
-	free, line = userns.Survey(text, owners, allIDs(others))
+	text = slices.Clone(text) // it lies where the next file is read to
+	taken, known := p.taken(etc, name)
+	if free, line = userns.Survey(text, owners, taken); !known {
+		free = 0
+	}
 	return nil, free, line
 }
 
-// allIDs reads the third field of each line, as passwd(5) and group(5) have it.
-func allIDs(text []byte) (ids []uint32) {
+// taken lists the ids of users or of groups that the host has, which a grant in
+// the file name would give away; known is false when that cannot be told.
+func (p *prober) taken(etc, name string) (ids []uint32, known bool) {
+	passwd, err := p.readFile(etc + "/passwd")
+	if name == "subuid" {
+		return idsIn(passwd, 2), err == nil || err == unix.ENOENT
+	}
+	ids = idsIn(passwd, 3)
+	group, errGroup := p.readFile(etc + "/group")
+	return append(ids, idsIn(group, 2)...), (err == nil || err == unix.ENOENT) && (errGroup == nil || errGroup == unix.ENOENT)
+}
+
+// idsIn reads the number in a field, counted from 0, of each line that has one
+// more: passwd(5), group(5).
+func idsIn(text []byte, field int) (ids []uint32) {
 	for line := range bytes.Lines(text) {
-		if f := bytes.SplitN(line, []byte{':'}, 4); len(f) == 4 {
-			if n, ok := number(f[2]); ok {
+		if f := bytes.SplitN(line, []byte{':'}, field+2); len(f) == field+2 {
+			if n, ok := number(f[field]); ok {
 				ids = append(ids, n)
 			}
 		}
