@@ -30,7 +30,9 @@ func (p *prober) subordinate() error {
 	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc", "subuid", owners)
 	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc", "subgid", owners)
 	if len(s.UIDs) == 0 && len(s.GIDs) == 0 {
-		return p.askNameService()
+		if err := p.askNameService(); err != nil || s.Source == "" {
+			return err
+		}
 	}
 	if s.Login == "" {
 		s.Login = askLogin(p.facts.Process.UID)

@@ -1,9 +1,17 @@
 package probe
 
 import (
+	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/userns"
+	"github.com/homerun-oci/homerun/userns/privilege"
 )
 
 // TestFreeRange: where a range is free is told from what the files say together:
@@ -47,4 +55,67 @@ func TestFreeRange(t *testing.T) {
 			t.Errorf("%s: gids %v, free from %d, line %d; want %d", name, list, free, line, test.gid)
 		}
 	}
+}
+
+// TestTrouble: what keeps a helper from its privilege. That of a setuid program is
+// bounded by the thread's bounding set.
+func TestTrouble(t *testing.T) {
+	if os.Geteuid() != 0 {
+		unable(t, "needs root, to make a setuid program of root's")
+	}
+	helper := t.TempDir() + "/newidmap"
+	if err := errors.Join(os.WriteFile(helper, nil, 0o755), os.Chmod(helper, os.ModeSetuid|0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if privilege.IsNosuid(helper) {
+		unable(t, "needs a TMPDIR that is not mounted nosuid")
+	}
+	plain := t.TempDir() + "/plain"
+	if err := os.WriteFile(plain, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		path    string
+		kind    userns.Kind
+		login   string
+		own     uint64 // capabilities
+		dropped int
+		want    host.Trouble
+	}{
+		"none":                      {helper, userns.UID, "u", 0, -1, ""},
+		"no helper":                 {"", userns.UID, "", 0, unix.CAP_SETUID, ""},
+		"not setuid":                {plain, userns.UID, "", 0, unix.CAP_SETUID, ""}, // it says so itself
+		"no login":                  {helper, userns.UID, "", 0, -1, host.TroubleNobody},
+		"without CAP_SETUID":        {helper, userns.UID, "u", 0, unix.CAP_SETUID, host.TroubleBounding},
+		"gid, without CAP_SETUID":   {helper, userns.GID, "u", 0, unix.CAP_SETUID, ""},
+		"gid, without CAP_SETGID":   {helper, userns.GID, "u", 0, unix.CAP_SETGID, host.TroubleBounding},
+		"without CAP_SYS_ADMIN":     {helper, userns.UID, "u", 0, unix.CAP_SYS_ADMIN, host.TroubleBounding},
+		"has it itself":             {helper, userns.UID, "", 1 << unix.CAP_SETUID, unix.CAP_SYS_ADMIN, ""},
+		"has the other kind itself": {helper, userns.GID, "", 1 << unix.CAP_SETUID, -1, host.TroubleNobody},
+	} {
+		done := make(chan host.Trouble)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends here
+			if test.dropped >= 0 {
+				if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(test.dropped), 0, 0, 0); err != nil {
+					t.Error(err)
+				}
+			}
+			var p prober
+			p.facts.Process.Capabilities, p.facts.Subordinate.Login = test.own, test.login
+			done <- p.trouble(test.path, test.kind)
+		}()
+		if got := <-done; got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// unable skips a test where the environment allows that, and fails it elsewhere.
+func unable(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" || testing.Short() {
+		t.Skip(why)
+	}
+	t.Fatal(why)
 }
