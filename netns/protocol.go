@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/homerun-oci/homerun/plain"
 )
 
 // What the main program and homerun-net say to each other
@@ -135,9 +137,28 @@ func (f Failure) Err() error {
 	return &Error{Message: f.Error, Hint: f.Hint, Reason: f.Reason}
 }
 
-// NewFailure is an error in a form that can be sent.
+// of is the failure of an answer, or nil if that says ok: one that says neither is
+// no success.
+func (f Failure) of(ok bool) error {
+	if err := f.Err(); err != nil || ok {
+		return err
+	}
+	return &Error{Message: "network: homerun-net answers neither that it was done nor why not"}
+}
+
+// Err is why the container is not connected, or nil.
+func (r Result) Err() error { return r.of(r.OK) }
+
+// Err is why the command was not done, or nil.
+func (r Reply) Err() error { return r.of(r.OK) }
+
+// maxFailure bounds what is sent of an error, in bytes before it is made plain: a
+// request that is refused may be in it.
+const maxFailure = 1000
+
+// NewFailure is an error in a form that can be sent, and shown.
 func NewFailure(err error) Failure {
-	f := Failure{Error: err.Error()}
+	f := Failure{Error: plain.Short(err.Error(), maxFailure)}
 	var e *Error
 	if errors.As(err, &e) {
 		f.Hint, f.Reason = e.Hint, e.Reason
@@ -170,7 +191,8 @@ const (
 // Command asks a running helper for something.
 type Command struct {
 	Op string `json:"op"`
-	// Ports are what to add or remove. All of them are, or none.
+	// Ports are what to add or remove: all of them or none, unless a driver does
+	// not give up what it has. Then OpList says what is left.
 	Ports []Forward `json:"ports,omitempty"`
 }
 

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/plain"
 )
 
 func TestRequest(t *testing.T) {
@@ -84,6 +87,54 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
+// FuzzParseCommand: what is taken is one of the commands, with ports that can be
+// had, and means the same when it is sent again. What is refused is so in a line
+// that can be sent and shown.
+func FuzzParseCommand(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := ParseCommand(data)
+		if err != nil {
+			failure := NewFailure(err)
+			if failure.Error == "" || len(failure.Error) > 5*maxFailure || plain.Text(failure.Error) != failure.Error {
+				t.Errorf("%q: %q", data, failure.Error)
+			}
+			return
+		}
+		if c.Op != OpList && c.Op != OpStop && (c.Op != OpAdd && c.Op != OpRemove || CheckForwards(c.Ports) != nil) {
+			t.Fatalf("%q: %+v", data, c)
+		}
+		again, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := ParseCommand(again); err != nil || d.Op != c.Op || !slices.Equal(d.Ports, c.Ports) {
+			t.Fatalf("%q: %s: %+v, %v", data, again, d, err)
+		}
+	})
+}
+
+// FuzzReply: an answer is a success only if it says so, and comes through JSON as
+// it was.
+func FuzzReply(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r Reply
+		if json.Unmarshal(data, &r) != nil {
+			return
+		}
+		if err := r.Err(); (err == nil) != (r.OK && r.Error == "") {
+			t.Fatalf("%q: %+v: %v", data, r, err)
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s Reply
+		if err := json.Unmarshal(again, &s); err != nil || s.OK != r.OK || s.Failure != r.Failure || !slices.Equal(s.Ports, r.Ports) {
+			t.Fatalf("%q: %s: %+v, %v", data, again, s, err)
+		}
+	})
+}
+
 // TestFailure: an error comes out of JSON as it went in.
 func TestFailure(t *testing.T) {
 	before := &Error{Message: "who: what: why", Hint: "do this", Reason: NoTun}
@@ -103,6 +154,14 @@ func TestFailure(t *testing.T) {
 		t.Error(err)
 	}
 	if err := (Failure{}).Err(); err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{Result{}.Err(), Reply{}.Err()} {
+		if err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("an answer that says nothing: %v", err)
+		}
+	}
+	if err := errors.Join(Result{OK: true}.Err(), Reply{OK: true}.Err()); err != nil {
 		t.Error(err)
 	}
 	wrapped := NewFailure(fmt.Errorf("run: %w", before))

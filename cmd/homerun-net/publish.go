@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log"
 	"net/netip"
 	"slices"
 	"strings"
@@ -95,50 +96,61 @@ func (p *publisher) answer() []netns.Published {
 	return list
 }
 
-// add publishes all of the forwards or none.
+// add publishes all of the forwards or none. What a driver then does not take back
+// stays in the list, where it can be removed once more.
 func (p *publisher) add(forwards []netns.Forward) ([]netns.Published, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := len(p.list)
 	for _, f := range forwards {
 		if err := p.addOne(f); err != nil {
-			for _, done := range p.list[before:] {
-				done.withdraw()
-			}
-			p.list = p.list[:before]
+			p.takeBack(before)
 			return nil, err
 		}
 	}
 	return p.answer(), nil
 }
 
+// takeBack withdraws all that is in the list after the first so many.
+func (p *publisher) takeBack(before int) {
+	kept := p.list[:before]
+	for _, d := range p.list[before:] {
+		if err := d.withdraw(); err != nil {
+			log.Print(err)
+			kept = append(kept, d)
+		}
+	}
+	p.list = kept
+}
+
+// addOne publishes a forward. One that it could publish in part is the last of the
+// list, with what there is of it.
 func (p *publisher) addOne(f netns.Forward) error {
 	for _, g := range p.list {
 		if f.Overlaps(g.Forward) {
 			return &netns.Error{Message: fmt.Sprintf("publish %s: %s is published already", f, g.Forward), Reason: netns.PortBusy}
 		}
 	}
+	if f.Count > maxServed {
+		return &netns.Error{Message: fmt.Sprintf("publish %s: at most %d ports are served at once", f, maxServed)}
+	}
 	if err := p.helper.settings.checkForward(f); err != nil {
 		return err
 	}
 	by := p.choose(f)
-	if f.Count > maxServed {
-		return &netns.Error{Message: fmt.Sprintf("publish %s: %s serves at most %d ports at once", f, by, maxServed)}
-	}
 	m, err := p.manager(by)
 	if err != nil {
 		return err
 	}
-	done := published{Published: netns.Published{Forward: f, By: by}, manager: m}
+	p.list = append(p.list, published{Published: netns.Published{Forward: f, By: by}, manager: m})
+	done := &p.list[len(p.list)-1]
 	for _, spec := range p.helper.settings.specs(f, by) {
 		id, err := m.add(spec)
 		if err != nil {
-			done.withdraw()
 			return explainAdd(f, by, err)
 		}
 		done.ids = append(done.ids, id)
 	}
-	p.list = append(p.list, done)
 	return nil
 }
 
@@ -150,16 +162,20 @@ func explainAdd(f netns.Forward, by string, err error) error {
 	return e
 }
 
-func (d published) withdraw() error {
-	for _, id := range d.ids {
-		if err := d.manager.remove(id); err != nil {
+// withdraw takes a forward back. What the driver does not give up is left for
+// another attempt.
+func (d *published) withdraw() error {
+	for len(d.ids) > 0 {
+		if err := d.manager.remove(d.ids[0]); err != nil {
 			return fmt.Errorf("remove port %s: %s: %w", d.Forward, d.By, err)
 		}
+		d.ids = d.ids[1:]
 	}
 	return nil
 }
 
-// remove takes all of the forwards back; if one of them cannot be, none is.
+// remove takes all of the forwards back; none, if one of them is not there or is
+// fixed. A driver that does not give one up ends it; what came before is gone.
 func (p *publisher) remove(forwards []netns.Forward) ([]netns.Published, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
