@@ -17,7 +17,7 @@ import (
 // A signal that comes while the program is started waits, and is passed on to
 // it. But what is in a container can keep its start from coming to an end: it
 // may stop the process that joins it, or be a file system that does not answer.
-// So the second signal of those that end a process gives up.
+// So the second SIGTERM or SIGINT gives up.
 
 // signals are those that people and managers send.
 type signals struct {
@@ -29,7 +29,8 @@ type signals struct {
 	lock sync.Mutex
 	to   func(os.Signal) // nil while the program is started
 	held []os.Signal
-	ends int         // how many came that end a process
+	runs bool        // the program does, and there is nothing to give up
+	ends int         // how many SIGTERM and SIGINT came before
 	last *time.Timer // ends this process, if the start does not end
 }
 
@@ -67,6 +68,7 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 		if s.last != nil {
 			s.last.Stop()
 		}
+		s.runs = err == nil
 		if cause := context.Cause(begun); err != nil && cause != nil {
 			return cause
 		}
@@ -108,7 +110,7 @@ func (s *signals) pass(n os.Signal) {
 	case !slices.Contains(s.held, n):
 		s.held = append(s.held, n)
 	}
-	if n != unix.SIGTERM && n != unix.SIGINT {
+	if s.runs || n != unix.SIGTERM && n != unix.SIGINT {
 		return
 	}
 	if s.ends++; s.ends == 2 {

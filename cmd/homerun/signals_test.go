@@ -28,6 +28,7 @@ func TestSignalsWait(t *testing.T) {
 	if err := started(nil); err != nil || ctx.Err() != nil {
 		t.Fatalf("%v, %v", err, ctx.Err())
 	}
+	s.pass(unix.SIGTERM) // the program runs, and is not told yet
 	var got []os.Signal
 	s.passTo(func(n os.Signal) { got = append(got, n) })
 	s.pass(unix.SIGTERM)
