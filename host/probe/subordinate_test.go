@@ -119,3 +119,17 @@ func unable(t *testing.T, why string) {
 	}
 	t.Fatal(why)
 }
+
+// TestUnreadableGrant: the line that names the caller and grants nothing.
+func TestUnreadableGrant(t *testing.T) {
+	etc := t.TempDir()
+	err := errors.Join(os.WriteFile(etc+"/subuid", []byte("other:100000:65536\nu:165536:65536\r\n"), 0o600),
+		os.WriteFile(etc+"/passwd", []byte("# a longer file, which is read later\nu:x:1000:1000::/:\n"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p prober
+	if list, free, line := p.ranges(etc, "subuid", []string{"u", "1000"}); list != nil || free != 165536 || line != 2 {
+		t.Errorf("%v, free from %d, line %d, want 165536 and line 2", list, free, line)
+	}
+}
