@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,6 +85,50 @@ func TestErrors(t *testing.T) {
 	cancel()
 	if err := Copy(ctx, open(t, from), open(t, t.TempDir()), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+// TestChangedMeanwhile: what became something else between the look at it and its
+// opening is an error at once, and leads nowhere: a link, to a file or a directory
+// outside; a FIFO that nobody writes to; a directory; a file whose lease is held.
+func TestChangedMeanwhile(t *testing.T) {
+	outside, from, to := t.TempDir(), t.TempDir(), t.TempDir()
+	in := func(p string) string { return filepath.Join(from, p) }
+	must(t, os.Mkdir(filepath.Join(outside, "d"), 0o755), os.WriteFile(filepath.Join(outside, "d/secret"), []byte("secret"), 0o644),
+		os.Symlink(filepath.Join(outside, "d"), in("dir")), os.Mkdir(filepath.Join(to, "dir"), 0o755), os.Symlink(filepath.Join(outside, "d/secret"), in("file")),
+		unix.Mkfifo(in("fifo"), 0o644), os.Mkdir(in("tree"), 0o755), os.WriteFile(in("leased"), []byte("x"), 0o644), os.WriteFile(in("plain"), []byte("x"), 0o644))
+	holder, err := os.OpenFile(in("leased"), os.O_WRONLY, 0)
+	must(t, err)
+	defer holder.Close()
+	if _, err := unix.FcntlInt(holder.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Fatalf("take a lease: %v", err)
+	}
+	a, b, c := open(t, from), open(t, to), &copier{ctx: t.Context()}
+	for name, test := range map[string]struct {
+		copy func(name string) error
+		want []unix.Errno
+	}{
+		"dir":    {func(name string) error { return c.directory(a, b, name, &unix.Stat_t{}, false) }, []unix.Errno{unix.ENOTDIR, unix.ELOOP}},
+		"file":   {func(name string) error { return c.file(a, b, name) }, []unix.Errno{unix.ELOOP}},
+		"fifo":   {func(name string) error { return c.file(a, b, name) }, []unix.Errno{unix.ESTALE}},
+		"tree":   {func(name string) error { return c.file(a, b, name) }, []unix.Errno{unix.ESTALE}},
+		"leased": {func(name string) error { return c.file(a, b, name) }, []unix.Errno{unix.EWOULDBLOCK}},
+		"plain":  {func(name string) error { return c.link(a, b, name, &unix.Stat_t{}) }, []unix.Errno{unix.EINVAL}},
+	} {
+		done := make(chan error, 1)
+		go func() { done <- test.copy(name) }()
+		select {
+		case err := <-done:
+			if !slices.ContainsFunc(test.want, func(e unix.Errno) bool { return errors.Is(err, e) }) {
+				t.Errorf("%s: %v, want %v", name, err, test.want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s keeps the copier waiting", name)
+		}
+	}
+	list, err := os.ReadDir(to)
+	if inside, e := os.ReadDir(filepath.Join(to, "dir")); errors.Join(err, e) != nil || len(list) != 1 || len(inside) != 0 {
+		t.Errorf("copied %v and %v, %v %v", list, inside, err, e)
 	}
 }
 
