@@ -187,6 +187,9 @@ func TestProcessIsNamed(t *testing.T) {
 		if err != nil || !strings.Contains(string(info), "Pid:\t"+strconv.Itoa(pid)+"\n") {
 			t.Errorf("%s gets a descriptor of %s %v", version, info, err)
 		}
+		if err := c.Close(); err != nil || c.pidfd != -1 {
+			t.Errorf("%s: close: %v, and descriptor %d is open", version, err, c.pidfd)
+		}
 	}
 }
 
