@@ -270,3 +270,26 @@ func TestOneNumber(t *testing.T) {
 		}
 	}
 }
+
+// Who listens is found by a path, through its descriptor, and in the abstract
+// namespace by the name.
+func TestPeer(t *testing.T) {
+	for _, name := range []string{filepath.Join(t.TempDir(), "bus"), "@homerun-test-" + filepath.Base(t.TempDir()) + strconv.Itoa(os.Getpid())} {
+		l, err := net.Listen("unix", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c := candidate{path: name, owner: os.Getuid()}
+		if pid, err := c.peer(); err != nil || pid != os.Getpid() {
+			t.Errorf("%s: process %d, %v, want %d", name, pid, err, os.Getpid())
+		}
+		if err := c.sharesNumbers(); err != nil && !errors.Is(err, errForeign) {
+			t.Errorf("%s: %v", name, err)
+		}
+		l.Close()
+		if _, err := c.peer(); err == nil {
+			t.Errorf("%s: nobody listens any more, and no error", name)
+		}
+	}
+}
