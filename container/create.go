@@ -9,6 +9,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/userns/install"
 )
 
@@ -139,11 +140,11 @@ func (s *starting) record(a action.Record) error {
 // recordInit finds what identifies init.
 func (s *starting) recordInit(pidFile string) error {
 	c, pid := s.c, s.launch.Init()
-	_, start, err := processStat(pid)
+	init, err := proc.Of(pid)
 	if err != nil {
 		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
 	}
-	c.State.Pid, c.State.StartTime = pid, start
+	c.State.Pid, c.State.StartTime = init.Pid, init.StartTime
 	if s.launch.Stays() {
 		if err := c.recordWaiter(s.launch.First()); err != nil {
 			return err

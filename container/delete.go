@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/homerun-oci/homerun/netns/client"
@@ -124,8 +123,6 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return client.Stop(u.Name)
 	case "made":
 		return c.removeMade(u.Name)
-	case "process":
-		return endProcess(u)
 	case "file":
 		if err := os.Remove(u.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove %s: %w", u.Name, unwrap(err))
@@ -133,24 +130,4 @@ func (c *Container) undo(ctx context.Context, u Undo) error {
 		return nil
 	}
 	return fmt.Errorf("state.json lists %q to undo, which this homerun does not know", u.Kind)
-}
-
-// endProcess ends a helper, if it is still the same process.
-func endProcess(u Undo) error {
-	pid, err := strconv.Atoi(u.Name)
-	if err != nil {
-		return fmt.Errorf("state.json lists the process %q to undo", u.Name)
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	if alive(pid, u.StartTime) {
-		_ = unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0)
-		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 2000); n == 0 {
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ import (
 // cannotEnter tells whether this process cannot start one in the container's
 // cgroup, while systemd can put one there.
 func (c *Container) cannotEnter() bool {
-	if c.State.Cgroup.Scope == "" || os.Geteuid() == 0 && inInitialUserNamespace() {
+	if c.State.Cgroup.Scope == "" || os.Geteuid() == 0 && proc.InInitialUserNamespace() {
 		return false
 	}
 	if unix.Access(c.State.Cgroup.Path, unix.F_OK) != nil {

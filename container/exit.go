@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,13 +29,6 @@ var ErrExitUnknown = errors.New("it has ended, but how was told to its parent pr
 
 // exitFile tells the wait status by its length: see compile.InputExit.
 const exitFile = "exit"
-
-// ProcessID names a process for as long as the host runs.
-type ProcessID struct {
-	Pid int `json:"pid"`
-	// StartTime is its start in clock ticks since boot.
-	StartTime uint64 `json:"startTime"`
-}
 
 // Exit reads how init ended, once it has; nil when that is not recorded.
 func (c *Container) Exit() (*Exit, error) {
@@ -82,11 +76,11 @@ func (c *Container) keepExit(status unix.WaitStatus) error {
 
 // recordWaiter remembers the first process, which stays beside init.
 func (c *Container) recordWaiter(first int) error {
-	_, start, err := processStat(first)
+	waiter, err := proc.Of(first)
 	if err != nil {
 		return fmt.Errorf("%w: look at the process that waits for it: %v", launch.ErrDied, err)
 	}
-	c.State.Waiter = &ProcessID{first, start}
+	c.State.Waiter = &waiter
 	return nil
 }
 
@@ -130,18 +124,22 @@ func (c *Container) exitAfter(pidfd int) (*Exit, error) {
 		return nil, ErrNotRunning
 	}
 	if waiter := c.State.Waiter; waiter != nil {
-		awaitProcess(*waiter, reapLimit)
+		awaitWaiter(*waiter)
 	}
 	if e, err := c.Exit(); e != nil || err != nil {
 		return e, err
 	}
-	status, ok := exitOf(pidfd, reapLimit)
-	if !ok {
+	var status unix.WaitStatus
+	known := false
+	if pidfd >= 0 {
+		status, known = proc.AwaitStatus(pidfd, reapLimit)
+	}
+	if !known {
 		return nil, fmt.Errorf("container %q: %w", c.ID, ErrExitUnknown)
 	}
 	if now, err := c.runtime.Open(c.ID); err == nil {
 		defer now.Close()
-		if now.State.Pid == c.State.Pid && now.State.StartTime == c.State.StartTime {
+		if now.State.init() == c.State.init() {
 			if err := now.keepExit(status); err != nil {
 				c.runtime.warn("%v", err)
 			}
@@ -150,35 +148,14 @@ func (c *Container) exitAfter(pidfd int) (*Exit, error) {
 	return newExit(status), nil
 }
 
-// awaitProcess waits for a process's end, if it is still the same one.
-func awaitProcess(p ProcessID, limit time.Duration) {
-	fd, err := unix.PidfdOpen(p.Pid, 0)
+// awaitWaiter waits for the end of the process that records how init ended.
+func awaitWaiter(p proc.ID) {
+	fd, err := p.Open()
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
-	if alive(p.Pid, p.StartTime) {
-		ended(fd, limit)
-	}
-}
-
-// exitOf asks the kernel how a process ended that somebody else's child was,
-// once its parent has looked after it: then poll reports POLLHUP.
-func exitOf(pidfd int, limit time.Duration) (unix.WaitStatus, bool) {
-	if pidfd < 0 {
-		return 0, false
-	}
-	fds := []unix.PollFd{{Fd: int32(pidfd)}} // POLLHUP alone
-	for begun := time.Now(); fds[0].Revents&unix.POLLHUP == 0; {
-		left := limit - time.Since(begun)
-		if left <= 0 {
-			break
-		}
-		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	return pidfdExit(pidfd)
+	_, _ = proc.AwaitEnd(fd, reapLimit)
 }
 
 // String is the status in words.

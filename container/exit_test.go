@@ -1,58 +1,12 @@
 package container
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// Somebody who is not the parent is told how a process ended, once the parent
-// has looked after it, and not before.
-func TestExitOfAnothersChild(t *testing.T) {
-	for script, want := range map[string]string{"exit 0": "exit status 0", "exit 7": "exit status 7", "kill -9 $$": "killed by SIGKILL"} {
-		cmd := exec.Command("sh", "-c", "read x; "+script)
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(pidfd)
-		in.Close()
-		if status, ok := exitOf(pidfd, 300*time.Millisecond); ok {
-			t.Errorf("%s: status %x of a zombie", script, status)
-		}
-		go func() { _ = cmd.Wait() }()
-		status, ok := exitOf(pidfd, 10*time.Second)
-		if !ok && !pidfdTellsExit() {
-			t.Skip("needs Linux 6.15, for PIDFD_INFO_EXIT")
-		}
-		if got := newExit(status).String(); !ok || got != want {
-			t.Errorf("%s: %s, %v", script, got, ok)
-		}
-	}
-}
-
-// pidfdTellsExit reports whether the kernel knows PIDFD_GET_INFO and the pidfd
-// file system, which came with it.
-func pidfdTellsExit() bool {
-	fd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	_, err = unix.IoctlRetInt(fd, uint(pidfdGetInfo))
-	return !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL)
-}
 
 // A record is read as it was written, once, and an empty one says nothing.
 func TestExitRecord(t *testing.T) {

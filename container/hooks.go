@@ -16,6 +16,7 @@ import (
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/proc"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -110,7 +111,7 @@ func (c *Container) hookState(a action.RunHook) specs.State {
 	case a.Status == Stopped:
 		s.Pid = 0
 	case a.Inside:
-		s.Pid = insidePID(s.Pid)
+		s.Pid = proc.Innermost(s.Pid)
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,7 @@ func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal, all bool) er
 	return c.killInit(s)
 }
 
-// killInit signals init by a pidfd, and checks behind its opening that it is
+// killInit signals init by a pidfd, and checks after its opening that it is
 // still the same process.
 func (c *Container) killInit(s unix.Signal) error {
 	pidfd, err := c.openInit()
@@ -54,22 +55,11 @@ func (c *Container) killInit(s unix.Signal) error {
 
 // openInit opens init as a pidfd.
 func (c *Container) openInit() (int, error) {
-	if c.State.Pid == 0 {
-		return -1, ErrNotRunning
-	}
-	pidfd, err := unix.PidfdOpen(c.State.Pid, 0)
-	if err == unix.ESRCH {
+	pidfd, err := c.State.init().Open()
+	if errors.Is(err, proc.ErrEnded) {
 		return -1, ErrNotRunning
 	} else if err != nil {
 		return -1, fmt.Errorf("open init: %w", err)
-	}
-	lives, err := living(c.State.Pid, c.State.StartTime)
-	if err == nil && !lives {
-		err = ErrNotRunning
-	}
-	if err != nil {
-		unix.Close(pidfd)
-		return -1, err
 	}
 	return pidfd, nil
 }
@@ -89,7 +79,7 @@ func (c *Container) Processes() ([]int, error) {
 		return pids, err
 	}
 	m := c.membership()
-	if m == nil && alive(c.State.Pid, c.State.StartTime) {
+	if m == nil && c.State.init().Alive() {
 		return []int{c.State.Pid}, nil
 	}
 	return m.list()
@@ -104,19 +94,11 @@ func (c *Container) awaitEnd(limit time.Duration) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	deadline := time.Now().Add(limit)
-	for {
-		left := time.Until(deadline)
-		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, max(int(left.Milliseconds()), 0))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return fmt.Errorf("wait for init: %w", err)
-		case n > 0:
-			return nil
-		default:
-			return fmt.Errorf("init %d does not end %s after SIGKILL", c.State.Pid, limit)
-		}
+	switch ended, err := proc.AwaitEnd(pidfd, limit); {
+	case err != nil:
+		return fmt.Errorf("wait for init: %w", err)
+	case !ended:
+		return fmt.Errorf("init %d does not end %s after SIGKILL", c.State.Pid, limit)
 	}
+	return nil
 }

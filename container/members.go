@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/homerun-oci/homerun/proc"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,7 @@ func (c *Container) recordMembersLate() error {
 		return nil
 	}
 	m, err := mountNamespace(c.State.Pid)
-	if err != nil || !alive(c.State.Pid, c.State.StartTime) {
+	if err != nil || !c.State.init().Alive() {
 		return nil // it has ended, or nobody may read its program
 	}
 	c.State.Members = &m
@@ -115,7 +116,7 @@ type membership struct {
 // membership is nil when nothing tells the container's processes from others.
 func (c *Container) membership() *membership {
 	m := &membership{kind: "mnt"}
-	lives := alive(c.State.Pid, c.State.StartTime)
+	lives := c.State.init().Alive()
 	if lives {
 		m.init = c
 	}
@@ -164,7 +165,7 @@ func (m *membership) has(pid int) bool {
 		return err == nil && now.ID == m.id
 	}
 	// In this order: init lived after the number was seen.
-	if m.init != nil && alive(m.init.State.Pid, m.init.State.StartTime) || isChild(pid) {
+	if m.init != nil && m.init.State.init().Alive() || isChild(pid) {
 		return true
 	}
 	m.doubtful = append(m.doubtful, pid)
@@ -195,8 +196,8 @@ func (m *membership) each(do func(pid, pidfd int)) error {
 		if err != nil {
 			continue
 		}
-		state, _, err := processStat(pid)
-		if err == nil && state != 'Z' && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
+		ended, err := proc.AwaitEnd(pidfd, 0)
+		if err == nil && !ended && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
 			do(pid, pidfd)
 		}
 		unix.Close(pidfd)
@@ -224,7 +225,7 @@ func (m *membership) signal(s unix.Signal) error {
 		err := m.each(func(_, pidfd int) {
 			found++
 			if unix.PidfdSendSignal(pidfd, s, nil, 0) == nil && s == unix.SIGKILL {
-				ended(pidfd, endLimit)
+				_, _ = proc.AwaitEnd(pidfd, endLimit)
 			}
 		})
 		if err != nil || s != unix.SIGKILL || found == 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,12 +31,12 @@ func TestMembership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, start, err := processStat(os.Getpid())
+	id, err := proc.Of(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	init := &Container{State: State{Pid: os.Getpid(), StartTime: start}}
-	dead := &Container{State: State{Pid: os.Getpid(), StartTime: start + 1}}
+	init := &Container{State: State{Pid: id.Pid, StartTime: id.StartTime}}
+	dead := &Container{State: State{Pid: id.Pid, StartTime: id.StartTime + 1}}
 	self, sub := os.Getpid(), child(t)
 	for name, test := range map[string]struct {
 		m           membership

@@ -165,7 +165,7 @@ func (c *Container) keepOOMKills(n uint64) {
 		return
 	}
 	defer now.Close()
-	if now.State.Pid != c.State.Pid || now.State.StartTime != c.State.StartTime {
+	if now.State.init() != c.State.init() {
 		return
 	}
 	now.State.Cgroup.OOMKills = n

@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -24,6 +25,8 @@ type ProcessInfo struct {
 
 // clockTicks is USER_HZ, the same on all machines that homerun runs on.
 const clockTicks = 100
+
+var errStat = errors.New("unreadable process state")
 
 // DescribeProcess reads a process from /proc: proc_pid_stat(5).
 func DescribeProcess(pid int) (ProcessInfo, error) {

@@ -132,7 +132,7 @@ func (c *Container) recoverScope() {
 
 // recoverMembers finds in config.json by what the processes are known.
 func (c *Container) recoverMembers(damage error) error {
-	lives, err := living(c.State.Pid, c.State.StartTime)
+	lives, err := c.State.init().Lives()
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -162,7 +163,7 @@ func TestStateSchema(t *testing.T) {
 	}
 	full, err := json.Marshal(container.State{Version: container.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, Steps: 1,
 		Chroot: true, Cgroup: container.CgroupState{Manager: "disabled", Path: "/p", Scope: "s", OOMKills: 1}, Annotations: map[string]string{"a": "b"},
-		Undo: []container.Undo{{Kind: "process", Name: "1", StartTime: 1}}})
+		Undo: []container.Undo{{Kind: "cgroup", Name: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &container.Members{Inode: 1, ID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

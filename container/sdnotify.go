@@ -182,13 +182,6 @@ func (r *readiness) barrier(ctx context.Context) {
 // barrierLimit is how long a program that is ready may take to ask for one.
 const barrierLimit = 50 * time.Millisecond
 
-// ended waits for a process's end for the time given.
-func ended(pidfd int, limit time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, int(limit.Milliseconds()))
-	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
-}
-
 // AwaitReady is for a process that Run made and that nobody will wait for: it
 // returns once the service manager, if there is one, was told that the program
 // is ready, or the program has ended.

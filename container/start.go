@@ -157,7 +157,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 	if err == nil && frozen {
 		err = &frozenError{dir.Path()}
 	}
-	if err != nil && ctx.Err() == nil && !alive(c.State.Pid, c.State.StartTime) {
+	if err != nil && ctx.Err() == nil && !c.State.init().Alive() {
 		return nil
 	}
 	return err

@@ -147,7 +147,7 @@ func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, er
 	default:
 		return false, nil
 	}
-	if err != nil && s.c.State.Pid != 0 && !alive(s.c.State.Pid, s.c.State.StartTime) {
+	if err != nil && s.c.State.Pid != 0 && !s.c.State.init().Alive() {
 		err = launch.ErrDied // and its scope went with it
 	}
 	return true, err

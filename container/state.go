@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,7 @@ type State struct {
 	Pid       int    `json:"pid,omitempty"`
 	StartTime uint64 `json:"startTime,omitempty"`
 	// Waiter is the process that records how init ended; nil without one.
-	Waiter *ProcessID `json:"waiter,omitempty"`
+	Waiter *proc.ID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
 	// Marked says that the directory's mode tells when the container is made. It
@@ -58,6 +59,9 @@ type State struct {
 	Raw *RawNames `json:"raw,omitempty"`
 }
 
+// init names the container's init.
+func (s *State) init() proc.ID { return proc.ID{Pid: s.Pid, StartTime: s.StartTime} }
+
 // CgroupState is the container's cgroup.
 type CgroupState struct {
 	// Manager is systemd, cgroupfs or none.
@@ -75,12 +79,10 @@ type CgroupState struct {
 
 // Undo is one thing that delete undoes.
 type Undo struct {
-	// Kind is cgroup, scope, network, intelrdt, process, file.
+	// Kind is cgroup, scope, network, intelrdt, file, made.
 	Kind string `json:"kind"`
-	// Name is a path, a unit, or a process id.
+	// Name is a path, a unit, or a class of resctrl as JSON.
 	Name string `json:"name"`
-	// StartTime belongs to a process.
-	StartTime uint64 `json:"startTime,omitempty"`
 	// Inode belongs to a cgroup, or to that of a scope. Without one it is not
 	// known whether the cgroup was made.
 	Inode uint64 `json:"inode,omitempty"`
@@ -178,7 +180,7 @@ func (c *Container) Status() (string, error) {
 	if s.Pid == 0 {
 		return Creating, nil
 	}
-	lives, err := living(s.Pid, s.StartTime)
+	lives, err := s.init().Lives()
 	switch {
 	case err != nil:
 		return "", err
@@ -258,63 +260,4 @@ func owner(uid int) string {
 		}
 	}
 	return n
-}
-
-// alive reports whether the process is known to exist, to be the same, and to be
-// no zombie.
-func alive(pid int, start uint64) bool {
-	lives, err := living(pid, start)
-	return err == nil && lives
-}
-
-// living is alive, and an error where that cannot be seen, for lack of
-// descriptors say: then the process may well live, and is not to be taken for one
-// that has ended.
-func living(pid int, start uint64) (bool, error) {
-	state, begun, err := processStat(pid)
-	if err == unix.ENOENT && unix.Kill(pid, 0) != unix.ESRCH {
-		// A new process has the number just now, or /proc is not that of processes.
-		state, begun, err = processStat(pid)
-	}
-	switch {
-	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(pid, 0) == unix.ESRCH:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("see whether init, process %d, lives: /proc/%d/stat: %w", pid, pid, err)
-	}
-	return begun == start && state != 'Z' && state != 'X', nil
-}
-
-// processStat reads a process's state and start time from /proc/PID/stat,
-// whose second field may hold any character: proc_pid_stat(5).
-func processStat(pid int) (state byte, start uint64, err error) {
-	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, 0, err
-	}
-	return parseStat(string(text))
-}
-
-var errStat = errors.New("unreadable process state")
-
-func parseStat(text string) (state byte, start uint64, err error) {
-	end := len(text) - 1
-	for end >= 0 && text[end] != ')' {
-		end--
-	}
-	field, begin := 2, 0
-	for i := end + 1; end >= 0 && i <= len(text); i++ {
-		if i < len(text) && text[i] != ' ' && text[i] != '\n' {
-			continue
-		}
-		switch {
-		case field == 3 && i > begin:
-			state = text[begin]
-		case field == 22:
-			start, err = strconv.ParseUint(text[begin:i], 10, 64)
-			return state, start, err
-		}
-		field, begin = field+1, i+1
-	}
-	return 0, 0, errStat
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,19 +82,13 @@ func DefaultCache(environment func(string) string) string {
 // another manager, made us root.
 func outerUID(environment func(string) string) int {
 	uid := os.Geteuid()
-	if outer, err := strconv.Atoi(environment("_CONTAINERS_ROOTLESS_UID")); err == nil && uid == 0 && !inInitialUserNamespace() {
+	if outer, err := strconv.Atoi(environment("_CONTAINERS_ROOTLESS_UID")); err == nil && uid == 0 && !proc.InInitialUserNamespace() {
 		return outer
 	}
-	if uid == 0 && !inInitialUserNamespace() && ownedBySelf(environment("XDG_RUNTIME_DIR")) {
+	if uid == 0 && !proc.InInitialUserNamespace() && ownedBySelf(environment("XDG_RUNTIME_DIR")) {
 		return -1 // root of a nested namespace with a runtime directory of its own
 	}
 	return uid
-}
-
-// inInitialUserNamespace compares with PROC_USER_INIT_INO.
-func inInitialUserNamespace() bool {
-	var st unix.Stat_t
-	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
 }
 
 func ownedBySelf(dir string) bool {

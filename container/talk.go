@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -231,24 +230,4 @@ func lastWords(b []byte) string {
 		return "..." + plain.Text(s[cut:])
 	}
 	return plain.Text(s)
-}
-
-// insidePID is a process's id in the innermost of its PID namespaces, or 0 when
-// it has ended: proc_pid_status(5), NSpid.
-func insidePID(pid int) int {
-	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(text), "\nNSpid:")
-	line, _, _ := strings.Cut(rest, "\n")
-	fields := strings.Fields(line)
-	if len(fields) == 0 {
-		return 0
-	}
-	inside, err := strconv.Atoi(fields[len(fields)-1])
-	if err != nil {
-		return 0
-	}
-	return inside
 }

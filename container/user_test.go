@@ -84,22 +84,3 @@ func checkError(t *testing.T, err error) {
 		t.Errorf("error %q", err)
 	}
 }
-
-// FuzzParseStat wants a process's state and start time whatever its name is, and
-// no panic from anything else: proc_pid_stat(5).
-func FuzzParseStat(f *testing.F) {
-	f.Add("sh", byte('S'), uint64(12345), "")
-	f.Add("a) Z 1 2", byte('R'), uint64(0), "1 (sh) S 1")
-	f.Add(") (", byte('D'), uint64(1<<64-1), "1 (sh) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 x 1")
-	f.Add("\n\x00\xff", byte('t'), uint64(7), "))))")
-	f.Fuzz(func(t *testing.T, name string, state byte, start uint64, other string) {
-		if state > ' ' && state != ')' {
-			line := "7 (" + name + ") " + string(rune(state&0x7f|0x40)) + strings.Repeat(" -1", 18) + " " + strconv.FormatUint(start, 10) + " 0 0\n"
-			gotState, gotStart, err := parseStat(line)
-			if err != nil || gotState != state&0x7f|0x40 || gotStart != start {
-				t.Errorf("%q: %c %d %v", line, gotState, gotStart, err)
-			}
-		}
-		_, _, _ = parseStat(other)
-	})
-}

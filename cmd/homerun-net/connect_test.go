@@ -15,6 +15,7 @@ import (
 
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // drivers are tested alike.
@@ -224,24 +225,13 @@ func processesGone(t testing.TB, list []netns.Process, within time.Duration) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for _, p := range list {
-		for alive(p) {
+		for (proc.ID{Pid: p.PID, StartTime: p.Start}).Alive() {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s (process %d) still runs after %v", p.Name, p.PID, within)
 			}
 			time.Sleep(time.Millisecond)
 		}
 	}
-}
-
-// alive is false for a zombie: it has ended, whoever has to wait for it.
-func alive(p netns.Process) bool {
-	fd, err := unix.PidfdOpen(p.PID, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	start, err := client.StartTime(p.PID)
-	return err == nil && start == p.Start && !ended(fd, 0)
 }
 
 func portFree(t testing.TB, network string, port uint16) {
@@ -306,7 +296,8 @@ func children(t testing.TB, pid int) []netns.Process {
 			var p netns.Process
 			fmt.Sscan(word, &p.PID)
 			p.Name = strings.TrimSpace(readText("/proc/" + word + "/comm"))
-			p.Start, _ = client.StartTime(p.PID)
+			id, _ := proc.Of(p.PID)
+			p.Start = id.StartTime
 			list = append(list, p)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // helper is one container's network.
@@ -100,27 +101,17 @@ func (h *helper) watch() error {
 		}
 		h.container = fd
 	}
-	if ended(h.container, 0) {
+	if ended, err := proc.AwaitEnd(h.container, 0); err != nil || ended {
 		return &netns.Error{Message: fmt.Sprintf("network: container process %d: ended before it was connected", h.request.PID)}
 	}
 	var end func()
 	h.life, end = context.WithCancel(h.life)
 	go func() {
-		ended(h.container, -1)
+		_, _ = proc.AwaitEnd(h.container, -1)
 		close(h.gone)
 		end()
 	}()
 	return nil
-}
-
-// ended waits for a process, for ever when timeout (in ms) is negative.
-func ended(pidfd, timeout int) bool {
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, timeout)
-		if !errors.Is(err, unix.EINTR) {
-			return n == 1
-		}
-	}
 }
 
 // startDriver starts the driver that was asked for, or the first that works.
@@ -225,7 +216,8 @@ func (h *helper) processes() []netns.Process {
 		list = append(list, netns.Process{Name: string(h.link.driver), PID: h.link.process.pid()})
 	}
 	for i := range list {
-		list[i].Start, _ = client.StartTime(list[i].PID)
+		id, _ := proc.Of(list[i].PID)
+		list[i].Start = id.StartTime
 	}
 	return list
 }

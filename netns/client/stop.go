@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // How delete gets rid of a network
@@ -57,37 +56,22 @@ func Stop(stateDir string) error {
 
 // end signals a process and waits until it is gone; one that is gone is fine.
 func end(p netns.Process, nicely bool) error {
-	fd, err := hold(p)
-	if fd < 0 || err != nil {
+	fd, err := proc.ID{Pid: p.PID, StartTime: p.Start}.Open()
+	if errors.Is(err, proc.ErrEnded) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	if nicely {
-		if err := signal(fd, unix.SIGTERM); err != nil || gone(fd, stopTimeout) {
+		if err := signal(fd, unix.SIGTERM); err != nil || gone(fd) {
 			return err
 		}
 	}
-	if err := signal(fd, unix.SIGKILL); err != nil || gone(fd, stopTimeout) {
+	if err := signal(fd, unix.SIGKILL); err != nil || gone(fd) {
 		return err
 	}
 	return unix.ETIMEDOUT
-}
-
-// hold opens a pidfd of p, or answers -1 when p is gone. The start time is read
-// after the pidfd was opened: if it is p's now, then the pidfd is p's.
-func hold(p netns.Process) (int, error) {
-	fd, err := unix.PidfdOpen(p.PID, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
-		return -1, nil
-	}
-	if err != nil {
-		return -1, err
-	}
-	if start, err := StartTime(p.PID); err != nil || start != p.Start {
-		unix.Close(fd)
-		return -1, nil
-	}
-	return fd, nil
 }
 
 func signal(pidfd int, s unix.Signal) error {
@@ -99,29 +83,7 @@ func signal(pidfd int, s unix.Signal) error {
 }
 
 // gone waits for a process to end; a zombie has ended.
-func gone(pidfd int, timeout time.Duration) bool {
-	deadline := time.Now().Add(timeout)
-	for {
-		left := max(time.Until(deadline), 0)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds()))
-		if !errors.Is(err, unix.EINTR) {
-			return n == 1
-		}
-	}
-}
-
-// StartTime is field 22 of /proc/PID/stat: the process's start in clock ticks
-// since boot (proc(5)).
-func StartTime(pid int) (uint64, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	// The name in field 2 may hold anything, also blanks and parentheses.
-	text := string(data)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("process %d: stat has %d fields", pid, len(fields))
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+func gone(pidfd int) bool {
+	ended, err := proc.AwaitEnd(pidfd, stopTimeout)
+	return ended && err == nil
 }

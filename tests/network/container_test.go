@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -20,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
-	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // place is a state root with what may be in it.
@@ -166,23 +165,11 @@ func (r *running) helpers(t *testing.T) []netns.Process {
 		t.Fatalf("the network's processes are %+v: want the helper and a driver", record.Processes)
 	}
 	for _, p := range record.Processes {
-		if !alive(p) {
+		if !(proc.ID{Pid: p.PID, StartTime: p.Start}).Alive() {
 			t.Fatalf("%s (%d) does not run", p.Name, p.PID)
 		}
 	}
 	return record.Processes
-}
-
-// alive tells whether a process runs; one that ended and that nobody has waited
-// for does not.
-func alive(p netns.Process) bool {
-	start, err := client.StartTime(p.PID)
-	if err != nil || start != p.Start {
-		return false
-	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-	_, rest, ok := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
-	return err == nil && ok && !strings.HasPrefix(rest, "Z")
 }
 
 // goneWithin fails unless all processes end in time.
@@ -190,7 +177,7 @@ func goneWithin(t *testing.T, list []netns.Process, d time.Duration) {
 	t.Helper()
 	end := time.Now().Add(d)
 	for _, p := range list {
-		for alive(p) {
+		for (proc.ID{Pid: p.PID, StartTime: p.Start}).Alive() {
 			if time.Now().After(end) {
 				t.Fatalf("%s (%d) still runs %v later", p.Name, p.PID, d)
 			}

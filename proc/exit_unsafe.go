@@ -1,4 +1,4 @@
-package container
+package proc
 
 import (
 	"unsafe"
@@ -20,9 +20,9 @@ const (
 	pidfdInfoExit = 1 << 3
 )
 
-// pidfdExit reads the wait status of a process that was waited for; false when
+// exitStatus reads the wait status of a process that was waited for; false when
 // the kernel does not tell.
-func pidfdExit(pidfd int) (unix.WaitStatus, bool) {
+func exitStatus(pidfd int) (unix.WaitStatus, bool) {
 	info := pidfdInfo{mask: pidfdInfoExit}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
 	return unix.WaitStatus(info.exitCode), errno == 0 && info.mask&pidfdInfoExit != 0

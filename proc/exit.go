@@ -1,0 +1,16 @@
+package proc
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AwaitStatus asks the kernel how a process ended that may be somebody else's
+// child, and waits for that until its parent has looked after it, for the given
+// time at most: then poll(2) reports POLLHUP. ok is false when the kernel does not
+// tell, which it does from Linux 6.15 on (PIDFD_GET_INFO).
+func AwaitStatus(pidfd int, limit time.Duration) (status unix.WaitStatus, ok bool) {
+	_, _ = await(pidfd, 0, limit) // POLLHUP alone; without it there is no status
+	return exitStatus(pidfd)
+}

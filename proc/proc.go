@@ -1,0 +1,190 @@
+// Package proc knows processes of the host by their number and their start
+// time, and by pidfds: which one it is, whether it lives, how it ended.
+//
+// The kernel gives a number again once its process was waited for. With the
+// start time it names one process for as long as the host runs, and a pidfd
+// that was opened before the start time is compared stays that process's:
+// pidfd_open(2). All functions may be called at once by several goroutines.
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"golang.org/x/sys/unix"
+)
+
+// ErrEnded is for a process that has ended: a zombie, or one that was waited
+// for, whose number nobody or another one has.
+var ErrEnded = errors.New("the process has ended")
+
+// errStat is for a /proc/PID/stat that is not as proc_pid_stat(5) has it.
+var errStat = errors.New("unreadable process state")
+
+// ID names a process for as long as the host runs. Its JSON form is part of
+// state.json.
+type ID struct {
+	// Pid is its number in this process's PID namespace.
+	Pid int `json:"pid"`
+	// StartTime is its start in clock ticks since boot: field 22 of
+	// /proc/PID/stat, proc_pid_stat(5).
+	StartTime uint64 `json:"startTime"`
+}
+
+// Of names the process that has the number now. It may be a zombie. An error is
+// an errno where there is no such process.
+func Of(pid int) (ID, error) {
+	_, start, err := stat(pid)
+	return ID{pid, start}, err
+}
+
+// Alive reports whether the process is known to exist, to be the same, and to be
+// no zombie.
+func (p ID) Alive() bool {
+	lives, err := p.Lives()
+	return err == nil && lives
+}
+
+// Lives is Alive, and an error where that cannot be seen, for lack of descriptors
+// say: then the process may well live, and is not to be taken for one that has
+// ended.
+func (p ID) Lives() (bool, error) {
+	state, start, err := stat(p.Pid)
+	if err == unix.ENOENT && unix.Kill(p.Pid, 0) != unix.ESRCH {
+		// A new process has the number just now, or /proc is not that of processes.
+		state, start, err = stat(p.Pid)
+	}
+	switch {
+	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(p.Pid, 0) == unix.ESRCH:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
+	}
+	return start == p.StartTime && state != 'Z' && state != 'X', nil
+}
+
+// Open opens the process as a pidfd, which is close-on-exec and the caller's. An
+// error is ErrEnded, an errno, or that of Lives.
+func (p ID) Open() (pidfd int, err error) {
+	if p.Pid < 1 {
+		return -1, ErrEnded
+	}
+	pidfd, err = unix.PidfdOpen(p.Pid, 0)
+	switch err {
+	case nil:
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // the last two: the number is a thread's now
+		return -1, ErrEnded
+	default:
+		return -1, err
+	}
+	lives, err := p.Lives()
+	if err == nil && !lives {
+		err = ErrEnded
+	}
+	if err != nil {
+		unix.Close(pidfd)
+		return -1, err
+	}
+	return pidfd, nil
+}
+
+// AwaitEnd waits for a process's end; a zombie has ended. It waits for the given
+// time at most, or if that is negative for ever.
+func AwaitEnd(pidfd int, limit time.Duration) (ended bool, err error) {
+	return await(pidfd, unix.POLLIN, limit)
+}
+
+// await waits for an event of a pidfd.
+func await(pidfd int, events int16, limit time.Duration) (seen bool, err error) {
+	for begun := time.Now(); ; {
+		wait := -1
+		if limit >= 0 {
+			left := max(limit-time.Since(begun), 0)
+			wait = int((left + time.Millisecond - 1) / time.Millisecond)
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: events}}, wait)
+		if err != unix.EINTR {
+			return n > 0, err
+		}
+	}
+}
+
+// Innermost is a process's number in the innermost of its PID namespaces, or 0
+// when it has ended: proc_pid_status(5), NSpid.
+func Innermost(pid int) int {
+	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	return innermost(string(text))
+}
+
+// innermost reads a text like /proc/PID/status; 0 where it does not tell.
+func innermost(text string) int {
+	_, rest, _ := strings.Cut(text, "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	fields := strings.Fields(line)
+	if len(fields) == 0 {
+		return 0
+	}
+	inside, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		return 0
+	}
+	return inside
+}
+
+// InInitialUserNamespace reports whether this process is in the first user
+// namespace of the host, whose number is fixed: PROC_USER_INIT_INO of
+// linux/proc_ns.h.
+func InInitialUserNamespace() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
+}
+
+// statSize is more than the first 22 fields of /proc/PID/stat can have.
+const statSize = 1024
+
+// stat reads a process's state and start time from /proc/PID/stat. It calls the
+// kernel itself, because an os.File would set up the network poller.
+func stat(pid int) (state byte, start uint64, err error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer unix.Close(fd)
+	var text [statSize]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return 0, 0, err
+	}
+	return parseStat(text[:n])
+}
+
+// parseStat finds the fields after the second one, which may hold any
+// character: proc_pid_stat(5).
+func parseStat(text []byte) (state byte, start uint64, err error) {
+	end := len(text) - 1
+	for end >= 0 && text[end] != ')' {
+		end--
+	}
+	field, begin := 2, 0
+	for i := end + 1; end >= 0 && i <= len(text); i++ {
+		if i < len(text) && text[i] != ' ' && text[i] != '\n' {
+			continue
+		}
+		switch {
+		case field == 3 && i > begin:
+			state = text[begin]
+		case field == 22:
+			start, err = strconv.ParseUint(string(text[begin:i]), 10, 64)
+			return state, start, err
+		}
+		field, begin = field+1, i+1
+	}
+	return 0, 0, errStat
+}

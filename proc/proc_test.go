@@ -1,0 +1,197 @@
+package proc
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// child starts a process of this one that runs until its standard input ends,
+// and ends it.
+func child(t *testing.T) (id ID, end func()) {
+	t.Helper()
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	if id, err = Of(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	return id, func() { in.Close() }
+}
+
+// A process is the one that has the number and began then, until it has ended:
+// a zombie has, before anybody waited for it.
+func TestID(t *testing.T) {
+	id, end := child(t)
+	pidfd, err := id.Open()
+	if err != nil || !id.Alive() {
+		t.Fatalf("%+v lives: %v, %v", id, err, id.Alive())
+	}
+	defer unix.Close(pidfd)
+	if flags, err := unix.FcntlInt(uintptr(pidfd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("the pidfd outlives execve: %x, %v", flags, err)
+	}
+	if again, err := Of(id.Pid); err != nil || again != id {
+		t.Errorf("%+v is %+v, %v", id, again, err)
+	}
+	if ended, err := AwaitEnd(pidfd, 0); ended || err != nil {
+		t.Errorf("a living one: %v, %v", ended, err)
+	}
+	begun := time.Now()
+	if ended, err := AwaitEnd(pidfd, 20*time.Millisecond); ended || err != nil || time.Since(begun) < 20*time.Millisecond {
+		t.Errorf("a living one: %v, %v, after %v", ended, err, time.Since(begun))
+	}
+	end()
+	for _, limit := range []time.Duration{-1, 0, time.Minute} {
+		if ended, err := AwaitEnd(pidfd, limit); !ended || err != nil {
+			t.Errorf("an ended one, within %v: %v, %v", limit, ended, err)
+		}
+	}
+	if again, err := Of(id.Pid); err != nil || again != id || id.Alive() {
+		t.Errorf("the zombie of %+v: %+v, %v, %v", id, again, err, id.Alive())
+	}
+	if _, err := id.Open(); !errors.Is(err, ErrEnded) {
+		t.Errorf("the zombie: %v", err)
+	}
+}
+
+// Who waits for ever, or for long, waits until the process ends and not longer;
+// the shortest time is one, too.
+func TestAwaitEnd(t *testing.T) {
+	for _, limit := range []time.Duration{-1, time.Minute} {
+		id, end := child(t)
+		pidfd, err := id.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(pidfd)
+		begun := time.Now()
+		if ended, err := AwaitEnd(pidfd, 1500*time.Microsecond); ended || err != nil || time.Since(begun) < 1500*time.Microsecond {
+			t.Errorf("a living one: %v, %v, after %v", ended, err, time.Since(begun))
+		}
+		time.AfterFunc(30*time.Millisecond, end)
+		if ended, err := AwaitEnd(pidfd, limit); !ended || err != nil || time.Since(begun) > 30*time.Second {
+			t.Errorf("within %v: %v, %v, after %v", limit, ended, err, time.Since(begun))
+		}
+	}
+}
+
+// What is not the process, or none at all, has ended.
+func TestNotThatProcess(t *testing.T) {
+	self, err := Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // and so never the process's first thread
+	defer runtime.UnlockOSThread()
+	thread, err := Of(unix.Gettid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, id := range map[string]ID{"another start": {self.Pid, self.StartTime + 1}, "no number": {}, "a group": {-1, self.StartTime},
+		"none": {1 << 22, 1}, "a thread": thread} {
+		if what == "a thread" && thread.Pid == self.Pid {
+			continue
+		}
+		pidfd, err := id.Open()
+		if pidfd != -1 || !errors.Is(err, ErrEnded) {
+			t.Errorf("%s: %d, %v", what, pidfd, err)
+		}
+		if what != "a thread" && id.Alive() {
+			t.Errorf("%s is alive", what)
+		}
+	}
+	if _, err := Of(1 << 22); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("%v", err)
+	}
+	if first, err := Of(1); err == nil { // else procfs hides it: hidepid
+		pidfd, err := first.Open()
+		if err != nil {
+			t.Fatalf("the first process: %v", err)
+		}
+		unix.Close(pidfd)
+	}
+}
+
+// A descriptor that cannot be asked is an error or an end, and no reason to wait.
+func TestAwaitNothing(t *testing.T) {
+	begun := time.Now()
+	_, _ = AwaitEnd(1<<20, time.Minute)
+	if _, ok := AwaitStatus(1<<20, time.Minute); ok || time.Since(begun) > 30*time.Second {
+		t.Errorf("%v, after %v", ok, time.Since(begun))
+	}
+}
+
+func TestInnermost(t *testing.T) {
+	for text, want := range map[string]int{"Name:\tsh\nNSpid:\t4711\t12\t1\nNSpgid:\t9\t8\n": 1, "Name:\tsh\nNSpid:\t4711": 4711,
+		"Name:\tNSpid:\n": 0, "a\nNSpid:\n": 0, "a\nNSpid:\tx\n": 0, "": 0} {
+		if got := innermost(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	if got := Innermost(os.Getpid()); got < 1 || got > os.Getpid() {
+		t.Errorf("of this process: %d", got)
+	}
+	if got := Innermost(1 << 22); got != 0 {
+		t.Errorf("of none: %d", got)
+	}
+}
+
+// What root may depends on it, so it is not only the number's absence.
+func TestInInitialUserNamespace(t *testing.T) {
+	name, err := os.Readlink("/proc/self/ns/user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := InInitialUserNamespace(), name == "user:[4026531837]"; got != want {
+		t.Errorf("%v in %s", got, name)
+	}
+}
+
+// A text that does not go as far as the start time is not one, and neither is the
+// start time that is no number.
+func TestParseStat(t *testing.T) {
+	fields := strings.Repeat(" 1", 18)
+	for _, text := range []string{"7 (sh) S" + fields + " 99", ") S" + fields + " 99", "7 (a b) c) S" + fields + " 99 0 0\n"} {
+		if state, start, err := parseStat([]byte(text)); state != 'S' || start != 99 || err != nil {
+			t.Errorf("%q: %c, %d, %v", text, state, start, err)
+		}
+	}
+	for _, text := range []string{"", ")", "7 (sh", "7 (sh) S" + fields, "7 sh S" + fields + " 99", "7 (sh) S" + fields + " x 0", "7 (sh) S" + fields + "  "} {
+		if _, start, err := parseStat([]byte(text)); err == nil || start != 0 {
+			t.Errorf("%q: %d, %v", text, start, err)
+		}
+	}
+}
+
+// FuzzParseStat wants a process's state and start time whatever its name is, and
+// no panic from anything else: proc_pid_stat(5).
+func FuzzParseStat(f *testing.F) {
+	f.Add("sh", byte('S'), uint64(12345), "")
+	f.Add("a) Z 1 2", byte('R'), uint64(0), "1 (sh) S 1")
+	f.Add(") (", byte('D'), uint64(1<<64-1), "1 (sh) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 x 1")
+	f.Add("\n\x00\xff", byte('t'), uint64(7), "))))")
+	f.Fuzz(func(t *testing.T, name string, state byte, start uint64, other string) {
+		if state > ' ' && state != ')' {
+			line := "7 (" + name + ") " + string(rune(state&0x7f|0x40)) + strings.Repeat(" -1", 18) + " " + strconv.FormatUint(start, 10) + " 0 0\n"
+			gotState, gotStart, err := parseStat([]byte(line))
+			if err != nil || gotState != state&0x7f|0x40 || gotStart != start {
+				t.Errorf("%q: %c %d %v", line, gotState, gotStart, err)
+			}
+		}
+		_, _, _ = parseStat([]byte(other))
+	})
+}
