@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 
 	"github.com/homerun-oci/homerun/compile"
@@ -52,26 +53,26 @@ func (s *starting) receiveTerminal() (err error) {
 
 // connectUnix connects to a UNIX socket. A path longer than a socket address
 // is reached through its directory.
-func connectUnix(path string) (int, error) {
+func connectUnix(name string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	err = withSocketName(path, func(name string) error { return unix.Connect(fd, &unix.SockaddrUnix{Name: name}) })
+	err = withSocketName(name, func(short string) error { return unix.Connect(fd, &unix.SockaddrUnix{Name: short}) })
 	if err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("connect to %s: %w", path, err)
+		return -1, fmt.Errorf("connect to %s: %w", name, err)
 	}
 	return fd, nil
 }
 
-// withSocketName gives do a name for the socket at path that fits into a socket
-// address: 107 bytes, unix(7).
-func withSocketName(path string, do func(name string) error) error {
-	if len(path) <= 107 {
-		return do(path)
+// withSocketName gives do a short name for the socket of that name, which fits
+// into a socket address: 107 bytes, unix(7).
+func withSocketName(name string, do func(short string) error) error {
+	if len(name) <= 107 {
+		return do(name)
 	}
-	dir, base := splitFile(path)
+	dir, base := path.Split(name)
 	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -119,14 +120,4 @@ func sendPidfd(socket string, pid int) error {
 		return fmt.Errorf("send the pidfd to %s: %w", socket, err)
 	}
 	return nil
-}
-
-// splitFile splits a path after its last slash.
-func splitFile(name string) (dir, base string) {
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '/' {
-			return name[:i+1], name[i+1:]
-		}
-	}
-	return "", name
 }

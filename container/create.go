@@ -9,6 +9,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/userns/install"
 )
@@ -131,10 +132,10 @@ func (s *starting) record(a action.Record) error {
 	if again {
 		return nil
 	}
-	if err := s.pidFile.create(); err != nil {
+	if err := s.pidFile.Create(); err != nil {
 		return err
 	}
-	return s.pidFile.write(c.State.Pid)
+	return s.pidFile.Write(c.State.Pid)
 }
 
 // recordInit finds what identifies init.
@@ -158,12 +159,15 @@ func (s *starting) recordInit(pidFile string) error {
 
 // planPidFile prepares the pid file, if one is asked for.
 func (s *starting) planPidFile(name string) (err error) {
-	if s.pidFile, err = newPidFile(name); err != nil || s.pidFile == nil {
+	if s.pidFile, err = pidfile.New(name); err != nil || s.pidFile == nil {
 		return err
 	}
-	undo, err := s.pidFile.undo()
-	s.c.State.Undo = append(s.c.State.Undo, undo)
-	return err
+	temporary, err := s.pidFile.Temporary()
+	if err != nil {
+		return err
+	}
+	s.c.State.Undo = append(s.c.State.Undo, Undo{Kind: "file", Name: temporary})
+	return nil
 }
 
 // mapIDs writes the id maps of init, or of the first process.

@@ -17,6 +17,7 @@ import (
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/process"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -193,10 +194,10 @@ func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Proce
 	if err := s.execCgroup(request.Cgroup); err != nil {
 		return nil, err
 	}
-	if s.pidFile, err = newPidFile(request.PidFile); err != nil {
+	if s.pidFile, err = pidfile.New(request.PidFile); err != nil {
 		return nil, err
 	}
-	if err := s.pidFile.create(); err != nil {
+	if err := s.pidFile.Create(); err != nil {
 		return nil, err
 	}
 	if err := s.launch.Run(ctx); err != nil {
@@ -209,10 +210,10 @@ func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Proce
 
 // namePidFile writes the pid file, if it is not written yet, and gives it its name.
 func (s *starting) namePidFile() error {
-	if err := s.pidFile.write(s.processID()); err != nil {
+	if err := s.pidFile.Write(s.processID()); err != nil {
 		return err
 	}
-	return s.pidFile.commit()
+	return s.pidFile.Commit()
 }
 
 // execCgroup opens the cgroup for the process: init's own, where it is now, or

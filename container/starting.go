@@ -12,6 +12,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs/idmap"
 	"golang.org/x/sys/unix"
@@ -42,7 +43,7 @@ type starting struct {
 	// reap: orphans of the container come to this process.
 	serves, waits, reap bool
 	// pidFile is written when the container is made.
-	pidFile *pidFile
+	pidFile *pidfile.File
 	// outcome is where init's report comes from, once it was let go by start; -1.
 	outcome int
 }
@@ -60,7 +61,7 @@ func (s *starting) close() {
 // closeHandles is close for one without a launch.
 func (s *starting) closeHandles() {
 	s.agent.close()
-	s.pidFile.close()
+	s.pidFile.Close()
 	closeOnce(&s.receiver)
 	closeOnce(&s.terminal)
 	closeOnce(&s.copies)

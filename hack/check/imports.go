@@ -149,7 +149,7 @@ var ranks = []struct {
 	rank int
 	dirs []string
 }{
-	{0, []string{"plain", "plan", "host", "bundle", "proc", "internal"}},
+	{0, []string{"plain", "plan", "host", "bundle", "proc", "pidfile", "internal"}},
 	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "action"}},
 	{2, []string{"stage", "compile", "host/probe"}},
 	{3, []string{"launch", "container"}},
