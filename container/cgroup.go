@@ -16,6 +16,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -44,7 +45,7 @@ func (s *starting) makeCgroup(a action.MakeCgroup) error {
 	c, before := s.c, len(s.c.State.Undo)
 	c.State.Cgroup.Path = path.Join(a.Mount, a.Choice.Path)
 	c.undoCgroups(before, live.Missing(a.Choice, a.Mount), false)
-	if err := c.write(); err != nil {
+	if err := c.save(); err != nil {
 		return err
 	}
 	leaf, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
@@ -56,7 +57,7 @@ func (s *starting) makeCgroup(a action.MakeCgroup) error {
 	c.undoCgroups(before, made, true)
 	if !slices.Contains(made, leaf.Path()) {
 		if err := notInUse(leaf); err != nil {
-			c.State.Cgroup = CgroupState{Manager: c.State.Cgroup.Manager}
+			c.State.Cgroup = store.Cgroup{Manager: c.State.Cgroup.Manager}
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/store"
 )
 
 // keepMade keeps a config that was made by a program and never was a file, for
@@ -25,7 +26,7 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 	}
 	text, err := json.Marshal(&s)
 	if err == nil {
-		err = c.replaceFile(configFile, text)
+		err = c.dir.ReplaceFile(store.ConfigFile, text)
 	}
 	if err != nil {
 		return fmt.Errorf("keep config.json: %w", err)

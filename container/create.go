@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/userns/install"
 )
 
@@ -38,7 +39,7 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
-	s.c.unlock()
+	s.c.dir.Unlock()
 	return s.c, nil
 }
 
@@ -61,7 +62,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
-	s.c.unlock()
+	s.c.dir.Unlock()
 	result := s.launch.Result
 	p := &Process{Pid: s.launch.Init(), Terminal: s.terminal, pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
 		relay: s.relay, reap: s.reap, Notes: result.Notes, Warnings: result.Warnings}
@@ -74,12 +75,12 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 func (s *starting) run(ctx context.Context) error {
 	err := s.launch.Run(ctx)
 	if err == nil {
-		err = s.c.markMade()
+		err = s.c.dir.MarkMade()
 	}
 	if err == nil {
 		return nil
 	}
-	if s.c.fd >= 0 {
+	if s.c.dir.IsOpen() {
 		err = s.c.abandon(ctx, s.c.explainOOM(err, s.bundle.Config))
 	}
 	s.c.Close()
@@ -89,7 +90,7 @@ func (s *starting) run(ctx context.Context) error {
 // keepConfig copies config.json, which exec, start and delete need; the bundle
 // may have changed by then.
 func (c *Container) keepConfig(b *bundle.Bundle) error {
-	if err := c.writeFile(configFile, b.Raw); err != nil {
+	if err := c.dir.WriteFile(store.ConfigFile, b.Raw); err != nil {
 		return fmt.Errorf("keep config.json: %w", err)
 	}
 	return nil
@@ -114,18 +115,18 @@ func (s *starting) record(a action.Record) error {
 		}
 	}
 	if scope, next := s.launch.Following().(action.StartScope); next {
-		c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: scope.Unit})
+		c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoScope, Name: scope.Unit})
 	}
 	if a.Config {
 		if err := c.keepConfig(s.bundle); err != nil {
 			return err
 		}
 	}
-	if err := c.write(); err != nil {
+	if err := c.save(); err != nil {
 		return err
 	}
 	if a.Complete {
-		if err := c.keepInit(); err != nil {
+		if err := c.dir.WriteInit(&c.State); err != nil {
 			return err
 		}
 	}
@@ -166,7 +167,7 @@ func (s *starting) planPidFile(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.c.State.Undo = append(s.c.State.Undo, Undo{Kind: "file", Name: temporary})
+	s.c.State.Undo = append(s.c.State.Undo, store.Undo{Kind: store.UndoFile, Name: temporary})
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,15 +26,16 @@ const endLimit = 10 * time.Second
 // runs is killed, one that is half made is cleared, and one that does not exist
 // is fine.
 func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
-	c, err := r.open(id)
-	if errors.Is(err, ErrNotExist) && force {
+	d, err := r.root().Open(id)
+	if errors.Is(err, store.ErrNotExist) && force {
 		return nil
 	} else if err != nil {
 		return err
 	}
+	c := r.container(d)
 	defer c.Close()
-	err = c.read()
-	if damaged := (*damagedError)(nil); force && (err == nil && c.State.Pid == 0 || errors.As(err, &damaged)) {
+	err = c.load()
+	if damaged := (*store.DamagedError)(nil); force && (err == nil && c.State.Pid == 0 || errors.As(err, &damaged)) {
 		err = c.recover(err)
 	}
 	if err == nil && !force {
@@ -82,7 +84,7 @@ func (c *Container) destroy(ctx context.Context) error {
 		}
 	}
 	if len(problems) == 0 {
-		problems = append(problems, c.removeDirectory())
+		problems = append(problems, c.dir.Remove())
 	}
 	return errors.Join(problems...)
 }
@@ -111,19 +113,19 @@ func (c *Container) end() error {
 }
 
 // undo undoes one thing.
-func (c *Container) undo(ctx context.Context, u Undo) error {
+func (c *Container) undo(ctx context.Context, u store.Undo) error {
 	switch u.Kind {
-	case "cgroup":
+	case store.UndoCgroup:
 		return c.removeCgroup(ctx, u)
-	case "scope":
+	case store.UndoScope:
 		return c.stopScope(ctx, u)
-	case classKind:
+	case store.UndoClass:
 		return leaveClass(u.Name)
-	case "network":
+	case store.UndoNetwork:
 		return client.Stop(u.Name)
-	case "made":
+	case store.UndoMade:
 		return c.removeMade(u.Name)
-	case "file":
+	case store.UndoFile:
 		if err := os.Remove(u.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove %s: %w", u.Name, unwrap(err))
 		}

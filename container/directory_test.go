@@ -11,6 +11,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -41,19 +42,11 @@ func verbs(r *Runtime) map[string]func() error {
 
 // made makes a container's directory.
 func made(r *Runtime, id string) (*Container, error) {
-	c := r.unmade(id)
-	return c, c.make()
-}
-
-// scratch makes a container's directory and nothing else of it.
-func scratch(t *testing.T) *Container {
-	t.Helper()
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	c, err := r.unmade(id)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(c.Close)
-	return c
+	return c, c.dir.Make()
 }
 
 // planted makes a state root with a container in it, which has stopped.
@@ -65,8 +58,8 @@ func planted(t *testing.T) *Runtime {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.State = State{Version: StateVersion, ID: "web", Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID}
-	if err := c.write(); err != nil {
+	c.State = store.State{Version: store.StateVersion, ID: "web", Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID}
+	if err := c.save(); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -189,7 +182,7 @@ func TestNoContainer(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 	for _, id := range strays {
-		if _, err := r.Peek(id); !errors.Is(err, ErrNotExist) {
+		if _, err := r.Peek(id); !errors.Is(err, store.ErrNotExist) {
 			t.Errorf("%s: %v", id, err)
 		}
 		if err := r.Delete(context.Background(), id, true); err != nil {
@@ -222,7 +215,7 @@ func TestOpenedOnce(t *testing.T) {
 	}
 	defer c.Close()
 	config := []byte(`{"ociVersion":"1.3.0","hostname":"mine"}`)
-	if err := errors.Join(c.writeFile(configFile, config), c.WriteFile("hosts", []byte("mine"), true)); err != nil {
+	if err := errors.Join(c.dir.WriteFile(store.ConfigFile, config), c.dir.WriteInPlace("hosts", []byte("mine"), true)); err != nil {
 		t.Fatal(err)
 	}
 	real := r.Root + ".moved"
@@ -246,7 +239,7 @@ func TestOpenedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(reader)
-	if err := c.read(); err != nil || c.State.Pid == 1 {
+	if err := c.load(); err != nil || c.State.Pid == 1 {
 		t.Errorf("state: %v, %+v", err, c.State)
 	}
 	if b, err := c.bundle(); err != nil || b.Config.Hostname != "mine" {
@@ -261,12 +254,12 @@ func TestOpenedOnce(t *testing.T) {
 	if c.waits() {
 		t.Error("the FIFO of the other directory was opened")
 	}
-	err = errors.Join(c.write(), c.WriteFile("hosts", []byte("mine"), false), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
-		c.keepExit(9), c.keepInit())
+	err = errors.Join(c.save(), c.dir.WriteInPlace("hosts", []byte("mine"), false), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
+		c.dir.WriteExit(9), c.dir.WriteInit(&c.State))
 	if err != nil {
 		t.Error(err)
 	}
-	if err := c.removeDirectory(); err != nil {
+	if err := c.dir.Remove(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(real + "/web"); !errors.Is(err, os.ErrNotExist) {
@@ -287,60 +280,6 @@ func (c *Container) makeFIFOsAlone() error {
 	return s.makeFIFOs()
 }
 
-// Whatever is in a container's directory is removed with it, and what links in
-// it lead to stays.
-func TestRemoveDirectory(t *testing.T) {
-	r := planted(t)
-	outside := t.TempDir()
-	dir := filepath.Join(r.Root, "web")
-	if err := errors.Join(os.WriteFile(outside+"/kept", nil, 0o600), os.MkdirAll(dir+"/notify/deep", 0o755), os.WriteFile(dir+"/notify/deep/x", nil, 0o600),
-		os.Symlink(outside, dir+"/link"), os.Symlink(outside, dir+"/notify/link"), os.WriteFile(dir+"/.state.json.1", nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Delete(context.Background(), "web", false); err != nil {
-		t.Error(err)
-	}
-	if list, err := os.ReadDir(r.Root); err != nil || len(list) != 0 {
-		t.Errorf("%v, %v", list, err)
-	}
-	if _, err := os.Stat(outside + "/kept"); err != nil {
-		t.Error(err)
-	}
-}
-
-// A file that cannot be written leaves the old one, and nothing beside it.
-func TestReplaceFile(t *testing.T) {
-	r := planted(t)
-	c, err := r.Open("web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	before, err := os.ReadFile(c.file(stateFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Files of at most so many bytes, as a disk that is full.
-	var old unix.Rlimit
-	if err := unix.Prlimit(0, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: unix.RLIM_INFINITY}, &old); err != nil {
-		t.Fatal(err)
-	}
-	c.State.Pid = 7
-	err = c.write()
-	if err := unix.Prlimit(0, unix.RLIMIT_FSIZE, &old, nil); err != nil {
-		t.Fatal(err)
-	}
-	if !errors.Is(err, unix.EFBIG) {
-		t.Errorf("%v", err)
-	}
-	if after, err := os.ReadFile(c.file(stateFile)); err != nil || string(after) != string(before) {
-		t.Errorf("%q, %v", after, err)
-	}
-	if list, err := os.ReadDir(c.dir); err != nil || len(list) != 1 {
-		t.Errorf("%v, %v", list, err)
-	}
-}
-
 // A run's own delete clears its own container, and not one of the same name that
 // was made since.
 func TestDeleteOwn(t *testing.T) {
@@ -349,7 +288,7 @@ func TestDeleteOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.unlock()
+	c.dir.Unlock()
 	p := &Process{container: c, bundle: &bundle.Bundle{Config: &specs.Spec{}}}
 	if err := r.Delete(context.Background(), "web", false); err != nil {
 		t.Fatal(err)
@@ -364,32 +303,5 @@ func TestDeleteOwn(t *testing.T) {
 	}
 	if list := listed(t, r); len(list) != 1 {
 		t.Errorf("%v", list)
-	}
-}
-
-// The advice where the state root cannot be written, as on a read-only
-// XDG_RUNTIME_DIR.
-func TestNotWritable(t *testing.T) {
-	for errno, want := range map[unix.Errno]bool{unix.EROFS: true, unix.EACCES: true, unix.ENOSPC: false} {
-		err := notWritable(errno)
-		var advice interface{ Hint() string }
-		if got := errors.As(err, &advice) && strings.Contains(advice.Hint(), "--root DIR"); got != want || !errors.Is(err, errno) || err.Error() != errno.Error() {
-			t.Errorf("%v: %v", errno, err)
-		}
-	}
-}
-
-// The cache is no state root, and not in one.
-func TestDefaultCache(t *testing.T) {
-	dir := t.TempDir()
-	environment := func(name string) string {
-		if name == "XDG_RUNTIME_DIR" {
-			return dir
-		}
-		return ""
-	}
-	root, cache := DefaultRoot(environment), DefaultCache(environment)
-	if filepath.Dir(cache) != filepath.Dir(root) || cache == root {
-		t.Errorf("%s, %s", root, cache)
 	}
 }

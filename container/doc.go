@@ -18,8 +18,8 @@
 // # Errors
 //
 // Errors are one line that ends with the errno's text where there is one; a list
-// of errors has a line for each. Programs tell them by [ErrNotExist], [ErrExists]
-// and [ErrNotRunning], and by errors.As with *compile.StepError,
+// of errors has a line for each. Programs tell them by [store.ErrNotExist],
+// [store.ErrExists] and [ErrNotRunning], and by errors.As with *compile.StepError,
 // *rootfs.Error, *userns.Error and *live.Error (package cgroupv2/live), which carry hints.
 //
 // # Concurrency

@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,7 +94,7 @@ func ExampleRuntime_Create() {
 		log.Fatal(err)
 	}
 	_, err = runtime.Peek("web")
-	fmt.Println(errors.Is(err, container.ErrNotExist))
+	fmt.Println(errors.Is(err, store.ErrNotExist))
 	// Output:
 	// created
 	// running

@@ -156,7 +156,7 @@ func (c *Container) awaitMade() (status string, err error) {
 		if err != nil || status != Creating || c.State.Pid == 0 || time.Since(begun) > madeLimit {
 			return status, err
 		}
-		if err := c.checked(); err != nil {
+		if err := c.dir.Check(); err != nil {
 			return "", err
 		}
 	}
@@ -319,7 +319,7 @@ func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 	s := c.newStarting(b)
 	o.Do, o.Debug = s.do, c.runtime.Debug
 	s.launch = launch.New(o)
-	s.launch.Directories = []string{c.reach("."), "/dev/shm", "/tmp"}
+	s.launch.Directories = []string{c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
 	return s
 }
 

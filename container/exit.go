@@ -4,75 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
-
-// Exit is how a container's init ended.
-type Exit struct {
-	// Status is the exit status: 128 and the signal's number when a signal
-	// ended it.
-	Status int `json:"status"`
-	// Signal is that signal's name, as SIGKILL; empty without one.
-	Signal string `json:"signal,omitempty"`
-	// Time is when it was recorded, in UTC.
-	Time time.Time `json:"time"`
-}
 
 // ErrExitUnknown is for a container of which nobody recorded how it ended: its
 // parent process was told, an engine perhaps.
 var ErrExitUnknown = errors.New("it has ended, but how was told to its parent process alone")
 
-// exitFile tells the wait status by its length: see compile.InputExit.
-const exitFile = "exit"
-
 // Exit reads how init ended, once it has; nil when that is not recorded.
-func (c *Container) Exit() (*Exit, error) {
-	fd, err := c.openFile(exitFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the exit record of container %q: %w", c.ID, err)
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Size == 0 {
-		return nil, err
-	}
-	e := newExit(unix.WaitStatus(st.Size - 1))
-	e.Time = time.Unix(st.Mtim.Unix()).UTC()
-	return e, nil
-}
-
-func newExit(status unix.WaitStatus) *Exit {
-	e := &Exit{Status: status.ExitStatus(), Time: time.Now().UTC()}
-	if status.Signaled() {
-		e.Status, e.Signal = 128+int(status.Signal()), unix.SignalName(status.Signal())
-	}
-	return e
-}
-
-// keepExit records how init ended, for a caller that was told. A record that is
-// there already stays.
-func (c *Container) keepExit(status unix.WaitStatus) error {
-	fd, err := c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-	if errors.Is(err, unix.EEXIST) {
-		return nil
-	}
-	if err == nil {
-		defer unix.Close(fd)
-		_, err = unix.Pwrite(fd, []byte{'\n'}, int64(status))
-	}
-	if err != nil {
-		return fmt.Errorf("write the exit record of container %q: %w", c.ID, err)
-	}
-	return nil
-}
+func (c *Container) Exit() (*store.Exit, error) { return c.dir.ReadExit() }
 
 // recordWaiter remembers the first process, which stays beside init.
 func (c *Container) recordWaiter(first int) error {
@@ -92,7 +37,7 @@ const reapLimit = 2 * time.Second
 // how it ended. ErrExitUnknown says that nobody recorded that, and that the
 // kernel does not tell: it does from Linux 6.15 on (PIDFD_GET_INFO), those who
 // waited before the parent did.
-func (r *Runtime) Wait(ctx context.Context, id string) (*Exit, error) {
+func (r *Runtime) Wait(ctx context.Context, id string) (*store.Exit, error) {
 	c, err := r.Peek(id)
 	if err != nil {
 		return nil, err
@@ -119,7 +64,7 @@ func (r *Runtime) Wait(ctx context.Context, id string) (*Exit, error) {
 }
 
 // exitAfter finds how init, which has ended, ended. pidfd is init's, or -1.
-func (c *Container) exitAfter(pidfd int) (*Exit, error) {
+func (c *Container) exitAfter(pidfd int) (*store.Exit, error) {
 	if c.State.Pid == 0 {
 		return nil, ErrNotRunning
 	}
@@ -139,13 +84,13 @@ func (c *Container) exitAfter(pidfd int) (*Exit, error) {
 	}
 	if now, err := c.runtime.Open(c.ID); err == nil {
 		defer now.Close()
-		if now.State.init() == c.State.init() {
-			if err := now.keepExit(status); err != nil {
+		if now.State.Init() == c.State.Init() {
+			if err := now.dir.WriteExit(status); err != nil {
 				c.runtime.warn("%v", err)
 			}
 		}
 	}
-	return newExit(status), nil
+	return store.NewExit(status), nil
 }
 
 // awaitWaiter waits for the end of the process that records how init ended.
@@ -156,12 +101,4 @@ func awaitWaiter(p proc.ID) {
 	}
 	defer unix.Close(fd)
 	_, _ = proc.AwaitEnd(fd, reapLimit)
-}
-
-// String is the status in words.
-func (e *Exit) String() string {
-	if e.Signal != "" {
-		return "killed by " + e.Signal
-	}
-	return "exit status " + strconv.Itoa(e.Status)
 }

@@ -41,7 +41,7 @@ import (
 func (s *starting) runHook(ctx context.Context, a action.RunHook) error {
 	s.c.hooked = s.bundle
 	if a.Kind == "startContainer" || a.Kind == "poststart" {
-		if err := s.c.markMade(); err != nil {
+		if err := s.c.dir.MarkMade(); err != nil {
 			return err
 		}
 	}

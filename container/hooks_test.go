@@ -18,10 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newHook makes a container, that is not there, with a hook that is a shell script.
+// newHook makes a container, of which nothing runs, with a hook that is a shell script.
 func newHook(t *testing.T, script string) (*Container, *bundle.Bundle, *specs.Hook) {
 	t.Helper()
-	c := &Container{ID: "c", runtime: &Runtime{}}
+	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
 	return c, &bundle.Bundle{Dir: t.TempDir(), Config: &specs.Spec{}}, &specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", script}}
 }
 

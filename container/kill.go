@@ -55,7 +55,7 @@ func (c *Container) killInit(s unix.Signal) error {
 
 // openInit opens init as a pidfd.
 func (c *Container) openInit() (int, error) {
-	pidfd, err := c.State.init().Open()
+	pidfd, err := c.State.Init().Open()
 	if errors.Is(err, proc.ErrEnded) {
 		return -1, ErrNotRunning
 	} else if err != nil {
@@ -79,7 +79,7 @@ func (c *Container) Processes() ([]int, error) {
 		return pids, err
 	}
 	m := c.membership()
-	if m == nil && c.State.init().Alive() {
+	if m == nil && c.State.Init().Alive() {
 		return []int{c.State.Pid}, nil
 	}
 	return m.list()

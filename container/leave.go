@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +26,7 @@ import (
 func (c *Container) undoCgroups(before int, names []string, made bool) {
 	c.State.Undo = c.State.Undo[:before]
 	for _, name := range names {
-		u := Undo{Kind: "cgroup", Name: name}
+		u := store.Undo{Kind: store.UndoCgroup, Name: name}
 		if dir, err := live.Open(name); made && err == nil {
 			u.Inode = dir.ID()
 			dir.Close()
@@ -36,7 +37,7 @@ func (c *Container) undoCgroups(before int, names []string, made bool) {
 
 // removeCgroup removes a cgroup that was made for the container: its own with all
 // in it and below; any other, such as one above, only if nothing is in it.
-func (c *Container) removeCgroup(ctx context.Context, u Undo) error {
+func (c *Container) removeCgroup(ctx context.Context, u store.Undo) error {
 	var dir *live.Dir
 	var err error
 	if u.Inode != 0 {
@@ -62,7 +63,7 @@ func (c *Container) removeCgroup(ctx context.Context, u Undo) error {
 // foundScope adds its number to what was recorded of the scope.
 func (c *Container) foundScope(unit string, inode uint64) {
 	for i := range c.State.Undo {
-		if u := &c.State.Undo[i]; u.Kind == "scope" && u.Name == unit {
+		if u := &c.State.Undo[i]; u.Kind == store.UndoScope && u.Name == unit {
 			u.Inode = inode
 		}
 	}
@@ -70,7 +71,7 @@ func (c *Container) foundScope(unit string, inode uint64) {
 
 // stopScope ends the scope: what is in it is killed, and systemd told if it does
 // not notice. A dead scope vanishes by itself.
-func (c *Container) stopScope(ctx context.Context, u Undo) error {
+func (c *Container) stopScope(ctx context.Context, u store.Undo) error {
 	if u.Inode == 0 {
 		return c.stopUnproven(ctx, u.Name)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,9 +44,9 @@ func (c *Container) willRemoveMade(f *host.Facts) error {
 	slices.Sort(made) // what is undone last comes first: a directory before what is in it
 	c.State.Rootfs = f.Rootfs.Path
 	for _, p := range made {
-		c.State.Undo = append(c.State.Undo, Undo{Kind: "made", Name: p})
+		c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoMade, Name: p})
 	}
-	return c.write()
+	return c.save()
 }
 
 func isMissing(root int, p string) bool {

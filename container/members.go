@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -27,17 +28,6 @@ import (
 // long as init lives, or of our own children; what has that number otherwise is
 // left alone, and said to be there.
 
-// Members says how the processes of a container without a PID namespace of its
-// own are known.
-type Members struct {
-	// Inode is that of the mount namespace that was made for the container; 0
-	// without one.
-	Inode uint64 `json:"mountInode,omitempty"`
-	// ID is the same namespace's number that is never given again; 0 where the
-	// kernel has none.
-	ID uint64 `json:"mountID,omitempty"`
-}
-
 // owns reports whether config.json asks for a new namespace of a type.
 func owns(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	for _, ns := range s.Linux.Namespaces {
@@ -55,7 +45,7 @@ func (c *Container) recordMembers(s *specs.Spec) error {
 	if s.Linux == nil || owns(s, specs.PIDNamespace) {
 		return nil
 	}
-	c.State.Members = &Members{}
+	c.State.Members = &store.Members{}
 	if !owns(s, specs.MountNamespace) {
 		return nil
 	}
@@ -77,25 +67,25 @@ func (c *Container) recordMembersLate() error {
 		return nil
 	}
 	m, err := mountNamespace(c.State.Pid)
-	if err != nil || !c.State.init().Alive() {
+	if err != nil || !c.State.Init().Alive() {
 		return nil // it has ended, or nobody may read its program
 	}
 	c.State.Members = &m
-	return c.write()
+	return c.save()
 }
 
 // mountNamespace reads the numbers of a process's mount namespace.
-func mountNamespace(pid int) (Members, error) {
+func mountNamespace(pid int) (store.Members, error) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Members{}, err
+		return store.Members{}, err
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return Members{}, err
+		return store.Members{}, err
 	}
-	return Members{Inode: st.Ino, ID: mountNamespaceID(fd)}, nil
+	return store.Members{Inode: st.Ino, ID: mountNamespaceID(fd)}, nil
 }
 
 // endsWithInit reports whether no process of the container outlives init.
@@ -116,7 +106,7 @@ type membership struct {
 // membership is nil when nothing tells the container's processes from others.
 func (c *Container) membership() *membership {
 	m := &membership{kind: "mnt"}
-	lives := c.State.init().Alive()
+	lives := c.State.Init().Alive()
 	if lives {
 		m.init = c
 	}
@@ -165,7 +155,7 @@ func (m *membership) has(pid int) bool {
 		return err == nil && now.ID == m.id
 	}
 	// In this order: init lived after the number was seen.
-	if m.init != nil && m.init.State.init().Alive() || isChild(pid) {
+	if m.init != nil && m.init.State.Init().Alive() || isChild(pid) {
 		return true
 	}
 	m.doubtful = append(m.doubtful, pid)

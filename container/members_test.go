@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,8 +36,8 @@ func TestMembership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	init := &Container{State: State{Pid: id.Pid, StartTime: id.StartTime}}
-	dead := &Container{State: State{Pid: id.Pid, StartTime: id.StartTime + 1}}
+	init := &Container{State: store.State{Pid: id.Pid, StartTime: id.StartTime}}
+	dead := &Container{State: store.State{Pid: id.Pid, StartTime: id.StartTime + 1}}
 	self, sub := os.Getpid(), child(t)
 	for name, test := range map[string]struct {
 		m           membership
@@ -90,9 +91,9 @@ func TestMembers(t *testing.T) {
 // A container whose processes nothing tells from others has no members, rather
 // than everybody.
 func TestNoMembership(t *testing.T) {
-	for name, s := range map[string]State{
+	for name, s := range map[string]store.State{
 		"never made":                      {},
-		"joined mount namespace":          {Pid: os.Getpid(), Members: &Members{}},
+		"joined mount namespace":          {Pid: os.Getpid(), Members: &store.Members{}},
 		"ended, PID namespace of its own": {Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID},
 	} {
 		c := &Container{State: s}
@@ -108,13 +109,13 @@ func TestNoMembership(t *testing.T) {
 // The cgroup whose events are the container's: a scope only if it was made for
 // the container.
 func TestWholeCgroup(t *testing.T) {
-	for want, s := range map[string]CgroupState{
+	for want, s := range map[string]store.Cgroup{
 		"/a/x.scope":             {Scope: "x.scope", Path: "/a/x.scope/container"},
 		"/a/shell.scope/mine":    {Path: "/a/shell.scope/mine"},
 		"/a/web.service/mine":    {Path: "/a/web.service/mine"},
 		"/a/outer.scope/y.scope": {Scope: "y.scope", Path: "/a/outer.scope/y.scope"},
 	} {
-		if got := s.whole(); got != want {
+		if got := wholeCgroup(&s); got != want {
 			t.Errorf("%+v: %s, want %s", s, got, want)
 		}
 	}

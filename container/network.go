@@ -13,6 +13,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,7 +60,7 @@ func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (net
 	if err != nil {
 		return netns.Result{}, err
 	}
-	if err := s.c.WillUndo(Undo{Kind: "network", Name: s.c.dir}); err != nil {
+	if err := s.c.willUndo(store.Undo{Kind: store.UndoNetwork, Name: s.c.dir.Path()}); err != nil {
 		return netns.Result{}, err
 	}
 	pid := s.launch.Init()
@@ -68,7 +69,7 @@ func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (net
 		return netns.Result{}, fmt.Errorf("open init: %w", err)
 	}
 	defer unix.Close(pidfd)
-	helper, err := client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir, n.Ports), pidfd)
+	helper, err := client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir.Path(), n.Ports), pidfd)
 	if err != nil {
 		return netns.Result{}, err
 	}
@@ -138,7 +139,7 @@ func (c *Container) fillNetworkFiles(a action.StartNetwork, r netns.Result) erro
 	resolv := netns.ResolvConf(netns.ResolvInput{Host: hostFile("/etc/resolv.conf"), HostNetwork: n.Shared(), Forward: r.DNS, DNS: n.DNS,
 		IPv6: r.Address6.IsValid()})
 	for name, text := range map[string]string{"resolv.conf": resolv, "hosts": hosts} {
-		if err := c.WriteFile(name, []byte(text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := c.dir.WriteInPlace(name, []byte(text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}

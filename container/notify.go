@@ -129,7 +129,7 @@ func (s *starting) listen(near int) error {
 		return fmt.Errorf("make a socket: %w", err)
 	}
 	s.launch.SetInput(compile.InputListener, fd)
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: s.c.reach(listenerSocket)}); err == nil {
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: s.c.dir.DescriptorPath(listenerSocket)}); err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
 	if b.Seccomp == nil && b.Config.Annotations[compiledAnnotation] == "" {
 		return nil, nil
 	}
-	if unix.Faccessat(c.fd, listenerSocket, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) != nil {
+	if !c.dir.Has(listenerSocket) {
 		return nil, nil
 	}
 	f, err := c.filter(b)
@@ -158,7 +158,7 @@ func (c *Container) meet(b *bundle.Bundle) (*agent, error) {
 	if err := a.dial(); err != nil {
 		return nil, err
 	}
-	if a.receiver, err = connectUnix(c.reach(listenerSocket)); err != nil {
+	if a.receiver, err = connectUnix(c.dir.DescriptorPath(listenerSocket)); err != nil {
 		a.close()
 		return nil, fmt.Errorf("container init is not running: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +47,7 @@ func (c *Container) watchOOM() *oomWatch {
 	if c.State.Cgroup.Path == "" {
 		return w
 	}
-	own := c.State.Cgroup.whole()
+	own := wholeCgroup(&c.State.Cgroup)
 	w.fd = openEvents(own)
 	if w.fd >= 0 && c.State.Cgroup.Scope != "" {
 		w.slice = openEvents(path.Dir(own))
@@ -55,10 +56,10 @@ func (c *Container) watchOOM() *oomWatch {
 	return w
 }
 
-// whole is the cgroup that holds the container and nothing else. A scope that
+// wholeCgroup is the cgroup that holds the container and nothing else. A scope that
 // homerun did not make, above a cgroup that it did, has others in it: what the
 // kernel did to those is not the container's.
-func (s *CgroupState) whole() string {
+func wholeCgroup(s *store.Cgroup) string {
 	if s.Scope == "" {
 		return s.Path
 	}
@@ -165,11 +166,11 @@ func (c *Container) keepOOMKills(n uint64) {
 		return
 	}
 	defer now.Close()
-	if now.State.init() != c.State.init() {
+	if now.State.Init() != c.State.Init() {
 		return
 	}
 	now.State.Cgroup.OOMKills = n
-	if err := now.write(); err != nil {
+	if err := now.save(); err != nil {
 		c.runtime.warn("%v", err)
 	}
 }

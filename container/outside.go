@@ -8,12 +8,10 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/netns/device"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// classKind is the kind of Undo of a class of resctrl.
-const classKind = "intelrdt"
 
 // moveDevices gives the container devices of the host: config-linux.md,
 // "Network Devices". The kernel gives physical ones back when the namespace
@@ -52,7 +50,7 @@ func (c *Container) recordClass(before int, made intelrdt.Created) error {
 		return err
 	}
 	c.State.Undo = c.State.Undo[:before]
-	return c.WillUndo(Undo{Kind: classKind, Name: string(text)})
+	return c.willUndo(store.Undo{Kind: store.UndoClass, Name: string(text)})
 }
 
 // leaveClass removes what joinClass made.
@@ -87,7 +85,7 @@ func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
 	}
 	var made intelrdt.Created
 	for _, u := range c.State.Undo {
-		if u.Kind == classKind {
+		if u.Kind == store.UndoClass {
 			if made, err = classOf(u.Name); err != nil {
 				return err
 			}

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/intelrdt"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // fakeResctrl is a directory as resctrl's root, in which a class named gold has
@@ -35,15 +35,14 @@ func fakeResctrl(t *testing.T) string {
 // it; and the undoing of each.
 func TestClassIsRecordedBefore(t *testing.T) {
 	root := fakeResctrl(t)
-	c := &Container{ID: "web", runtime: &Runtime{}, dir: t.TempDir(), root: -1}
-	var err error
-	if c.fd, err = unix.Open(c.dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "web")
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	recorded := func() string {
 		t.Helper()
-		text, err := os.ReadFile(c.file(stateFile))
+		text, err := os.ReadFile(c.dir.FilePath(store.StateFile))
 		if err != nil {
 			t.Fatalf("nothing is recorded: %v", err)
 		}

@@ -34,15 +34,3 @@ func closeOnce(fd *int) {
 		*fd = -1
 	}
 }
-
-// writeAll writes all of b. An error is an errno.
-func writeAll(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		if err != nil && err != unix.EINTR {
-			return err
-		}
-		b = b[max(n, 0):]
-	}
-	return nil
-}

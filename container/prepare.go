@@ -20,6 +20,7 @@ import (
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/stage"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -93,7 +94,7 @@ func (r *Request) probe() probe.Request {
 
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
-	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir, Detached: r.Detached, Subreaper: r.Subreaper,
+	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
 		Manager: c.runtime.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: r.Preserve, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade}
@@ -145,10 +146,10 @@ func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *
 	if request.Bundle, err = withProfile(request.Bundle); err != nil {
 		return nil, err
 	}
-	if err := CheckID(request.ID); err != nil {
+	c, err := r.unmade(request.ID)
+	if err != nil {
 		return nil, err
 	}
-	c := r.unmade(request.ID)
 	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
 	if err := p.begin(ctx); err != nil {
 		p.starting.closeBus()
@@ -314,7 +315,7 @@ func cgroupsPath(s *specs.Spec) string {
 // describe fills what state.json says of the config.
 func (c *Container) describe(r *Request, result *compile.Result) {
 	s := r.Bundle.Config
-	c.State.Version, c.State.ID = StateVersion, c.ID
+	c.State.Version, c.State.ID = store.StateVersion, c.ID
 	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
 	c.State.Marked = true
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()

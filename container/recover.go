@@ -3,11 +3,9 @@ package container
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -16,97 +14,32 @@ import (
 //
 // delete --force must end a container whose state.json is gone, empty or
 // damaged: a disk that was full, a machine that lost its power, somebody's hand.
-// So who init is, and its cgroup or scope, are written a second time, in another
-// way: as the text of a symbolic link, which is there as a whole or not at all,
-// and cannot be truncated. The rest is in config.json, or is found by its name.
+// So the second record (package store) says who init is, and its cgroup or scope.
+// The rest is in config.json, or is found by its name.
 // What cannot be found is said, and the container then stays.
-
-// keepInit writes the second record. It comes before init runs anything.
-func (c *Container) keepInit() error {
-	if err := unix.Symlinkat(c.initText(), c.fd, initLink); err != nil {
-		return fmt.Errorf("record init of container %q: %w", c.ID, err)
-	}
-	return nil
-}
-
-// What the link says of a cgroup that is not a scope's: whether it was made for
-// the container, and goes with it.
-const (
-	cgroupMade  = "+"
-	cgroupFound = "-"
-)
-
-// initText is init's process id and its start time; and its cgroup's number, the
-// scope's name or one of the above, and the cgroup's path.
-func (c *Container) initText() string {
-	s := &c.State
-	owner := cgroupFound
-	if slices.ContainsFunc(s.Undo, func(u Undo) bool { return u.Kind == "cgroup" && u.Name == s.Cgroup.Path }) {
-		owner = cgroupMade
-	}
-	if s.Cgroup.Scope != "" {
-		owner = s.Cgroup.Scope
-	}
-	return strings.Join([]string{strconv.Itoa(s.Pid), strconv.FormatUint(s.StartTime, 10), strconv.FormatUint(s.Cgroup.Inode, 10), owner,
-		s.Cgroup.Path}, " ")
-}
-
-// readInit reads it into a state. An error is an errno, or says what is wrong.
-func (c *Container) readInit() (State, error) {
-	var text [unix.PathMax]byte
-	n, err := unix.Readlinkat(c.fd, initLink, text[:])
-	if err != nil {
-		return State{}, err
-	}
-	return parseInit(string(text[:n]))
-}
-
-func parseInit(text string) (State, error) {
-	f := strings.SplitN(text, " ", 5)
-	if len(f) < 5 {
-		return State{}, errInitLink
-	}
-	pid, errPid := strconv.Atoi(f[0])
-	start, errStart := strconv.ParseUint(f[1], 10, 64)
-	inode, errInode := strconv.ParseUint(f[2], 10, 64)
-	if errors.Join(errPid, errStart, errInode) != nil || pid < 1 {
-		return State{}, errInitLink
-	}
-	s := State{Version: StateVersion, Pid: pid, StartTime: start, Cgroup: CgroupState{Inode: inode, Path: f[4]}}
-	switch f[3] {
-	case cgroupFound:
-	case cgroupMade:
-		s.Undo = []Undo{{Kind: "cgroup", Name: f[4], Inode: inode}}
-	default:
-		s.Cgroup.Scope = f[3]
-	}
-	return s, nil
-}
-
-var errInitLink = errors.New("it does not say who init is")
 
 // recover makes a state by which delete can end the container when state.json
 // tells none: damage says why, or is nil when there is no state.json. A container
 // that has no init yet needs none.
 func (c *Container) recover(damage error) error {
-	s, err := c.readInit()
+	s, err := c.dir.ReadInit()
 	if err == unix.ENOENT && damage == nil {
 		return nil
 	}
 	if damage == nil {
-		damage = errors.New(c.file(stateFile) + " is missing")
+		damage = errors.New(c.dir.FilePath(store.StateFile) + " is missing")
 	}
 	if err != nil {
 		return c.lost(damage, "nothing else says who init is")
 	}
 	s.ID, s.Bundle = c.ID, "/" // where hooks run; the bundle's is not known
-	s.Undo = append(s.Undo, Undo{Kind: "network", Name: c.dir})
+	s.Undo = append(s.Undo, store.Undo{Kind: store.UndoNetwork, Name: c.dir.Path()})
 	c.State = s
 	c.recoverScope()
 	if err := c.recoverMembers(damage); err != nil {
 		return err
 	}
-	c.runtime.warn("%v: found init, process %d, by %s", damage, s.Pid, c.file(initLink))
+	c.runtime.warn("%v: found init, process %d, by %s", damage, s.Pid, c.dir.FilePath(store.InitLink))
 	return nil
 }
 
@@ -127,18 +60,18 @@ func (c *Container) recoverScope() {
 		return
 	}
 	defer scope.Close()
-	c.State.Undo = append(c.State.Undo, Undo{Kind: "scope", Name: s.Scope, Inode: scope.ID()})
+	c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoScope, Name: s.Scope, Inode: scope.ID()})
 }
 
 // recoverMembers finds in config.json by what the processes are known.
 func (c *Container) recoverMembers(damage error) error {
-	lives, err := c.State.init().Lives()
+	lives, err := c.State.Init().Lives()
 	if err != nil {
 		return err
 	}
 	b, err := c.bundle()
 	if err != nil || b.Config.Linux == nil {
-		c.State.Members = &Members{}
+		c.State.Members = &store.Members{}
 		if !lives && c.State.Cgroup.Inode == 0 {
 			return c.lost(damage, "its config.json is unreadable too, and its init has ended, so nothing says what that left")
 		}
@@ -161,7 +94,7 @@ func (c *Container) recoverMembers(damage error) error {
 
 // lost is for a container that cannot be found, or not all of it.
 func (c *Container) lost(damage error, why string) error {
-	return &lostError{c.ID, c.dir, damage, why}
+	return &lostError{c.ID, c.dir.Path(), damage, why}
 }
 
 type lostError struct {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -38,11 +38,11 @@ func withInit(t *testing.T, config string, lives bool) (r *Runtime, pid int, war
 	if !lives {
 		init.StartTime++
 	}
-	c.State = State{Version: StateVersion, ID: "web", Pid: pid, StartTime: init.StartTime, Namespaces: unix.CLONE_NEWPID}
+	c.State = store.State{Version: store.StateVersion, ID: "web", Pid: pid, StartTime: init.StartTime, Namespaces: unix.CLONE_NEWPID}
 	if config != "" {
-		err = c.writeFile(configFile, []byte(config))
+		err = c.dir.WriteFile(store.ConfigFile, []byte(config))
 	}
-	if err := errors.Join(err, c.keepInit(), c.write()); err != nil {
+	if err := errors.Join(err, c.dir.WriteInit(&c.State), c.save()); err != nil {
 		t.Fatal(err)
 	}
 	return r, pid, warned
@@ -74,7 +74,7 @@ func TestDamagedState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, pid, warned := withInit(t, withPIDNamespace, true)
-			file := filepath.Join(r.Root, "web", stateFile)
+			file := filepath.Join(r.Root, "web", store.StateFile)
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func relinked(text string) func(string) error {
 // cleared away; so is one that never had an init.
 func TestDamagedStateWithoutInit(t *testing.T) {
 	r, _, _ := withInit(t, withPIDNamespace, false)
-	if err := os.Truncate(filepath.Join(r.Root, "web", stateFile), 0); err != nil {
+	if err := os.Truncate(filepath.Join(r.Root, "web", store.StateFile), 0); err != nil {
 		t.Fatal(err)
 	}
 	half, err := made(r, "half")
@@ -178,15 +178,15 @@ func TestDamagedStateWithoutInit(t *testing.T) {
 
 // What is recovered is what was recorded: a cgroup that was found is not removed.
 func TestRecoverCgroup(t *testing.T) {
-	made := func(name string) Undo { return Undo{Kind: "cgroup", Name: name, Inode: 7} }
+	made := func(name string) store.Undo { return store.Undo{Kind: store.UndoCgroup, Name: name, Inode: 7} }
 	for _, test := range []struct {
-		cgroup CgroupState
-		undo   []Undo
+		cgroup store.Cgroup
+		undo   []store.Undo
 	}{
 		{},
-		{CgroupState{Path: "/c/a b/web", Inode: 7}, []Undo{made("/c"), made("/c/a b/web")}},
-		{CgroupState{Path: "/c/x/é\nweb", Inode: 7}, []Undo{made("/c/x")}},
-		{CgroupState{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, []Undo{made("/c")}},
+		{store.Cgroup{Path: "/c/a b/web", Inode: 7}, []store.Undo{made("/c"), made("/c/a b/web")}},
+		{store.Cgroup{Path: "/c/x/é\nweb", Inode: 7}, []store.Undo{made("/c/x")}},
+		{store.Cgroup{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, []store.Undo{made("/c")}},
 	} {
 		r, pid, _ := withInit(t, withPIDNamespace, true)
 		c, err := r.Open("web")
@@ -196,7 +196,8 @@ func TestRecoverCgroup(t *testing.T) {
 		defer c.Close()
 		start := c.State.StartTime
 		c.State.Cgroup, c.State.Undo = test.cgroup, test.undo
-		if err := errors.Join(unix.Unlinkat(c.fd, initLink, 0), c.keepInit()); err != nil {
+		c.dir.RemoveFile(store.InitLink)
+		if err := c.dir.WriteInit(&c.State); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.recover(errors.New("damaged")); err != nil {
@@ -206,9 +207,9 @@ func TestRecoverCgroup(t *testing.T) {
 		if s.Pid != pid || s.StartTime != start || s.Cgroup != test.cgroup || s.Namespaces != unix.CLONE_NEWPID || s.Annotations["a"] != "b" {
 			t.Errorf("%+v: %+v", test.cgroup, s)
 		}
-		want := []Undo{{Kind: "network", Name: c.dir}}
+		want := []store.Undo{{Kind: store.UndoNetwork, Name: c.dir.Path()}}
 		if len(test.undo) > 1 {
-			want = append([]Undo{test.undo[1]}, want...)
+			want = append([]store.Undo{test.undo[1]}, want...)
 		}
 		if !slices.Equal(s.Undo, want) {
 			t.Errorf("%+v: %+v, want %+v", test.cgroup, s.Undo, want)
@@ -219,7 +220,7 @@ func TestRecoverCgroup(t *testing.T) {
 // A state of a version to come is not taken for damage.
 func TestNewerState(t *testing.T) {
 	r, pid, _ := withInit(t, withPIDNamespace, true)
-	if err := os.WriteFile(filepath.Join(r.Root, "web", stateFile), []byte(`{"version":2,"id":"web"}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.Root, "web", store.StateFile), []byte(`{"version":2,"id":"web"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Delete(context.Background(), "web", true); err == nil || !strings.Contains(err.Error(), "newer than this homerun") {
@@ -228,43 +229,6 @@ func TestNewerState(t *testing.T) {
 	if !runs(pid) {
 		t.Error("init was ended")
 	}
-}
-
-// FuzzState reads any bytes as state.json and as the link: an error, or a state
-// that is written as it was read.
-func FuzzState(f *testing.F) {
-	f.Fuzz(func(t *testing.T, text []byte, link string) {
-		if s, err := parseState(text); err == nil {
-			again, err := json.Marshal(&s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if other, err := parseState(again); err != nil || !s.Created.Equal(other.Created) {
-				t.Fatalf("%s: %v", again, err)
-			} else if other.Created = s.Created; !reflect.DeepEqual(s, other) && !empty(s, other) {
-				t.Fatalf("%+v becomes %+v", s, other)
-			}
-			if s.Pid < 0 || s.Version < 1 {
-				t.Fatalf("%+v", s)
-			}
-		}
-		s, err := parseInit(link)
-		if err != nil {
-			return
-		}
-		again, err := parseInit((&Container{State: s}).initText())
-		if err != nil || !empty(s, again) || s.Pid < 1 {
-			t.Fatalf("%q: %+v becomes %+v, %v", link, s, again, err)
-		}
-	})
-}
-
-// empty reports whether two states differ by lists and maps without members
-// only, which are not written.
-func empty(a, b State) bool {
-	x, errA := json.Marshal(&a)
-	y, errB := json.Marshal(&b)
-	return errA == nil && errB == nil && string(x) == string(y)
 }
 
 // FuzzResources reads any bytes as resources.json: an error, or limits that are

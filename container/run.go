@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +60,7 @@ func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
 // reapEnded takes the exit status, of a child that has ended or will.
 func (p *Process) reapEnded() (int, error) {
 	if p.taken {
-		return newExit(p.status).Status, nil
+		return store.NewExit(p.status).Status, nil
 	}
 	var status unix.WaitStatus
 	who := p.Pid
@@ -75,7 +76,7 @@ func (p *Process) reapEnded() (int, error) {
 			return -1, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 		}
 		p.status = status
-		return newExit(status).Status, nil
+		return store.NewExit(status).Status, nil
 	}
 }
 
@@ -176,14 +177,14 @@ func (p *Process) forget() {
 
 // RecordExit keeps how the process ended, which Wait has told, with the state of
 // its container, for one that is not deleted at once.
-func (p *Process) RecordExit() error { return p.container.keepExit(p.status) }
+func (p *Process) RecordExit() error { return p.container.dir.WriteExit(p.status) }
 
 // Delete deletes the container of a process that Run made and that has ended.
 // Somebody else may have done so already.
 func (p *Process) Delete(ctx context.Context) error {
 	defer p.Close()
 	c := p.container
-	if err := c.lock(); errors.Is(err, ErrNotExist) {
+	if err := c.dir.Lock(); errors.Is(err, store.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -161,9 +162,9 @@ func TestStateSchema(t *testing.T) {
 	if faults := faultsOf(t, s, text); faults != nil {
 		t.Errorf("%s: %q", text, faults)
 	}
-	full, err := json.Marshal(container.State{Version: container.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, Steps: 1,
-		Chroot: true, Cgroup: container.CgroupState{Manager: "disabled", Path: "/p", Scope: "s", OOMKills: 1}, Annotations: map[string]string{"a": "b"},
-		Undo: []container.Undo{{Kind: "cgroup", Name: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &container.Members{Inode: 1, ID: 1}})
+	full, err := json.Marshal(store.State{Version: store.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, Steps: 1,
+		Chroot: true, Cgroup: store.Cgroup{Manager: "disabled", Path: "/p", Scope: "s", OOMKills: 1}, Annotations: map[string]string{"a": "b"},
+		Undo: []store.Undo{{Kind: store.UndoCgroup, Name: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &store.Members{Inode: 1, ID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

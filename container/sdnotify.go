@@ -28,7 +28,7 @@ import (
 // makeNotifySocket makes the socket's directory, and binds the socket if this
 // process stays with the program.
 func (s *starting) makeNotifySocket() error {
-	dir := s.c.file(compile.NotifyDirectory)
+	dir := s.c.dir.FilePath(compile.NotifyDirectory)
 	if err := unix.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
@@ -77,15 +77,20 @@ func isReadonly(fd int) bool {
 // relay binds the socket, if the container was made with one and a service
 // manager is there; else it is nil. The program runs without its manager too.
 func (c *Container) relay() *notify.Relay {
-	if c.runtime.NotifySocket == "" || !isDirectory(c.file(compile.NotifyDirectory)) {
+	if c.runtime.NotifySocket == "" || !isDirectory(c.dir.FilePath(compile.NotifyDirectory)) {
 		return nil
 	}
-	r, err := notify.NewRelay(c.file(compile.NotifyDirectory), c.runtime.NotifySocket, 0)
+	r, err := notify.NewRelay(c.dir.FilePath(compile.NotifyDirectory), c.runtime.NotifySocket, 0)
 	if err != nil {
 		c.runtime.warn("%v; nobody hears what the program reports", err)
 		return nil
 	}
 	return r
+}
+
+func isDirectory(path string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
 // endRelay passes on what is left, and says if something was not.

@@ -55,14 +55,17 @@ func TestNotifySocket(t *testing.T) {
 		{"too long", "/" + strings.Repeat("x", 120), []string{"A=b"}, 0, "NOTIFY_SOCKET"},
 		{"vsock", "vsock:2:1", []string{"A=b"}, 0, "neither a path nor an abstract name"},
 	} {
-		r := &Runtime{NotifySocket: test.socket, Manager: cgroupv2.None}
-		c := &Container{ID: "c", dir: t.TempDir(), runtime: r}
+		r := &Runtime{Root: t.TempDir(), NotifySocket: test.socket, Manager: cgroupv2.None}
+		c, err := r.unmade("c")
+		if err != nil {
+			t.Fatal(err)
+		}
 		before := &specs.Spec{Process: &specs.Process{Cwd: "/", Env: test.env},
 			Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}}
 		everyone := []host.Mapping{{Size: 1 << 31}}
 		facts := &host.Facts{UserNamespace: host.UserNamespace{Initial: true, UIDMap: everyone, GIDMap: everyone}}
 		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Config: before}, Facts: facts})
-		b, err := compile.Begin(before, facts, compile.Wishes{ID: "c", StateDir: c.dir, Manager: cgroupv2.None})
+		b, err := compile.Begin(before, facts, compile.Wishes{ID: "c", StateDir: c.Directory(), Manager: cgroupv2.None})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +80,7 @@ func TestNotifySocket(t *testing.T) {
 			t.Errorf("%s: warned %q", test.name, warnings)
 		}
 		// start looks again: the manager may have gone meanwhile.
-		if err := os.MkdirAll(c.file(compile.NotifyDirectory), 0o755); err != nil {
+		if err := os.MkdirAll(c.dir.FilePath(compile.NotifyDirectory), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		relay := c.relay()

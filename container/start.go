@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/stage"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,8 +106,8 @@ func (s *starting) release() (err error) {
 		s.launch.CloseInput(compile.InputStart)
 		s.launch.CloseInput(compile.InputOutcome)
 	}
-	if s.outcome, err = c.openFile(outcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
-		return fmt.Errorf("open the FIFO %s: %w", outcomeFIFO, err)
+	if s.outcome, err = c.dir.OpenFile(store.OutcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("open the FIFO %s: %w", store.OutcomeFIFO, err)
 	}
 	s.agent.close()
 	if s.agent, err = c.meet(s.bundle); err != nil {
@@ -123,8 +124,8 @@ func (s *starting) awaitOutcome(ctx context.Context) error {
 		return err
 	}
 	r, err := stage.ReadRecord(s.outcome)
-	_ = unix.Unlinkat(c.fd, startFIFO, 0)
-	_ = unix.Unlinkat(c.fd, outcomeFIFO, 0)
+	c.dir.RemoveFile(store.StartFIFO)
+	c.dir.RemoveFile(store.OutcomeFIFO)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 	if err == nil && frozen {
 		err = &frozenError{dir.Path()}
 	}
-	if err != nil && ctx.Err() == nil && !c.State.init().Alive() {
+	if err != nil && ctx.Err() == nil && !c.State.Init().Alive() {
 		return nil
 	}
 	return err
@@ -165,7 +166,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 
 // letGo writes the byte that init waits for.
 func (c *Container) letGo() error {
-	fd, err := c.openFile(startFIFO, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	fd, err := c.dir.OpenFile(store.StartFIFO, unix.O_WRONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("container init is not running: %w", err)
 	}
@@ -209,7 +210,7 @@ func (c *Container) bundle() (*bundle.Bundle, error) {
 	if c.config != nil {
 		return c.config, nil
 	}
-	b, err := bundle.LoadAt(c.fd, configFile, c.State.Bundle)
+	b, err := c.dir.Config(c.State.Bundle)
 	c.config = b
 	return b, err
 }

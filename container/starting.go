@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs/idmap"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +89,7 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 	case action.MakeDirectory:
 		return s.makeDirectory()
 	case action.MakeFile:
-		return s.c.WriteFile(a.Name, nil, true)
+		return s.c.dir.WriteInPlace(a.Name, nil, true)
 	case action.MakeNotifySocket:
 		return s.makeNotifySocket()
 	case action.BecomeSubreaper:
@@ -148,7 +149,7 @@ func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, er
 	default:
 		return false, nil
 	}
-	if err != nil && s.c.State.Pid != 0 && !s.c.State.init().Alive() {
+	if err != nil && s.c.State.Pid != 0 && !s.c.State.Init().Alive() {
 		err = launch.ErrDied // and its scope went with it
 	}
 	return true, err
@@ -173,7 +174,7 @@ func (s *starting) doLate(ctx context.Context, a plan.Action) error {
 // here on runs the last hooks.
 func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 	s.c.hooked = s.bundle
-	if err := s.c.markMade(); err != nil {
+	if err := s.c.dir.MarkMade(); err != nil {
 		return err
 	}
 	switch a := a.(type) {
@@ -198,10 +199,10 @@ func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 // makeDirectory makes the container exist. What is recorded of it is written when
 // there is something to undo.
 func (s *starting) makeDirectory() error {
-	if err := s.c.make(); err != nil {
+	if err := s.c.dir.Make(); err != nil {
 		return err
 	}
-	s.launch.Directories = []string{s.c.reach("."), "/dev/shm", "/tmp"}
+	s.launch.Directories = []string{s.c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
 	return nil
 }
 
@@ -231,13 +232,10 @@ func (s *starting) prepareIDMap(a action.PrepareIDMap) error {
 // both ends of each, so opening the other side never blocks, and fails when
 // init is dead.
 func (s *starting) makeFIFOs() error {
-	for name, input := range map[string]string{startFIFO: compile.InputStart, outcomeFIFO: compile.InputOutcome} {
-		if err := unix.Mknodat(s.c.fd, name, unix.S_IFIFO|0o600, 0); err != nil {
-			return fmt.Errorf("make the FIFO %s: %w", name, err)
-		}
-		fd, err := s.c.openFile(name, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+	for name, input := range map[string]string{store.StartFIFO: compile.InputStart, store.OutcomeFIFO: compile.InputOutcome} {
+		fd, err := s.c.dir.MakeFIFO(name)
 		if err != nil {
-			return fmt.Errorf("open the FIFO %s: %w", name, err)
+			return err
 		}
 		s.launch.SetInput(input, fd)
 	}
@@ -246,7 +244,7 @@ func (s *starting) makeFIFOs() error {
 
 // makeExitRecord makes the file for the first process, which stays to write it.
 func (s *starting) makeExitRecord() error {
-	fd, err := s.c.openFile(exitFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	fd, err := s.c.dir.MakeExit()
 	if err != nil {
 		return fmt.Errorf("make the exit record: %w", err)
 	}

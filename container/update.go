@@ -73,7 +73,7 @@ func (r *Runtime) openUpdatable(id string) (*Container, error) {
 
 // resources are the container's as they are now.
 func (c *Container) resources() (*specs.LinuxResources, error) {
-	text, err := bundle.ReadRegularAt(c.fd, resourcesFile)
+	text, err := c.dir.ReadFile(resourcesFile)
 	if err == unix.ENOENT {
 		if b, err := c.bundle(); err == nil {
 			return resources(b.Config), nil
@@ -94,7 +94,7 @@ func (c *Container) resources() (*specs.LinuxResources, error) {
 func (c *Container) keepResources(res *specs.LinuxResources) error {
 	text, err := json.Marshal(res)
 	if err == nil {
-		err = c.replaceFile(resourcesFile, append(text, '\n'))
+		err = c.dir.ReplaceFile(resourcesFile, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", resourcesFile, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/store"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -68,9 +69,9 @@ func (o *options) runtime() (*container.Runtime, error) {
 		return nil, err
 	}
 	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Note: func(s string) { note("%s", s) }, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
-		Cache: container.DefaultCache(os.Getenv), Program: "/proc/self/exe"}
+		Cache: store.DefaultCache(os.Getenv), Program: "/proc/self/exe"}
 	if r.Root == "" {
-		r.Root = container.DefaultRoot(os.Getenv)
+		r.Root = store.DefaultRoot(os.Getenv)
 	}
 	if r.Root, err = filepath.Abs(r.Root); err != nil {
 		return nil, fmt.Errorf("find the current directory, from which --root counts: %w", err)

@@ -150,7 +150,7 @@ var ranks = []struct {
 	dirs []string
 }{
 	{0, []string{"plain", "plan", "host", "bundle", "proc", "pidfile", "internal"}},
-	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "action"}},
+	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action"}},
 	{2, []string{"stage", "compile", "host/probe"}},
 	{3, []string{"launch", "container"}},
 	{4, []string{"cmd", "hack", "tests"}},

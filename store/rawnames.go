@@ -1,4 +1,4 @@
-package container
+package store
 
 import "unicode/utf8"
 

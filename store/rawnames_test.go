@@ -1,4 +1,4 @@
-package container
+package store
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 // that is used as a path is here.
 func TestRawNames(t *testing.T) {
 	const odd = "/tmp/\xff\xfe"
-	s := State{Version: StateVersion, ID: "web", Bundle: odd + "/b", Rootfs: odd + "/r", Cgroup: CgroupState{Path: odd + "/c"},
+	s := State{Version: StateVersion, ID: "web", Bundle: odd + "/b", Rootfs: odd + "/r", Cgroup: Cgroup{Path: odd + "/c"},
 		Undo: []Undo{{Kind: "file", Name: "/tmp/\ufffd"}, {Kind: "made", Name: odd + "/m"}, {Kind: "network", Name: odd}}}
 	for _, s := range []State{s, {Version: StateVersion, ID: "web", Bundle: "/ü", Undo: []Undo{{Kind: "file", Name: "/tmp/x"}}}} {
 		want := s

@@ -1,0 +1,165 @@
+package container
+
+import (
+	"fmt"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/store"
+)
+
+// Runtime is where containers are kept. It needs a Root.
+type Runtime struct {
+	// Root is the state root, absolute; see store.DefaultRoot.
+	Root string
+	// Manager says who makes cgroups; see ParseManager.
+	Manager Manager
+	// NotifySocket is where the service manager hears that a service is ready
+	// ($NOTIFY_SOCKET); empty without one.
+	NotifySocket string
+	// Program is homerun's own program, which copies what a tmpfs with tmpcopyup
+	// covers in a container with a user namespace of its own; empty for the
+	// homerun beside this program or in its libexec directory.
+	Program string
+	// Warn receives what is ignored or worked around, one line each; nil drops
+	// it.
+	Warn func(string)
+	// Note receives what was decided without being asked, one line each; nil drops
+	// it.
+	Note func(string)
+	// Debug receives what was decided, and each step of a plan as it begins, one
+	// line each; nil drops it.
+	Debug func(string)
+	// Cache is a directory for compiled seccomp profiles, absolute; see
+	// store.DefaultCache. Empty: they are compiled each time.
+	Cache string
+}
+
+// root is the state root.
+func (r *Runtime) root() store.Root { return store.Root(r.Root) }
+
+func (r *Runtime) warn(format string, args ...any) {
+	if r.Warn != nil {
+		r.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Runtime) note(format string, args ...any) {
+	if r.Note != nil {
+		r.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// Container is a container in a state root. It is a value of one caller: not
+// safe for concurrent use.
+type Container struct {
+	// ID is its name in the state root.
+	ID string
+	// State is what is recorded of it.
+	State   store.State
+	runtime *Runtime
+	// dir is its directory: where the state is, and what is locked.
+	dir *store.Dir
+	// config is the bundle, once it was read.
+	config *bundle.Bundle
+	// hooked is set once this process has come to the container's hooks: the last
+	// ones run when it fails.
+	hooked *bundle.Bundle
+}
+
+// Directory is where the container's state is kept.
+func (c *Container) Directory() string { return c.dir.Path() }
+
+// willUndo records something for delete to undo. It comes before the thing is
+// done.
+func (c *Container) willUndo(u store.Undo) error {
+	c.State.Undo = append(c.State.Undo, u)
+	return c.save()
+}
+
+// save writes the state.
+func (c *Container) save() error { return c.dir.WriteState(&c.State) }
+
+// load reads the state.
+func (c *Container) load() error {
+	s, err := c.dir.ReadState()
+	if err == nil {
+		c.State = s
+	}
+	return err
+}
+
+// container is the one of a directory. Its state is not read.
+func (r *Runtime) container(d *store.Dir) *Container {
+	return &Container{ID: d.ID, runtime: r, dir: d}
+}
+
+// unmade is a container whose directory is not there yet.
+func (r *Runtime) unmade(id string) (*Container, error) {
+	d, err := r.root().Unmade(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.container(d), nil
+}
+
+// Open locks a container and reads its state. Close it.
+func (r *Runtime) Open(id string) (*Container, error) {
+	d, err := r.root().Open(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.loaded(d)
+}
+
+// Peek reads a container's state without the lock: what is written is written
+// as a whole. Close it.
+func (r *Runtime) Peek(id string) (*Container, error) {
+	d, err := r.root().Peek(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.loaded(d)
+}
+
+// loaded reads the state of a directory's container. It closes one that has none.
+func (r *Runtime) loaded(d *store.Dir) (*Container, error) {
+	c := r.container(d)
+	if err := c.load(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close gives the lock back, and the descriptors.
+func (c *Container) Close() { c.dir.Close() }
+
+// List calls each with all containers, by id, without locking them. They are
+// closed when it returns. One that vanishes meanwhile is left out; of one whose
+// state cannot be read, or of which each has an error, Warn hears.
+func (r *Runtime) List(each func(*Container) error) error {
+	return r.forAll(func(d *store.Dir) error {
+		c := r.container(d)
+		err := c.load()
+		if err == nil {
+			err = each(c)
+		}
+		return err
+	})
+}
+
+// IDs lists the ids of all containers, in order, also of those whose state cannot
+// be read.
+func (r *Runtime) IDs() (ids []string, err error) {
+	err = r.forAll(func(d *store.Dir) error {
+		ids = append(ids, d.ID)
+		return nil
+	})
+	return ids, err
+}
+
+// forAll calls do with the directories of all containers. Errors of single ones
+// are warnings.
+func (r *Runtime) forAll(do func(*store.Dir) error) error {
+	return r.root().List(do, func(err error) { r.warn("%v", err) })
+}

@@ -1,0 +1,109 @@
+package container
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/store"
+	"golang.org/x/sys/unix"
+)
+
+// The statuses of a container: runtime.md, "State", and paused.
+const (
+	Creating = "creating"
+	Created  = "created"
+	Running  = "running"
+	Stopped  = "stopped"
+	Paused   = "paused"
+)
+
+// Status tells what the container does now. It is an error when it cannot be
+// seen whether init lives.
+func (c *Container) Status() (string, error) {
+	s := &c.State
+	if s.Pid == 0 {
+		return Creating, nil
+	}
+	lives, err := s.Init().Lives()
+	switch {
+	case err != nil:
+		return "", err
+	case !lives:
+		return Stopped, nil
+	case s.Marked && !c.dir.Made():
+		return Creating, nil
+	case c.frozen():
+		return Paused, nil
+	case c.waits():
+		return Created, nil
+	}
+	return Running, nil
+}
+
+// waits reports whether init waits for start: then it reads from the FIFO.
+func (c *Container) waits() bool {
+	fd, err := c.dir.OpenFile(store.StartFIFO, unix.O_WRONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// Document is what `state` prints: runtime.md, "State", and the members that
+// crun and runc add.
+type Document struct {
+	OCIVersion   string            `json:"ociVersion"`
+	ID           string            `json:"id"`
+	Status       string            `json:"status"`
+	Pid          int               `json:"pid"`
+	Bundle       string            `json:"bundle"`
+	Rootfs       string            `json:"rootfs"`
+	Created      time.Time         `json:"created"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Owner        string            `json:"owner"`
+	SystemdScope string            `json:"systemd-scope,omitempty"`
+	OOMKills     uint64            `json:"oomKills,omitempty"`
+	// Exit is how a stopped container's init ended, if that is recorded.
+	Exit *store.Exit `json:"exit,omitempty"`
+}
+
+// Document describes the container as it is now.
+func (c *Container) Document() (Document, error) {
+	s := &c.State
+	status, err := c.Status()
+	if err != nil {
+		return Document{}, err
+	}
+	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: status, Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
+		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
+		OOMKills: c.oomKills()}
+	if d.OCIVersion == "" {
+		d.OCIVersion = "1.0.0"
+	}
+	if d.Status == Stopped {
+		d.Pid = 0
+		if d.Exit, err = c.Exit(); err != nil {
+			c.runtime.warn("%v", err)
+		}
+	}
+	return d, nil
+}
+
+// owner is a user's name, or the number when /etc/passwd has none. A directory
+// service is not asked: that would take a C library.
+func owner(uid int) string {
+	n := strconv.Itoa(uid)
+	text, err := bundle.ReadRegular("/etc/passwd") // without the network poller that os has
+	if err != nil {
+		return n
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.SplitN(line, ":", 4); len(f) == 4 && f[2] == n {
+			return f[0]
+		}
+	}
+	return n
+}

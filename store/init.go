@@ -1,0 +1,85 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// delete --force must end a container whose state.json is gone, empty or
+// damaged: a disk that was full, a machine that lost its power, somebody's hand.
+// So who init is, and its cgroup or scope, are written a second time, in another
+// way: as the text of a symbolic link, which is there as a whole or not at all,
+// and cannot be truncated. The rest is in config.json, or is found by its name.
+
+// WriteInit writes the second record, from a state with an init. It comes before
+// init runs anything. A record that is there already is an error, EEXIST.
+func (d *Dir) WriteInit(s *State) error {
+	if err := unix.Symlinkat(initText(s), d.fd, InitLink); err != nil {
+		return fmt.Errorf("record init of container %q: %w", d.ID, err)
+	}
+	return nil
+}
+
+// ReadInit reads the second record into a state that has what the record tells:
+// init, its cgroup, and whether delete removes that. An error is an errno (ENOENT
+// without a record), or says that it is none.
+func (d *Dir) ReadInit() (State, error) {
+	var text [unix.PathMax]byte
+	n, err := unix.Readlinkat(d.fd, InitLink, text[:])
+	if err != nil {
+		return State{}, err
+	}
+	return parseInit(string(text[:n]))
+}
+
+// What the link says of a cgroup that is not a scope's: whether it was made for
+// the container, and goes with it.
+const (
+	cgroupMade  = "+"
+	cgroupFound = "-"
+)
+
+// initText is init's process id and its start time; and its cgroup's number, the
+// scope's name or one of the above, and the cgroup's path.
+func initText(s *State) string {
+	owner := cgroupFound
+	if slices.ContainsFunc(s.Undo, func(u Undo) bool { return u.Kind == UndoCgroup && u.Name == s.Cgroup.Path }) {
+		owner = cgroupMade
+	}
+	if s.Cgroup.Scope != "" {
+		owner = s.Cgroup.Scope
+	}
+	return strings.Join([]string{strconv.Itoa(s.Pid), strconv.FormatUint(s.StartTime, 10), strconv.FormatUint(s.Cgroup.Inode, 10), owner,
+		s.Cgroup.Path}, " ")
+}
+
+var errInitLink = errors.New("it does not say who init is")
+
+func parseInit(text string) (State, error) {
+	f := strings.SplitN(text, " ", 5)
+	if len(f) < 5 {
+		return State{}, errInitLink
+	}
+	pid, errPid := strconv.Atoi(f[0])
+	start, errStart := strconv.ParseUint(f[1], 10, 64)
+	inode, errInode := strconv.ParseUint(f[2], 10, 64)
+	if errors.Join(errPid, errStart, errInode) != nil || pid < 1 {
+		return State{}, errInitLink
+	}
+	s := State{Version: StateVersion, Pid: pid, StartTime: start, Cgroup: Cgroup{Inode: inode, Path: f[4]}}
+	switch f[3] {
+	case cgroupFound:
+	case cgroupMade:
+		s.Undo = []Undo{{Kind: UndoCgroup, Name: f[4], Inode: inode}}
+	default:
+		s.Cgroup.Scope = f[3]
+	}
+	return s, nil
+}

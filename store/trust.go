@@ -1,0 +1,131 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// What lies in the state root says which processes are killed, which files are
+// removed, and which programs run as hooks: with the caller's rights. So each
+// verb opens the root once and the container's directory once, looks at what it
+// opened (the owner, and who else may write), and reaches all files relative to
+// those descriptors. Write access by an access control list shows in the
+// group's bits: acl(5).
+//
+// Two things go by the directory's path, since others open them: the directory of
+// the socket for sd_notify(3), which a container's mount has as its source, and
+// what the network helper works with. Nobody but the caller can have put another
+// directory at that path: the root's own is closed to others.
+//
+// A container's directory is told from any other by its sticky bit, which it is
+// made with: so `--root /etc` has no containers, and neither have empty
+// directories that somebody made in the root, or other runtimes' containers.
+
+// directoryMode is that of a container's directory.
+const directoryMode = unix.S_ISVTX | 0o700
+
+// madeMode is added to it when init has come as far as it comes before start, or
+// runs the program. Until then init may be where the host's files are still seen.
+// One system call says so, where state.json written once more would take many.
+const madeMode = unix.S_ISUID
+
+// openDirectory opens a directory, not through a symbolic link. An error is an
+// errno.
+func openDirectory(at int, name string) (int, error) {
+	for {
+		fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// open opens the state root, and refuses one that somebody else owns or can
+// write, sticky or not: what is in it may be theirs.
+func (r Root) open() (int, error) {
+	fd, err := openDirectory(unix.AT_FDCWD, string(r))
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		return -1, fmt.Errorf("the state root %s is not a directory, or is a symbolic link: %w", r, err)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open the state root %s: %w", r, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("look at the state root %s: %w", r, err)
+	}
+	if err := private(&st, "the state root "+string(r), string(r)); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// make makes the state root, if it is missing, and opens it.
+func (r Root) make() (int, error) {
+	fd, err := r.open()
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if err := os.MkdirAll(string(r), 0o700); err != nil {
+		return -1, fmt.Errorf("make the state root %s: %w", r, notWritable(unwrap(err)))
+	}
+	return r.open()
+}
+
+// private refuses a directory that somebody else owns or can write.
+func private(st *unix.Stat_t, what, path string) error {
+	self := os.Geteuid()
+	switch {
+	case int(st.Uid) != self:
+		return &rootError{fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what, st.Uid, self),
+			"choose another state root: --root DIR"}
+	case st.Mode&0o002 != 0:
+		return &rootError{fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what, st.Mode&0o7777),
+			"choose another state root: --root DIR; or, if only you have put something there: chmod go-w " + path}
+	case st.Mode&0o020 != 0:
+		return &rootError{fmt.Sprintf("%s can be written by group %d (mode %04o), so what is in it is not trusted", what, st.Gid, st.Mode&0o7777),
+			"if nobody else is in that group, or has put something there: chmod g-w " + path}
+	}
+	return nil
+}
+
+// rootError is about the state root.
+type rootError struct{ text, hint string }
+
+func (e *rootError) Error() string { return e.text }
+
+// Hint is the advice for it.
+func (e *rootError) Hint() string { return e.hint }
+
+// notWritable adds what helps where the state root cannot be written.
+func notWritable(err error) error {
+	if err == unix.EROFS || err == unix.EACCES {
+		return &placeError{err}
+	}
+	return err
+}
+
+type placeError struct{ errno error }
+
+func (e *placeError) Error() string { return e.errno.Error() }
+func (e *placeError) Unwrap() error { return e.errno }
+
+// Hint is the advice for it.
+func (e *placeError) Hint() string {
+	return "keep the state elsewhere: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory that you can write"
+}
+
+// unwrap takes the errno out of an *os.PathError, whose words repeat ours.
+func unwrap(err error) error {
+	if p, ok := err.(*os.PathError); ok {
+		return p.Err
+	}
+	return err
+}
