@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/homerun-oci/homerun/rootfs/copytree"
@@ -35,6 +36,9 @@ func ownModes() {
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string) int {
 	o := &options{plain: isPlain(args)}
+	if err := enoughDescriptors(); err != nil {
+		return o.fail(err)
+	}
 	done, err := direct(ctx, newRootCommand(o, args), args)
 	if !done {
 		o = &options{}
@@ -47,4 +51,18 @@ func run(ctx context.Context, args []string) int {
 	}
 	o.logWarnings()
 	return o.status
+}
+
+// leastDescriptors is the least RLIMIT_NOFILE with which a verb can come to an
+// error of its own: Go's first timer opens two, and ends the program with a page of
+// its own stacks where it cannot.
+const leastDescriptors = 8
+
+// enoughDescriptors refuses a limit that is too low.
+func enoughDescriptors() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= leastDescriptors {
+		return nil
+	}
+	return fmt.Errorf("the limit on open files (RLIMIT_NOFILE) is %d, and at least %d are needed: %w", limit.Cur, leastDescriptors, unix.EMFILE)
 }
