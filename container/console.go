@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/launch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -44,10 +45,15 @@ func (s *starting) connectConsole(socket string) error {
 	return nil
 }
 
-// receiveTerminal takes the terminal, which the stage has sent by now.
+// receiveTerminal takes the terminal, which the stage has sent by now, or it has
+// died: our own end of its socket would hide that.
 func (s *starting) receiveTerminal() (err error) {
+	s.launch.CloseInput(compile.InputTerminal)
 	s.terminal, err = receiveFD(s.receiver, "the terminal")
 	closeOnce(&s.receiver)
+	if errors.Is(err, errNoDescriptor) {
+		return launch.ErrDied
+	}
 	return err
 }
 

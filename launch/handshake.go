@@ -32,6 +32,9 @@ func (e *killedError) Unwrap() error { return e.err }
 func (l *Launch) await(name string) error {
 	tag := uint32(1) << compile.Tag(name)
 	for l.signaled&tag == 0 {
+		if l.init == 0 && l.firstIsGone() {
+			return ErrDied
+		}
 		r, err := stage.ReadRecord(l.report)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -48,6 +51,26 @@ func (l *Launch) await(name string) error {
 	return nil
 }
 
+// firstIsGone waits for a record, and reports whether in its place the first process
+// has ended. It may have made an init that nobody will hear of, which holds the
+// report open and waits for us.
+func (l *Launch) firstIsGone() bool {
+	fds := [...]unix.PollFd{{Fd: int32(l.report), Events: unix.POLLIN}, {Fd: int32(l.firstFD), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 {
+		if fds[1].Revents != 0 {
+			fds[1].Fd = -1
+			if n, err := unix.Poll(fds[:], 0); n == 0 && err == nil {
+				return true // what it had written would be there
+			}
+			continue
+		}
+		if _, err := unix.Poll(fds[:], -1); err != nil && err != unix.EINTR {
+			return false // the read will do
+		}
+	}
+	return false
+}
+
 // AwaitFailure reads what the stage says of its end, where another sign has shown
 // that it has come.
 func (l *Launch) AwaitFailure() error { return l.await("nothing that init signals") }
@@ -62,6 +85,7 @@ func (l *Launch) take(r stage.Record) {
 	defer l.lock.Unlock()
 	l.init = r.Value
 	l.pidfd, _ = unix.PidfdOpen(l.init, 0) // it is our child, or waits for us
+	closeOnce(&l.firstFD)
 }
 
 // awaitProgram waits for the end of the report: the program runs.

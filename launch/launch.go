@@ -7,11 +7,14 @@
 //
 //	first process   our child. It makes init, says so in the report, and exits; or it
 //	                stays, as a detached container's, and waits for init. Reaped by
-//	                Run before that returns, unless it stays.
+//	                Run before that returns, unless it stays. Until init is known its
+//	                end is watched: it may have made an init of which nobody hears.
 //	init            our child by CLONE_PARENT; of a first process that stays, its
 //	                child. Known when the report says its id; nobody reaps it before
 //	                it is known, so the id and the pidfd opened then are its own.
-//	                After a Run without an error it is the caller's.
+//	                After a Run without an error it is the caller's. Of one whose id
+//	                never came, since who made it was killed, a zombie stays until this
+//	                process ends: whose it is cannot be told from other children.
 //
 //	report          the stage writes, we read. Its writing ends are the stage's alone
 //	                (ours is closed when the stage runs), so its end says: all of the
@@ -23,8 +26,8 @@
 //	                or before by CloseInput where our end hides that the stage has ended.
 //
 // A cancellation is one function, cancel: it closes sync, so that an init that is
-// not known yet ends, and kills what is known. Then the report ends, and with it
-// whatever waits for it. Actions that wait for something else have the context.
+// not known yet ends, and kills what is known. Then the report or the first process
+// ends, and with it whatever waits for them. Actions that wait for something else have the context.
 // Run then reaps all, and returns the context's error. Whether a launch was
 // cancelled is decided once: a context that ends after the last step has come too
 // late, and Run succeeds.
@@ -79,6 +82,8 @@ type Launch struct {
 	lock        sync.Mutex
 	first, init int // process ids; 0 when not known
 	pidfd       int // init's, or -1
+	// firstFD is the first process's pidfd until init is known; -1.
+	firstFD int
 	// stays: the first process is init's parent, and outlives it.
 	stays    bool
 	signaled uint32 // bits of the tags that were read
@@ -88,7 +93,7 @@ type Launch struct {
 
 // New prepares a launch. Close it.
 func New(o Options) *Launch {
-	return &Launch{Options: o, inputs: map[string]int{}, report: -1, sync: -1, pidfd: -1}
+	return &Launch{Options: o, inputs: map[string]int{}, report: -1, sync: -1, pidfd: -1, firstFD: -1}
 }
 
 // SetInput gives the plan's input of that name a descriptor, which is the
@@ -253,6 +258,7 @@ func (l *Launch) closePipes() {
 	defer l.lock.Unlock()
 	closeOnce(&l.report)
 	closeOnce(&l.sync)
+	closeOnce(&l.firstFD)
 }
 
 func closeOnce(fd *int) {

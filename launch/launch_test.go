@@ -30,7 +30,7 @@ func reported(t *testing.T, records ...[]byte) *Launch {
 		}
 	}
 	unix.Close(fds[1])
-	return &Launch{report: fds[0], pidfd: -1}
+	return &Launch{report: fds[0], pidfd: -1, firstFD: -1}
 }
 
 // Init runs at once, on another processor perhaps: its signal may come before

@@ -40,8 +40,12 @@ func (l *Launch) start(name string) error {
 		return err
 	}
 	l.stage, err = stage.Start(stage.Config{Plan: l.Result.Plan, Files: files, Name: name, Directories: l.Directories})
+	if err != nil {
+		return err
+	}
 	l.first = l.stage.PID
-	return err
+	l.firstFD, _ = unix.PidfdOpen(l.first, 0) // our child; without descriptors its end is not watched
+	return nil
 }
 
 // files lists what the stage gets as 0, 1, 2, and so on.

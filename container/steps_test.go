@@ -1,0 +1,308 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/spec"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A plan's runtime steps are data, so trouble is made at each of them: in each kind
+// of plan each step fails, or the caller cancels there, or what there is of the
+// container's side dies there, or the runtime is killed there. After each, nothing
+// is left; after a kill, nothing once delete --force was there; and another
+// container runs on. The container's side is a real one, as anybody can have it.
+
+// stepKind is a kind of plan.
+type stepKind struct {
+	name   string
+	create bool
+	change func(t *testing.T, r *Request)
+}
+
+func stepKinds() []stepKind {
+	hook := func(names ...string) []specs.Hook {
+		var list []specs.Hook
+		for _, n := range names {
+			list = append(list, specs.Hook{Path: "/bin/true", Args: []string{n}})
+		}
+		return list
+	}
+	return []stepKind{
+		{"run", false, func(*testing.T, *Request) {}},
+		{"create", true, func(*testing.T, *Request) {}},
+		{"detached", false, func(_ *testing.T, r *Request) { r.Detached = true }},
+		{"files", false, func(t *testing.T, r *Request) {
+			r.PidFile, r.RemoveMade = filepath.Join(t.TempDir(), "pid"), true
+			r.Network = &netns.Connection{Network: netns.Network{Mode: netns.None}}
+		}},
+		{"hooks", false, func(_ *testing.T, r *Request) {
+			r.Bundle.Config.Hooks = &specs.Hooks{CreateRuntime: hook("a", "b"), CreateContainer: hook("c"), StartContainer: hook("d"), Poststart: hook("e")}
+		}},
+		{"created with hooks", true, func(_ *testing.T, r *Request) {
+			r.Bundle.Config.Hooks = &specs.Hooks{CreateRuntime: hook("a"), StartContainer: hook("b")}
+		}},
+		{"terminal", false, func(_ *testing.T, r *Request) { r.Bundle.Config.Process.Terminal = true }},
+	}
+}
+
+// stepRequest describes the container web for a kind.
+func stepRequest(t *testing.T, k stepKind) *Request {
+	t.Helper()
+	config, err := spec.Rootfs{Path: "/", ReadOnly: true, Args: []string{"sleep", "60"}}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Linux.Resources = nil
+	r := &Request{ID: "web", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Stdio: [3]int{0, 1, 2}}
+	k.change(t, r)
+	return r
+}
+
+// attempt makes the container, and calls trouble before step at.
+func attempt(ctx context.Context, r *Runtime, request *Request, k stepKind, at int, trouble func(*starting)) (steps int, err error) {
+	p, err := r.prepare(ctx, request, intent{create: k.create})
+	if err != nil {
+		return 0, err
+	}
+	s := p.starting
+	defer s.close()
+	s.serves = !k.create
+	s.launch.Debug = func(string) {
+		if steps == at {
+			trouble(s)
+		}
+		steps++
+	}
+	if err = s.run(ctx); err == nil {
+		s.c.Close()
+	}
+	return steps, err
+}
+
+var errTrouble = errors.New("trouble")
+
+// troubles are what happens at a step, and what is said of it. Step is what the
+// plan does there.
+func troubles() map[string]func(cancel func(), s *starting) {
+	return map[string]func(cancel func(), s *starting){
+		"cancelled": func(cancel func(), _ *starting) { cancel() },
+		"fails": func(_ func(), s *starting) {
+			s.launch.Do = func(context.Context, plan.Action) error { return errTrouble }
+		},
+		"dies": func(_ func(), s *starting) {
+			for _, pid := range []int{s.launch.Init(), s.launch.First()} {
+				if pid > 0 {
+					unix.Kill(pid, unix.SIGKILL)
+				}
+			}
+		},
+	}
+}
+
+func TestTroubleAtEachStep(t *testing.T) {
+	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}
+	other := bystander(t, r)
+	for _, k := range stepKinds() {
+		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", k.name, err)
+		}
+		if left := children(t); len(left) > 2 {
+			t.Errorf("%s: beside init and the other container there are: %v", k.name, left)
+		}
+		remove(t, r)
+		for name, trouble := range troubles() {
+			for at := range steps {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() {
+					_, err := attempt(ctx, r, stepRequest(t, k), k, at, func(s *starting) { trouble(cancel, s) })
+					done <- err
+				}()
+				select {
+				case err = <-done:
+				case <-time.After(20 * time.Second):
+					t.Fatalf("%s, %s at step %d: hangs", k.name, name, at+1)
+				}
+				cancel()
+				where := k.name + ", " + name + " at step " + strconv.Itoa(at+1)
+				if left := children(t); name == "fails" && err != nil && len(left) > 1 {
+					t.Errorf("%s: who was started was not waited for: %v", where, left)
+				}
+				checkTrouble(t, r, where, err)
+				if name == "cancelled" && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", where, err)
+				}
+			}
+		}
+	}
+	if s := other(); s != Running {
+		t.Errorf("the other container is %s", s)
+	}
+}
+
+// checkTrouble wants that a failure left nothing. What has succeeded, since the
+// trouble came too late or was none, is there as a whole.
+func checkTrouble(t *testing.T, r *Runtime, where string, err error) {
+	t.Helper()
+	_, there := os.Lstat(filepath.Join(r.Root, "web"))
+	if (err == nil) != (there == nil) {
+		t.Errorf("%s: %v, and the container: %v", where, err, there)
+	}
+	if there == nil {
+		remove(t, r)
+	}
+	noChildren(t, where)
+}
+
+// remove deletes the container by force, as its parent.
+func remove(t *testing.T, r *Runtime) {
+	t.Helper()
+	if err := r.Delete(t.Context(), "web", true); err != nil {
+		t.Fatal(err)
+	}
+	noChildren(t, "delete")
+}
+
+// noChildren reaps what has ended, and wants nothing else to be there but the
+// bystander.
+func noChildren(t *testing.T, where string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		left := children(t)
+		switch {
+		case err == nil && pid > 0:
+		case len(left) <= 1:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("%s: processes are left: %v", where, left)
+		}
+	}
+}
+
+// children lists this process's, with their command lines.
+func children(t *testing.T) (list []string) {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tasks {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, pid := range strings.Fields(string(text)) {
+			line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			list = append(list, pid+" "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return list
+}
+
+// bystander is another container; it reports its status.
+func bystander(t *testing.T, r *Runtime) func() string {
+	t.Helper()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	request := stepRequest(t, stepKinds()[0])
+	request.ID = "other"
+	p, err := r.Run(t.Context(), *request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	t.Cleanup(func() {
+		if err := r.Delete(context.Background(), "other", true); err != nil {
+			t.Error(err)
+		}
+		unix.Wait4(p.Pid, nil, 0, nil)
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	})
+	return func() string {
+		c, err := r.Peek("other")
+		if err != nil {
+			return err.Error()
+		}
+		defer c.Close()
+		status, err := c.Status()
+		if err != nil {
+			return err.Error()
+		}
+		return status
+	}
+}
+
+// killVariable makes this program the runtime that is killed: the kind, the step,
+// and the state root.
+const killVariable = "HOMERUN_TEST_KILL_AT_STEP"
+
+// TestKilledAtEachStep: what a runtime that is killed leaves goes with delete --force.
+func TestKilledAtEachStep(t *testing.T) {
+	if text := os.Getenv(killVariable); text != "" {
+		killedRuntime(t, strings.SplitN(text, " ", 3))
+		return
+	}
+	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}
+	other := bystander(t, r)
+	for i, k := range stepKinds() {
+		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", k.name, err)
+		}
+		remove(t, r)
+		for at := range steps {
+			where := k.name + ", killed at step " + strconv.Itoa(at+1)
+			cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilledAtEachStep$")
+			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.Root)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe, which a program that runs on would hold
+			err := cmd.Run()
+			if status, ok := cmd.ProcessState.Sys().(interface{ Signaled() bool }); !ok || !status.Signaled() {
+				t.Fatalf("%s: %v", where, err)
+			}
+			if err := r.Delete(t.Context(), "web", true); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+			if _, err := os.Lstat(filepath.Join(r.Root, "web")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s: the container is there: %v", where, err)
+			}
+			noChildren(t, where)
+		}
+	}
+	if s := other(); s != Running {
+		t.Errorf("the other container is %s", s)
+	}
+}
+
+// killedRuntime makes a container and ends in the middle of it.
+func killedRuntime(t *testing.T, words []string) {
+	kind, err1 := strconv.Atoi(words[0])
+	at, err2 := strconv.Atoi(words[1])
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	k := stepKinds()[kind]
+	_, err := attempt(t.Context(), &Runtime{Root: words[2], Manager: cgroupv2.None}, stepRequest(t, k), k, at, func(*starting) {
+		unix.Kill(os.Getpid(), unix.SIGKILL)
+		select {}
+	})
+	t.Fatalf("it lives: %v", err)
+}
