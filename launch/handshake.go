@@ -42,7 +42,6 @@ func (l *Launch) await(name string) error {
 		case err != nil:
 			return err
 		case r.Failed:
-			l.findInit()
 			return l.explain(r)
 		}
 		l.take(r)
@@ -69,6 +68,23 @@ func (l *Launch) firstIsGone() bool {
 		}
 	}
 	return false
+}
+
+// meetInit learns, when the first process has ended or is about to, whom it has made,
+// and ends that one.
+func (l *Launch) meetInit() {
+	for l.first > 0 && l.init == 0 && l.firstFD >= 0 && !l.firstIsGone() {
+		r, err := stage.ReadRecord(l.report)
+		if err != nil {
+			return
+		}
+		if !r.Failed {
+			l.take(r)
+		}
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.kill()
 }
 
 // AwaitFailure reads what the stage says of its end, where another sign has shown
@@ -123,18 +139,4 @@ func (l *Launch) explain(r stage.Record) error {
 		probe.ExplainProcessLimit(&l.Facts.Process)
 	}
 	return compile.Explain(l.Result.Plan, l.Facts, index, r.Result)
-}
-
-// findInit reads on for init's id, which the failure of init itself may have
-// overtaken. Both processes are about to end, and with them the report.
-func (l *Launch) findInit() {
-	for l.init == 0 {
-		r, err := stage.ReadRecord(l.report)
-		if err != nil {
-			return
-		}
-		if !r.Failed {
-			l.take(r)
-		}
-	}
 }

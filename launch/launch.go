@@ -13,8 +13,8 @@
 //	                child. Known when the report says its id; nobody reaps it before
 //	                it is known, so the id and the pidfd opened then are its own.
 //	                After a Run without an error it is the caller's. Of one whose id
-//	                never came, since who made it was killed, a zombie stays until this
-//	                process ends: whose it is cannot be told from other children.
+//	                never came, since somebody killed who made it, a zombie stays until
+//	                this process ends: it cannot be told from other children.
 //
 //	report          the stage writes, we read. Its writing ends are the stage's alone
 //	                (ours is closed when the stage runs), so its end says: all of the
@@ -231,17 +231,29 @@ func (l *Launch) cancelWith(ctx context.Context) (stop func() bool) {
 	}
 }
 
-// cancel ends the stage's side, known or not.
+// grace is how long a first process that nobody lets go on may take to end by
+// itself, in milliseconds. It makes init and says so in less than one.
+const grace = 100
+
+// cancel ends the stage's side, known or not. Who makes init just now gets the time
+// to say whom it has made.
 func (l *Launch) cancel() {
 	l.lock.Lock()
-	defer l.lock.Unlock()
 	closeOnce(&l.sync)
+	making, first := l.init == 0, l.firstFD
+	l.lock.Unlock()
+	if making && first >= 0 {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(first), Events: unix.POLLIN}}, grace)
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
 	l.kill()
 }
 
 // fail ends what still runs, and adds to the error what its end says.
 func (l *Launch) fail(ctx context.Context, err error) error {
 	l.cancel()
+	l.meetInit()
 	status := l.reapAll()
 	switch {
 	case ctx.Err() != nil:
