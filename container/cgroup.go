@@ -221,34 +221,7 @@ func (c *Container) openCgroup() (*live.Dir, error) {
 	return live.Reopen(c.State.Cgroup.Path, c.State.Cgroup.Inode)
 }
 
-// killCgroup signals all processes of the container's cgroup; done is false
-// when it has none.
-func (c *Container) killCgroup(s unix.Signal) (done bool, err error) {
-	dir, err := c.openCgroup()
-	if dir == nil {
-		return err != nil && errors.Is(err, os.ErrNotExist), nil
-	}
-	defer dir.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
-	defer cancel()
-	if s == unix.SIGKILL {
-		return true, dir.Kill(ctx)
-	}
-	return true, dir.Signal(ctx, s)
-}
-
-// cgroupProcesses lists the processes of the container's cgroup.
-func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
-	dir, err := c.openCgroup()
-	if dir == nil {
-		return nil, err != nil && errors.Is(err, os.ErrNotExist), nil
-	}
-	defer dir.Close()
-	pids, err = dir.Processes()
-	return pids, true, err
-}
-
-// frozen tells whether the container is paused.
+// frozen reports whether the container is paused.
 func (c *Container) frozen() bool {
 	dir, err := c.openCgroup()
 	if err != nil || dir == nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -64,25 +66,79 @@ func (c *Container) openInit() (int, error) {
 	return pidfd, nil
 }
 
-// killAll signals every process of the container.
+// killAll signals every process of the container; where nothing tells them from
+// others, init.
 func (c *Container) killAll(s unix.Signal) error {
-	if done, err := c.killCgroup(s); done {
+	done, err := c.killCgroup(s)
+	if done {
 		return err
 	}
-	return c.membership().signal(s)
+	if m := c.membership(); m != nil {
+		return m.signal(s)
+	}
+	if initErr := c.killInit(s); !errors.Is(initErr, ErrNotRunning) {
+		err = errors.Join(err, initErr)
+	}
+	return err
+}
+
+// populated opens the cgroup that has all processes of the container; nil when
+// none has. nobody: it went with the last of them. One that is gone while init
+// lives is none: somebody with the right to has moved init out, or the caller has
+// another file system there.
+func (c *Container) populated() (dir *live.Dir, nobody bool, err error) {
+	dir, err = c.openCgroup()
+	gone := errors.Is(err, os.ErrNotExist)
+	switch {
+	case err != nil && (gone || c.endsWithInit()) && !c.State.Init().Alive():
+		return nil, true, nil
+	case gone:
+		return nil, false, nil
+	}
+	return dir, false, err
+}
+
+// killCgroup signals all processes of the container's cgroup; done is false when
+// it has none, or none that can be opened.
+func (c *Container) killCgroup(s unix.Signal) (done bool, err error) {
+	dir, nobody, err := c.populated()
+	if dir == nil {
+		return nobody, err
+	}
+	defer dir.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	if s == unix.SIGKILL {
+		return true, dir.Kill(ctx)
+	}
+	return true, dir.Signal(ctx, s)
+}
+
+// cgroupProcesses lists the processes of the container's cgroup; done as above.
+func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
+	dir, nobody, err := c.populated()
+	if dir == nil {
+		return nil, nobody, err
+	}
+	defer dir.Close()
+	pids, err = dir.Processes()
+	return pids, true, err
 }
 
 // Processes lists the ids of the container's processes: those in its cgroup,
 // or without one those in a namespace that is its own.
 func (c *Container) Processes() ([]int, error) {
-	if pids, done, err := c.cgroupProcesses(); done {
+	pids, done, err := c.cgroupProcesses()
+	if done {
 		return pids, err
 	}
-	m := c.membership()
-	if m == nil && c.State.Init().Alive() {
-		return []int{c.State.Pid}, nil
+	if m := c.membership(); m != nil {
+		return m.list()
 	}
-	return m.list()
+	if err == nil && c.State.Init().Alive() {
+		pids = []int{c.State.Pid}
+	}
+	return pids, err
 }
 
 // awaitEnd waits until init has ended, for the given time at most.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
@@ -102,6 +103,80 @@ func TestNoMembership(t *testing.T) {
 		}
 		if err := c.membership().signal(unix.SIGKILL); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A container whose cgroup is gone, or cannot be looked at, while init lives still
+// has its processes, and they are signalled: known by the mount namespace, by the
+// PID namespace, or by init alone. Once init has ended, a cgroup that is gone says
+// that nobody is left.
+func TestGoneCgroup(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind  uintptr // of init's own namespace
+		state func(pid int) store.State
+	}{
+		"mount namespace": {unix.CLONE_NEWNS, func(pid int) store.State {
+			m, err := mountNamespace(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store.State{Members: &m}
+		}},
+		"PID namespace": {unix.CLONE_NEWPID, func(int) store.State { return store.State{Namespaces: unix.CLONE_NEWPID} }},
+		"init alone":    {0, func(int) store.State { return store.State{Members: &store.Members{}} }},
+	} {
+		for what, path := range map[string]string{"gone": "/nowhere/cgroup", "another file system": t.TempDir(), "none": ""} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				pid, ended := inNamespace(t, test.kind)
+				c := &Container{runtime: &Runtime{}, State: test.state(pid)}
+				id, err := proc.Of(pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.State.Pid, c.State.StartTime, c.State.Cgroup = pid, id.StartTime, store.Cgroup{Path: path, Inode: 7}
+				unseen := name == "init alone" && what == "another file system"
+				if pids, err := c.Processes(); !unseen && (err != nil || !slices.Equal(pids, []int{pid})) || unseen && err == nil {
+					t.Errorf("processes %v, %v, want %d", pids, err, pid)
+				}
+				if err := c.killAll(unix.SIGKILL); (err != nil) != unseen {
+					t.Errorf("kill: %v", err)
+				}
+				if !ended() {
+					t.Error("init was not signalled")
+				}
+				if err := c.killAll(unix.SIGTERM); (err != nil) != unseen {
+					t.Errorf("kill, when init has ended: %v", err)
+				}
+				if pids, err := c.Processes(); len(pids) != 0 || (err != nil) != unseen {
+					t.Errorf("processes %v, %v, when init has ended", pids, err)
+				}
+			})
+		}
+	}
+}
+
+// inNamespace is a child in a new namespace; ended waits for its end, and for a
+// short time only.
+func inNamespace(t *testing.T, kind uintptr) (pid int, ended func() bool) {
+	t.Helper()
+	cmd := exec.Command("sleep", "100")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: kind, Pdeathsig: unix.SIGKILL}
+	if kind != 0 && os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
+	return cmd.Process.Pid, func() bool {
+		select {
+		case <-done:
+			return true
+		case <-time.After(5 * time.Second):
+			return false
 		}
 	}
 }

@@ -33,8 +33,8 @@ func TestExecAtPidsLimit(t *testing.T) {
 	})
 }
 
-// exec goes where init is, if that was moved and the container's cgroup is gone.
-// A cgroup below the container's that was asked for by name is still an error.
+// exec goes where init is, if that was moved and the container's cgroup is gone; ps
+// and kill --all still find both. A cgroup below the container's that was asked for by name is still an error.
 func TestExecAfterInitMoved(t *testing.T) {
 	needRoot(t) // a user has nowhere to move it to
 	eachManager(t, func(t *testing.T, manager string) {
@@ -58,5 +58,11 @@ func TestExecAfterInitMoved(t *testing.T) {
 		if out, err := b.homerun("exec", "--cgroup", "sub", b.id, "true"); err == nil || !strings.Contains(out, "ENOENT") {
 			t.Errorf("exec --cgroup: %v: %s", err, out)
 		}
+		want := []string{strconv.Itoa(init), file(t, b.dir, "exec.pid")}
+		if out := b.must("ps", "--format", "json", b.id); !strings.Contains(out, want[0]) || !strings.Contains(out, want[1]) {
+			t.Errorf("ps: %s, want %v", out, want)
+		}
+		b.must("kill", "--all", b.id, "KILL")
+		eventually(t, "stopped", func() bool { return b.state().Status == "stopped" })
 	})
 }
