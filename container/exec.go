@@ -300,8 +300,10 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range result.Warnings {
-		c.runtime.warn("%s", w)
+	if j.Hook == nil { // a hook has the rights of the program, whose warnings were said
+		for _, w := range result.Warnings {
+			c.runtime.warn("%s", w)
+		}
 	}
 	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio, Preserve: j.Preserve})
 	if j.Namespaces != 0 {
