@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -75,10 +76,13 @@ func (r *Runtime) openUpdatable(id string) (*Container, error) {
 func (c *Container) resources() (*specs.LinuxResources, error) {
 	text, err := c.dir.ReadFile(resourcesFile)
 	if err == unix.ENOENT {
-		if b, err := c.bundle(); err == nil {
-			return resources(b.Config), nil
+		b, err := c.bundle()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil // a container without a bundle began without limits
+		} else if err != nil {
+			return nil, err
 		}
-		return nil, nil // a container without a bundle began without limits
+		return resources(b.Config), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", resourcesFile, err)
