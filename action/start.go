@@ -118,6 +118,14 @@ func (a Record) Line() string {
 	return line("record", `"state.json"`)
 }
 
+// MarkMade marks the container's directory: init has come as far as it comes before
+// `start`, or runs the program, and nothing of the host's is seen in the container
+// any more.
+type MarkMade struct{}
+
+// Line implements plan.Action.
+func (a MarkMade) Line() string { return line("fchmod", `"."`, "05700") }
+
 // AwaitProgram waits until the program runs: the stage's report ends at its
 // execve(2).
 type AwaitProgram struct{}

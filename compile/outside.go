@@ -175,6 +175,7 @@ func (c *compiler) poststart() {
 // mayListen: its seccomp filter may have a listener.
 func Start(spec *specs.Spec, mayListen bool) []plan.RuntimeStep {
 	c := &compiler{spec: withDefaults(spec), b: plan.NewBuilder(0)}
+	c.decided.wait = true
 	if mayListen {
 		c.wishes.Seccomp = &Filter{Flags: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}
 	}
@@ -190,6 +191,9 @@ const pidfdAnnotation = "run.oci.pidfd_receiver"
 func (c *compiler) awaitProgram() {
 	c.passListener()
 	c.runtime("default", action.AwaitProgram{})
+	if !c.decided.wait {
+		c.runtime("default", action.MarkMade{})
+	}
 	if !c.owns(specs.PIDNamespace) && c.owns(specs.MountNamespace) {
 		c.runtime("default", action.RecordMembers{})
 	}

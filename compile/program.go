@@ -4,6 +4,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
@@ -396,6 +397,7 @@ func (c *compiler) waitForStart() {
 	}
 	c.signal(TagReady, 0, "ready")
 	c.awaitSignal("default", "ready")
+	c.runtime("default", action.MarkMade{})
 	c.b.Do(plan.Dup3{Old: c.outcome.Ref(), New: 3 + c.wishes.Preserve, Flags: unix.O_CLOEXEC})
 	c.await(c.startFIFO, "start")
 	if visible {

@@ -75,9 +75,6 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 func (s *starting) run(ctx context.Context) error {
 	err := s.launch.Run(ctx)
 	if err == nil {
-		err = s.c.dir.MarkMade()
-	}
-	if err == nil {
 		return nil
 	}
 	if s.c.dir.IsOpen() {

@@ -40,11 +40,6 @@ import (
 // runHook runs one hook.
 func (s *starting) runHook(ctx context.Context, a action.RunHook) error {
 	s.c.hooked = s.bundle
-	if a.Kind == "startContainer" || a.Kind == "poststart" {
-		if err := s.c.dir.MarkMade(); err != nil {
-			return err
-		}
-	}
 	return s.c.runHook(ctx, s.bundle, a)
 }
 

@@ -171,13 +171,12 @@ func (s *starting) doLate(ctx context.Context, a plan.Action) error {
 }
 
 // doLast does what comes when the program runs or waits for start. What fails from
-// here on runs the last hooks.
+// MarkMade on runs the last hooks.
 func (s *starting) doLast(ctx context.Context, a plan.Action) error {
-	s.c.hooked = s.bundle
-	if err := s.c.dir.MarkMade(); err != nil {
-		return err
-	}
 	switch a := a.(type) {
+	case action.MarkMade:
+		s.c.hooked = s.bundle
+		return s.c.dir.MarkMade()
 	case action.ReceiveTerminal:
 		return s.receiveTerminal()
 	case action.SendPidfd:
