@@ -119,7 +119,14 @@ type ReceiveTerminal struct{}
 // Line implements plan.Action.
 func (a ReceiveTerminal) Line() string { return line("recvmsg", "$terminal") }
 
-// SendPidfd sends init's pidfd to a socket.
+// ConnectPidfd connects to a socket that will receive the process's pidfd: one that
+// is not there is found before anything runs.
+type ConnectPidfd struct{ Socket string }
+
+// Line implements plan.Action.
+func (a ConnectPidfd) Line() string { return line("connect", quoted(a.Socket)) }
+
+// SendPidfd sends the process's pidfd to a socket that is connected.
 type SendPidfd struct{ Socket string }
 
 // Line implements plan.Action.

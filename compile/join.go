@@ -105,7 +105,7 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 
 // beforeJoin writes what the runtime does before the process exists.
 func (c *compiler) beforeJoin(j Join) {
-	c.beforeStage(j.ConsoleSocket)
+	c.beforeStage(named(j.PidfdSocket))
 	c.runtime("default", action.StartStage{Name: "homerun: exec " + j.ContainerID})
 }
 
@@ -116,9 +116,7 @@ func (c *compiler) afterJoin(j Join) {
 	if c.terminal != 0 && j.ConsoleSocket == "" {
 		c.runtime("process.terminal", action.ReceiveTerminal{})
 	}
-	if j.PidfdSocket != "" {
-		c.runtime("default", action.SendPidfd{Socket: j.PidfdSocket})
-	}
+	c.sendPidfds(named(j.PidfdSocket))
 	if j.PidFile != "" {
 		c.runtime("default", action.NamePidFile{Path: j.PidFile})
 	}

@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/netns/device"
@@ -74,15 +76,19 @@ func (c *compiler) before() error {
 	if c.copies != 0 {
 		c.runtime("default", action.OpenCopies{})
 	}
-	c.beforeStage(c.wishes.ConsoleSocket)
+	c.beforeStage(c.pidfdSockets())
 	c.runtime("default", action.StartStage{Name: "homerun: init " + c.wishes.ID})
 	return nil
 }
 
-// beforeStage connects whom the stage will send something.
-func (c *compiler) beforeStage(consoleSocket string) {
+// beforeStage connects whom the stage, or the runtime in the end, will send
+// something.
+func (c *compiler) beforeStage(pidfdSockets []string) {
 	if c.terminal != 0 {
-		c.runtime("process.terminal", action.ConnectConsole{Socket: consoleSocket})
+		c.runtime("process.terminal", action.ConnectConsole{Socket: c.wishes.ConsoleSocket})
+	}
+	for _, socket := range pidfdSockets {
+		c.runtime("default", action.ConnectPidfd{Socket: socket})
 	}
 	if c.listens() {
 		c.runtime("linux.seccomp.listenerPath", action.ConnectAgent{Agent: c.wishes.Seccomp.Agent})
@@ -137,11 +143,7 @@ func (c *compiler) after() {
 	if c.terminal != 0 && c.wishes.ConsoleSocket == "" {
 		c.runtime("process.terminal", action.ReceiveTerminal{})
 	}
-	for _, socket := range []string{c.wishes.PidfdSocket, c.spec.Annotations[pidfdAnnotation]} {
-		if socket != "" {
-			c.runtime("default", action.SendPidfd{Socket: socket})
-		}
-	}
+	c.sendPidfds(c.pidfdSockets())
 	if c.wishes.PidFile != "" {
 		c.runtime("default", action.NamePidFile{Path: c.wishes.PidFile})
 	}
@@ -182,6 +184,22 @@ func Start(spec *specs.Spec, mayListen bool) []plan.RuntimeStep {
 	c.start()
 	c.poststart()
 	return c.b.RuntimeSteps()
+}
+
+// pidfdSockets are those that receive init's pidfd.
+func (c *compiler) pidfdSockets() []string {
+	return named(c.wishes.PidfdSocket, c.spec.Annotations[pidfdAnnotation])
+}
+
+// named are the names that are not empty.
+func named(names ...string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+func (c *compiler) sendPidfds(sockets []string) {
+	for _, socket := range sockets {
+		c.runtime("default", action.SendPidfd{Socket: socket})
+	}
 }
 
 // pidfdAnnotation names a socket that receives init's pidfd, as crun has it.

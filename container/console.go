@@ -107,15 +107,19 @@ func receiveFD(socket int, what string) (int, error) {
 
 var errNoDescriptor = errors.New("init sent none")
 
-// sendPidfd sends a descriptor of a process to a socket, as runc does.
-func sendPidfd(socket string, pid int) error {
-	if socket == "" {
-		return nil
-	}
+// connectPidfd connects to a socket that will receive the process's pidfd.
+func (s *starting) connectPidfd(socket string) error {
 	fd, err := connectUnix(socket)
-	if err != nil {
-		return err
+	if err == nil {
+		s.pidfds = append(s.pidfds, fd)
 	}
+	return err
+}
+
+// sendPidfd sends the process's pidfd to the socket that is next, as runc does.
+func (s *starting) sendPidfd(socket string) error {
+	pid, fd := s.processID(), s.pidfds[0]
+	s.pidfds = s.pidfds[1:]
 	defer unix.Close(fd)
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

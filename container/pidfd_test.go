@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,6 +53,113 @@ func TestPidfdReceivers(t *testing.T) {
 	if _, err := runtime.Run(t.Context(), request); err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Errorf("a socket that is not there: %v", err)
 	}
+}
+
+// TestNoPidfdReceiver: nothing is started whose pidfd nobody will hear of. Tried:
+// run, create (by the flag and by the annotation) and exec.
+func TestNoPidfdReceiver(t *testing.T) {
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	socket, stdio := filepath.Join(t.TempDir(), "nobody"), [3]int{0, 1, 2}
+	annotated := *bundle
+	config := *bundle.Config
+	config.Annotations = map[string]string{"run.oci.pidfd_receiver": socket}
+	annotated.Config = &config
+	started := false
+	debug := func(line string) { started = started || strings.Contains(line, "start-stage") }
+	runtime.Debug = debug
+	for verb, do := range map[string]func() error{
+		"run": func() error {
+			_, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Stdio: stdio, PidfdSocket: socket})
+			return err
+		},
+		"create": func() error {
+			_, err := runtime.Create(t.Context(), container.Request{ID: "b", Bundle: bundle, Stdio: stdio, PidfdSocket: socket})
+			return err
+		},
+		"annotation": func() error {
+			_, err := runtime.Create(t.Context(), container.Request{ID: "c", Bundle: &annotated, Stdio: stdio})
+			return err
+		},
+		"exec": func() error {
+			return inSleeper(t, func(r *container.Runtime) error {
+				r.Debug = debug
+				_, err := r.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: stdio, PidfdSocket: socket})
+				return err
+			})
+		},
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), "connect to "+socket) || started {
+			t.Errorf("%s: %v, started %v", verb, err, started)
+		}
+		started = false
+	}
+}
+
+// TestExecThatFailsLate: an exec that fails once its process runs leaves no
+// process: here the receiver of its pidfd hangs up.
+func TestExecThatFailsLate(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "hangs-up")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	err = inSleeper(t, func(r *container.Runtime) error {
+		request := container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: [3]int{0, 1, 2}, PidfdSocket: socket}
+		var err error
+		for range 50 { // in most the receiver has hung up by then
+			var p *container.Process
+			if p, err = r.Exec(t.Context(), "web", request); err != nil {
+				break
+			}
+			p.Signal(unix.SIGKILL)
+			if _, err := p.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		c, peekErr := r.Peek("web")
+		if peekErr != nil {
+			t.Fatal(peekErr)
+		}
+		defer c.Close()
+		if pids, err := c.Processes(); err != nil || len(pids) != 1 {
+			t.Errorf("processes %v are left, %v", pids, err)
+		}
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "send the pidfd to "+socket) {
+		t.Errorf("%v", err)
+	}
+}
+
+// inSleeper does something with a container "web" that runs.
+func inSleeper(t *testing.T, do func(*container.Runtime) error) error {
+	t.Helper()
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = do(runtime)
+	p.Signal(unix.SIGKILL)
+	if _, err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Delete(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return err
 }
 
 // received is the fdinfo of the descriptor that the first caller sends; of a

@@ -36,6 +36,9 @@ type starting struct {
 	// receiver is our end of the socket that the terminal comes through, terminal
 	// the terminal; copies our end of that for copies. -1 when there is none.
 	receiver, terminal, copies int
+	// pidfds are connections to those who receive the process's pidfd, in the order
+	// in which it is sent to them.
+	pidfds []int
 	// relay is the program's socket for notifications, if this process serves it.
 	relay *notify.Relay
 	// held: the process of an exec is moved into its cgroup while it waits.
@@ -67,6 +70,9 @@ func (s *starting) closeHandles() {
 	closeOnce(&s.terminal)
 	closeOnce(&s.copies)
 	closeOnce(&s.outcome)
+	for i := range s.pidfds {
+		closeOnce(&s.pidfds[i])
+	}
 	for _, dir := range [...]**live.Dir{&s.cgroup, &s.target} {
 		if *dir != nil {
 			(*dir).Close()
@@ -104,6 +110,8 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 		return s.prepareIDMap(a)
 	case action.ConnectConsole:
 		return s.connectConsole(a.Socket)
+	case action.ConnectPidfd:
+		return s.connectPidfd(a.Socket)
 	case action.ConnectAgent:
 		return s.connectAgent()
 	case action.OpenCopies:
@@ -180,7 +188,7 @@ func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 	case action.ReceiveTerminal:
 		return s.receiveTerminal()
 	case action.SendPidfd:
-		return sendPidfd(a.Socket, s.processID())
+		return s.sendPidfd(a.Socket)
 	case action.NamePidFile:
 		return s.namePidFile()
 	case action.KeepConfig:
