@@ -151,11 +151,15 @@ func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *
 		return nil, err
 	}
 	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
-	if err := p.begin(ctx); err != nil {
-		p.starting.closeBus()
+	if request.Facts == nil {
+		if request.Facts, p.measure, err = probe.Begin(request.probe()); err != nil {
+			return nil, err
+		}
+		p.starting.bus = r.surroundings(ctx, request)
+	}
+	if err := p.begin(); err != nil {
 		return nil, err
 	}
-	p.launch()
 	return p, nil
 }
 
@@ -172,17 +176,23 @@ func (p *preparation) launch() {
 	}
 }
 
-// begin measures what the first part of the plan depends on, and compiles it.
-func (p *preparation) begin(ctx context.Context) (err error) {
+// begin compiles the first part of the plan, and makes its launch. On an error the
+// connection to the service manager is closed.
+func (p *preparation) begin() error {
+	err := p.compile()
+	if err != nil {
+		p.starting.closeBus()
+		return err
+	}
+	p.launch()
+	return nil
+}
+
+// compile compiles the first part of the plan.
+func (p *preparation) compile() (err error) {
 	c, r := p.starting.c, p.request
 	w := r.wishes(c)
 	w.Create, w.TakeTerminal = p.create, !p.create
-	if r.Facts == nil {
-		if r.Facts, p.measure, err = probe.Begin(r.probe()); err != nil {
-			return err
-		}
-		p.starting.bus = c.runtime.surroundings(ctx, r)
-	}
 	lookAtStreams(r.Facts, r.Bundle.Config, r.Stdio)
 	if mayListen(r.Bundle) {
 		if err := p.load(); err != nil {
