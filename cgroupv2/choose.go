@@ -86,7 +86,7 @@ var errDisabled = errors.New("cgroupv2: config.json asks for limits, and --cgrou
 
 // Choose picks the manager; it is pure. The order of auto: the cgroup of our
 // own unit, when it was delegated (a scope beside the unit would escape its
-// stop and its limits, CONTRACT 2.1); systemd; the nearest ancestor that can
+// stop and its limits); systemd; the nearest ancestor that can
 // be written; none. A cgroupsPath with slashes names a cgroup, one with colons a
 // scope: each rules out the other manager.
 //

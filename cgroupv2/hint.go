@@ -8,7 +8,7 @@ import (
 )
 
 // The fixes, one line each. They keep clear of the phrases by which podman and
-// docker classify a runtime's message (CONTRACT 1.9).
+// docker classify a runtime's message.
 const (
 	hintDelegate = `as root, put the lines "[Service]" and "Delegate=cpu cpuset io memory pids" into ` +
 		`/etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload, then log out and in again ` +

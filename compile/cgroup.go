@@ -69,9 +69,6 @@ func (c *compiler) chooseCgroup() error {
 	return nil
 }
 
-// propertyAnnotation begins the annotations that set a property of the scope.
-const propertyAnnotation = "org.systemd.property."
-
 // warnUnmanaged says what of config.json the chosen manager has no use for. In a
 // user namespace nobody can make the devices that rules are about.
 func (c *compiler) warnUnmanaged() {
@@ -79,7 +76,7 @@ func (c *compiler) warnUnmanaged() {
 	if manager != cgroupv2.Systemd {
 		var names []string
 		for name := range c.spec.Annotations {
-			if strings.HasPrefix(name, propertyAnnotation) {
+			if strings.HasPrefix(name, systemd.AnnotationPrefix) {
 				names = append(names, fmt.Sprintf("annotations[%q]", name))
 			}
 		}

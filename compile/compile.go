@@ -19,7 +19,7 @@
 //	sources, as the caller   the container's root may not reach them
 //	the container's root     so that what is made belongs to it
 //	mounts, devices          inside the new root, see package rootfs
-//	masks, pivot             nothing of the host is reachable behind it
+//	masks, pivot             nothing of the host is reachable after it
 //	limits, user, caps       see package process
 //	the start                init waits; everything that can fail is done
 //	seccomp, execve
@@ -160,7 +160,7 @@ func withDefaults(s *specs.Spec) *specs.Spec {
 }
 
 // inputs gives numbers to the descriptors that the stage is started with:
-// behind the standard streams and the preserved ones.
+// after the standard streams and the preserved ones.
 func (c *compiler) inputs() error {
 	c.highest = 3 + c.wishes.Preserve
 	c.b = plan.NewBuilder(c.highest)

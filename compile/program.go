@@ -350,7 +350,7 @@ func (c *compiler) controlTerminal() {
 	}
 }
 
-// program writes the rest: from behind the pivot to execve.
+// program writes the rest: from after the pivot to execve.
 func (c *compiler) program() error {
 	c.controlTerminal()
 	c.keyring()

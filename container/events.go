@@ -30,7 +30,8 @@ func (r *Runtime) Stats(id string) (*cgroupv2.Stats, error) {
 	return dir.Stats()
 }
 
-// measured opens the cgroup of a container that has not stopped.
+// measured opens the cgroup of a container that has not stopped. The container is
+// closed: only its state is for the caller.
 func (r *Runtime) measured(id string) (*Container, *live.Dir, error) {
 	c, err := r.Peek(id)
 	if err != nil {

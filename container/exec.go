@@ -273,7 +273,7 @@ func (c *Container) initCgroup(below string) string {
 	return relativeCgroup(belowCgroup(c.State.Cgroup.Path, own))
 }
 
-// belowCgroup is what a process's path, as /proc shows it, has behind that of
+// belowCgroup is what a process's path, as /proc shows it, has after that of
 // the cgroup whose directory is dir; empty if it is not below.
 func belowCgroup(dir, own string) string {
 	for at := own; len(at) > 1; at = path.Dir(at) {

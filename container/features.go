@@ -4,6 +4,7 @@ import (
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
@@ -31,7 +32,7 @@ func Features() *features.Features {
 			NetDevices:      &features.NetDevices{Enabled: flag(true)},
 		},
 		// What others' containers must not set: it reaches beyond them.
-		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.homerun.", "run.oci."},
+		PotentiallyUnsafeConfigAnnotations: []string{systemd.AnnotationPrefix, "run.homerun.", "run.oci."},
 	}
 }
 

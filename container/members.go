@@ -162,8 +162,10 @@ func (m *membership) has(pid int) bool {
 	return false
 }
 
-// isChild reports whether a process is a child of this one. The runtime has no
-// others than processes of its containers when it asks.
+// isChild reports whether a process is a child of this one. The command has one
+// container at most, so that a child in a namespace with its number is the
+// container's. A Go program with several may, before Linux 6.11, have a child in
+// another container's namespace that was given the number since.
 func isChild(pid int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WNOHANG|unix.WNOWAIT|unix.WEXITED, nil)

@@ -177,8 +177,8 @@ func (c *Container) letGo() error {
 	return nil
 }
 
-// explainStart words a failure behind the wait. The plan is compiled again;
-// what comes behind the wait is the same whatever the mounts were, so the step
+// explainStart words a failure after the wait. The plan is compiled again;
+// what comes after the wait is the same whatever the mounts were, so the step
 // is found from the end.
 func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
 	filter, err := c.filter(b)

@@ -44,7 +44,7 @@ func TestAwaitInAnyOrder(t *testing.T) {
 				t.Fatalf("%s: await %s: %v", name, await, err)
 			}
 			if l.init != 4711 {
-				t.Fatalf("%s: behind %s init is %d", name, await, l.init)
+				t.Fatalf("%s: after %s init is %d", name, await, l.init)
 			}
 		}
 		if err := l.await("ready"); !errors.Is(err, ErrDied) {

@@ -160,7 +160,7 @@ func parseDevice(text string) (Device, bool) {
 const maxListed = 1 << 14
 
 // ParseList reads a list of CPUs or memory nodes, as "0-3,7". Numbers end
-// below 16384, and so do their count. ok is false for anything else.
+// below 16384, and there are no more of them. ok is false for anything else.
 func ParseList(text string) (numbers []uint16, ok bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -173,7 +173,7 @@ func ParseList(text string) (numbers []uint16, ok bool) {
 		}
 		first, err := strconv.ParseUint(from, 10, 16)
 		last, err2 := strconv.ParseUint(to, 10, 16)
-		if err != nil || err2 != nil || first > last || last >= maxListed || len(numbers) >= maxListed {
+		if err != nil || err2 != nil || first > last || last >= maxListed || len(numbers)+int(last-first) >= maxListed {
 			return nil, false
 		}
 		for n := first; n <= last; n++ {

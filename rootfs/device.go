@@ -151,7 +151,7 @@ func (t *Tree) device(d *device) (done bool, err error) {
 	switch {
 	case name == "":
 		return false, d.error("the root cannot be a device", 0)
-	case t.isDirectory(inside(d.path)):
+	case t.isMountpoint(inside(d.path)):
 	case t.restricted && d.kind != unix.S_IFIFO:
 		return true, t.bindHost(d)
 	case t.freshDirectory(dir):

@@ -40,9 +40,7 @@ type Config struct {
 // mounts, cloned while the credentials are the caller's. Call it first in the
 // new mount namespace.
 func Sources(b *plan.Builder, c Config) (*Tree, []Mount, error) {
-	t := &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), mountpoints: make(map[string]bool), above: make(map[string]bool),
-		directories: make(map[string]plan.Slot),
-		restricted:  c.NewUser || !c.Facts.UserNamespace.Initial}
+	t := newTree(b, c)
 	mounts, err := readMounts(c.Spec.Mounts)
 	if err != nil {
 		return nil, nil, err

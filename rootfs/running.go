@@ -3,7 +3,6 @@ package rootfs
 import (
 	"path"
 
-	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +11,7 @@ import (
 // host's side of the bind mounts of c.Spec, before the container's namespaces
 // are joined.
 func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
-	t := inRunning(b, c)
+	t := newTree(b, c)
 	mounts, err := readMounts(c.Spec.Mounts)
 	if err != nil {
 		return nil, nil, err
@@ -27,11 +26,6 @@ func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 		}
 	}
 	return t, mounts, t.openSources(mounts)
-}
-
-func inRunning(b *plan.Builder, c Config) *Tree {
-	return &Tree{b: b, facts: c.Facts, config: c, copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), mountpoints: make(map[string]bool), above: make(map[string]bool), directories: make(map[string]plan.Slot),
-		restricted: c.NewUser || !c.Facts.UserNamespace.Initial}
 }
 
 // InNamespaces writes the second part: the mounts, once the root of the calling
@@ -64,7 +58,7 @@ func (t *Tree) openOwnRoot() {
 // path only: it is the last name below the directory that the rest leads to,
 // which is followed no further.
 func Unmount(b *plan.Builder, c Config) error {
-	t := inRunning(b, c)
+	t := newTree(b, c)
 	t.openOwnRoot()
 	for i := len(c.Spec.Mounts) - 1; i >= 0; i-- {
 		m := &Mount{Mount: c.Spec.Mounts[i], index: i}

@@ -73,6 +73,13 @@ type Tree struct {
 	directories map[string]plan.Slot
 }
 
+// newTree is a file system of which nothing is made yet.
+func newTree(b *plan.Builder, c Config) *Tree {
+	return &Tree{b: b, facts: c.Facts, config: c, restricted: c.NewUser || !c.Facts.UserNamespace.Initial,
+		copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
+		mountpoints: make(map[string]bool), above: make(map[string]bool)}
+}
+
 // lateMount is a mount that becomes read-only at the end.
 type lateMount struct {
 	mount         plan.Slot
@@ -197,7 +204,7 @@ func (t *Tree) reach(destination string, r reach) plan.Slot {
 	slot := t.b.Slot("target")
 	target, ok := t.known(destination)
 	switch {
-	case ok && (target.Kind != host.Missing || r.nofollow && target.Link != ""), t.isDirectory(p):
+	case ok && (target.Kind != host.Missing || r.nofollow && target.Link != ""), t.isMountpoint(p):
 	case ok && r.plain:
 		t.make(p, r.directory)
 	case ok:
@@ -248,7 +255,7 @@ func (t *Tree) make(p string, directory bool) {
 			t.leave(parent)
 			break
 		}
-		if !t.isDirectory(at) {
+		if !t.isMountpoint(at) {
 			t.b.Try(plan.Mkdirat{DirFD: parent.Ref(), Path: name, Mode: 0o755}, plan.Ignore(unix.EEXIST)...)
 		}
 		if at == p {
@@ -294,8 +301,8 @@ func (t *Tree) hide(p string) {
 	}
 }
 
-// isDirectory tells that a mount of the plan lies at p.
-func (t *Tree) isDirectory(p string) bool {
+// isMountpoint reports whether a mount of the plan lies at p.
+func (t *Tree) isMountpoint(p string) bool {
 	return t.mountpoints[p]
 }
 

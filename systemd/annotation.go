@@ -13,7 +13,8 @@ import (
 	"github.com/homerun-oci/homerun/limits"
 )
 
-const annotationPrefix = "org.systemd.property."
+// AnnotationPrefix begins the annotations that set a property of the scope.
+const AnnotationPrefix = "org.systemd.property."
 
 // settable gives the D-Bus type of the properties that an annotation may set, or
 // "": those that order the scope, say how it ends, or limit it
@@ -66,7 +67,7 @@ func confines(name string) bool {
 // fit its property, and a property that confines and cannot be set.
 func Annotations(annotations map[string]string) (list []Property, ignored []string, err error) {
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		name, ok := strings.CutPrefix(key, annotationPrefix)
+		name, ok := strings.CutPrefix(key, AnnotationPrefix)
 		if !ok {
 			continue
 		}

@@ -85,7 +85,7 @@ func Properties(s Scope, set limits.Set, annotations map[string]string) (Request
 // annotation sets one: engines write a period always (CRI-O: quota 0, period
 // 100000), and alone it limits nothing that the annotation could lift.
 func Undecided(set limits.Set, annotations map[string]string) limits.Set {
-	if annotations[annotationPrefix+"CPUQuotaPerSecUSec"]+annotations[annotationPrefix+"CPUQuotaPerSecSec"] == "" {
+	if annotations[AnnotationPrefix+"CPUQuotaPerSecUSec"]+annotations[AnnotationPrefix+"CPUQuotaPerSecSec"] == "" {
 		return set
 	}
 	return slices.DeleteFunc(slices.Clone(set), func(l limits.Limit) bool {

@@ -255,16 +255,16 @@ func TestAnnotations(t *testing.T) {
 		{"RequiresMountsFor", "['/a', '/b\r']", `error config.json: annotations["org.systemd.property.RequiresMountsFor"]: it has control characters`},
 	}
 	for _, name := range []string{"DeviceAllow", "DevicePolicy", "IPAddressDeny", "BPFProgram", "RestrictNetworkInterfaces", "SocketBindDeny", "IOReadBandwidthMax", "MemoryMaxScale"} {
-		tests = append(tests, struct{ name, value, want string }{name, "'x'", fmt.Sprintf("error config.json: annotations[%q]", annotationPrefix+name) + refused})
+		tests = append(tests, struct{ name, value, want string }{name, "'x'", fmt.Sprintf("error config.json: annotations[%q]", AnnotationPrefix+name) + refused})
 	}
 	for _, name := range []string{"FailureAction", "SuccessAction", "JobTimeoutAction", "StartLimitAction", "RebootArgument", "OnFailure", "OnSuccess",
 		"Wants", "Requires", "BindsTo", "Upholds", "Conflicts", "PropagatesStopTo", "PropagatesReloadTo", "TriggeredBy", "JoinsNamespaceOf", "StopWhenUnneeded", "RefuseManualStart", "AllowIsolate",
 		"ExecStart", "ExecStartPre", "User", "Group", "Environment", "Slice", "PIDs", "PIDFDs", "Delegate", "DisableControllers", "Controller", "CPUAccounting", "Transient", "after", "", "New Line\n"} {
 		tests = append(tests, struct{ name, value, want string }{name, "'x'",
-			fmt.Sprintf("ignored config.json: annotations[%q]: ignored: no property that an annotation may set", annotationPrefix+name)})
+			fmt.Sprintf("ignored config.json: annotations[%q]: ignored: no property that an annotation may set", AnnotationPrefix+name)})
 	}
 	for _, tt := range tests {
-		list, ignored, err := Annotations(map[string]string{annotationPrefix + tt.name: tt.value, "other": "x", "org.systemd.propertyX": "y"})
+		list, ignored, err := Annotations(map[string]string{AnnotationPrefix + tt.name: tt.value, "other": "x", "org.systemd.propertyX": "y"})
 		got := fmt.Sprintf("error %v", err)
 		if err == nil {
 			got = strings.Join(ignored, "|")
@@ -286,7 +286,7 @@ func TestAnnotations(t *testing.T) {
 
 func TestAnnotatedQuota(t *testing.T) {
 	for period, want := range map[string]string{"10000": "5000 10000", "uint64 18446744073709551615": "50000 100000", "1": "error", "90000000": "500000 1000000"} {
-		list, _, err := Annotations(map[string]string{annotationPrefix + "CPUQuotaPerSecUSec": "500000", annotationPrefix + "CPUQuotaPeriodUSec": period})
+		list, _, err := Annotations(map[string]string{AnnotationPrefix + "CPUQuotaPerSecUSec": "500000", AnnotationPrefix + "CPUQuotaPeriodUSec": period})
 		if err != nil || len(list) != 2 {
 			t.Fatal(list, err)
 		}
@@ -309,7 +309,7 @@ func FuzzAnnotations(f *testing.F) {
 	}
 	types := map[string]any{"as": []string{}, "s": "", "b": true, "i": int32(0), "u": uint32(0), "t": uint64(0), "ay": []byte{}}
 	f.Fuzz(func(t *testing.T, name, value string) {
-		list, ignored, err := Annotations(map[string]string{annotationPrefix + name: value})
+		list, ignored, err := Annotations(map[string]string{AnnotationPrefix + name: value})
 		if err != nil {
 			ignored = []string{err.Error()}
 		}
@@ -348,7 +348,7 @@ func TestAnnotationsAndResources(t *testing.T) {
 	annotations := map[string]string{}
 	for name, value := range map[string]string{"MemoryMax": "uint64 1000", "TasksMax": "5", "CPUWeight": "100", "MemoryHigh": "9", "OOMPolicy": "'continue'",
 		"MemoryLow": "uint64 50", "TimeoutStopSec": "3", "DefaultDependencies": "true", "Slice": "'x.slice'"} {
-		annotations[annotationPrefix+name] = value
+		annotations[AnnotationPrefix+name] = value
 	}
 	r, err := Properties(Scope{Unit: "a.scope", Slice: "b.slice"}, limitsOf(t, &res), annotations)
 	if err != nil {
@@ -381,7 +381,7 @@ func TestAnnotationsAndResources(t *testing.T) {
 func TestProperties(t *testing.T) {
 	limit := int64(5)
 	r, err := Properties(Scope{Unit: "libpod-1.scope", Slice: "user.slice", Description: "homerun container 1", PIDs: []uint32{42}},
-		limitsOf(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}), map[string]string{annotationPrefix + "CollectMode": "'inactive'"})
+		limitsOf(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}), map[string]string{AnnotationPrefix + "CollectMode": "'inactive'"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -245,7 +245,7 @@ func gone(err error) bool {
 
 // errnoText names an errno as the last word of a line. ENOENT goes without
 // its phrase: podman and docker read "no such file or directory" anywhere in a
-// runtime's message as "the command does not exist" (CONTRACT 1.9).
+// runtime's message as "the command does not exist".
 func errnoText(errno unix.Errno) string {
 	name := unix.ErrnoName(errno)
 	if errno == unix.ENOENT {

@@ -96,7 +96,7 @@ func isUnknown(err error) bool {
 }
 
 // safe keeps foreign words on one line, and apart from the phrases by which
-// podman and docker tell a missing program (CONTRACT 1.9).
+// podman and docker tell a missing program.
 func safe(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	return strings.NewReplacer("not found", "not there", "No such file or directory", "ENOENT",
