@@ -1,0 +1,178 @@
+package container
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// What was missing for mounts in somebody's own directory is recorded, outermost
+// first, and goes again if nothing was put there; what was there stays.
+func TestWillRemoveMade(t *testing.T) {
+	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	root := t.TempDir()
+	if err := os.MkdirAll(root+"/there/deep", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := &host.Facts{Rootfs: host.Source{Path: root}, Targets: map[string]host.Target{
+		"/there/deep/a/b": {Resolved: "there/deep/a/b", Kind: host.Missing},
+		"/there/deep/a/c": {Resolved: "there/deep/a/c", Kind: host.Missing},
+		"/there/deep":     {Resolved: "there/deep", Kind: host.Directory},
+		"/new":            {Resolved: "new", Kind: host.Missing},
+		"/":               {Resolved: ".", Kind: host.Missing},
+		"/empty":          {Resolved: "", Kind: host.Missing},
+	}}
+	if err := c.willRemoveMade(f); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, u := range c.State.Undo {
+		names = append(names, string(u.Kind)+" "+u.Name)
+	}
+	if want := []string{"made new", "made there/deep/a", "made there/deep/a/b", "made there/deep/a/c"}; !slices.Equal(names, want) {
+		t.Fatalf("%q, want %q", names, want)
+	}
+	if err := errors.Join(os.MkdirAll(root+"/there/deep/a/b", 0o755), os.WriteFile(root+"/there/deep/a/c", []byte("theirs"), 0o644), os.Mkdir(root+"/new", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range slices.Backward(c.State.Undo) {
+		if err := c.undo(t.Context(), u); err != nil {
+			t.Error(err)
+		}
+	}
+	var left []string
+	err = filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
+		left = append(left, strings.TrimPrefix(p, root))
+		return err
+	})
+	if want := []string{"", "/there", "/there/deep", "/there/deep/a", "/there/deep/a/c"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("%q is left, want %q; %v", left, want, err)
+	}
+}
+
+// Whom nobody can prove to be the container's is left alone and named, and is no
+// reason to keep the container: who killed what it can be sure of has done so.
+func TestEndLeavesTheDoubtful(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "sleep 100 & echo $!; wait")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	var line [16]byte
+	n, err := out.Read(line[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := strings.TrimSpace(string(line[:n]))
+	m, err := mountNamespace(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := proc.Of(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, err := mountNamespace(os.Getpid()); err != nil || own.Inode == m.Inode {
+		t.Fatalf("no namespace of its own: %v", err) // or all processes of the host would be meant
+	}
+	var warned []string
+	c := &Container{runtime: &Runtime{Warn: func(text string) { warned = append(warned, text) }},
+		State: store.State{Pid: 1 << 22, StartTime: 1, Members: &store.Members{Inode: m.Inode}}}
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], "["+stranger+"]") {
+		t.Errorf("warned %q, want process %s", warned, stranger)
+	}
+	if lives, err := child.Lives(); err != nil || lives {
+		t.Errorf("our own child lives: %v, %v", lives, err)
+	}
+	if err := exec.Command("kill", stranger).Run(); err != nil {
+		t.Errorf("the stranger was ended: %v", err)
+	}
+}
+
+// How a container's processes are known is recorded if it has no PID namespace
+// of its own: by the mount namespace, if that is its own.
+func TestRecordMembers(t *testing.T) {
+	pid, _ := inNamespace(t, unix.CLONE_NEWNS)
+	own, err := mountNamespace(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidNS, mountNS := specs.LinuxNamespace{Type: specs.PIDNamespace}, specs.LinuxNamespace{Type: specs.MountNamespace}
+	joinedPID, joinedMount := pidNS, mountNS
+	joinedPID.Path, joinedMount.Path = "/proc/1/ns/pid", "/proc/1/ns/mnt"
+	for _, test := range []struct {
+		list []specs.LinuxNamespace
+		want *store.Members
+	}{
+		{[]specs.LinuxNamespace{pidNS, mountNS}, nil},
+		{[]specs.LinuxNamespace{mountNS}, &own},
+		{[]specs.LinuxNamespace{joinedPID, mountNS}, &own},
+		{[]specs.LinuxNamespace{joinedMount}, &store.Members{}},
+		{nil, &store.Members{}},
+	} {
+		c := &Container{State: store.State{Pid: pid}}
+		err := c.recordMembers(&specs.Spec{Linux: &specs.Linux{Namespaces: test.list}})
+		if got := c.State.Members; err != nil || (got == nil) != (test.want == nil) || got != nil && *got != *test.want {
+			t.Errorf("%v: %+v, %v, want %+v", test.list, got, err, test.want)
+		}
+	}
+}
+
+// wait of a container that has ended says how, or that nobody knows; never a
+// status that nobody has seen.
+func TestWaitAfterTheEnd(t *testing.T) {
+	r := planted(t)
+	if e, err := r.Wait(t.Context(), "web"); !errors.Is(err, ErrExitUnknown) || e != nil {
+		t.Errorf("without a record: %+v, %v", e, err)
+	}
+	c, err := r.Open("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.dir.WriteExit(0x0700)
+	c.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := r.Wait(t.Context(), "web"); err != nil || e.Status != 7 {
+		t.Errorf("with a record: %+v, %v", e, err)
+	}
+}
+
+// start looks for a seccomp listener only where create left one waiting.
+func TestMeetNobody(t *testing.T) {
+	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if a, err := c.meet(&bundle.Bundle{Config: &specs.Spec{}, Seccomp: []byte("not a profile")}); a != nil || err != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
