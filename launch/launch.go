@@ -232,8 +232,9 @@ func (l *Launch) cancelWith(ctx context.Context) (stop func() bool) {
 }
 
 // grace is how long a first process that nobody lets go on may take to end by
-// itself, in milliseconds. It makes init and says so in less than one.
-const grace = 100
+// itself, in milliseconds. It makes init and says so in less than one, on a machine
+// that has the time.
+const grace = 1000
 
 // cancel ends the stage's side, known or not. Who makes init just now gets the time
 // to say whom it has made.
