@@ -178,3 +178,10 @@ func (a RecordMade) Line() string {
 
 // Undo implements Undo.
 func (a RecordMade) Undo() string { return "remove what was made in the root" }
+
+// KeepSteps records the steps after the wait for start, by which `start` explains one
+// that fails.
+type KeepSteps struct{}
+
+// Line implements plan.Action.
+func (a KeepSteps) Line() string { return line("record", `"steps.json"`) }

@@ -224,6 +224,9 @@ func (c *compiler) outer() error {
 	if c.wishes.RemoveMade {
 		c.runtime("default", action.RecordMade{})
 	}
+	if c.wishes.Create {
+		c.runtime("default", action.KeepSteps{})
+	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()

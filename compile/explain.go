@@ -64,6 +64,22 @@ func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 	step := p.Step(index)
 	e := &StepError{What: step.What, Pointer: step.Pointer, Index: index + 1, Total: p.Len(), Text: p.Text(index)}
+	if result < 0 {
+		e.Errno = unix.Errno(-result)
+		e.Why = errnoWords(e.Errno)
+		explainKinds(e, p, index, facts)
+	}
+	return e.explain(step, facts, result)
+}
+
+// errnoWords is an errno as a reason.
+func errnoWords(errno unix.Errno) string {
+	return fmt.Sprintf("%s (%s)", errno.Error(), plan.ErrnoName(errno))
+}
+
+// explain adds what is known of the step. Where it failed with an errno, that and its
+// words are there.
+func (e *StepError) explain(step plan.Step, facts *host.Facts, result int) *StepError {
 	if e.What == "" {
 		e.What, _, _ = strings.Cut(e.Text, "(")
 	}
@@ -72,9 +88,6 @@ func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
 		explainDirectory(e, step.Op)
 		return e
 	}
-	e.Errno = unix.Errno(-result)
-	e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
-	explainKinds(e, p, index, facts)
 	if explainMissing(e, step.Op) {
 		return e
 	}

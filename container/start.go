@@ -2,12 +2,12 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/stage"
 	"github.com/homerun-oci/homerun/store"
@@ -132,7 +132,7 @@ func (s *starting) awaitOutcome(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.explainStart(s.bundle, r)
+	return s.explainStart(r)
 }
 
 // outcomeUsual is how long init may take before start looks for what holds it,
@@ -177,32 +177,33 @@ func (c *Container) letGo() error {
 	return nil
 }
 
-// explainStart words a failure after the wait. The plan is compiled again;
-// what comes after the wait is the same whatever the mounts were, so the step
-// is found from the end.
-func (c *Container) explainStart(b *bundle.Bundle, r stage.Record) error {
-	filter, err := c.filter(b)
+// keepSteps records the steps after the wait, by which a failure there is explained.
+func (s *starting) keepSteps() error {
+	text, err := json.Marshal(s.launch.Result.Tail())
+	if err == nil {
+		err = s.c.dir.WriteFile(store.StepsFile, text)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("record the steps of start: %w", err)
 	}
-	request := Request{ID: c.ID, Bundle: b, NoPivot: c.State.Chroot}
-	facts, err := request.measure()
+	return nil
+}
+
+// explainStart words a failure after the wait, by the plan or by what was recorded of
+// it.
+func (s *starting) explainStart(r stage.Record) error {
+	if s.launch != nil {
+		return s.launch.Explain(r)
+	}
+	text, err := s.c.dir.ReadFile(store.StepsFile)
+	var tail compile.Tail
+	if err == nil {
+		err = json.Unmarshal(text, &tail)
+	}
 	if err != nil {
-		return err
+		s.c.runtime.warn("why the start failed is not known any more: %v", err)
 	}
-	w := request.wishes(c)
-	w.Manager, w.Create, w.Seccomp = cgroupv2.None, true, program(filter)
-	unlimited := *b.Config
-	if unlimited.Linux != nil {
-		linux := *unlimited.Linux
-		linux.Resources, unlimited.Linux = nil, &linux
-	}
-	result, err := compile.Compile(&unlimited, facts, w)
-	if err != nil {
-		return fmt.Errorf("init cannot run the program: %s", unix.Errno(-r.Result).Error())
-	}
-	index := result.Plan.Len() - (c.State.Steps - r.Index)
-	return compile.Explain(result.Plan, facts, max(index, 0), r.Result)
+	return tail.Explain(s.c.State.Steps-r.Index, r.Result)
 }
 
 // bundle reads the config that the container was made from, once.

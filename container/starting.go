@@ -120,6 +120,8 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 		return s.mapIDs(ctx, a)
 	case action.RecordMade:
 		return s.c.willRemoveMade(s.launch.Facts)
+	case action.KeepSteps:
+		return s.keepSteps()
 	case action.Record:
 		return s.record(a)
 	case action.Copy:

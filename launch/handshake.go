@@ -42,7 +42,7 @@ func (l *Launch) await(name string) error {
 		case err != nil:
 			return err
 		case r.Failed:
-			return l.explain(r)
+			return l.Explain(r)
 		}
 		l.take(r)
 	}
@@ -113,7 +113,7 @@ func (l *Launch) awaitProgram() error {
 	case err != nil:
 		return err
 	case r.Failed:
-		return l.explain(r)
+		return l.Explain(r)
 	}
 	return fmt.Errorf("BUG: the stage signals %d that nobody awaits", r.Tag)
 }
@@ -129,9 +129,9 @@ func (l *Launch) answer() error {
 	return fmt.Errorf("let init go on: %w", err)
 }
 
-// explain words the failure of an operation, with what explains it measured only
+// Explain words the failure of an operation that a record says, with what explains it measured only
 // now.
-func (l *Launch) explain(r stage.Record) error {
+func (l *Launch) Explain(r stage.Record) error {
 	index := stage.Step(l.Result.Plan, r)
 	switch l.Result.Plan.Step(index).Op.(type) {
 	case plan.Clone3, plan.Clone, plan.Unshare:

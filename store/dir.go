@@ -22,6 +22,8 @@ const (
 	ExitFile = "exit"
 	// StartFIFO and OutcomeFIFO are where start and an init that waits for it meet.
 	StartFIFO, OutcomeFIFO = "start", "outcome"
+	// StepsFile holds the plan's steps after the wait for start, as JSON.
+	StepsFile = "steps.json"
 )
 
 // Dir is a container's directory, open, and locked unless it is of Peek or List;
@@ -228,7 +230,7 @@ func (d *Dir) RemoveFile(name string) { _ = unix.Unlinkat(d.fd, name, 0) }
 // the container exist. It follows nothing. state.json goes last, and before it
 // what finds the container without. One that was removed is no error.
 func (d *Dir) Remove() error {
-	for _, name := range [...]string{StartFIFO, OutcomeFIFO, ExitFile, ConfigFile, InitLink, StateFile} {
+	for _, name := range [...]string{StartFIFO, OutcomeFIFO, StepsFile, ExitFile, ConfigFile, InitLink, StateFile} {
 		d.RemoveFile(name)
 	}
 	err := unix.Unlinkat(d.root, d.ID, unix.AT_REMOVEDIR)
