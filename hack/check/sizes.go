@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"path"
 	"slices"
 	"strings"
@@ -12,8 +13,13 @@ import (
 const (
 	maxFile     = 500
 	maxFunction = 80
-	maxMedian   = 10
 	maxP90      = 40
+	maxP99      = 60
+	// maxBranches is how many ways there may be through a function: McCabe's
+	// cyclomatic number.
+	maxBranches = 20
+	// maxParameters leaves the receiver out.
+	maxParameters = 5
 	// maxCase is how long a case of a switch may be that is called flat.
 	maxCase = 10
 	// fewFunctions is below which percentiles mean nothing.
@@ -97,8 +103,50 @@ func (t *tree) shortCases(b *ast.BlockStmt) bool {
 	return !slices.ContainsFunc(b.List, func(s ast.Stmt) bool { return t.lines(s) > maxCase })
 }
 
-// functionMedian judges the whole, and tests by their own measure: none.
-func functionMedian(t *tree) ([]finding, error) {
+// functionShapes looks at branches and parameters of what is not a test.
+func functionShapes(t *tree) ([]finding, error) {
+	var found []finding
+	t.functions(func(f *gofile, fn *ast.FuncDecl) {
+		if f.test {
+			return
+		}
+		if n := branches(fn); n > maxBranches && !t.isFlat(fn) {
+			found = append(found, t.at(f, fn.Pos(), "%s has %d ways through it, at most %d", fn.Name.Name, n, maxBranches))
+		}
+		if n := fn.Type.Params.NumFields(); n > maxParameters {
+			found = append(found, t.at(f, fn.Pos(), "%s has %d parameters, at most %d", fn.Name.Name, n, maxParameters))
+		}
+	})
+	return found, nil
+}
+
+// branches is the cyclomatic number of a function.
+func branches(fn *ast.FuncDecl) int {
+	n := 1
+	ast.Inspect(fn.Body, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.IfStmt, *ast.ForStmt, *ast.RangeStmt:
+			n++
+		case *ast.CaseClause:
+			if node.List != nil {
+				n++
+			}
+		case *ast.CommClause:
+			if node.Comm != nil {
+				n++
+			}
+		case *ast.BinaryExpr:
+			if node.Op == token.LAND || node.Op == token.LOR {
+				n++
+			}
+		}
+		return true
+	})
+	return n
+}
+
+// functionLengths judges the whole, and tests by their own measure: none.
+func functionLengths(t *tree) ([]finding, error) {
 	var sizes []int
 	t.functions(func(f *gofile, fn *ast.FuncDecl) {
 		if !f.test {
@@ -114,7 +162,7 @@ func functionMedian(t *tree) ([]finding, error) {
 		name    string
 		percent int
 		limit   int
-	}{{"median", 50, maxMedian}, {"90th percentile", 90, maxP90}} {
+	}{{"90th percentile", 90, maxP90}, {"99th percentile", 99, maxP99}} {
 		if got := sizes[len(sizes)*b.percent/100]; got > b.limit {
 			found = append(found, finding{where: "all functions", what: fmt.Sprintf("the %s is %d lines, at most %d", b.name, got, b.limit)})
 		}
