@@ -79,6 +79,14 @@ test-fast: .deps-build ## what needs no privileges, in seconds
 bites: build ## take out each defence that a security test is for, and see that test fail; BITES selects by regular expression
 	@$(RUN) go test ./tests/security/bites -count=1 -timeout 20m -v -run TestMutants -args -bites -mutant '$(BITES)'
 
+# Mutation tests are for developers, one package at a time.
+GREMLINS ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+
+.PHONY: mutate
+mutate: ## change each condition of one package, PKG=./store, and see its tests fail: three in four at least
+	@test -n '$(PKG)' || { echo 'make mutate PKG=./store' >&2; exit 2; }
+	@$(RUN) go run $(GREMLINS) unleash --workers 2 --timeout-coefficient 3 --threshold-efficacy 75 $(PKG)
+
 .PHONY: check
 check: .deps-build ## gofmt, go vet, staticcheck, shellcheck and the project's own rules
 	@hack/deps check
