@@ -8,19 +8,23 @@ import (
 	"github.com/homerun-oci/homerun/systemd"
 )
 
-// MakeCgroup makes the cgroup that init is made in, and opens it: the input
-// "cgroup". The actions on a cgroup that follow are about this one.
+// MakeCgroup makes the cgroup that has the limits, and one below it for the
+// container, which it opens: the input "cgroup", in which init is made. The
+// actions on a cgroup that follow are about that one.
 type MakeCgroup struct {
-	// Mount is where cgroup2 is mounted; Choice.Path counts from there.
+	// Mount is where cgroup2 is mounted; Choice.Path counts from there, and is that
+	// of the limits.
 	Mount  string
 	Choice cgroupv2.Choice
-	// Controllers must be had in it.
+	// Below is the name of the container's own.
+	Below string
+	// Controllers must be had in both.
 	Controllers []string
 }
 
 // Line implements plan.Action.
 func (a MakeCgroup) Line() string {
-	text := line("mkdir", quoted(a.Mount+a.Choice.Path))
+	text := line("mkdir", quoted(a.Mount+a.Choice.Path)) + ", " + line("mkdir", quoted(a.Below))
 	if len(a.Controllers) > 0 {
 		text += "  // with " + strings.Join(a.Controllers, ", ")
 	}
@@ -33,6 +37,8 @@ func (a MakeCgroup) Undo() string { return "remove the cgroup " + a.Mount + a.Ch
 // WriteCgroup writes one file of the cgroup.
 type WriteCgroup struct {
 	Write cgroupv2.Write
+	// Above: it is that of the cgroup above the container's, which MakeCgroup made.
+	Above bool
 	// Prove: somebody else (systemd) has written the value already; it is written
 	// only if the file does not read so.
 	Prove bool
@@ -47,7 +53,11 @@ func (a WriteCgroup) Line() string {
 	if a.Prove {
 		verb = "prove"
 	}
-	text := line(verb, quoted(a.Write.File), quoted(a.Write.Value))
+	file := a.Write.File
+	if a.Above {
+		file = "../" + file
+	}
+	text := line(verb, quoted(file), quoted(a.Write.Value))
 	if a.Write.Retry && !a.Again {
 		text += "  // EINVAL"
 	}

@@ -21,9 +21,19 @@ import (
 // and init is cloned into it. With systemd the scope needs a process, so init
 // comes first: the request goes out as soon as init's id is recorded, systemd
 // moves init while the stage makes its mounts, and the container's program
-// waits for the limits. Below the scope lies one more cgroup for the container,
-// so that exec can always enter it: the scope itself is left empty, as a cgroup
-// with controllers for its children must be.
+// waits for the limits.
+//
+// Below the cgroup with the limits, and below the scope, lies one more for the
+// container. Exec can always enter that, while the one above is left empty, as a
+// cgroup with controllers for its children must be. And the limits are out of the
+// container's reach. Whose file a limit is can write it, whatever config.json says
+// of the mount: without any capability he takes a user, a mount and a cgroup
+// namespace of his own, mounts the cgroup, makes one below and moves there, and
+// takes another cgroup namespace. The kernel guards only the root of the writer's
+// (cgroup-v2.rst, "Delegation", nsdelegate). The file belongs to who made the
+// cgroup: without root that is the caller, who is somebody in the container as a
+// rule, and uid 0 of root's container is root. But no namespace that is made in a
+// cgroup shows what is above.
 
 // cgroupDecision is how the container gets its cgroup.
 type cgroupDecision struct {
@@ -147,14 +157,23 @@ func (c *compiler) readDelegate() error {
 	return nil
 }
 
-// makeCgroup makes the cgroup that init is made in.
+// ownCgroup is the name of the container's cgroup below the one with the limits;
+// crun's, in a scope.
+const ownCgroup = "container"
+
+// makeCgroup makes the cgroup that init is made in. The limits hold for the one
+// above; programs read them in their own.
 func (c *compiler) makeCgroup() error {
 	d := &c.decided.cgroup
 	if !d.into() {
 		return nil
 	}
-	c.runtime("linux.cgroupsPath", action.MakeCgroup{Mount: c.facts.Cgroup.MountPoint, Choice: d.choice, Controllers: d.limits.Controllers()})
-	c.writeCgroup(false)
+	// Both are made before there is a limit: the kernel may not have the memory for
+	// a second one below a small memory.max.
+	c.runtime("linux.cgroupsPath", action.MakeCgroup{Mount: c.facts.Cgroup.MountPoint, Choice: d.choice, Below: ownCgroup,
+		Controllers: d.limits.Controllers()})
+	c.writeCgroup(action.WriteCgroup{Above: true})
+	c.writeCgroup(action.WriteCgroup{})
 	return c.devicesAndOwner()
 }
 
@@ -167,18 +186,18 @@ func (c *compiler) startScope() {
 
 // awaitScope waits for the scope, proves its limits, and moves init below it. The
 // name of the cgroup there is crun's, and its annotation changes it; an empty one
-// leaves init in the scope.
+// leaves init in the scope, with the limits in its reach.
 func (c *compiler) awaitScope() error {
 	d := &c.decided.cgroup
 	if !d.late() {
 		return nil
 	}
 	c.runtime("linux.cgroupsPath", action.AwaitScope{Unit: d.unit, Mount: c.facts.Cgroup.MountPoint})
-	c.writeCgroup(true)
+	c.writeCgroup(action.WriteCgroup{Prove: true})
 	if name := c.subgroup(); name != "" {
 		c.runtime("linux.cgroupsPath", action.MakeSubgroup{Name: name, Controllers: d.limits.Controllers()})
 		// The limits hold for the scope; programs read them in their own cgroup.
-		c.writeCgroup(false)
+		c.writeCgroup(action.WriteCgroup{})
 	}
 	if err := c.devicesAndOwner(); err != nil {
 		return err
@@ -192,21 +211,22 @@ func (c *compiler) subgroup() string {
 	name, set := c.spec.Annotations["run.oci.systemd.subgroup"]
 	switch {
 	case !set:
-		return "container"
+		return ownCgroup
 	case strings.ContainsAny(name, "/") || name == "..":
 		return ""
 	}
 	return name
 }
 
-// writeCgroup writes the limits in their order. What may depend on a later one of
-// the list is tried again after it.
-func (c *compiler) writeCgroup(prove bool) {
+// writeCgroup writes the limits in their order, each as a is. What may depend on a
+// later one of the list is tried again after it.
+func (c *compiler) writeCgroup(a action.WriteCgroup) {
 	writes := cgroupv2.Files(c.decided.cgroup.limits)
 	for _, again := range []bool{false, true} {
 		for _, w := range writes {
 			if !again || w.Retry {
-				c.runtime(w.Pointer, action.WriteCgroup{Write: w, Prove: prove, Again: again})
+				a.Write, a.Again = w, again
+				c.runtime(w.Pointer, a)
 			}
 		}
 	}

@@ -38,28 +38,44 @@ func ParseManager(name string, systemdCgroup bool) (Manager, error) {
 	return "", errors.New("unknown cgroup manager " + name + ": want auto, systemd, cgroupfs or disabled")
 }
 
-// makeCgroup makes the cgroup that init is cloned into. What is to be made is
-// recorded before, without its number; then what was made, with it. A cgroup that
-// was there is nothing to undo (runtime.md, "Delete").
+// makeCgroup makes the cgroup with the limits, and below it the one that init is
+// cloned into. What is to be made is recorded before, without its number; then
+// what was made, with it. A cgroup that was there is nothing to undo (runtime.md,
+// "Delete").
 func (s *starting) makeCgroup(a action.MakeCgroup) error {
-	c, before := s.c, len(s.c.State.Undo)
-	c.State.Cgroup.Path = path.Join(a.Mount, a.Choice.Path)
-	c.undoCgroups(before, live.Missing(a.Choice, a.Mount), false)
+	c, before, own := s.c, len(s.c.State.Undo), a.Choice
+	own.Path = path.Join(own.Path, a.Below)
+	c.State.Cgroup.Path, c.State.Cgroup.LimitsAbove = path.Join(a.Mount, own.Path), true
+	c.undoCgroups(before, live.Missing(own, a.Mount), false)
 	if err := c.save(); err != nil {
 		return err
 	}
-	leaf, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
+	above, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
+	if err != nil {
+		return err
+	}
+	s.above = above
+	c.undoCgroups(before, made, true)
+	if !slices.Contains(made, above.Path()) {
+		if err := notInUse(above); err != nil {
+			c.State.Cgroup = store.Cgroup{Manager: c.State.Cgroup.Manager}
+			return err
+		}
+	}
+	return s.makeBelow(a)
+}
+
+// makeBelow makes the container's own cgroup below the one with the limits.
+func (s *starting) makeBelow(a action.MakeCgroup) error {
+	c := s.c
+	leaf, made, err := s.above.Create(a.Below, a.Controllers)
 	if err != nil {
 		return err
 	}
 	s.cgroup = leaf
 	c.State.Cgroup.Inode = leaf.ID()
-	c.undoCgroups(before, made, true)
-	if !slices.Contains(made, leaf.Path()) {
-		if err := notInUse(leaf); err != nil {
-			c.State.Cgroup = store.Cgroup{Manager: c.State.Cgroup.Manager}
-			return err
-		}
+	if len(made) > 0 {
+		c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoCgroup, Name: leaf.Path(), Inode: leaf.ID()})
 	}
 	if err := frozenAbove(leaf); err != nil {
 		return err
@@ -75,9 +91,13 @@ func (s *starting) makeCgroup(a action.MakeCgroup) error {
 // writeCgroup writes one limit. What may depend on a later one is written again
 // after that.
 func (s *starting) writeCgroup(a action.WriteCgroup) error {
-	write := s.cgroup.Apply
+	dir := s.cgroup
+	if a.Above {
+		dir = s.above
+	}
+	write := dir.Apply
 	if a.Prove {
-		write = s.cgroup.Ensure
+		write = dir.Ensure
 	}
 	one := a.Write
 	one.Retry = false

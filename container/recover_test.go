@@ -176,7 +176,9 @@ func TestDamagedStateWithoutInit(t *testing.T) {
 	}
 }
 
-// What is recovered is what was recorded: a cgroup that was found is not removed.
+// What is recovered is what was recorded: a cgroup that was found is not removed,
+// nor the one above that has the limits. That one's number is not recorded, so it
+// is removed only if it is empty.
 func TestRecoverCgroup(t *testing.T) {
 	made := func(name string) store.Undo { return store.Undo{Kind: store.UndoCgroup, Name: name, Inode: 7} }
 	for _, test := range []struct {
@@ -186,6 +188,9 @@ func TestRecoverCgroup(t *testing.T) {
 		{},
 		{store.Cgroup{Path: "/c/a b/web", Inode: 7}, []store.Undo{made("/c"), made("/c/a b/web")}},
 		{store.Cgroup{Path: "/c/x/é\nweb", Inode: 7}, []store.Undo{made("/c/x")}},
+		{store.Cgroup{Path: "/c/web/container", Inode: 7, LimitsAbove: true},
+			[]store.Undo{made("/c"), {Kind: store.UndoCgroup, Name: "/c/web"}, made("/c/web/container")}},
+		{store.Cgroup{Path: "/c/web/container", Inode: 7}, []store.Undo{made("/c"), made("/c/web/container")}},
 		{store.Cgroup{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, []store.Undo{made("/c")}},
 	} {
 		r, pid, _ := withInit(t, withPIDNamespace, true)
@@ -209,7 +214,7 @@ func TestRecoverCgroup(t *testing.T) {
 		}
 		want := []store.Undo{{Kind: store.UndoNetwork, Name: c.dir.Path()}}
 		if len(test.undo) > 1 {
-			want = append([]store.Undo{test.undo[1]}, want...)
+			want = append(slices.Clone(test.undo[1:]), want...)
 		}
 		if !slices.Equal(s.Undo, want) {
 			t.Errorf("%+v: %+v, want %+v", test.cgroup, s.Undo, want)

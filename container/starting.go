@@ -25,9 +25,10 @@ type starting struct {
 	c      *Container
 	bundle *bundle.Bundle
 	launch *launch.Launch
-	// cgroup is what actions on a cgroup are about, nil when there is none; target
-	// is where an exec's process goes.
-	cgroup, target *live.Dir
+	// cgroup is what actions on a cgroup are about, nil when there is none; above is
+	// the one above it that was made for the limits, or nil; target is where an
+	// exec's process goes.
+	cgroup, above, target *live.Dir
 	// bus leads to the service manager, and job is the scope that it was asked for.
 	bus *bus.Conn
 	job *bus.Job
@@ -73,7 +74,7 @@ func (s *starting) closeHandles() {
 	for i := range s.pidfds {
 		closeOnce(&s.pidfds[i])
 	}
-	for _, dir := range [...]**live.Dir{&s.cgroup, &s.target} {
+	for _, dir := range [...]**live.Dir{&s.cgroup, &s.above, &s.target} {
 		if *dir != nil {
 			(*dir).Close()
 			*dir = nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -135,7 +136,7 @@ func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) er
 	if c.State.Cgroup.Scope != "" {
 		return c.applyScope(ctx, dir, set)
 	}
-	return applyFiles(dir, set)
+	return c.applyFiles(dir, set)
 }
 
 // checkMemory refuses a limit below what is in use.
@@ -147,15 +148,27 @@ func checkMemory(dir *live.Dir, set limits.Set) error {
 	return dir.Check(checks)
 }
 
-// applyFiles writes to a cgroup that is the runtime's alone. Controllers that
-// it does not have yet are turned on, from the top of the tree down.
-func applyFiles(dir *live.Dir, set limits.Set) error {
+// applyFiles writes to a cgroup that is the runtime's alone, and to the one above
+// it that was made for the limits. Controllers that it does not have yet are
+// turned on, from the top of the tree down.
+func (c *Container) applyFiles(dir *live.Dir, set limits.Set) error {
 	if controllers := lacking(dir, set); len(controllers) > 0 {
 		if err := enableAbove(dir.Path(), controllers); err != nil {
 			return err
 		}
 	}
-	return dir.Apply(cgroupv2.Files(set))
+	writes := cgroupv2.Files(set)
+	if c.State.Cgroup.LimitsAbove {
+		above, err := live.Open(path.Dir(dir.Path()))
+		if err != nil {
+			return err
+		}
+		defer above.Close()
+		if err := above.Apply(writes); err != nil {
+			return err
+		}
+	}
+	return dir.Apply(writes)
 }
 
 // lacking lists the controllers that the limits need and the cgroup has not.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,13 +45,21 @@ func (d *Dir) ReadInit() (State, error) {
 const (
 	cgroupMade  = "+"
 	cgroupFound = "-"
+	// the one above it, with the limits, too
+	cgroupsMade = "++"
 )
 
 // initText is init's process id and its start time; and its cgroup's number, the
 // scope's name or one of the above, and the cgroup's path.
 func initText(s *State) string {
+	made := func(name string) bool {
+		return slices.ContainsFunc(s.Undo, func(u Undo) bool { return u.Kind == UndoCgroup && u.Name == name })
+	}
 	owner := cgroupFound
-	if slices.ContainsFunc(s.Undo, func(u Undo) bool { return u.Kind == UndoCgroup && u.Name == s.Cgroup.Path }) {
+	switch {
+	case s.Cgroup.LimitsAbove && made(path.Dir(s.Cgroup.Path)):
+		owner = cgroupsMade
+	case made(s.Cgroup.Path):
 		owner = cgroupMade
 	}
 	if s.Cgroup.Scope != "" {
@@ -76,6 +85,9 @@ func parseInit(text string) (State, error) {
 	s := State{Version: StateVersion, Pid: pid, StartTime: start, Cgroup: Cgroup{Inode: inode, Path: f[4]}}
 	switch f[3] {
 	case cgroupFound:
+	case cgroupsMade:
+		s.Cgroup.LimitsAbove = true
+		s.Undo = []Undo{{Kind: UndoCgroup, Name: path.Dir(f[4])}, {Kind: UndoCgroup, Name: f[4], Inode: inode}}
 	case cgroupMade:
 		s.Undo = []Undo{{Kind: UndoCgroup, Name: f[4], Inode: inode}}
 	default:

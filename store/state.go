@@ -65,6 +65,9 @@ type Cgroup struct {
 	// of the same name is told.
 	Path  string `json:"path,omitempty"`
 	Inode uint64 `json:"inode,omitempty"`
+	// LimitsAbove says that the cgroup above it has the same limits, which nobody in
+	// the container can change. The scope has them in any case.
+	LimitsAbove bool `json:"limitsAbove,omitempty"`
 	// Scope is the systemd unit's name.
 	Scope string `json:"scope,omitempty"`
 	// OOMKills counts the processes that the kernel killed for memory, when

@@ -1,11 +1,13 @@
 package limits
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,8 +87,8 @@ func TestScopeNameOfTheDead(t *testing.T) {
 		eventually(t, "stopped", func() bool { return dead.state().Status == "stopped" })
 		if manager == "cgroupfs" {
 			// Somebody tidies up; a cgroup that is made anew is another one.
-			own := strings.TrimSuffix(cgroupOf(t, "self"), "/runtime")
-			if err := os.Remove("/sys/fs/cgroup" + own + "/limits-reused"); err != nil {
+			made := "/sys/fs/cgroup" + strings.TrimSuffix(cgroupOf(t, "self"), "/runtime") + "/limits-reused"
+			if err := errors.Join(os.Remove(made+"/container"), os.Remove(made)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -140,7 +142,7 @@ func cgroupAbove(t *testing.T) {
 	second.start()
 	first.must("delete", "--force", first.id)
 	second.lives("delete --force of the first")
-	pod := filepath.Dir(second.cgroup())
+	pod := filepath.Dir(filepath.Dir(second.cgroup()))
 	second.must("delete", "--force", second.id)
 	if _, err := os.Stat(filepath.Join(pod, "second")); err == nil {
 		t.Error("the second one's cgroup is left")
@@ -150,21 +152,29 @@ func cgroupAbove(t *testing.T) {
 	}
 }
 
-// An empty one that the caller made is used, and is the caller's to remove.
+// An empty one that the caller made is used, and is the caller's to remove; so is
+// one below it, which has the name of the container's own.
 func cgroupThereBefore(t *testing.T) {
-	b := newBox(t, "cgroupfs", "", "sleep", "100")
-	b.linux()["cgroupsPath"] = "limits-made"
 	dir := "/sys/fs/cgroup" + strings.TrimSuffix(cgroupOf(t, "self"), "/runtime") + "/limits-made"
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	b.start()
-	if got := b.cgroup(); got != dir {
-		t.Errorf("init is in %s, want %s", got, dir)
-	}
-	b.must("delete", "--force", b.id)
-	if err := os.Remove(dir); err != nil {
-		t.Errorf("the caller's cgroup: %v", err)
+	own := dir + "/container"
+	for _, made := range [][]string{{dir}, {dir, own}} {
+		b := newBox(t, "cgroupfs", "", "sleep", "100")
+		b.linux()["cgroupsPath"] = "limits-made"
+		for _, name := range made {
+			if err := os.Mkdir(name, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.start()
+		if got := b.cgroup(); got != own {
+			t.Errorf("init is in %s, want %s", got, own)
+		}
+		b.must("delete", "--force", b.id)
+		for _, name := range slices.Backward(made) {
+			if err := os.Remove(name); err != nil {
+				t.Errorf("the caller's cgroup: %v", err)
+			}
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func TestOwnSubtree(t *testing.T) {
 		b.start()
 		eventually(t, "divided", func() bool {
 			text, err := os.ReadFile(filepath.Join(b.dir, "rootfs", "out"))
-			return err == nil && strings.Contains(string(text), "\n")
+			return err == nil && strings.Contains(string(text), "\nshared\n")
 		})
 		text, err := os.ReadFile(filepath.Join(b.dir, "rootfs", "out"))
 		if err != nil || string(text) != "1048576\nshared\n" {
@@ -81,6 +81,9 @@ func TestOwnSubtree(t *testing.T) {
 		b.must("update", "--memory", "60m", b.id)
 		if got := file(t, path.Dir(b.cgroup()), "memory.max"); got != "62914560" {
 			t.Errorf("updated memory.max is %s", got)
+		}
+		if got := file(t, path.Dir(path.Dir(b.cgroup())), "memory.max"); got != "62914560" {
+			t.Errorf("updated memory.max is %s above the container's cgroup, out of its reach", got)
 		}
 	})
 }

@@ -64,10 +64,10 @@ func TestExecCgroup(t *testing.T) {
 	must(t, os.MkdirAll(tree+"/sibling", 0o755))
 	t.Cleanup(func() { _, _ = os.Remove(tree+"/sibling"), os.Remove(tree) })
 	r := b.start()
-	must(t, os.Mkdir(tree+"/web/below", 0o755))
-	defer os.Remove(tree + "/web/below")
+	must(t, os.Mkdir(tree+"/web/container/below", 0o755))
+	defer os.Remove(tree + "/web/container/below")
 	in := func(path string) result { return r.exec([]string{"--cgroup", path}, "report", "cat /proc/self/cgroup") }
-	for _, path := range []string{"../sibling", "/../sibling", "below/../../sibling", "..", "../..", "../web/../sibling"} {
+	for _, path := range []string{"../sibling", "/../sibling", "below/../../sibling", "..", "../..", "../web/../sibling", "../../sibling", "../container/../../sibling"} {
 		if res := in(path); res.status == 0 {
 			t.Errorf("exec --cgroup %s runs in %s", path, res.report(t).Tries["cat /proc/self/cgroup"])
 		} else if !strings.Contains(res.stderr, "EXDEV") {
@@ -75,7 +75,7 @@ func TestExecCgroup(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"below", "/below"} {
-		if got := in(path).report(t).Tries["cat /proc/self/cgroup"]; !strings.HasSuffix(strings.TrimSpace(got), "/web/below") {
+		if got := in(path).report(t).Tries["cat /proc/self/cgroup"]; !strings.HasSuffix(strings.TrimSpace(got), "/web/container/below") {
 			t.Errorf("exec --cgroup %s runs in %q", path, got)
 		}
 	}
