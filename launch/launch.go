@@ -37,11 +37,13 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/stage"
 	"golang.org/x/sys/unix"
 )
@@ -232,9 +234,9 @@ func (l *Launch) cancelWith(ctx context.Context) (stop func() bool) {
 }
 
 // grace is how long a first process that nobody lets go on may take to end by
-// itself, in milliseconds. It makes init and says so in less than one, on a machine
+// itself. It makes init and says so in less than one, on a machine
 // that has the time.
-const grace = 1000
+const grace = time.Second
 
 // cancel ends the stage's side, known or not. Who makes init just now gets the time
 // to say whom it has made.
@@ -244,7 +246,7 @@ func (l *Launch) cancel() {
 	making, first := l.init == 0, l.firstFD
 	l.lock.Unlock()
 	if making && first >= 0 {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(first), Events: unix.POLLIN}}, grace)
+		_, _ = proc.AwaitEnd(first, grace)
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()

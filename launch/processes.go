@@ -104,8 +104,10 @@ func (l *Launch) reapAll() unix.WaitStatus {
 		status = l.reap(l.first)
 		l.reaped = true
 	}
-	if l.init > 0 && !l.stays {
-		status = l.reap(l.init)
+	// An init that is not our child is not waited for, unless who made it was killed
+	// and we take orphans.
+	if s := l.reap(l.init); l.init > 0 && !l.stays {
+		status = s
 	}
 	return status
 }
