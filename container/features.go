@@ -4,6 +4,7 @@ import (
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
@@ -48,9 +49,9 @@ func memoryPolicies() *features.MemoryPolicy {
 func flag(b bool) *bool { return &b }
 
 func seccompFeatures() *features.Seccomp {
-	s := &features.Seccomp{Enabled: flag(false), Operators: seccomp.Operators(), SupportedFlags: seccomp.SupportedFlags()}
-	if helper := Helper(seccomp.HelperName); helper != "" {
-		if archs, err := seccomp.SupportedArchitectures(helper); err == nil {
+	s := &features.Seccomp{Enabled: flag(false), Operators: seccomp.Operators(), SupportedFlags: compiler.SupportedFlags()}
+	if program := Helper(compiler.Name); program != "" {
+		if archs, err := compiler.SupportedArchitectures(program); err == nil {
 			s.Enabled, s.Archs = flag(true), archs
 		}
 	}

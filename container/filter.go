@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/compiler"
 )
 
 // filter is the seccomp filter of a container.
@@ -55,7 +56,7 @@ func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
 	if data != "" {
 		return seccomp.FromAnnotation(data, receiver)
 	}
-	f, _, err := seccomp.Load(b.Seccomp, seccomp.Options{CacheDir: cache, HelperPath: Helper(seccomp.HelperName),
+	f, _, err := compiler.Load(b.Seccomp, compiler.Options{CacheDir: cache, HelperPath: Helper(compiler.Name),
 		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver})
 	return f, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/listener"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,14 +36,14 @@ func (c *Container) agentFor(f *seccomp.Filter, b *bundle.Bundle, status string)
 // dial connects to the agent before the program can run, so that one that is
 // not there is found early.
 func (a *agent) dial() (err error) {
-	a.socket, err = seccomp.Dial(a.filter.ListenerPath)
+	a.socket, err = listener.Dial(a.filter.ListenerPath)
 	return err
 }
 
 // send passes the listener that fd is on, and says of which process it is.
 func (a *agent) send(fd, pid, init int) error {
 	a.state.PID, a.state.InitPID = pid, init
-	return seccomp.SendTo(a.socket, a.filter.ListenerPath, fd, a.state)
+	return listener.Send(a.socket, a.filter.ListenerPath, fd, a.state)
 }
 
 func (a *agent) close() {

@@ -7,7 +7,9 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
+	"github.com/homerun-oci/homerun/intelrdt/live"
 	"github.com/homerun-oci/homerun/netns/device"
+	"github.com/homerun-oci/homerun/netns/device/rtnetlink"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -24,7 +26,7 @@ func (s *starting) moveDevices(a action.MoveDevices) error {
 			Why: "open the container's network namespace: " + err.Error(), Err: err, Hint: "only root can give a container devices of the host"}
 	}
 	defer unix.Close(namespace)
-	return device.Apply(a.List, namespace)
+	return rtnetlink.Move(a.List, namespace)
 }
 
 // joinClass puts init into its class of the resctrl file system. What that makes
@@ -32,10 +34,10 @@ func (s *starting) moveDevices(a action.MoveDevices) error {
 // is theirs.
 func (c *Container) joinClass(root string, plan *intelrdt.Plan, pid int) error {
 	before := len(c.State.Undo)
-	if err := c.recordClass(before, plan.Missing(root)); err != nil {
+	if err := c.recordClass(before, live.Missing(plan, root)); err != nil {
 		return err
 	}
-	made, err := plan.Apply(root, pid)
+	made, err := live.Apply(plan, root, pid)
 	if err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (c *Container) joinClass(root string, plan *intelrdt.Plan, pid int) error {
 
 // recordClass writes what is made of a class into the state, in place of the
 // entries from before on.
-func (c *Container) recordClass(before int, made intelrdt.Created) error {
+func (c *Container) recordClass(before int, made live.Created) error {
 	text, err := json.Marshal(made)
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func leaveClass(text string) error {
 	return made.Remove()
 }
 
-func classOf(text string) (made intelrdt.Created, err error) {
+func classOf(text string) (made live.Created, err error) {
 	if err := json.Unmarshal([]byte(text), &made); err != nil {
 		return made, fmt.Errorf("state.json lists the resource class %q to undo: %w", text, err)
 	}
@@ -83,7 +85,7 @@ func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
 	if err != nil {
 		return err
 	}
-	var made intelrdt.Created
+	var made live.Created
 	for _, u := range c.State.Undo {
 		if u.Kind == store.UndoClass {
 			if made, err = classOf(u.Name); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/stage"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -221,7 +222,7 @@ func (p *preparation) load() (err error) {
 		p.filter, err = p.starting.c.filter(p.request.Bundle)
 		p.loaded = true
 	}
-	if p.only && errors.Is(err, seccomp.ErrNoHelper) { // it may be for another machine
+	if p.only && errors.Is(err, compiler.ErrNotInstalled) { // it may be for another machine
 		p.starting.c.runtime.warn("the plan lacks the seccomp filter: %v", err)
 		return nil
 	}

@@ -2,7 +2,7 @@
 // file system: cache and memory bandwidth for a class of service, and groups
 // that count what a container uses. See Documentation/filesystems/resctrl.rst.
 //
-// Plan says what to write and is pure; Apply and Remove (live.go) do it.
+// Plan says what to write; package intelrdt/live does it.
 package intelrdt
 
 import (
@@ -11,6 +11,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// Root is where resctrl is mounted.
+const Root = "/sys/fs/resctrl"
 
 // Plan is what a container needs in resctrl.
 type Plan struct {
@@ -88,3 +91,7 @@ func (p *Plan) Directory(root string) string {
 	}
 	return root + "/" + p.Class
 }
+
+// Group is the path of the monitoring group below the mount point; it means
+// nothing without Monitor.
+func (p *Plan) Group(root string) string { return p.Directory(root) + "/mon_groups/" + p.Monitor }

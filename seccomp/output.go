@@ -27,11 +27,11 @@ const outputMagic = "hrSCMP\x00\x01"
 
 const outputHeader = 32
 
-// maxOutput bounds what is read from the helper and from the cache, in bytes:
+// MaxOutput bounds what is read from the helper and from the cache, in bytes:
 // the largest program, two strings of maxText and the header.
 const (
 	maxText   = 64 << 10
-	maxOutput = outputHeader + bpf.MaxInstructions*bpf.InstructionSize + 2*maxText
+	MaxOutput = outputHeader + bpf.MaxInstructions*bpf.InstructionSize + 2*maxText
 )
 
 // EncodeOutput writes the helper's output. library is the version of
@@ -57,7 +57,7 @@ func DecodeOutput(b []byte) (*Filter, error) {
 	}
 	word := func(i int) uint32 { return binary.LittleEndian.Uint32(b[8+4*i:]) }
 	program, path, metadata := int(word(2)), int(word(3)), int(word(4))
-	if program > maxOutput || path > maxText || metadata > maxText || outputHeader+program+path+metadata != len(b) {
+	if program > MaxOutput || path > maxText || metadata > maxText || outputHeader+program+path+metadata != len(b) {
 		return nil, fmt.Errorf("seccomp: answer of homerun-seccomp: lengths do not add up to %d bytes", len(b))
 	}
 	rest := b[outputHeader:]

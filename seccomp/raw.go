@@ -27,7 +27,7 @@ func FromAnnotation(data, receiver string) (*Filter, error) {
 		f.Flags |= FlagNewListener
 		f.Listener = true
 	}
-	return f.withReceiver(receiver)
+	return f.WithReceiver(receiver)
 }
 
 func notifies(p []bpf.Instruction) bool {

@@ -4,10 +4,9 @@
 //
 // The compiler is libseccomp, in the helper program homerun-seccomp, because
 // its start and its work cost ten times what a container's start may cost and
-// because it needs cgo. Load asks the helper once per profile and keeps the
-// answer in a cache; a hit decodes no JSON and starts no process. A profile is
-// never weakened on the way: a missing helper, a profile that libseccomp
-// refuses and a damaged cache entry are errors or misses, never "no filter".
+// because it needs cgo. Package seccomp/compiler asks it once per profile and keeps
+// the answer in a cache; a hit decodes no JSON and starts no process. This package
+// knows what config.json and the helper say: it computes, and acts on nothing.
 //
 // What the kernel wants of the program that loads a Filter (seccomp(2)):
 //
@@ -20,12 +19,9 @@
 //   - From then on each call of that thread is filtered, so the descriptor
 //     must leave by a process that does not have the filter: one that shares
 //     the descriptor table (CLONE_FILES), or the runtime by pidfd_getfd(2).
-//     SendListener runs there (crun#1002, runc#4328).
+//     listener.Send runs there (crun#1002, runc#4328).
 //   - Before Linux 5.19 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is EINVAL:
 //     tolerate that and call again with FlagsWithoutWaitKillable.
-//
-// The files cache.go, compile.go, listener.go and probe.go act on the system;
-// the rest is pure.
 package seccomp
 
 import (
@@ -45,11 +41,7 @@ const (
 	FlagWaitKillableRecv = 1 << 5 // Linux 5.19
 )
 
-// ErrNoHelper is wrapped by the error of Load when homerun-seccomp is not
-// installed.
-var ErrNoHelper = errors.New("homerun-seccomp is not installed")
-
-// Filter is a compiled profile. It is a value: nobody changes it after Load.
+// Filter is a compiled profile. It is a value: nobody changes it once it is made.
 type Filter struct {
 	// Program is an array of struct sock_filter that bpf.Check accepts.
 	Program []byte
@@ -59,7 +51,7 @@ type Filter struct {
 	// gives a descriptor, to be sent to ListenerPath.
 	Listener bool
 	// ListenerPath and ListenerMetadata are linux.seccomp's, the path
-	// replaced by Options.Receiver when that is set.
+	// replaced by WithReceiver.
 	ListenerPath     string
 	ListenerMetadata string
 	// Library is the version of libseccomp that compiled the program,
@@ -73,9 +65,10 @@ func (f *Filter) FlagsWithoutWaitKillable() uint {
 	return f.Flags &^ FlagWaitKillableRecv
 }
 
-// withReceiver gives f the receiver of an annotation, and refuses a filter
-// that notifies nobody: its calls would block or answer ENOSYS for good.
-func (f *Filter) withReceiver(path string) (*Filter, error) {
+// WithReceiver gives f the receiver of an annotation, unless that is "", and
+// refuses a filter that notifies nobody: its calls would block or answer ENOSYS
+// for good.
+func (f *Filter) WithReceiver(path string) (*Filter, error) {
 	if path != "" {
 		f.ListenerPath = path
 	}

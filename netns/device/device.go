@@ -1,8 +1,6 @@
-// Package device moves network devices of the host into a container's network
-// namespace: linux.netDevices of config-linux.md.
-//
-// New reads the section and is pure; Apply (live.go) does it, on the runtime's
-// side, while the container's init waits.
+// Package device reads which network devices of the host a container gets:
+// linux.netDevices of config-linux.md. Package netns/device/rtnetlink moves them,
+// on the runtime's side, while the container's init waits.
 package device
 
 import (
@@ -36,7 +34,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // HintText is Hint, for callers that know the error by this method alone.
 func (e *Error) HintText() string { return e.Hint }
 
-func (m Move) error(why string, err error) *Error {
+// Failed is the error of a move: why is what was being done, or the reason where
+// there is no errno.
+func (m Move) Failed(why string, err error) *Error {
 	e := &Error{Pointer: "linux.netDevices." + m.Host, What: "move the network device " + m.Host, Why: why, Err: err}
 	if err != nil {
 		e.Why += ": " + err.Error()
@@ -55,11 +55,11 @@ func New(devices map[string]specs.LinuxNetDevice, ownNetwork bool) ([]Move, erro
 		}
 		switch {
 		case !ownNetwork:
-			return nil, m.error("the container has no network namespace of its own", nil)
+			return nil, m.Failed("the container has no network namespace of its own", nil)
 		case !isName(m.Host, false):
-			return nil, m.error(fmt.Sprintf("%q is not the name of a network device", m.Host), nil)
+			return nil, m.Failed(fmt.Sprintf("%q is not the name of a network device", m.Host), nil)
 		case !isName(m.Container, true):
-			return nil, m.error(fmt.Sprintf("%q is not the name of a network device", m.Container), nil)
+			return nil, m.Failed(fmt.Sprintf("%q is not the name of a network device", m.Container), nil)
 		}
 		list = append(list, m)
 	}

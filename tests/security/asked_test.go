@@ -15,6 +15,7 @@ import (
 	configs "github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/compiler"
 )
 
 // TestProgramsProfile: a Go program that asks for a seccomp filter in Config,
@@ -28,7 +29,7 @@ func TestProgramsProfile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBundle(t, c, "report")
 			r, made := programs(t, b, false)
-			if _, err := r.Run(t.Context(), container.Request{ID: b.id(), Bundle: made, Stdio: [3]int{0, 1, 2}}); !errors.Is(err, seccomp.ErrNoHelper) {
+			if _, err := r.Run(t.Context(), container.Request{ID: b.id(), Bundle: made, Stdio: [3]int{0, 1, 2}}); !errors.Is(err, compiler.ErrNotInstalled) {
 				t.Fatalf("without a helper: %v", err)
 			}
 			helper(t)
@@ -47,7 +48,7 @@ func helper(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := seccomp.EncodeOutput(&seccomp.Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}}, 0x20500)
-	file, program := filepath.Join(t.TempDir(), "answer"), filepath.Join(filepath.Dir(self), seccomp.HelperName)
+	file, program := filepath.Join(t.TempDir(), "answer"), filepath.Join(filepath.Dir(self), compiler.Name)
 	must(t, err, os.WriteFile(file, answer, 0o644))
 	must(t, os.WriteFile(program, []byte("#!/bin/sh\ncat >/dev/null; cat "+file+"\n"), 0o755))
 	t.Cleanup(func() { os.Remove(program) })

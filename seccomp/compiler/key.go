@@ -1,4 +1,4 @@
-package seccomp
+package compiler
 
 import (
 	"encoding/binary"
@@ -19,7 +19,7 @@ func Key(raw []byte, helperIdentity, kernelActions string) string {
 	return keyOf(material(raw, helperIdentity, kernelActions))
 }
 
-// material joins what a filter depends on, each part behind its length so that
+// material joins what a filter depends on, each part after its length so that
 // no two lists of parts give the same bytes.
 func material(raw []byte, helperIdentity, kernelActions string) []byte {
 	b := make([]byte, 0, len(raw)+len(helperIdentity)+len(kernelActions)+12)

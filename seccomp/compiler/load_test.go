@@ -1,9 +1,8 @@
-package seccomp
+package compiler
 
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
 )
 
@@ -29,7 +29,7 @@ func TestLoadMissThenHit(t *testing.T) {
 	if err != nil || !hit {
 		t.Fatalf("hit %t, %v", hit, err)
 	}
-	if string(first.Program) != string(second.Program) || first.Flags != second.Flags || first.Flags != FlagSpecAllow {
+	if string(first.Program) != string(second.Program) || first.Flags != second.Flags || first.Flags != seccomp.FlagSpecAllow {
 		t.Error("a hit differs from the miss")
 	}
 	if !strings.HasPrefix(second.Library, "2.") {
@@ -54,7 +54,7 @@ func TestLoadListener(t *testing.T) {
 	if !f.Listener || f.ListenerPath != "/run/agent.sock" || f.ListenerMetadata != `{"a":1}` {
 		t.Errorf("%+v", f)
 	}
-	if want := uint(FlagNewListener | FlagWaitKillableRecv); f.Flags != want || f.FlagsWithoutWaitKillable() != FlagNewListener {
+	if want := uint(seccomp.FlagNewListener | seccomp.FlagWaitKillableRecv); f.Flags != want || f.FlagsWithoutWaitKillable() != seccomp.FlagNewListener {
 		t.Errorf("flags %#x", f.Flags)
 	}
 	f, _, err = Load(raw, Options{HelperPath: helper(t), Receiver: "/run/other"})
@@ -91,7 +91,7 @@ func TestLoadErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.helper, err, c.want)
 		}
 	}
-	if _, _, err := Load([]byte(`{}`), Options{}); !errors.Is(err, ErrNoHelper) {
+	if _, _, err := Load([]byte(`{}`), Options{}); !errors.Is(err, ErrNotInstalled) {
 		t.Error(err)
 	}
 	if _, _, err := Load([]byte(`{"defaultAction":"x"}`), Options{HelperPath: helper(t)}); err == nil || !strings.HasPrefix(err.Error(), `seccomp: linux.seccomp.defaultAction: unknown action "x"`) {
@@ -132,34 +132,9 @@ func TestHelperIsReproducible(t *testing.T) {
 	if err := build(dir); err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(filepath.Join(dir, HelperName))
+	second, err := os.ReadFile(filepath.Join(dir, Name))
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("two builds differ, %v", err)
-	}
-}
-
-func TestFromAnnotation(t *testing.T) {
-	ret := func(k uint32) string {
-		return base64.StdEncoding.EncodeToString(bpf.Bytes([]bpf.Instruction{{Op: bpf.RetK, K: k}}))
-	}
-	f, err := FromAnnotation(ret(bpf.Allow), "")
-	if err != nil || f.Flags != FlagSpecAllow || f.Listener {
-		t.Errorf("%+v %v", f, err)
-	}
-	f, err = FromAnnotation(ret(bpf.Notify), "/run/x")
-	if err != nil || !f.Listener || f.ListenerPath != "/run/x" {
-		t.Errorf("%+v %v", f, err)
-	}
-	for data, want := range map[string]string{
-		"*":             "illegal base64",
-		"":              "program of 0 bytes",
-		"AAAA":          "program of 3 bytes",
-		ret(bpf.Notify): "listenerPath: missing",
-		base64.StdEncoding.EncodeToString(make([]byte, 8)): "does not return",
-	} {
-		if _, err := FromAnnotation(data, ""); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", data, err)
-		}
 	}
 }
 
@@ -234,13 +209,13 @@ func TestDisassembleOfALoadedFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Join(Disassemble(f.Program), "\n")
+	text := strings.Join(seccomp.Disassemble(f.Program), "\n")
 	for _, want := range []string{"(x86_64)", "(x86)", "(clone3)", "ld arg0.lo", "ret ERRNO(38)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in the listing", want)
 		}
 	}
-	if got := Disassemble([]byte{1}); len(got) != 1 || !strings.Contains(got[0], "1 bytes") {
+	if got := seccomp.Disassemble([]byte{1}); len(got) != 1 || !strings.Contains(got[0], "1 bytes") {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package seccomp
+package compiler
 
 import (
 	"encoding/binary"
@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
 )
 
@@ -47,7 +48,7 @@ func helper(t testing.TB) string {
 		errHelper = build(builtHelperDir)
 	})
 	if errHelper == nil {
-		return filepath.Join(builtHelperDir, HelperName)
+		return filepath.Join(builtHelperDir, Name)
 	}
 	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
 		t.Skipf("homerun-seccomp cannot be built: %v", errHelper)
@@ -58,7 +59,7 @@ func helper(t testing.TB) string {
 
 // build makes the helper as the Makefile does.
 func build(dir string) error {
-	c := exec.Command("go", "build", "-trimpath", "-ldflags", `-s -w -linkmode external -extldflags "-static"`, "-o", dir, "../cmd/homerun-seccomp")
+	c := exec.Command("go", "build", "-trimpath", "-ldflags", `-s -w -linkmode external -extldflags "-static"`, "-o", dir, "../../cmd/homerun-seccomp")
 	c.Env = append(os.Environ(), "CGO_ENABLED=1")
 	out, err := c.CombinedOutput()
 	if err != nil {
@@ -69,7 +70,7 @@ func build(dir string) error {
 
 func profile(t testing.TB, name string) []byte {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	raw, err := os.ReadFile(filepath.Join("../testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ type call struct {
 
 // onKernel loads a program in a child and gives the errno of each call, 0 for
 // success. The program must be such that its calls return.
-func onKernel(t *testing.T, f *Filter, calls []call) []unix.Errno {
+func onKernel(t *testing.T, f *seccomp.Filter, calls []call) []unix.Errno {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

@@ -1,47 +1,16 @@
-package seccomp
+package listener
 
 import (
-	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/seccomp"
 )
-
-func state() State {
-	return State{
-		OCIVersion: "1.3.0", ID: "web\"1", Status: "creating", PID: 42, InitPID: 40, Bundle: "/b\x01\n",
-		Annotations: map[string]string{"b": "2", "a": "ä\\"}, Metadata: `{"k":"v"}`,
-	}
-}
-
-func TestMessageIsTheSpecificationsState(t *testing.T) {
-	var got specs.ContainerProcessState
-	if err := json.Unmarshal(state().Message(), &got); err != nil {
-		t.Fatalf("%s: %v", state().Message(), err)
-	}
-	want := specs.ContainerProcessState{
-		Version: "1.3.0", Fds: []string{specs.SeccompFdName}, Pid: 42, Metadata: `{"k":"v"}`,
-		State: specs.State{Version: "1.3.0", ID: "web\"1", Status: specs.StateCreating, Pid: 40, Bundle: "/b\x01\n",
-			Annotations: map[string]string{"b": "2", "a": "ä\\"}},
-	}
-	a, _ := json.Marshal(got)
-	b, _ := json.Marshal(want)
-	if string(a) != string(b) {
-		t.Errorf("got\n%s\nwant\n%s", a, b)
-	}
-}
-
-func TestMessageIsStable(t *testing.T) {
-	want := `{"ociVersion":"1.3.0","fds":["seccompFd"],"pid":1,"state":{"ociVersion":"1.3.0","id":"x","status":"running","pid":1,"bundle":"/b"}}`
-	if got := string(State{OCIVersion: "1.3.0", ID: "x", Status: "running", PID: 1, Bundle: "/b"}.Message()); got != want {
-		t.Errorf("got %s", got)
-	}
-}
 
 // receive gives one message and its descriptor.
 func receive(t *testing.T, l *net.UnixListener) (string, *os.File) {
@@ -69,7 +38,7 @@ func receive(t *testing.T, l *net.UnixListener) (string, *os.File) {
 	}
 }
 
-func TestSendListener(t *testing.T) {
+func TestSend(t *testing.T) {
 	dir := t.TempDir()
 	long := filepath.Join(dir, strings.Repeat("d", 100))
 	if err := os.Mkdir(long, 0o700); err != nil {
@@ -81,10 +50,9 @@ func TestSendListener(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := state()
-		s.Metadata = strings.Repeat("m", 1<<20) // more than a socket's buffer
+		s := seccomp.State{ID: "web", Metadata: strings.Repeat("m", 1<<20)} // more than a socket's buffer
 		errs := make(chan error, 1)
-		go func() { errs <- SendListener(path, int(sent.Fd()), s) }()
+		go func() { errs <- dialAndSend(path, int(sent.Fd()), s) }()
 		text, got := receive(t, listener)
 		if err := <-errs; err != nil {
 			t.Fatal(err)
@@ -100,6 +68,15 @@ func TestSendListener(t *testing.T) {
 	}
 }
 
+func dialAndSend(path string, fd int, s seccomp.State) error {
+	socket, err := Dial(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	return Send(socket, path, fd, s)
+}
+
 // listen binds in the directory itself: a path of any length.
 func listen(t *testing.T, path string) *net.UnixListener {
 	t.Helper()
@@ -112,7 +89,7 @@ func listen(t *testing.T, path string) *net.UnixListener {
 	return l
 }
 
-func TestSendListenerErrors(t *testing.T) {
+func TestSendErrors(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none"):                           "no such file or directory",
@@ -121,7 +98,7 @@ func TestSendListenerErrors(t *testing.T) {
 		"":                       "not a path",
 		strings.Repeat("x", 200): "file name too long",
 	} {
-		err := SendListener(path, 0, state())
+		err := dialAndSend(path, 0, seccomp.State{})
 		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), "seccomp: connect to ") {
 			t.Errorf("%s: %v", path, err)
 		}

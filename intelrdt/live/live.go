@@ -1,4 +1,7 @@
-package intelrdt
+// Package live carries a plan of package intelrdt out in the kernel's resctrl
+// file system: it makes classes of service and monitoring groups, puts processes
+// into them, and removes them. See Documentation/filesystems/resctrl.rst.
+package live
 
 import (
 	"errors"
@@ -7,10 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// Root is where resctrl is mounted.
-const Root = "/sys/fs/resctrl"
+	"github.com/homerun-oci/homerun/intelrdt"
+)
 
 // ErrMismatch reports a class that exists with other schemata: it belongs to
 // others too, so it is not changed.
@@ -19,7 +21,7 @@ var ErrMismatch = errors.New("the class of service exists with other schemata")
 // ErrShared reports a class that was not made for the container.
 var ErrShared = errors.New("the container has no class of service of its own")
 
-// Created tells what Apply made, for Remove.
+// Created says what Apply made, for Remove.
 type Created struct {
 	Class, Monitor string
 	// Unsure says that Apply was not heard of: the directories may be missing, or
@@ -27,13 +29,13 @@ type Created struct {
 	Unsure bool `json:",omitempty"`
 }
 
-// Missing tells what Apply would make, to be recorded before.
-func (p *Plan) Missing(root string) Created {
+// Missing says what Apply would make, to be recorded before.
+func Missing(p *intelrdt.Plan, root string) Created {
 	c := Created{Unsure: true}
 	if dir := p.Directory(root); p.Class != "" && missing(dir) {
 		c.Class = dir
 	}
-	if group := p.group(root); p.Monitor != "" && missing(group) {
+	if group := p.Group(root); p.Monitor != "" && missing(group) {
 		c.Monitor = group
 	}
 	return c
@@ -44,11 +46,11 @@ func missing(dir string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-func (p *Plan) group(root string) string { return p.Directory(root) + "/mon_groups/" + p.Monitor }
-
-// Apply puts the process into its class, which it makes unless it is there. On
-// an error nothing that it made is left.
-func (p *Plan) Apply(root string, pid int) (made Created, err error) {
+// Apply puts the process into its class below root, where resctrl is mounted, and
+// makes the class unless it is there. On an error nothing that it made is left.
+// Errors: ErrMismatch, os.ErrExist for a class of somebody else with the
+// container's name, and what the kernel says.
+func Apply(p *intelrdt.Plan, root string, pid int) (made Created, err error) {
 	defer func() {
 		if err != nil {
 			_ = made.Remove()
@@ -67,20 +69,20 @@ func (p *Plan) Apply(root string, pid int) (made Created, err error) {
 			return made, fmt.Errorf("make the class of service %s: %w", p.Class, err)
 		}
 	}
-	if err := p.schemata(dir, made.Class != "" || p.Class == ""); err != nil {
+	if err := schemata(p, dir, made.Class != "" || p.Class == ""); err != nil {
 		return made, err
 	}
 	if err := write(dir+"/tasks", strconv.Itoa(pid)); err != nil {
 		return made, err
 	}
-	return made, p.monitor(root, pid, &made)
+	return made, monitor(p, root, pid, &made)
 }
 
-func (p *Plan) monitor(root string, pid int, made *Created) error {
+func monitor(p *intelrdt.Plan, root string, pid int, made *Created) error {
 	if p.Monitor == "" {
 		return nil
 	}
-	group := p.group(root)
+	group := p.Group(root)
 	if err := os.Mkdir(group, 0o755); err != nil {
 		return fmt.Errorf("make the monitoring group %s: %w", p.Monitor, err)
 	}
@@ -90,7 +92,7 @@ func (p *Plan) monitor(root string, pid int, made *Created) error {
 
 // schemata writes the lines into a class of our own, or wants them in one of
 // others.
-func (p *Plan) schemata(dir string, ours bool) error {
+func schemata(p *intelrdt.Plan, dir string, ours bool) error {
 	if len(p.Schemata) == 0 {
 		return nil
 	}
@@ -127,7 +129,7 @@ func write(path, text string) error {
 	}
 	defer f.Close()
 	if _, err := f.WriteString(text); err != nil {
-		why, _ := os.ReadFile(Root + "/info/last_cmd_status")
+		why, _ := os.ReadFile(intelrdt.Root + "/info/last_cmd_status")
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(why)))
 	}
 	return nil

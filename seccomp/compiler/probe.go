@@ -1,23 +1,25 @@
-package seccomp
+package compiler
 
 import (
 	"encoding/json"
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/seccomp"
 )
 
 const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
 
-// SupportedFlags lists those of Flags that the running kernel takes. It loads
+// SupportedFlags lists those of seccomp.Flags that the running kernel takes. It loads
 // nothing: the kernel looks at the flags (EINVAL) before it looks for the
 // program, which is missing (EFAULT).
 func SupportedFlags() []string {
 	var names []string
-	for _, f := range flags {
+	for _, f := range seccomp.Flags() {
 		with := uintptr(f.Value)
-		if f.Value == FlagWaitKillableRecv {
-			with |= FlagNewListener // it is EINVAL alone
+		if f.Value == seccomp.FlagWaitKillableRecv {
+			with |= seccomp.FlagNewListener // it is EINVAL alone
 		}
 		_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, setModeFilter, with, 0)
 		if errno == unix.EFAULT {
@@ -27,7 +29,7 @@ func SupportedFlags() []string {
 	return names
 }
 
-// SupportedArchitectures lists those of Architectures that a profile may name,
+// SupportedArchitectures lists those of seccomp.Architectures that a profile may name,
 // by asking the helper.
 func SupportedArchitectures(helper string) ([]string, error) {
 	output, err := runHelper(helper, []string{"--features"}, nil)

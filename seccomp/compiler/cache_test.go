@@ -1,4 +1,4 @@
-package seccomp
+package compiler
 
 import (
 	"fmt"
@@ -6,12 +6,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
 )
 
 func answer(t *testing.T, k uint32) []byte {
 	t.Helper()
-	b, err := EncodeOutput(&Filter{Program: bpf.Bytes([]bpf.Instruction{{Op: bpf.RetK, K: k}}), Flags: FlagLog}, 2<<16|5<<8|4)
+	b, err := seccomp.EncodeOutput(&seccomp.Filter{Program: bpf.Bytes([]bpf.Instruction{{Op: bpf.RetK, K: k}}), Flags: seccomp.FlagLog}, 2<<16|5<<8|4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestCacheKeepsAndDistinguishes(t *testing.T) {
 	one, two := material([]byte("one"), "h", "k"), material([]byte("two"), "h", "k")
 	c.put(one, answer(t, bpf.Allow))
 	f := c.get(one)
-	if f == nil || f.Flags != FlagLog || f.Library != "2.5.4" {
+	if f == nil || f.Flags != seccomp.FlagLog || f.Library != "2.5.4" {
 		t.Fatalf("%+v", f)
 	}
 	if c.get(two) != nil {
@@ -178,12 +179,16 @@ func TestCacheIsBounded(t *testing.T) {
 
 func FuzzDecodeEntry(f *testing.F) {
 	m := material([]byte("p"), "h", "k")
-	out, _ := EncodeOutput(&Filter{Program: make([]byte, 8)}, 0)
+	out, _ := seccomp.EncodeOutput(&seccomp.Filter{Program: make([]byte, 8)}, 0)
 	f.Add(encodeEntry(m, out))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeEntry(b, m)
-		if filter, err := DecodeOutput(b); err == nil {
-			if _, err := check(filter.Program); err != nil {
+		if filter, err := seccomp.DecodeOutput(b); err == nil {
+			p, err := bpf.Parse(filter.Program)
+			if err == nil {
+				err = bpf.Check(p)
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		}

@@ -1,4 +1,6 @@
-package device
+// Package rtnetlink moves the devices of package netns/device into a container's
+// network namespace: rtnetlink(7).
+package rtnetlink
 
 import (
 	"encoding/binary"
@@ -6,30 +8,33 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/netns/device"
 )
 
-// address is an address of a device, as the kernel tells it: its struct
+// address is an address of a device, as the kernel gives it: its struct
 // ifaddrmsg and the attributes that are kept.
 type address struct {
 	body []byte
 	kept map[uint16][]byte
 }
 
-// Apply moves the devices into the network namespace that the descriptor is
+// Move moves the devices into the network namespace that the descriptor is
 // open on, gives them their permanent global addresses back, which a move
 // takes, and brings them up. When the namespace ends, the kernel gives a
-// physical device back to the host.
-func Apply(list []Move, namespace int) error {
+// physical device back to the host. The error is a *device.Error. It may be called
+// concurrently for other devices.
+func Move(list []device.Move, namespace int) error {
 	if len(list) == 0 {
 		return nil
 	}
 	socket, err := open()
 	if err != nil {
-		return list[0].error("open a netlink socket", err)
+		return list[0].Failed("open a netlink socket", err)
 	}
 	defer unix.Close(socket)
 	for _, m := range list {
-		if err := m.apply(socket, namespace); err != nil {
+		if err := apply(m, socket, namespace); err != nil {
 			return err
 		}
 	}
@@ -40,27 +45,27 @@ func open() (int, error) {
 	return unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 }
 
-func (m Move) apply(socket, namespace int) error {
+func apply(m device.Move, socket, namespace int) error {
 	index, err := find(socket, m.Host)
 	if err != nil {
-		return m.error("find it", err)
+		return m.Failed("find it", err)
 	}
 	list, err := addresses(socket, index)
 	if err != nil {
-		return m.error("read its addresses", err)
+		return m.Failed("read its addresses", err)
 	}
 	r := newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK, linkBody(index, 0, unix.IFF_UP))
 	r.attribute(unix.IFLA_NET_NS_FD, word(uint32(namespace)))
 	r.attribute(unix.IFLA_IFNAME, append([]byte(m.Container), 0))
 	if err := ask(socket, r, ignore); err != nil {
-		e := m.error("move it to "+m.Container, err)
+		e := m.Failed("move it to "+m.Container, err)
 		if errors.Is(err, unix.EPERM) {
 			e.Hint = "only root of the host may give a device of the host away"
 		}
 		return e
 	}
-	if err := inNamespace(namespace, func(socket int) error { return m.finish(socket, index, list) }); err != nil {
-		return m.error("set it up in the container", err)
+	if err := inNamespace(namespace, func(socket int) error { return finish(m, socket, index, list) }); err != nil {
+		return m.Failed("set it up in the container", err)
 	}
 	return nil
 }
@@ -80,7 +85,7 @@ func find(socket int, name string) (uint32, error) {
 	return index, err
 }
 
-// askOne is ask for a question with one answer, behind which no end comes.
+// askOne is ask for a question with one answer, after which no end comes.
 func askOne(socket int, r *request, each func(body []byte)) error {
 	binary.NativeEndian.PutUint16(r.b[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	return ask(socket, r, func(_ uint16, body []byte) { each(body) })
@@ -137,7 +142,7 @@ func inNamespace(namespace int, f func(socket int) error) error {
 
 // finish gives the addresses back and brings the device up. Its index is the
 // same, unless a device in the container had it.
-func (m Move) finish(socket int, index uint32, list []address) error {
+func finish(m device.Move, socket int, index uint32, list []address) error {
 	if now, err := find(socket, m.Container); err == nil {
 		index = now
 	}

@@ -1,4 +1,4 @@
-package device
+package rtnetlink
 
 import (
 	"encoding/binary"
@@ -93,7 +93,7 @@ func answers(b []byte, each func(kind uint16, body []byte)) (done bool, err erro
 // nlaTypeMask is NLA_TYPE_MASK: the other bits are flags.
 const nlaTypeMask = 0x3fff
 
-// attributes lists the attributes behind a fixed part.
+// attributes lists the attributes after a fixed part.
 func attributes(b []byte) map[uint16][]byte {
 	list := map[uint16][]byte{}
 	for len(b) >= 4 {

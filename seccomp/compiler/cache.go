@@ -1,4 +1,4 @@
-package seccomp
+package compiler
 
 import (
 	"encoding/binary"
@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/seccomp"
 )
 
 // # The cache
@@ -96,7 +98,7 @@ func (c cache) close() {
 }
 
 // get gives the filter that was kept for this material, or nil.
-func (c cache) get(material []byte) *Filter {
+func (c cache) get(material []byte) *seccomp.Filter {
 	if c.fd < 0 {
 		return nil
 	}
@@ -118,7 +120,7 @@ func (c cache) get(material []byte) *Filter {
 	return decodeEntry(b, material)
 }
 
-func decodeEntry(b, material []byte) *Filter {
+func decodeEntry(b, material []byte) *seccomp.Filter {
 	if len(b) < cacheHeader+len(material) || string(b[:8]) != cacheMagic {
 		return nil
 	}
@@ -128,7 +130,7 @@ func decodeEntry(b, material []byte) *Filter {
 	if binary.LittleEndian.Uint32(b[16:]) != uint32(len(material)) || string(b[cacheHeader:cacheHeader+len(material)]) != string(material) {
 		return nil
 	}
-	f, err := DecodeOutput(b[cacheHeader+len(material):])
+	f, err := seccomp.DecodeOutput(b[cacheHeader+len(material):])
 	if err != nil {
 		return nil
 	}

@@ -1,7 +1,15 @@
-package seccomp
+// Package compiler compiles the profiles of package seccomp by the helper program
+// homerun-seccomp, keeps what it answered in a cache, and asks the kernel and the
+// helper what a profile may name.
+//
+// A profile is never weakened on the way: a missing helper, a profile that
+// libseccomp refuses and a damaged cache entry are errors or misses, never "no
+// filter".
+package compiler
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,10 +18,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/homerun-oci/homerun/seccomp"
 )
 
-// HelperName is the file name of the helper program.
-const HelperName = "homerun-seccomp"
+// Name is the file name of the helper program.
+const Name = "homerun-seccomp"
 
 const (
 	helperTimeout  = 10 * time.Second
@@ -21,6 +31,10 @@ const (
 	kernelActions  = "/proc/sys/kernel/seccomp/actions_avail"
 	failUnknownArg = "--fail-unknown"
 )
+
+// ErrNotInstalled is wrapped by the error of Load when homerun-seccomp is not
+// installed.
+var ErrNotInstalled = errors.New("homerun-seccomp is not installed")
 
 // Options say how to compile.
 type Options struct {
@@ -40,13 +54,13 @@ type Options struct {
 }
 
 // Load gives the filter for a profile: the raw JSON value of config.json's
-// linux.seccomp. hit tells whether it came from the cache. A hit costs about
+// linux.seccomp. hit reports whether it came from the cache. A hit costs about
 // ten system calls. A miss runs the helper, at most 10 seconds, with an empty
 // environment. The helper must be there even for a hit, since its identity
 // (path, device, inode, size, times) stands for the version of libseccomp in
-// the key. Errors: ErrNoHelper, the helper's complaint about the profile, or
+// the key. Errors: ErrNotInstalled, the helper's complaint about the profile, or
 // why the helper could not be run. It may be called concurrently.
-func Load(raw []byte, o Options) (f *Filter, hit bool, err error) {
+func Load(raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
 	helper, identity, err := findHelper(o.HelperPath)
 	if err != nil {
 		return nil, false, err
@@ -58,29 +72,29 @@ func Load(raw []byte, o Options) (f *Filter, hit bool, err error) {
 	}
 	m := material(raw, identity, readKernelActions())
 	if f := lookUp(o.CacheDir, m); f != nil {
-		f, err := f.withReceiver(o.Receiver)
+		f, err := f.WithReceiver(o.Receiver)
 		return f, true, err
 	}
 	f, err = compile(helper, args, raw, o.CacheDir, m)
 	if err != nil {
 		return nil, false, err
 	}
-	f, err = f.withReceiver(o.Receiver)
+	f, err = f.WithReceiver(o.Receiver)
 	return f, false, err
 }
 
-func lookUp(dir string, material []byte) *Filter {
+func lookUp(dir string, material []byte) *seccomp.Filter {
 	c := openCache(dir, false)
 	defer c.close()
 	return c.get(material)
 }
 
-func compile(helper string, args []string, raw []byte, dir string, material []byte) (*Filter, error) {
+func compile(helper string, args []string, raw []byte, dir string, material []byte) (*seccomp.Filter, error) {
 	output, err := runHelper(helper, args, raw)
 	if err != nil {
 		return nil, err
 	}
-	f, err := DecodeOutput(output)
+	f, err := seccomp.DecodeOutput(output)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +125,7 @@ func findHelper(path string) (string, string, error) {
 			return "", "", fmt.Errorf("seccomp: %w", err)
 		}
 		dir := filepath.Dir(self)
-		candidates = []string{filepath.Join(dir, HelperName), filepath.Join(dir, "..", "libexec", "homerun", HelperName)}
+		candidates = []string{filepath.Join(dir, Name), filepath.Join(dir, "..", "libexec", "homerun", Name)}
 	}
 	for _, c := range candidates {
 		if id := identity(c); id != "" {
@@ -119,7 +133,7 @@ func findHelper(path string) (string, string, error) {
 		}
 	}
 	return "", "", fmt.Errorf("seccomp: %w (looked at %s), and config.json has a profile; hint: install libseccomp-dev and run `make deps && make build`, which puts it next to homerun",
-		ErrNoHelper, strings.Join(candidates, ", "))
+		ErrNotInstalled, strings.Join(candidates, ", "))
 }
 
 // identity tells one build of the helper from another without running it, or
@@ -139,7 +153,7 @@ func runHelper(path string, args []string, raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seccomp: %s: %w", path, err)
 	}
 	defer pipes.close()
-	p, err := os.StartProcess(path, append([]string{HelperName}, args...), &os.ProcAttr{
+	p, err := os.StartProcess(path, append([]string{Name}, args...), &os.ProcAttr{
 		Dir: "/", Env: []string{}, Files: pipes.theirs[:],
 	})
 	if err != nil {
@@ -157,8 +171,8 @@ func runHelper(path string, args []string, raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seccomp: %s: %w", path, err)
 	case !state.Success():
 		return nil, refusal(path, complaint, state)
-	case len(output) > maxOutput:
-		return nil, fmt.Errorf("seccomp: %s: answer longer than %d bytes", path, maxOutput)
+	case len(output) > seccomp.MaxOutput:
+		return nil, fmt.Errorf("seccomp: %s: answer longer than %d bytes", path, seccomp.MaxOutput)
 	}
 	return output, nil
 }
@@ -167,7 +181,7 @@ func runHelper(path string, args []string, raw []byte) ([]byte, error) {
 // which begins with the name of the section.
 func refusal(path, complaint string, state *os.ProcessState) error {
 	line, _, _ := strings.Cut(complaint, "\n")
-	line = strings.TrimPrefix(line, HelperName+": ")
+	line = strings.TrimPrefix(line, Name+": ")
 	if line == "" {
 		return fmt.Errorf("seccomp: %s: %s", path, state)
 	}
@@ -226,7 +240,7 @@ func (p *pipes) talk(input []byte) (output []byte, complaint string) {
 		_, _ = io.Copy(io.Discard, p.ours[2])
 		heard <- b.String()
 	}()
-	output, _ = io.ReadAll(io.LimitReader(p.ours[1], maxOutput+1))
+	output, _ = io.ReadAll(io.LimitReader(p.ours[1], seccomp.MaxOutput+1))
 	p.ours[1].Close() // a helper that goes on writing gets EPIPE
 	complaint = <-heard
 	<-fed
