@@ -178,3 +178,15 @@ func (f *gofile) calls(visit func(pkg, name string, call *ast.CallExpr)) {
 		return true
 	})
 }
+
+// uses visits each use of a package's name: path.name, called or not.
+func (f *gofile) uses(visit func(pkg, name string, at token.Pos)) {
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && f.imports[x.Name] != "" {
+				visit(f.imports[x.Name], sel.Sel.Name, sel.Pos())
+			}
+		}
+		return true
+	})
+}
