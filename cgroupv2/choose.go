@@ -122,9 +122,8 @@ func (s Situation) auto() (Choice, error) {
 		return s.none(err)
 	}
 	scope := strings.Contains(s.CgroupsPath, ":")
-	path := strings.Contains(s.CgroupsPath, "/") && !scope
 	switch {
-	case path, s.Delegation.Unit != "" && !scope:
+	case isPath(s.CgroupsPath), s.Delegation.Unit != "" && !scope:
 		return s.cgroupfs()
 	case s.Bus != "":
 		return s.systemd(), nil
@@ -245,3 +244,22 @@ func (e *noManager) Error() string { return "cgroupv2: " + e.what + ": " + e.why
 
 // Hint is a line for the user, to be printed after the error.
 func (e *noManager) Hint() string { return e.hint }
+
+// isPath tells a path in the cgroup tree from the name of a scope.
+func isPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
+
+// Asks says what Choose depends on beside the cgroup tree: the caller's delegation,
+// and the service manager, always or only for a delegation that is a Maybe. A path
+// that begins with a slash needs no answer of systemd's; any other goes below the
+// own unit, if that is delegated.
+func Asks(manager Manager, cgroupsPath string) (delegation, bus, onlyMaybe bool) {
+	switch {
+	case manager == None:
+		return false, false, false
+	case manager == Systemd:
+		return false, true, false
+	case manager == Cgroupfs || isPath(cgroupsPath):
+		return true, !strings.HasPrefix(cgroupsPath, "/"), true
+	}
+	return true, true, false
+}

@@ -28,7 +28,7 @@ func TestAnnotations(t *testing.T) {
 	} {
 		b, facts := golden{}.input(t)
 		b.Config.Annotations = map[string]string{name: "krun\x1b"}
-		r, err := Compile(b.Config, facts, wishes())
+		r, err := compileAnswered(b.Config, facts, wishes())
 		got := ""
 		var known *Error
 		switch {
@@ -53,13 +53,13 @@ func TestAnnotations(t *testing.T) {
 func TestSeccompIsNotDropped(t *testing.T) {
 	b, facts := golden{}.input(t)
 	b.Config.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
-	if _, err := Compile(b.Config, facts, wishes()); !errors.Is(err, errUnfiltered) {
+	if _, err := compileAnswered(b.Config, facts, wishes()); !errors.Is(err, errUnfiltered) {
 		t.Errorf("a plan without the filter: %v", err)
 	}
 	filter := &Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}}
 	w := wishes()
 	w.Seccomp = filter
-	if _, err := Compile(b.Config, facts, w); err != nil {
+	if _, err := compileAnswered(b.Config, facts, w); err != nil {
 		t.Error(err)
 	}
 }
@@ -73,7 +73,7 @@ func TestDelegateWaits(t *testing.T) {
 	facts.ServiceManager.Socket = "/run/user/1001/bus"
 	w := wishes()
 	w.Manager = cgroupv2.Systemd
-	r, err := Compile(b.Config, facts, w)
+	r, err := compileAnswered(b.Config, facts, w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,9 @@ package compile
 import (
 	"errors"
 	"maps"
-	"slices"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/rootfs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -21,11 +19,13 @@ import (
 // Beginning is a plan whose first part is compiled.
 type Beginning struct{ c *compiler }
 
-// Begin compiles the first part of a plan. The facts that only Finish looks at
-// may be measured in between: those about mount sources, the rootfs and what
-// is in it, unless NeedsAll says otherwise.
+// Begin compiles the first part of a plan. Of the facts it takes those that Needs
+// names; what the result's Needs names may be measured before Finish.
 func Begin(spec *specs.Spec, facts *host.Facts, wishes Wishes) (*Beginning, error) {
 	c := &compiler{spec: withDefaults(spec), facts: facts, wishes: wishes, result: &Result{}, parts: true}
+	if err := lacks(firstNeeds(c.spec, facts, &wishes), facts); err != nil {
+		return nil, err
+	}
 	c.surroundings()
 	for _, step := range []func() error{c.annotations, c.chooseCgroup, c.decide, c.namespaces, c.mappings, c.inputs, c.checkSize,
 		c.before, c.outer, c.inner, c.split} {
@@ -57,6 +57,11 @@ func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 	if c.listens() != knew {
 		return nil, errListener
 	}
+	if needs, err := b.Needs(); err != nil {
+		return nil, err
+	} else if err := lacks(needs, c.facts); err != nil {
+		return nil, err
+	}
 	c.facts = c.withOwnSources()
 	if err := c.fileSystem(); err != nil {
 		return nil, err
@@ -73,10 +78,6 @@ func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 	whole.Plan, err = c.b.Build()
 	return &whole, err
 }
-
-// NeedsAll tells whether the first part depends on all facts: id-mapped mounts
-// come to the stage as descriptors that it is started with.
-func NeedsAll(spec *specs.Spec) bool { return slices.ContainsFunc(spec.Mounts, rootfs.MayMap) }
 
 // withOwnSources are the facts with what of the container's directory is mounted.
 func (c *compiler) withOwnSources() *host.Facts {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/systemd"
@@ -61,10 +62,10 @@ func (c *compiler) chooseCgroup() error {
 	}
 	c.result.Warnings = append(c.result.Warnings, warnings...)
 	d.limits = systemd.Undecided(d.limits, c.spec.Annotations)
-	manager := c.facts.ServiceManager
+	manager, tree := c.facts.ServiceManager, c.cgroupTree()
 	d.choice, err = cgroupv2.Choose(cgroupv2.Situation{Manager: c.wishes.Manager, CgroupsPath: c.spec.Linux.CgroupsPath, ID: c.wishes.ID,
-		Limits: d.limits.Restricts(), Cgroup: c.facts.Cgroup, Bus: manager.Socket, NoBus: manager.Trouble,
-		Delegation: cgroupv2.Delegation(c.facts.Cgroup.Delegation)})
+		Limits: d.limits.Restricts(), Cgroup: tree, Bus: manager.Socket, NoBus: manager.Trouble,
+		Delegation: cgroupv2.Delegation(delegation(&tree))})
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,22 @@ func (c *compiler) chooseCgroup() error {
 		return c.nameScope()
 	}
 	return nil
+}
+
+// cgroupTree is the runtime's place in the cgroup tree, in none where that was not
+// needed.
+func (c *compiler) cgroupTree() host.Cgroup {
+	if c.facts.Cgroup == nil {
+		return host.Cgroup{}
+	}
+	return *c.facts.Cgroup
+}
+
+func delegation(tree *host.Cgroup) host.Delegation {
+	if tree.Delegation == nil {
+		return host.Delegation{}
+	}
+	return *tree.Delegation
 }
 
 // warnUnmanaged says what of config.json the chosen manager has no use for. In a
@@ -170,7 +187,7 @@ func (c *compiler) makeCgroup() error {
 	}
 	// Both are made before there is a limit: the kernel may not have the memory for
 	// a second one below a small memory.max.
-	c.runtime("linux.cgroupsPath", action.MakeCgroup{Mount: c.facts.Cgroup.MountPoint, Choice: d.choice, Below: ownCgroup,
+	c.runtime("linux.cgroupsPath", action.MakeCgroup{Mount: c.cgroupTree().MountPoint, Choice: d.choice, Below: ownCgroup,
 		Controllers: d.limits.Controllers()})
 	c.writeCgroup(action.WriteCgroup{Above: true})
 	c.writeCgroup(action.WriteCgroup{})
@@ -192,7 +209,7 @@ func (c *compiler) awaitScope() error {
 	if !d.late() {
 		return nil
 	}
-	c.runtime("linux.cgroupsPath", action.AwaitScope{Unit: d.unit, Mount: c.facts.Cgroup.MountPoint})
+	c.runtime("linux.cgroupsPath", action.AwaitScope{Unit: d.unit, Mount: c.cgroupTree().MountPoint})
 	c.writeCgroup(action.WriteCgroup{Prove: true})
 	if name := c.subgroup(); name != "" {
 		c.runtime("linux.cgroupsPath", action.MakeSubgroup{Name: name, Controllers: d.limits.Controllers()})

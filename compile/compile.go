@@ -129,6 +129,8 @@ type compiler struct {
 	scopeAwaited       bool        // the step is in the plan already
 	relays             bool        // notifications are relayed
 	networkFiles       []string    // of the container's directory
+	mountList          []rootfs.Mount
+	needs              *host.Needs // what Finish needs, once known
 	// ownSources describes what of the container's directory is mounted: it is not
 	// there yet when the facts are measured.
 	ownSources map[string]host.Source

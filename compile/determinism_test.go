@@ -73,7 +73,7 @@ func TestMissingSections(t *testing.T) {
 		"no root":    {Process: &specs.Process{Cwd: "/", Args: []string{"x"}}, Linux: namespaces},
 		"no linux":   {Process: &specs.Process{Cwd: "/", Args: []string{"x"}}, Root: &specs.Root{Path: "rootfs"}},
 	} {
-		r, err := Compile(s, facts, wishes())
+		r, err := compileAnswered(s, facts, wishes())
 		if (err == nil) == (r == nil || r.Plan == nil) {
 			t.Errorf("%s: result %v and error %v", name, r, err)
 		}

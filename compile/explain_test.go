@@ -76,7 +76,7 @@ func (f failure) plan(t *testing.T) (*plan.Plan, *host.Facts) {
 	b, facts := golden{sections: map[string]string{"config.json": f.config, "facts.json": f.facts}}.input(t)
 	w := wishes()
 	w.Create = true
-	r, err := Compile(b.Config, facts, w)
+	r, err := compileAnswered(b.Config, facts, w)
 	if err != nil {
 		t.Fatalf("%s: %v", f.name, err)
 	}
@@ -195,7 +195,7 @@ func TestExplainForeign(t *testing.T) {
 	enemy := "/\x1b[2J\nhint: \u202e" + strings.Repeat("x", 4000)
 	b, facts := golden{}.input(t)
 	b.Config.Process.Cwd, b.Config.Process.Args = enemy, []string{enemy}
-	r, err := Compile(b.Config, facts, wishes())
+	r, err := compileAnswered(b.Config, facts, wishes())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,11 +104,18 @@ func overlaid(base, change any) any {
 
 func compileAll(t *testing.T, b *bundle.Bundle, facts *host.Facts, choice uint16) {
 	t.Helper()
-	r, err := Compile(b.Config, facts, fuzzWishes(choice))
+	w, j, m := fuzzWishes(choice), fuzzJoin(b, choice), fuzzMounts(b, choice)
+	r, err := Compile(b.Config, facts, w)
 	checkOutcome(t, facts, r, err)
-	r, err = CompileJoin(fuzzJoin(b, choice), facts)
+	r, err = compileAnswered(b.Config, facts, w)
 	checkOutcome(t, facts, r, err)
-	r, err = CompileMounts(fuzzMounts(b, choice), facts)
+	r, err = CompileJoin(j, facts)
+	checkOutcome(t, facts, r, err)
+	r, err = joinAnswered(j, facts)
+	checkOutcome(t, facts, r, err)
+	r, err = CompileMounts(m, facts)
+	checkOutcome(t, facts, r, err)
+	r, err = mountsAnswered(m, facts)
 	checkOutcome(t, facts, r, err)
 }
 

@@ -111,18 +111,23 @@ func (g golden) compile(t *testing.T, b *bundle.Bundle, facts *host.Facts) (*Res
 	if text, ok := g.sections["join.json"]; ok {
 		j := Join{Process: b.Config.Process, Spec: b.Config}
 		strict(t, "join.json", []byte(text), &j)
-		return CompileJoin(j, facts)
+		return joinAnswered(j, facts)
 	}
 	if text, ok := g.sections["mounts.json"]; ok {
 		m := Mounts{BundleDir: b.Dir}
 		strict(t, "mounts.json", []byte(text), &m)
-		return CompileMounts(m, facts)
+		return mountsAnswered(m, facts)
 	}
+	return compileAnswered(b.Config, facts, g.wishes(t))
+}
+
+func (g golden) wishes(t *testing.T) Wishes {
+	t.Helper()
 	w := wishes()
 	if text, ok := g.sections["wishes.json"]; ok {
 		strict(t, "wishes.json", []byte(text), &w)
 	}
-	return Compile(b.Config, facts, w)
+	return w
 }
 
 // wishes are those of a container without a cgroup.

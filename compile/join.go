@@ -66,6 +66,9 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if j.Process == nil {
 		return nil, &Error{Pointer: "process", What: "start a process", Why: "there is none"}
 	}
+	if err := lacks(JoinNeeds(j), facts); err != nil {
+		return nil, err
+	}
 	traces := false
 	if j.Waits && !j.AsCaller {
 		j.Process, traces = untracing(j.Process)

@@ -27,7 +27,7 @@ func TestJoinAsCaller(t *testing.T) {
 		"caller's inside": {Join{Process: process, Hook: hook, AsCaller: true, Namespaces: unix.CLONE_NEWNS}, false, "execve(\"/hook\""},
 		"caller's":        {Join{Process: process, Hook: hook, AsCaller: true}, false, "execve(\"/hook\""},
 	} {
-		r, err := CompileJoin(test.join, &host.Facts{Kernel: host.Kernel{LastCapability: 40}})
+		r, err := joinAnswered(test.join, &host.Facts{Kernel: host.Kernel{LastCapability: 40}})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -34,8 +34,14 @@ type Mounts struct {
 // the purpose. Then all other namespaces are joined, and the process that does
 // the work is made, which a new procfs takes its PID namespace from.
 func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
-	c := &compiler{spec: withDefaults(&specs.Spec{Mounts: m.List}), facts: facts, result: &Result{},
-		wishes: Wishes{BundleDir: m.BundleDir}}
+	c := changing(m, facts)
+	needs, err := c.needsRunning(m)
+	if err == nil {
+		err = lacks(needs, facts)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
@@ -55,10 +61,14 @@ func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
 	return c.result, err
 }
 
+func changing(m Mounts, facts *host.Facts) *compiler {
+	return &compiler{spec: withDefaults(&specs.Spec{Mounts: m.List}), facts: facts, result: &Result{},
+		wishes: Wishes{BundleDir: m.BundleDir}}
+}
+
 func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 	user := m.Namespaces&unix.CLONE_NEWUSER != 0
-	config := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: user, NewPID: true, NewIPC: true,
-		NewCgroup: m.Namespaces&unix.CLONE_NEWCGROUP != 0}
+	config := c.runningConfig(m)
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.b.At("default", "hide from the container")

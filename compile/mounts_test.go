@@ -35,7 +35,7 @@ func TestCompileMounts(t *testing.T) {
 			[]string{"setns", "fchdir($root", `chroot(".")`, `open_tree(AT_FDCWD, "/"`, "move_mount"}},
 	} {
 		test.m.BundleDir = "/b"
-		r, err := CompileMounts(test.m, facts)
+		r, err := mountsAnswered(test.m, facts)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -67,7 +67,7 @@ func TestCompileMountsRefuses(t *testing.T) {
 		{Destination: "/a"},
 	} {
 		facts := &host.Facts{Sources: map[string]host.Source{"/nowhere": {Error: "ENOENT"}}}
-		_, err := CompileMounts(Mounts{List: []specs.Mount{m}, Namespaces: unix.CLONE_NEWNS}, facts)
+		_, err := mountsAnswered(Mounts{List: []specs.Mount{m}, Namespaces: unix.CLONE_NEWNS}, facts)
 		if err == nil || strings.Contains(err.Error(), "BUG") {
 			t.Errorf("%+v: %v", m, err)
 		}

@@ -86,25 +86,34 @@ func flagOf(t specs.LinuxNamespaceType) int {
 
 // namespaces reads linux.namespaces.
 func (c *compiler) namespaces() error {
-	hasUser := false
 	for i, ns := range c.spec.Linux.Namespaces {
 		flag := flagOf(ns.Type)
 		if flag == 0 {
 			return &Error{Pointer: "linux.namespaces[" + strconv.Itoa(i) + "].type", What: "make a namespace",
 				Why: fmt.Sprintf("unknown type %q", ns.Type)}
 		}
-		hasUser = hasUser || flag == unix.CLONE_NEWUSER
 		if ns.Path == "" {
 			c.ns.flags |= flag
 		} else if err := c.joinByPath(i, flag, ns); err != nil {
 			return err
 		}
 	}
-	if !hasUser && c.facts.Process.UID != 0 {
+	if makesUser(c.spec, c.facts) && c.ns.flags&unix.CLONE_NEWUSER == 0 {
 		c.ns.flags |= unix.CLONE_NEWUSER
 		c.note("made a user namespace, which config.json does not ask for: without root there is no other way")
 	}
 	return c.settle()
+}
+
+// makesUser reports whether the container gets a user namespace of its own: also
+// without asking, where the caller is not root.
+func makesUser(s *specs.Spec, facts *host.Facts) bool {
+	for i := range s.Linux.Namespaces {
+		if ns := &s.Linux.Namespaces[i]; ns.Type == specs.UserNamespace {
+			return ns.Path == ""
+		}
+	}
+	return facts.Process.UID != 0
 }
 
 // joinByPath records a namespace to join, unless the runtime is in it already:

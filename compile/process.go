@@ -35,7 +35,7 @@ func (c *compiler) runProgram() error {
 	c.awaitRecord()
 	c.waitForStart()
 	c.become()
-	env := process.Environment(p.Env, c.facts.Home)
+	env := process.Environment(p.Env, c.home())
 	if c.hook != nil {
 		c.execHook(env)
 		return nil
@@ -204,7 +204,7 @@ func (c *compiler) givesOutside() bool { return c.ns.newUser && c.facts.Process.
 // streamsOutside gives the standard streams away before the user namespace
 // exists.
 func (c *compiler) streamsOutside() {
-	if uid, ok := userns.ToHost(c.spec.Process.User.UID, c.uidLines); ok && c.givesOutside() {
+	if uid, ok := userns.ToHost(c.spec.Process.User.UID, c.uidLines); ok && c.givesOutside() && givesStreams(c.spec, c.facts) {
 		process.Streams(c.b, c.facts.Process.Streams, uid)
 	}
 }
@@ -212,9 +212,22 @@ func (c *compiler) streamsOutside() {
 // streamsInside gives them away as the container's root, who owns what the
 // caller does.
 func (c *compiler) streamsInside() {
-	if !c.givesOutside() {
+	if !c.givesOutside() && c.givesInside() {
 		process.Streams(c.b, c.facts.Process.Streams, c.spec.Process.User.UID)
 	}
+}
+
+// givesInside: the streams go to another user than the container's root.
+func (c *compiler) givesInside() bool {
+	return c.spec.Process.User.UID != 0 && !c.spec.Process.Terminal || !c.exec && givesStreams(c.spec, c.facts)
+}
+
+// home is where the user is at home, as far as that is known.
+func (c *compiler) home() string {
+	if c.facts.Home == nil {
+		return ""
+	}
+	return *c.facts.Home
 }
 
 // signals undoes what the caller's own callers did to signals, as nohup(1) and
@@ -233,7 +246,7 @@ func (c *compiler) oomScoreAdj() {
 	p := c.spec.Process
 	if process.LowersOOMScore(p, c.facts) {
 		c.warn("process.oomScoreAdj: %d is below the runtime's own %d: without root that stays where the kernel refuses it",
-			*p.OOMScoreAdj, c.facts.Process.OOMScoreAdj)
+			*p.OOMScoreAdj, process.OOMScore(c.facts))
 	}
-	process.OOMScoreAdj(c.b, p, c.facts.Process.OOMScoreAdj)
+	process.OOMScoreAdj(c.b, p, process.OOMScore(c.facts))
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
@@ -43,7 +44,7 @@ func (c *compiler) fileSystem() error {
 
 // rootfsConfig says what the file system is made from.
 func (c *compiler) rootfsConfig() rootfs.Config {
-	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
+	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Mounts: c.mountList, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
 		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, NoPivot: c.wishes.NoPivot,
 		CopyOutside: c.copyOutside}
@@ -308,7 +309,7 @@ func (c *compiler) terminalPair(master plan.Slot) {
 	if rows, columns := c.terminalSize(); rows != 0 || columns != 0 {
 		c.b.Do(plan.SetWindowSize{FD: c.pty.Ref(), Rows: rows, Columns: columns})
 	}
-	if c.facts.TerminalToFile && c.wishes.ConsoleSocket == "" {
+	if c.facts.Terminal.Output == host.OutputFile && c.wishes.ConsoleSocket == "" {
 		c.b.Do(plan.ClearONLCR{FD: c.pty.Ref()})
 	}
 	c.b.Do(plan.SendFD{Socket: c.terminal.Ref(), FD: master, Text: "/dev/ptmx"})
@@ -321,7 +322,10 @@ func (c *compiler) terminalSize() (rows, columns uint16) {
 	if size := c.spec.Process.ConsoleSize; size != nil {
 		return uint16(size.Height), uint16(size.Width)
 	}
-	return c.facts.TerminalRows, c.facts.TerminalColumns
+	if size := c.facts.Terminal.Size; size != nil {
+		return size.Rows, size.Columns
+	}
+	return 0, 0
 }
 
 // openMaster opens the multiplexer of the container's devpts by the mount

@@ -71,10 +71,10 @@ func (c *compiler) mountNetworkFiles() {
 		return
 	}
 	for _, name := range netns.Files() {
-		target, measured := c.facts.NetworkFiles[name]
+		target := c.facts.NetworkFiles[name]
 		switch {
-		case c.mounts(name):
-		case measured && target == "":
+		case mounts(c.spec.Mounts, name):
+		case target == "":
 			if c.wishes.Network.Notes {
 				c.note("the root has no %s and cannot be written, so the container has none", name)
 			}
@@ -87,8 +87,8 @@ func (c *compiler) mountNetworkFiles() {
 }
 
 // mounts reports whether config.json itself puts something there.
-func (c *compiler) mounts(name string) bool {
-	return slices.ContainsFunc(c.spec.Mounts, func(m specs.Mount) bool {
+func mounts(list []specs.Mount, name string) bool {
+	return slices.ContainsFunc(list, func(m specs.Mount) bool {
 		d := path.Clean(m.Destination)
 		return d == name || d == path.Dir(name)
 	})

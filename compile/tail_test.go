@@ -15,7 +15,7 @@ func TestTail(t *testing.T) {
 	b.Config.Process.Cwd, b.Config.Process.User.UID = "/home/web", 5
 	w := wishes()
 	w.Create = true
-	r, err := Compile(b.Config, facts, w)
+	r, err := compileAnswered(b.Config, facts, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestTail(t *testing.T) {
 		t.Errorf("%q", e.Error())
 	}
 	w.Create = false
-	if r, err = Compile(b.Config, facts, w); err != nil || len(r.Tail().Steps) > 0 {
+	if r, err = compileAnswered(b.Config, facts, w); err != nil || len(r.Tail().Steps) > 0 {
 		t.Errorf("%v: a plan that does not wait has the tail %+v", err, r.Tail())
 	}
 }

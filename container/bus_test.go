@@ -11,7 +11,9 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -89,20 +91,25 @@ func connections(t *testing.T) int {
 // failWithBus takes a container on a host with cgroup v2 as far as it comes.
 func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	t.Helper()
-	facts, err := Facts(b)
+	prober, err := probe.New([3]int{0, 1, 2})
 	if err != nil {
 		t.Fatal(err)
 	}
+	facts := prober.Facts
 	facts.UserNamespace.Initial = false // a session's manager, not the machine's
-	facts.Cgroup = host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
+	facts.Cgroup = &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
 	r := &Runtime{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}
 	c, err := r.unmade("web")
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := &Request{ID: "web", Bundle: b, Facts: facts, Stdio: [3]int{0, 1, 2}}
-	p := &preparation{intent: to, starting: c.newStarting(b), request: request}
-	if p.starting.bus = r.surroundings(t.Context(), request); p.starting.bus == nil {
+	request := &Request{ID: "web", Bundle: b, Facts: facts, Stdio: prober.Stdio}
+	p := &preparation{intent: to, starting: c.newStarting(b), request: request, prober: prober}
+	needs := compile.Needs(b.Config, facts, p.wishes())
+	if err := prober.Measure(&needs); err != nil {
+		t.Fatal(err)
+	}
+	if p.starting.bus = r.surroundings(t.Context(), request, &needs); p.starting.bus == nil {
 		t.Fatal(facts.ServiceManager.Trouble)
 	}
 	if err := p.begin(); err != nil {

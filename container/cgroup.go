@@ -12,10 +12,9 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/action"
-	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
-	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -264,18 +263,13 @@ func (c *Container) thaw() {
 	}
 }
 
-// noFacts measures the host for what has no bundle.
-func noFacts() (*host.Facts, error) {
-	return Facts(&bundle.Bundle{Dir: "/", Config: &specs.Spec{}})
-}
-
 // connectSystemd finds the service manager that has the container's scope.
 func connectSystemd(ctx context.Context) (*bus.Conn, error) {
-	facts, err := noFacts()
+	p, err := probe.New([3]int{})
 	if err != nil {
 		return nil, err
 	}
-	return bus.Connect(ctx, bus.NewPlace(facts, os.Getenv))
+	return bus.Connect(ctx, bus.NewPlace(p.Facts, os.Getenv))
 }
 
 // scopeOf is the scope's cgroup, at or above the container's.

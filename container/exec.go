@@ -18,7 +18,6 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
-	"github.com/homerun-oci/homerun/process"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -102,14 +101,10 @@ func (r *ExecRequest) join() compile.Join {
 // joinAsProgram prepares a process that is confined as the container's program
 // is. status is the container's, as a seccomp agent hears it.
 func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*starting, error) {
-	facts, err := probe.Measure(probe.Request{Spec: &specs.Spec{Process: j.Process}})
+	facts, err := c.joinFacts(j, stdio)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.insideFacts(&facts, j.Process); err != nil {
-		return nil, err
-	}
-	lookAtStreams(&facts, &specs.Spec{Process: j.Process}, stdio)
 	filter, err := c.filter(b)
 	if err != nil {
 		return nil, err
@@ -120,7 +115,7 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 		j.Keyring = c.ID
 	}
 	j.IntoCgroup = c.State.Cgroup.Path != "" && !j.Hold
-	s, err := c.join(b, j, &facts, stdio)
+	s, err := c.join(b, j, facts, stdio)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +160,25 @@ func (c *Container) awaitMade() (status string, err error) {
 // madeLimit is how long that takes at most, on a busy machine.
 const madeLimit = 100 * time.Millisecond
 
-// insideFacts tells what the container's user namespace maps and allows, and
-// where the user is at home.
-func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
-	if !process.HasHome(p.Env) {
-		facts.Home = c.home(p.User.UID)
+// joinFacts measures what the plan for a process in the container depends on.
+func (c *Container) joinFacts(j compile.Join, stdio [3]int) (*host.Facts, error) {
+	p, err := probe.New(stdio)
+	if err != nil {
+		return nil, err
 	}
+	needs := compile.JoinNeeds(j)
+	if err := p.Measure(&needs); err != nil {
+		return nil, err
+	}
+	if needs.Home != "" {
+		home := c.home(needs.HomeUID)
+		p.Facts.Home = &home
+	}
+	return p.Facts, c.insideFacts(p.Facts, j.Process)
+}
+
+// insideFacts says what the container's user namespace maps and allows.
+func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
 	if c.State.Namespaces&unix.CLONE_NEWUSER == 0 {
 		return nil
 	}

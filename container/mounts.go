@@ -45,7 +45,7 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 	if m.Namespaces&unix.CLONE_NEWNS == 0 {
 		return errors.New("the container has no mount namespace of its own, so it would change the host's mounts")
 	}
-	facts, err := c.mountFacts(&m)
+	facts, err := mountFacts(m)
 	if err != nil {
 		return err
 	}
@@ -56,17 +56,17 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 	return c.runMounts(ctx, result, facts)
 }
 
-// mountFacts measures the sources.
-func (c *Container) mountFacts(m *compile.Mounts) (*host.Facts, error) {
-	s := &specs.Spec{Linux: &specs.Linux{}}
-	if !m.Remove {
-		s.Mounts = m.List
+// mountFacts measures what the plan depends on.
+func mountFacts(m compile.Mounts) (*host.Facts, error) {
+	p, err := probe.New([3]int{0, 1, 2})
+	if err != nil {
+		return nil, err
 	}
-	if m.Namespaces&unix.CLONE_NEWUSER != 0 {
-		s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}}
+	needs, err := compile.MountsNeeds(m, p.Facts)
+	if err == nil {
+		err = p.Measure(&needs)
 	}
-	facts, err := probe.Measure(probe.Request{Spec: s, BundleDir: m.BundleDir})
-	return &facts, err
+	return p.Facts, err
 }
 
 // runMounts runs the plan to its end.

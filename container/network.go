@@ -78,9 +78,9 @@ func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (net
 
 // networkFiles are where in the root the container looks for the files that its
 // network gives it; empty where it has no such file and none can be made.
-func networkFiles(root string) map[string]string {
+func networkFiles(root string, names []string) map[string]string {
 	files := map[string]string{}
-	for _, name := range netns.Files() {
+	for _, name := range names {
 		files[name] = mountPoint(root, name)
 	}
 	return files

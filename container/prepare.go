@@ -78,21 +78,6 @@ func rootfsPath(b *bundle.Bundle) string {
 	return filepath.Join(b.Dir, p)
 }
 
-// Facts measures what a plan for the bundle depends on.
-func Facts(b *bundle.Bundle) (*host.Facts, error) {
-	return (&Request{Bundle: b}).measure()
-}
-
-// measure is Facts for a request.
-func (r *Request) measure() (*host.Facts, error) {
-	f, err := probe.Measure(r.probe())
-	return &f, err
-}
-
-func (r *Request) probe() probe.Request {
-	return probe.Request{Spec: r.Bundle.Config, BundleDir: r.Bundle.Dir, Rootfs: rootfsPath(r.Bundle), Cgroup: true, NoPivot: r.NoPivot}
-}
-
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
@@ -107,8 +92,8 @@ type preparation struct {
 	intent
 	starting *starting
 	request  *Request
-	// measure completes the facts for a config; nil when they are complete.
-	measure func(*specs.Spec)
+	// prober measures the facts; nil when they are the caller's.
+	prober *probe.Prober
 	// filter is loaded early when the first part depends on it.
 	filter *seccomp.Filter
 	loaded bool
@@ -153,10 +138,9 @@ func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *
 	}
 	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
 	if request.Facts == nil {
-		if request.Facts, p.measure, err = probe.Begin(request.probe()); err != nil {
+		if err := p.measure(ctx); err != nil {
 			return nil, err
 		}
-		p.starting.bus = r.surroundings(ctx, request)
 	}
 	if err := p.begin(); err != nil {
 		return nil, err
@@ -191,29 +175,48 @@ func (p *preparation) begin() error {
 
 // compile compiles the first part of the plan.
 func (p *preparation) compile() (err error) {
-	c, r := p.starting.c, p.request
-	w := r.wishes(c)
-	w.Create, w.TakeTerminal = p.create, !p.create
-	lookAtStreams(r.Facts, r.Bundle.Config, r.Stdio)
+	r, w := p.request, p.wishes()
 	if mayListen(r.Bundle) {
 		if err := p.load(); err != nil {
 			return err
 		}
 	}
 	w.Seccomp = program(p.filter)
-	if compile.NeedsAll(r.Bundle.Config) {
-		p.complete(r.Bundle.Config)
-	}
 	p.Beginning, err = compile.Begin(r.Bundle.Config, r.Facts, w)
 	return err
 }
 
-// complete measures what is not measured yet.
-func (p *preparation) complete(s *specs.Spec) {
-	if p.measure != nil {
-		p.measure(s)
-		p.measure = nil
+// wishes are what the plan is for, beside config.json.
+func (p *preparation) wishes() compile.Wishes {
+	w := p.request.wishes(p.starting.c)
+	w.Create, w.TakeTerminal = p.create, !p.create
+	return w
+}
+
+// measure measures what the first part of the plan depends on.
+func (p *preparation) measure(ctx context.Context) (err error) {
+	if p.prober, err = probe.New(p.request.Stdio); err != nil {
+		return err
 	}
+	needs := compile.Needs(p.request.Bundle.Config, p.prober.Facts, p.wishes())
+	if err := p.prober.Measure(&needs); err != nil {
+		return err
+	}
+	p.request.Facts = p.prober.Facts
+	p.starting.bus = p.starting.c.runtime.surroundings(ctx, p.request, &needs)
+	return nil
+}
+
+// complete measures what the second part depends on.
+func (p *preparation) complete() error {
+	if p.prober == nil {
+		return nil
+	}
+	needs, err := p.Beginning.Needs()
+	if err != nil {
+		return err
+	}
+	return p.prober.Measure(&needs)
 }
 
 // load loads the filter, once.
@@ -231,7 +234,9 @@ func (p *preparation) load() (err error) {
 
 // finish measures and compiles the second part.
 func (p *preparation) finish() (*compile.Result, error) {
-	p.complete(p.Beginning.Spec())
+	if err := p.complete(); err != nil {
+		return nil, err
+	}
 	if err := p.load(); err != nil {
 		return nil, err
 	}
@@ -250,7 +255,7 @@ func (p *preparation) finish() (*compile.Result, error) {
 // surroundings measures who would make a scope, and whom the container's program
 // reports to. The connection to the service manager stays open, for the plan that
 // uses it; it is nil without one.
-func (r *Runtime) surroundings(ctx context.Context, request *Request) *bus.Conn {
+func (r *Runtime) surroundings(ctx context.Context, request *Request, needs *host.Needs) *bus.Conn {
 	f := request.Facts
 	f.Listen = request.Listen
 	f.Notify.Socket = r.NotifySocket
@@ -261,28 +266,24 @@ func (r *Runtime) surroundings(ctx context.Context, request *Request) *bus.Conn 
 			f.Notify.Trouble = "NOTIFY_SOCKET: the root is read-only and has no " + compile.NotifyMount + " for it"
 		}
 	}
-	if request.Network != nil {
-		f.NetworkFiles = networkFiles(rootfsPath(request.Bundle))
+	if len(needs.NetworkFiles) > 0 {
+		f.NetworkFiles = networkFiles(rootfsPath(request.Bundle), needs.NetworkFiles)
 	}
-	return r.serviceManager(ctx, request.Bundle.Config, f)
+	return serviceManager(ctx, needs, f)
 }
 
-// serviceManager finds the service manager that answers, where the choice of who
-// makes cgroups depends on it, and which part of the tree the caller may use.
-func (r *Runtime) serviceManager(ctx context.Context, s *specs.Spec, f *host.Facts) *bus.Conn {
-	if r.Manager == cgroupv2.None || !f.Cgroup.Unified || f.Cgroup.ReadOnly {
+// serviceManager finds the service manager that answers, and which part of the
+// cgroup tree the caller may use, as far as they are needed.
+func serviceManager(ctx context.Context, needs *host.Needs, f *host.Facts) *bus.Conn {
+	if f.Cgroup == nil || !f.Cgroup.Unified || f.Cgroup.ReadOnly {
 		return nil
 	}
-	d := cgroupv2.Delegation{}
-	if r.Manager != cgroupv2.Systemd {
-		d = live.ProbeDelegation(f.Cgroup)
+	d := host.Delegation{}
+	if needs.Delegation != "" {
+		d = host.Delegation(live.ProbeDelegation(*f.Cgroup))
+		f.Cgroup.Delegation = &d
 	}
-	defer func() { f.Cgroup.Delegation = host.Delegation(d) }()
-	// A path that begins with a slash needs no answer of systemd's; any other
-	// goes below the own unit, if that is delegated.
-	at := cgroupsPath(s)
-	cgroupfs := r.Manager == cgroupv2.Cgroupfs || r.Manager != cgroupv2.Systemd && isCgroupPath(at)
-	if cgroupfs && (d.Maybe == "" || strings.HasPrefix(at, "/")) {
+	if needs.ServiceManager == "" || needs.OnlyMaybe && d.Maybe == "" {
 		return nil
 	}
 	place := bus.NewPlace(f, os.Getenv)
@@ -300,28 +301,17 @@ func (r *Runtime) serviceManager(ctx context.Context, s *specs.Spec, f *host.Fac
 		return nil
 	}
 	f.ServiceManager.Socket = conn.Socket()
-	if d.Maybe == "" {
-		return conn
-	}
 	// A user manager does not mark what it delegates, so it is asked.
-	if yes, err := conn.Delegated(ctx, 0); err == nil && yes {
-		d.Unit = d.Maybe
+	if d.Maybe != "" {
+		if yes, err := conn.Delegated(ctx, 0); err == nil && yes {
+			f.Cgroup.Delegation.Unit = d.Maybe
+		}
 	}
 	return conn
 }
 
 // busLimit is how long all candidates for the service manager may take.
 const busLimit = 30 * time.Second
-
-// isCgroupPath tells a path from the name of a scope.
-func isCgroupPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
-
-func cgroupsPath(s *specs.Spec) string {
-	if s.Linux == nil {
-		return ""
-	}
-	return s.Linux.CgroupsPath
-}
 
 // describe fills what state.json says of the config.
 func (c *Container) describe(r *Request, result *compile.Result) {

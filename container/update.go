@@ -14,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -182,16 +183,13 @@ func lacking(dir *live.Dir, set limits.Set) []string {
 
 // enableAbove gives a cgroup more controllers.
 func enableAbove(name string, controllers []string) error {
-	facts, err := noFacts()
-	if err != nil {
-		return err
-	}
-	top, err := live.Open(facts.Cgroup.MountPoint)
+	mount := probe.CgroupMountPoint()
+	top, err := live.Open(mount)
 	if err != nil {
 		return err
 	}
 	defer top.Close()
-	leaf, _, err := top.Create(strings.TrimPrefix(strings.TrimPrefix(name, facts.Cgroup.MountPoint), "/"), controllers)
+	leaf, _, err := top.Create(strings.TrimPrefix(strings.TrimPrefix(name, mount), "/"), controllers)
 	if err == nil {
 		leaf.Close()
 	}

@@ -12,20 +12,19 @@ import (
 )
 
 // Facts is everything that the compiler may know about the machine. It is a
-// plain value: it marshals to JSON and back without loss.
+// plain value: it marshals to JSON and back without loss. What a config does not
+// need is not measured, and absent: see Needs.
 type Facts struct {
-	// Arch is the machine's GOARCH.
-	Arch string `json:"arch"`
 	// Process describes the runtime's own process.
 	Process Process `json:"process"`
 	// UserNamespace is the user namespace that the runtime runs in.
 	UserNamespace UserNamespace `json:"userNamespace"`
 	// Subordinate holds the caller's subordinate ids and the helpers that map them.
-	Subordinate Subordinate `json:"subordinate"`
+	Subordinate *Subordinate `json:"subordinate,omitempty"`
 	// Kernel holds what the kernel was seen to do.
 	Kernel Kernel `json:"kernel"`
 	// Cgroup is where the runtime runs in the cgroup tree.
-	Cgroup Cgroup `json:"cgroup"`
+	Cgroup *Cgroup `json:"cgroup,omitempty"`
 	// ServiceManager is the systemd that makes scopes for the caller.
 	ServiceManager ServiceManager `json:"serviceManager,omitzero"`
 	// Notify is the socket at which the caller's service manager hears that the
@@ -34,14 +33,15 @@ type Facts struct {
 	// Listen are the descriptors that a service manager passed to the runtime.
 	Listen Listen `json:"listen,omitzero"`
 	// LSM tells which security modules label processes.
-	LSM LSM `json:"lsm"`
+	LSM LSM `json:"lsm,omitzero"`
 	// Rootfs is the container's root directory; its Path is absolute.
-	Rootfs Source `json:"rootfs"`
+	Rootfs Source `json:"rootfs,omitzero"`
 	// Sources describes the host path behind each bind mount and each host
 	// device that is bind-mounted, by the absolute path that is opened.
 	Sources map[string]Source `json:"sources,omitempty"`
-	// Nodes tells where the host has those devices of config.json, by their
-	// DeviceName, that it does not have under config.json's name for them.
+	// Nodes says where the host has those devices of config.json, by their
+	// DeviceName, that it does not have under config.json's name for them; empty
+	// where it has them nowhere.
 	Nodes map[string]string `json:"nodes,omitempty"`
 	// Targets describes what lies in the rootfs at the destination of each
 	// mount, by the destination as config.json has it. It is a hint that
@@ -60,28 +60,42 @@ type Facts struct {
 	// file and none can be made.
 	NetworkFiles map[string]string `json:"networkFiles,omitempty"`
 	// Home is the home directory of the process's user in the container's
-	// /etc/passwd, when config.json sets no HOME; empty when not told.
-	Home string `json:"home,omitempty"`
-	// Terminal is true when the runtime's standard input is a terminal.
-	Terminal bool `json:"terminal,omitempty"`
-	// TerminalRows and TerminalColumns are its size.
-	TerminalRows    uint16 `json:"terminalRows,omitempty"`
-	TerminalColumns uint16 `json:"terminalColumns,omitempty"`
-	// TerminalToFile is true when what the container's terminal shows is written
-	// to a file or a pipe.
-	TerminalToFile bool `json:"terminalToFile,omitempty"`
+	// /etc/passwd, when config.json sets no HOME; empty when that has none.
+	Home *string `json:"home,omitempty"`
+	// Terminal is the caller's, when config.json asks for one.
+	Terminal Terminal `json:"terminal,omitzero"`
+}
+
+// Terminal is what the caller's end of a container's terminal is.
+type Terminal struct {
+	// Size is that of the terminal on standard input; zero where there is none.
+	Size *Size `json:"size,omitempty"`
+	// Output is what standard output is: "terminal", or "file" for a file or a
+	// pipe that what the container shows is written to.
+	Output string `json:"output,omitempty"`
+}
+
+// The values of Terminal.Output.
+const (
+	OutputTerminal = "terminal"
+	OutputFile     = "file"
+)
+
+// Size is that of a terminal, in characters.
+type Size struct {
+	Rows    uint16 `json:"rows"`
+	Columns uint16 `json:"columns"`
 }
 
 // Process holds the runtime's own identity and limits, as seen in its user
 // namespace.
 type Process struct {
-	UID    int   `json:"uid"`
-	GID    int   `json:"gid"`
-	Groups []int `json:"groups,omitempty"`
+	UID int `json:"uid"`
+	GID int `json:"gid"`
 	// Capabilities is the effective set, bit N for capability N.
 	Capabilities uint64 `json:"capabilities"`
-	// OOMScoreAdj is /proc/self/oom_score_adj.
-	OOMScoreAdj int `json:"oomScoreAdj"`
+	// OOMScoreAdj is /proc/self/oom_score_adj, when config.json sets one.
+	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
 	// NoNewPrivileges is set when newuidmap cannot work because its setuid
 	// bit is ignored.
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
@@ -187,27 +201,13 @@ type Range struct {
 
 // Kernel holds features found by trying them, never by the version number.
 type Kernel struct {
-	// Release is uname -r, for messages only.
-	Release string `json:"release"`
 	// LastCapability is /proc/sys/kernel/cap_last_cap.
 	LastCapability int `json:"lastCapability"`
-	// MountSetattr: mount_setattr(2), Linux 5.12.
-	MountSetattr bool `json:"mountSetattr"`
-	// OpenTreeNamespace: OPEN_TREE_NAMESPACE, Linux 7.0.
-	OpenTreeNamespace bool `json:"openTreeNamespace,omitempty"`
-	// TimeNamespace: /proc/self/ns/time, Linux 5.6.
-	TimeNamespace bool `json:"timeNamespace"`
-	// CgroupNamespace: /proc/self/ns/cgroup, Linux 4.6.
-	CgroupNamespace bool `json:"cgroupNamespace"`
 	// UserNamespaces is false when this process may not make one; the other
 	// two say why (user.max_user_namespaces, and a sysctl's or LSM's name).
 	UserNamespaces          bool   `json:"userNamespaces"`
-	MaxUserNamespaces       int    `json:"maxUserNamespaces"`
+	MaxUserNamespaces       int    `json:"maxUserNamespaces,omitempty"`
 	UserNamespaceRestricted string `json:"userNamespaceRestricted,omitempty"`
-	// MemfdNoexec is vm.memfd_noexec: 2 forbids executable memfds.
-	MemfdNoexec int `json:"memfdNoexec,omitempty"`
-	// Seccomp is true when the kernel filters system calls.
-	Seccomp bool `json:"seccomp,omitempty"`
 }
 
 // Cgroup is the runtime's place in the cgroup tree.
@@ -221,10 +221,8 @@ type Cgroup struct {
 	// Path is the runtime's cgroup below MountPoint (the 0:: line of
 	// /proc/self/cgroup).
 	Path string `json:"path,omitempty"`
-	// Controllers are those available in Path (cgroup.controllers).
-	Controllers []string `json:"controllers,omitempty"`
 	// Delegation is which part of the tree the caller may use.
-	Delegation Delegation `json:"delegation,omitzero"`
+	Delegation *Delegation `json:"delegation,omitempty"`
 }
 
 // Delegation is which part of the cgroup tree the caller may use. Paths are
@@ -273,11 +271,20 @@ type Listen struct {
 	Names string `json:"names,omitempty"`
 }
 
-// LSM tells which Linux security modules label processes.
+// LSM says which Linux security modules label processes.
 type LSM struct {
-	AppArmor bool `json:"apparmor,omitempty"`
-	SELinux  bool `json:"selinux,omitempty"`
+	AppArmor Answer `json:"apparmor,omitempty"`
+	SELinux  Answer `json:"selinux,omitempty"`
 }
+
+// Answer is empty where nobody asked.
+type Answer string
+
+// The answers.
+const (
+	Yes Answer = "yes"
+	No  Answer = "no"
+)
 
 // Kind is the type of a file, after symbolic links were followed.
 type Kind string
@@ -304,8 +311,6 @@ type Source struct {
 	// nodev, noexec, ro, noatime, nodiratime, relatime). In a new user
 	// namespace they are locked.
 	Flags []string `json:"flags,omitempty"`
-	// Mode holds the permission bits.
-	Mode uint32 `json:"mode,omitempty"`
 	// Rdev is the device number of a device node (unix.Mkdev form).
 	Rdev uint64 `json:"rdev,omitempty"`
 	// Link is the symbolic link's content, for the copy-symlink option.
@@ -326,7 +331,7 @@ func DeviceName(kind Kind, rdev uint64) string {
 type Target struct {
 	// Resolved is the destination with symbolic links followed inside the
 	// rootfs, also the part that does not exist; relative, no leading slash.
-	Resolved string `json:"resolved"`
+	Resolved string `json:"resolved,omitempty"`
 	// Kind is the type of what is there.
 	Kind Kind `json:"kind,omitempty"`
 	// Mode holds the permission bits of what is there.
@@ -336,7 +341,14 @@ type Target struct {
 	Link string `json:"link,omitempty"`
 	// Tree is what lies below, for the option tmpcopyup.
 	Tree *Tree `json:"tree,omitempty"`
+	// Unknown says why nothing else of this can be told: the errno's name, or
+	// Covered. The plan is longer then, and as safe.
+	Unknown string `json:"unknown,omitempty"`
 }
+
+// Covered is Target.Unknown of a destination that lies in an earlier one: what
+// the root has there does not matter.
+const Covered = "covered"
 
 // Namespace is a namespace named by path.
 type Namespace struct {

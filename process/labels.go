@@ -18,11 +18,11 @@ const (
 // is never less confined than config.json says.
 func Labeled(p *specs.Process, lsm host.LSM) (bool, error) {
 	switch {
-	case p.SelinuxLabel != "" && !lsm.SELinux:
+	case p.SelinuxLabel != "" && lsm.SELinux != host.Yes:
 		return false, invalid(SELinuxPointer, "run with the SELinux label "+p.SelinuxLabel, "SELinux is not enabled on this host")
 	case unconfined(p, lsm):
 		return p.SelinuxLabel != "", nil
-	case p.ApparmorProfile != "" && !lsm.AppArmor:
+	case p.ApparmorProfile != "" && lsm.AppArmor != host.Yes:
 		return false, invalid(AppArmorPointer, "run under the AppArmor profile "+p.ApparmorProfile, "AppArmor is not enabled on this host")
 	}
 	return p.ApparmorProfile != "" || p.SelinuxLabel != "", nil
@@ -31,7 +31,7 @@ func Labeled(p *specs.Process, lsm host.LSM) (bool, error) {
 // unconfined is what every process is without AppArmor. The whole name counts:
 // a profile may be called unconfined_foo.
 func unconfined(p *specs.Process, lsm host.LSM) bool {
-	return p.ApparmorProfile == "unconfined" && !lsm.AppArmor
+	return p.ApparmorProfile == "unconfined" && lsm.AppArmor != host.Yes
 }
 
 // OpenProc opens the runtime's own procfs, before anything of the container is

@@ -47,7 +47,7 @@ func checkText(t *testing.T, lines []string, err error, want string) {
 }
 
 func TestLabels(t *testing.T) {
-	both := host.LSM{AppArmor: true, SELinux: true}
+	both := host.LSM{AppArmor: host.Yes, SELinux: host.Yes}
 	for _, c := range []struct {
 		name string
 		p    specs.Process
@@ -61,7 +61,7 @@ func TestLabels(t *testing.T) {
 		{"no apparmor", specs.Process{ApparmorProfile: "web"}, host.LSM{}, "(process.apparmorProfile): AppArmor is not enabled"},
 		{"not quite unconfined", specs.Process{ApparmorProfile: "unconfined_foo"}, host.LSM{}, "(process.apparmorProfile): AppArmor is not"},
 		{"unconfined", specs.Process{ApparmorProfile: "unconfined"}, host.LSM{}, ""},
-		{"no selinux", specs.Process{SelinuxLabel: "x"}, host.LSM{AppArmor: true}, "(process.selinuxLabel): SELinux is not enabled"},
+		{"no selinux", specs.Process{SelinuxLabel: "x"}, host.LSM{AppArmor: host.Yes}, "(process.selinuxLabel): SELinux is not enabled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lines, err := listing(t, func(b *plan.Builder) error {

@@ -136,9 +136,17 @@ func OOMScoreAdj(b *plan.Builder, p *specs.Process, current int) {
 	b.Close(file)
 }
 
-// LowersOOMScore tells whether the score may be refused, and so is worth a
+// LowersOOMScore reports whether the score may be refused, and so is worth a
 // warning.
 func LowersOOMScore(p *specs.Process, f *host.Facts) bool {
 	mayLower := f.UserNamespace.Initial && f.Process.Capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0
-	return p.OOMScoreAdj != nil && *p.OOMScoreAdj < f.Process.OOMScoreAdj && !mayLower
+	return p.OOMScoreAdj != nil && *p.OOMScoreAdj < OOMScore(f) && !mayLower
+}
+
+// OOMScore is the runtime's own score, 0 where it was not measured.
+func OOMScore(f *host.Facts) int {
+	if f.Process.OOMScoreAdj == nil {
+		return 0
+	}
+	return *f.Process.OOMScoreAdj
 }

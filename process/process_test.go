@@ -137,7 +137,7 @@ func TestOOMScore(t *testing.T) {
 	for _, test := range tests {
 		p := &specs.Process{OOMScoreAdj: &test.score}
 		expect(t, lines(t, func(b *plan.Builder) { OOMScoreAdj(b, p, test.current) }), open, test.write, "close($oom)")
-		facts := &host.Facts{Process: host.Process{OOMScoreAdj: test.current, Capabilities: test.capabilities},
+		facts := &host.Facts{Process: host.Process{OOMScoreAdj: &test.current, Capabilities: test.capabilities},
 			UserNamespace: host.UserNamespace{Initial: test.initial}}
 		if got := LowersOOMScore(p, facts); got != test.warns {
 			t.Errorf("%d from %d: worth a warning: %t", test.score, test.current, got)

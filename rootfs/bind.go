@@ -185,7 +185,7 @@ func (t *Tree) propagate(m *Mount, mount plan.Slot) {
 // copySymlink makes the link that the source is, instead of a mount.
 func (t *Tree) copySymlink(m *Mount) error {
 	p := inside(m.Destination)
-	target, known := t.facts.Targets[m.Destination]
+	target, known := t.measured(m.Destination)
 	switch {
 	case known && target.Link == m.host.Link && !t.isCovered(p):
 		return nil

@@ -108,7 +108,7 @@ func (t *Tree) listed(m *Mount) (tree *host.Tree, known bool) {
 		}
 		return nil, t.isMissing(p)
 	}
-	target, ok := t.facts.Targets[m.Destination]
+	target, ok := t.measured(m.Destination)
 	tree = target.Tree
 	return tree, ok && (tree == nil || tree.Error == "")
 }

@@ -21,7 +21,7 @@ func devicePlan(t *testing.T, facts host.Facts, mounts []specs.Mount, devices ..
 	b := plan.NewBuilder(3)
 	b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
 	spec := &specs.Spec{Root: &specs.Root{Path: "/rootfs"}, Mounts: mounts, Linux: &specs.Linux{Devices: devices}}
-	tree, list, err := Sources(b, Config{Spec: spec, Facts: &facts, Absolute: func(p string) string { return p }})
+	tree, list, err := Sources(b, Config{Spec: spec, Facts: &facts, Mounts: read(t, spec), Absolute: func(p string) string { return p }})
 	if err == nil {
 		err = tree.Mounts(list)
 	}

@@ -175,7 +175,7 @@ func cutLayer(s string) (dir, rest string, more bool) {
 func (t *Tree) label(m *Mount, parameters []string) string {
 	label := linux(t.config.Spec).MountLabel
 	switch {
-	case label == "" || !t.facts.LSM.SELinux:
+	case label == "" || t.facts.LSM.SELinux != host.Yes:
 		return ""
 	case m.Type == "proc" || m.Type == "sysfs" || m.IsCgroup():
 		return ""

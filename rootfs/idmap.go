@@ -53,7 +53,7 @@ func IDMaps(c Config) ([]IDMap, error) {
 		if !MayMap(c.Spec.Mounts[i]) {
 			continue
 		}
-		mounts, err := readMounts(c.Spec.Mounts[i : i+1])
+		mounts, err := ReadMounts(c.Spec.Mounts[i : i+1])
 		if err != nil || !mounts[0].mapped() {
 			continue // Sources tells the error, in its order
 		}

@@ -68,7 +68,7 @@ func (t *Tree) cgroup(m *Mount) error {
 	}
 	from := t.config.Cgroup
 	if from == "" {
-		from = t.facts.Cgroup.MountPoint
+		from = t.cgroupMount()
 	}
 	if from == "" {
 		return m.error("cgroup version 2 is not mounted on this host", 0)
@@ -85,4 +85,12 @@ func (t *Tree) cgroup(m *Mount) error {
 	t.propagate(m, mount)
 	t.b.Close(mount)
 	return nil
+}
+
+// cgroupMount is where the host has the cgroup tree; empty when nowhere.
+func (t *Tree) cgroupMount() string {
+	if t.facts.Cgroup == nil {
+		return ""
+	}
+	return t.facts.Cgroup.MountPoint
 }

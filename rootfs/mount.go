@@ -81,8 +81,9 @@ func (m *Mount) optionError(why string) *Error {
 	return e
 }
 
-// readMounts reads the options of all mounts.
-func readMounts(list []specs.Mount) ([]Mount, error) {
+// ReadMounts reads the options of all mounts of config.json. The error is an
+// *Error.
+func ReadMounts(list []specs.Mount) ([]Mount, error) {
 	mounts := make([]Mount, len(list))
 	for i := range list {
 		m := &mounts[i]

@@ -13,6 +13,8 @@ import (
 type Config struct {
 	Spec  *specs.Spec
 	Facts *host.Facts
+	// Mounts are those of Spec, read by ReadMounts.
+	Mounts []Mount
 	// Absolute makes a source's path absolute: relative ones count from the
 	// bundle.
 	Absolute func(string) string
@@ -41,10 +43,7 @@ type Config struct {
 // new mount namespace.
 func Sources(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 	t := newTree(b, c)
-	mounts, err := readMounts(c.Spec.Mounts)
-	if err != nil {
-		return nil, nil, err
-	}
+	mounts := c.Mounts
 	if err := rootfsError(c.Facts.Rootfs); err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +99,7 @@ func propagationName(s *specs.Spec) string {
 	return s.Linux.RootfsPropagation
 }
 
-// rootfsError tells what is wrong with the root directory.
+// rootfsError says what is wrong with the root directory.
 func rootfsError(r host.Source) error {
 	e := &Error{Pointer: "root.path", What: "open the root " + r.Path}
 	switch {
@@ -231,11 +230,7 @@ func (t *Tree) Finish() {
 // that is only hidden by the new root would count. What cannot be unmounted,
 // because it is locked, is covered.
 func (t *Tree) hideKernelMounts() {
-	list := t.facts.KernelMounts
-	if len(list) == 0 {
-		list = []string{"/proc", "/sys"}
-	}
-	for _, p := range list {
+	for _, p := range t.facts.KernelMounts {
 		t.b.At("default", "hide the host's "+p)
 		covered, end := t.b.Label(), t.b.Label()
 		t.b.Add(plan.Step{Op: plan.Umount2{Target: p, Flags: unix.MNT_DETACH}, OnZero: end, Tolerate: []plan.Errno{

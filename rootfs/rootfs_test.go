@@ -117,6 +117,7 @@ func TestTargetsStayInRoot(t *testing.T) {
 		config := Config{Spec: &specs.Spec{Root: &specs.Root{Path: "/rootfs"}, Mounts: []specs.Mount{
 			{Destination: destination, Type: "tmpfs", Source: "tmpfs"}}}, Facts: facts, Absolute: func(p string) string { return p }}
 		b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
+		config.Mounts = read(t, config.Spec)
 		tree, mounts, err := Sources(b, config)
 		if err == nil {
 			err = tree.Mounts(mounts)
@@ -135,4 +136,13 @@ func TestTargetsStayInRoot(t *testing.T) {
 			}
 		}
 	}
+}
+
+func read(t testing.TB, s *specs.Spec) []Mount {
+	t.Helper()
+	mounts, err := ReadMounts(s.Mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mounts
 }

@@ -12,10 +12,7 @@ import (
 // are joined.
 func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 	t := newTree(b, c)
-	mounts, err := readMounts(c.Spec.Mounts)
-	if err != nil {
-		return nil, nil, err
-	}
+	mounts := c.Mounts
 	for i := range mounts {
 		m := &mounts[i]
 		switch {

@@ -75,7 +75,7 @@ type Tree struct {
 
 // newTree is a file system of which nothing is made yet.
 func newTree(b *plan.Builder, c Config) *Tree {
-	return &Tree{b: b, facts: c.Facts, config: c, restricted: c.NewUser || !c.Facts.UserNamespace.Initial,
+	return &Tree{b: b, facts: c.Facts, config: c, restricted: c.restricts(),
 		copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
 		mountpoints: make(map[string]bool), above: make(map[string]bool)}
 }
@@ -163,7 +163,13 @@ func (t *Tree) forget(p string) {
 	}
 }
 
-// known is what the facts tell of a destination that no mount covers.
+// measured is what the facts say of a destination.
+func (t *Tree) measured(destination string) (host.Target, bool) {
+	target, ok := t.facts.Targets[destination]
+	return target, ok && target.Unknown == ""
+}
+
+// known is what the facts say of a destination that no mount covers.
 func (t *Tree) known(destination string) (host.Target, bool) {
 	p := inside(destination)
 	if p == "" {
@@ -172,8 +178,7 @@ func (t *Tree) known(destination string) (host.Target, bool) {
 	if t.isCovered(p) {
 		return host.Target{}, false
 	}
-	target, ok := t.facts.Targets[destination]
-	return target, ok
+	return t.measured(destination)
 }
 
 // reach says how the last part of a destination is reached.

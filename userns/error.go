@@ -109,16 +109,16 @@ func describeSpans(spans []span) string {
 
 // who names the caller, for people and for usermod.
 func who(facts *host.Facts) string {
-	if facts.Subordinate.Login != "" {
-		return fmt.Sprintf("%q", facts.Subordinate.Login)
+	if Granted(facts).Login != "" {
+		return fmt.Sprintf("%q", Granted(facts).Login)
 	}
 	return "uid " + itoa(uint64(facts.Process.UID))
 }
 
 // grantFile is where the ranges come from.
 func grantFile(kind Kind, facts *host.Facts) string {
-	if facts.Subordinate.Source != "" {
-		return facts.Subordinate.Source
+	if Granted(facts).Source != "" {
+		return Granted(facts).Source
 	}
 	return kind.file()
 }

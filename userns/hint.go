@@ -14,8 +14,8 @@ const helperDirectories = "/usr/bin, /bin, /usr/local/bin, /usr/sbin, /sbin"
 // asked for ids that are somebody else's, or the host's own: only ids that are
 // granted already, or that nobody has, are ever proposed.
 func HintGrant(kind Kind, facts *host.Facts) string {
-	if facts.Subordinate.Source != "" {
-		return "subordinate ids come from " + facts.Subordinate.Source + " on this host: ask its administrator for the range"
+	if Granted(facts).Source != "" {
+		return "subordinate ids come from " + Granted(facts).Source + " on this host: ask its administrator for the range"
 	}
 	if granted := ranges(kind, facts); len(granted) > 0 {
 		return fmt.Sprintf("map %ss that are granted (%s), or none but the own one", kind, describeRanges(granted))
@@ -23,7 +23,7 @@ func HintGrant(kind Kind, facts *host.Facts) string {
 	if n := unreadable(kind, facts); n > 0 {
 		return fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", n, kind.file())
 	}
-	free, login := freeStart(kind, facts), facts.Subordinate.Login
+	free, login := freeStart(kind, facts), Granted(facts).Login
 	switch {
 	case free == 0:
 		return fmt.Sprintf("ask the host's administrator for a range of %d %ss in %s that nobody else has", UsualSize, kind, kind.file())
@@ -35,23 +35,23 @@ func HintGrant(kind Kind, facts *host.Facts) string {
 
 func freeStart(kind Kind, facts *host.Facts) uint32 {
 	if kind == GID {
-		return facts.Subordinate.FreeGID
+		return Granted(facts).FreeGID
 	}
-	return facts.Subordinate.FreeUID
+	return Granted(facts).FreeUID
 }
 
 func unreadable(kind Kind, facts *host.Facts) int {
 	if kind == GID {
-		return facts.Subordinate.GIDLine
+		return Granted(facts).GIDLine
 	}
-	return facts.Subordinate.UIDLine
+	return Granted(facts).UIDLine
 }
 
 func trouble(kind Kind, facts *host.Facts) host.Trouble {
 	if kind == GID {
-		return facts.Subordinate.GIDTrouble
+		return Granted(facts).GIDTrouble
 	}
-	return facts.Subordinate.UIDTrouble
+	return Granted(facts).UIDTrouble
 }
 
 // troubleText is why a helper gains no privilege, and what helps; empty without

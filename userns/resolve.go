@@ -123,16 +123,16 @@ func ownID(kind Kind, facts *host.Facts) uint32 {
 
 func ranges(kind Kind, facts *host.Facts) []host.Range {
 	if kind == GID {
-		return facts.Subordinate.GIDs
+		return Granted(facts).GIDs
 	}
-	return facts.Subordinate.UIDs
+	return Granted(facts).UIDs
 }
 
 func helper(kind Kind, facts *host.Facts) string {
 	if kind == GID {
-		return facts.Subordinate.NewGIDMap
+		return Granted(facts).NewGIDMap
 	}
-	return facts.Subordinate.NewUIDMap
+	return Granted(facts).NewUIDMap
 }
 
 func rangeSpans(ranges []host.Range) []span {
@@ -141,4 +141,26 @@ func rangeSpans(ranges []host.Range) []span {
 		spans = appendSpan(spans, spanOf(r.Start, r.Size))
 	}
 	return spans
+}
+
+// Granted are the subordinate ids, none where they were not measured.
+func Granted(facts *host.Facts) *host.Subordinate {
+	if facts.Subordinate == nil {
+		return &host.Subordinate{}
+	}
+	return facts.Subordinate
+}
+
+// NeedsSubordinate reports whether subordinate ids matter for a new user namespace
+// with these mappings: not with the capability to map what one likes, and not when
+// each map is the single own id. Without mappings Default chooses among them.
+func NeedsSubordinate(uids, gids []host.Mapping, facts *host.Facts) bool {
+	if len(uids) == 0 && len(gids) == 0 {
+		return true
+	}
+	if has(facts, capSetUID) && has(facts, capSetGID) {
+		return false
+	}
+	u, g := Map{Kind: UID, Mappings: uids}, Map{Kind: GID, Mappings: gids}
+	return !u.single(facts) || !g.single(facts)
 }

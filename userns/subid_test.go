@@ -53,7 +53,7 @@ func FuzzDefault(f *testing.F) {
 	f.Add([]byte("a:100000:65536\na:1:9\na:165535:9"), uint32(1000), uint32(0), uint32(1000))
 	f.Add([]byte("a:0:4294967295"), uint32(4294967294), uint32(0), uint32(4294967295))
 	f.Fuzz(func(t *testing.T, text []byte, uid, parent, size uint32) {
-		facts := &host.Facts{}
+		facts := &host.Facts{Subordinate: &host.Subordinate{}}
 		facts.Process.UID, facts.Process.GID = int(uid), int(uid)
 		facts.UserNamespace.UIDMap = ms(m(0, parent, size), m(size, 0, 7))
 		facts.UserNamespace.GIDMap = facts.UserNamespace.UIDMap

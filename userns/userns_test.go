@@ -22,7 +22,7 @@ func user() *host.Facts {
 	f := &host.Facts{}
 	f.UserNamespace.Initial = true
 	f.Process.UID, f.Process.GID = 1000, 1001
-	f.Subordinate = host.Subordinate{
+	f.Subordinate = &host.Subordinate{
 		UIDs: []host.Range{{Start: 100000, Size: 65536}}, GIDs: []host.Range{{Start: 200000, Size: 65536}},
 		NewUIDMap: "/usr/bin/newuidmap", NewGIDMap: "/usr/bin/newgidmap", Login: "alice",
 	}
@@ -321,7 +321,7 @@ func TestHintGrant(t *testing.T) {
 	free := func(change func(s *host.Subordinate)) *host.Facts {
 		f := user()
 		f.Subordinate.UIDs, f.Subordinate.FreeUID = nil, 231072
-		change(&f.Subordinate)
+		change(f.Subordinate)
 		return f
 	}
 	same := func(*host.Subordinate) {}

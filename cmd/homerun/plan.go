@@ -175,14 +175,14 @@ func readFacts(file string) (*host.Facts, error) {
 		return nil, fmt.Errorf("read the facts %s: %w", file, unwrapPath(err))
 	}
 	var whole struct { // what --json prints
-		Facts *host.Facts `json:"facts"`
+		Facts json.RawMessage `json:"facts"`
 	}
-	facts := &host.Facts{}
-	if err := errors.Join(json.Unmarshal(text, facts), json.Unmarshal(text, &whole)); err != nil {
+	if err := json.Unmarshal(text, &whole); err == nil && whole.Facts != nil {
+		text = whole.Facts
+	}
+	facts, err := host.Decode(text)
+	if err != nil {
 		return nil, fmt.Errorf("read the facts %s: %w", file, err)
-	}
-	if whole.Facts != nil {
-		return whole.Facts, nil
 	}
 	return facts, nil
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bytes"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -33,25 +32,14 @@ func cgroupMount() (at string, readOnly bool) {
 }
 
 // cgroup finds the runtime's place in the cgroup tree.
-func (p *prober) cgroup() {
-	c := &p.facts.Cgroup
+func (p *Prober) cgroup() *host.Cgroup {
+	c := &host.Cgroup{}
 	c.MountPoint, c.ReadOnly = cgroupMount()
 	c.Unified = c.MountPoint == cgroupRoot
-	text, err := p.readFile("/proc/self/cgroup")
-	if err != nil {
-		return
+	if text, err := p.readFile("/proc/self/cgroup"); err == nil {
+		c.Path = unifiedPath(text)
 	}
-	c.Path = unifiedPath(text)
-	if c.MountPoint != "" && c.Path != "" {
-		p.controllers(c)
-	}
-}
-
-func (p *prober) controllers(c *host.Cgroup) {
-	text, err := p.readFile(c.MountPoint + c.Path + "/cgroup.controllers")
-	if err == nil {
-		c.Controllers = strings.Fields(string(text))
-	}
+	return c
 }
 
 // unifiedPath is the path of the "0::" line (cgroups(7)); "/.." at its start

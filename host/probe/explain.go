@@ -20,26 +20,18 @@ const (
 // map or the first mount failed, and give the result to userns.Unavailable. It
 // sets UserNamespaces to false when it finds a reason.
 func ExplainUserNamespaces(k *host.Kernel) {
-	var p prober
+	p := Prober{Facts: &host.Facts{}}
 	k.MaxUserNamespaces = int(p.sysctl("/proc/sys/user/max_user_namespaces", 0))
 	k.UserNamespaceRestricted = p.restriction()
 	k.UserNamespaces = k.MaxUserNamespaces > 0 && k.UserNamespaceRestricted == ""
-}
-
-// ExplainMemfd fills in vm.memfd_noexec (Linux 6.3): 2 forbids executable
-// memfds, and memfd_create(2) then answers EACCES.
-func ExplainMemfd(k *host.Kernel) {
-	var p prober
-	k.MemfdNoexec = int(p.sysctl("/proc/sys/vm/memfd_noexec", 0))
 }
 
 // ExplainProcessLimit fills in why this process may make no other: pids.max of
 // its cgroup or of one above it, or else its RLIMIT_NPROC. Call it after clone(2)
 // answered EAGAIN.
 func ExplainProcessLimit(f *host.Process) {
-	var p prober
-	p.cgroup()
-	if c := p.facts.Cgroup; c.MountPoint != "" {
+	p := Prober{Facts: &host.Facts{}}
+	if c := p.cgroup(); c.MountPoint != "" {
 		f.ProcessLimit = p.fullCgroup(c.MountPoint, c.Path)
 	}
 	var l unix.Rlimit
@@ -49,7 +41,7 @@ func ExplainProcessLimit(f *host.Process) {
 }
 
 // fullCgroup names the lowest cgroup at or above one that is at its limit.
-func (p *prober) fullCgroup(mountPoint, at string) string {
+func (p *Prober) fullCgroup(mountPoint, at string) string {
 	for ; len(at) > 1; at = path.Dir(at) {
 		dir := mountPoint + at
 		limit, current := p.sysctl(dir+"/pids.max", noLimit), p.sysctl(dir+"/pids.current", 0)
@@ -66,9 +58,9 @@ const noLimit = 1 << 31
 // restriction names the sysctl that keeps the unprivileged from user
 // namespaces: Debian's and Arch's switch (0 forbids), or Ubuntu's (1 restricts
 // those without an AppArmor profile that says otherwise, 23.10 and later).
-func (p *prober) restriction() string {
+func (p *Prober) restriction() string {
 	p.process()
-	if p.facts.Process.Capabilities&(1<<unix.CAP_SYS_ADMIN) != 0 {
+	if p.Facts.Process.Capabilities&(1<<unix.CAP_SYS_ADMIN) != 0 {
 		return ""
 	}
 	if p.sysctl("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0 {
@@ -84,7 +76,7 @@ func (p *prober) restriction() string {
 // on, the kernel moves such a process into the profile unprivileged_userns
 // when it makes a user namespace, and from there it sees that label. A profile
 // may be called "unconfined_x", so the whole label counts.
-func (p *prober) unconfined() bool {
+func (p *Prober) unconfined() bool {
 	text, err := p.readFile("/proc/self/attr/apparmor/current")
 	if err != nil {
 		text, err = p.readFile("/proc/self/attr/current")
@@ -97,7 +89,7 @@ func isUnconfined(label string) bool {
 }
 
 // sysctl reads a number, or returns the default where it is missing.
-func (p *prober) sysctl(path string, missing uint32) uint32 {
+func (p *Prober) sysctl(path string, missing uint32) uint32 {
 	text, err := p.readFile(path)
 	if err != nil {
 		return missing

@@ -7,25 +7,20 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/homerun-oci/homerun/process"
 )
 
 // maxPasswd bounds what is read of the container's /etc/passwd, which may be
 // anything.
 const maxPasswd = 1 << 20
 
-// home finds the home directory of the process's user in the rootfs's
-// /etc/passwd, when config.json sets none. That of a bind mount over it counts
-// for nothing.
-func (p *prober) home(root int) {
-	spec := p.Spec.Process
-	if spec == nil || process.HasHome(spec.Env) {
-		return
-	}
+// home finds the home directory of a user in the root's /etc/passwd. That of a bind
+// mount over it counts for nothing.
+func (p *Prober) home(root int, uid uint32) {
+	home := ""
 	if text, err := ReadInRoot(root, "etc/passwd", maxPasswd); err == nil {
-		p.facts.Home = HomeOf(text, spec.User.UID)
+		home = HomeOf(text, uid)
 	}
+	p.Facts.Home = &home
 }
 
 // Why a file of a hostile tree is not read.

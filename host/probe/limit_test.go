@@ -28,7 +28,7 @@ func TestFullCgroup(t *testing.T) {
 		"/a": "pids.max of the cgroup /a, which is 10,", "/a/b/c": "pids.max of the cgroup /a, which is 10,",
 		"/d/over": "pids.max of the cgroup /d/over, which is 2,", "/d": "", "/e": "", "/missing": "", "/": "", "": "",
 	} {
-		var p prober
+		p := Prober{Facts: &host.Facts{}}
 		if got := p.fullCgroup(root, at); got != want {
 			t.Errorf("%s: %q, want %q", at, got, want)
 		}

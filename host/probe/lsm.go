@@ -2,20 +2,9 @@ package probe
 
 import "golang.org/x/sys/unix"
 
-// lsm asks for a security module only when config.json has a label for it.
-func (p *prober) lsm() {
-	process := p.Spec.Process
-	if process != nil && process.ApparmorProfile != "" {
-		p.facts.LSM.AppArmor = p.hasAppArmor()
-	}
-	if p.linux().MountLabel != "" || process != nil && process.SelinuxLabel != "" {
-		p.facts.LSM.SELinux = hasSELinux()
-	}
-}
-
 // hasAppArmor reads the module's own switch; the file is there and says N when
 // AppArmor is built in but not chosen with lsm=.
-func (p *prober) hasAppArmor() bool {
+func (p *Prober) hasAppArmor() bool {
 	text, err := p.readFile("/sys/module/apparmor/parameters/enabled")
 	return err == nil && len(text) > 0 && text[0] == 'Y'
 }

@@ -21,7 +21,7 @@ const askTimeout = 10 * time.Second
 // where /etc/nsswitch.conf points (podman#25041, podman#26904). It starts
 // processes, so it is only called when the files have nothing, and does
 // nothing where nsswitch.conf names no other source than files.
-func (p *prober) askNameService() error {
+func (p *Prober) askNameService() error {
 	text, err := p.readFile("/etc/nsswitch.conf")
 	if err != nil {
 		return nil
@@ -30,9 +30,9 @@ func (p *prober) askNameService() error {
 	if source == "" {
 		return nil
 	}
-	s := &p.facts.Subordinate
+	s := p.Facts.Subordinate
 	if s.Login == "" {
-		s.Login = askLogin(p.facts.Process.UID)
+		s.Login = askLogin(p.Facts.Process.UID)
 	}
 	program := helper("getsubids")
 	if s.Login == "" || program == "" {

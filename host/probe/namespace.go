@@ -6,17 +6,14 @@ import (
 	"github.com/homerun-oci/homerun/host"
 )
 
-// namespaces looks at each namespace that config.json joins by path.
-func (p *prober) namespaces() {
-	for i := range p.linux().Namespaces {
-		path := p.linux().Namespaces[i].Path
-		if path == "" {
-			continue
-		}
-		if p.facts.Namespaces == nil {
-			p.facts.Namespaces = make(map[string]host.Namespace)
-		}
-		p.facts.Namespaces[path] = Namespace(path)
+// namespaces looks at each namespace that is joined by path.
+func (p *Prober) namespaces(list []host.Path) {
+	if len(list) == 0 {
+		return
+	}
+	p.Facts.Namespaces = make(map[string]host.Namespace, len(list))
+	for i := range list {
+		p.Facts.Namespaces[list[i].Path] = Namespace(list[i].Path)
 	}
 }
 
@@ -56,7 +53,7 @@ func namespaceOf(fd int) (host.Namespace, error) {
 	return host.Namespace{Type: oci, Same: sameFile(fd, "/proc/self/ns/"+proc)}, nil
 }
 
-// sameFile compares the file behind fd with the one at path.
+// sameFile compares the file that fd is open on with the one at path.
 func sameFile(fd int, path string) bool {
 	var a, b unix.Stat_t
 	return unix.Fstat(fd, &a) == nil && unix.Stat(path, &b) == nil &&

@@ -5,33 +5,22 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
 )
 
-// deviceSource looks at the host's node of a device. Where the host has another
-// one under that name, or none, its number finds it.
-func (p *prober) deviceSource(d *specs.LinuxDevice) {
-	if d.Type == "p" {
-		return // made, never bound
-	}
-	path := SourcePath(p.BundleDir, d.Path)
-	p.addSource(path, false)
-	kind, rdev := host.Character, unix.Mkdev(uint32(d.Major), uint32(d.Minor))
-	if d.Type == "b" {
-		kind = host.Block
-	}
-	if s := p.facts.Sources[path]; s.Kind == kind && s.Rdev == rdev {
+// device looks at the host's node of a device. Where the host has another one under
+// that name, or none, its number finds it.
+func (p *Prober) device(d *host.Device) {
+	p.source(d.Path, false)
+	if d.Is(p.Facts.Sources[d.Path]) {
 		return
 	}
-	if at := findNode(kind, rdev); at != "" {
-		if p.facts.Nodes == nil {
-			p.facts.Nodes = make(map[string]string)
-		}
-		p.facts.Nodes[host.DeviceName(kind, rdev)] = at
+	if p.Facts.Nodes == nil {
+		p.Facts.Nodes = make(map[string]string)
 	}
+	p.Facts.Nodes[host.DeviceName(d.Kind, d.Rdev)] = findNode(d.Kind, d.Rdev)
 }
 
 // findNode finds a device in /dev by its number: sysfs names it, and where that

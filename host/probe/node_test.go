@@ -4,7 +4,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -40,19 +39,14 @@ func TestFindNode(t *testing.T) {
 
 // TestDeviceSources: only a device that is not under its name is looked for.
 func TestDeviceSources(t *testing.T) {
-	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}, Devices: []specs.LinuxDevice{
-		{Path: "/dev/null", Type: "c", Major: 1, Minor: 3}, {Path: "/dev/my/zero", Type: "u", Major: 1, Minor: 5},
-		{Path: "/dev/random", Type: "c", Major: 1, Minor: 7}, {Path: "/dev/none", Type: "b", Major: 4095, Minor: 1},
-		{Path: "/dev/pipe", Type: "p"},
-	}}}
-	f, err := Measure(Request{Spec: spec, BundleDir: t.TempDir(), Rootfs: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	f := answers(t, host.Needs{Devices: []host.Device{
+		{Path: "/dev/null", Kind: host.Character, Rdev: unix.Mkdev(1, 3)}, {Path: "/dev/my/zero", Kind: host.Character, Rdev: unix.Mkdev(1, 5)},
+		{Path: "/dev/random", Kind: host.Character, Rdev: unix.Mkdev(1, 7)}, {Path: "/dev/none", Kind: host.Block, Rdev: unix.Mkdev(4095, 1)},
+	}})
+	if at, looked := f.Nodes["b 4095:1"]; at != "" || !looked {
+		t.Errorf("a device that nobody has is at %q, %t", at, looked)
 	}
-	if len(f.Nodes) != 2 || f.Nodes["c 1:5"] != "/dev/zero" || f.Nodes["c 1:7"] != "/dev/full" {
+	if len(f.Nodes) != 3 || f.Nodes["c 1:5"] != "/dev/zero" || f.Nodes["c 1:7"] != "/dev/full" {
 		t.Errorf("got %v", f.Nodes)
-	}
-	if _, ok := f.Sources["/dev/pipe"]; ok {
-		t.Error("a FIFO is looked for on the host")
 	}
 }

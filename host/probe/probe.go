@@ -1,11 +1,11 @@
-// Package probe measures the facts of package host for one configuration.
+// Package probe measures the facts of package host.
 //
 // # Theory of operation
 //
-// Measure runs on every create and run, so it looks only at what the given
-// config makes necessary, with one system call where one is enough, and starts
-// no process. What is missing from the facts was not needed or could not be
-// told; the plan is safe without it and only gets longer.
+// It knows no config.json: it looks at exactly what host.Needs names, which package
+// compile writes, with one system call where one is enough, and starts no process
+// while there is another way. It runs on every create and run. What cannot be told
+// is a fact too, and says so.
 //
 // Facts are hints about a moment. Nothing here may be the reason why a plan is
 // safe: between the look and the use, anybody may rename a directory of the
@@ -27,132 +27,97 @@
 package probe
 
 import (
-	"runtime"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
 )
 
-// Request says what to measure for.
-type Request struct {
-	// Spec is the checked config.json.
-	Spec *specs.Spec
-	// BundleDir is absolute; relative bind sources start there.
-	BundleDir string
-	// Rootfs is the absolute path of the container's root directory.
-	Rootfs string
-	// NoPivot: the host's procfs and sysfs will have to be hidden.
-	NoPivot bool
-	// Cgroup: the runtime's cgroup matters (limits or a cgroup path are set).
-	Cgroup bool
-}
-
-// prober is the state of one Measure.
-type prober struct {
-	Request
-	facts host.Facts
-	// newUserNS: the container gets a user namespace of its own.
-	newUserNS bool
-	// inUserNS: the container runs in a user namespace other than the
-	// initial one, whoever made it.
-	inUserNS bool
+// Prober measures. It is for one goroutine.
+type Prober struct {
+	// Facts are those measured so far.
+	Facts *host.Facts
+	// Stdio are the standard streams of the program.
+	Stdio [3]int
 	// mountFlags has the flags of each mount seen, by STATX_MNT_ID.
 	mountFlags map[uint64][]string
 	// buf is where small files are read to; each read reuses it.
 	buf [4096]byte
 }
 
-// Measure looks at the host. It fails only where nothing could be run: when
-// /proc is not there. A source or rootfs that cannot be looked at is a fact
-// too, with the errno's name in it. It reads no environment variable and
-// changes nothing; concurrent calls are safe.
-func Measure(r Request) (host.Facts, error) {
-	f, finish, err := Begin(r)
-	if err != nil {
-		return host.Facts{}, err
-	}
-	finish(r.Spec)
-	return *f, nil
-}
-
-// Begin is the part of Measure that compile.Begin needs; finish adds the rest
-// to the same facts, for the config that compile has made of r's, and has to be
-// called before compile's Finish.
-func Begin(r Request) (f *host.Facts, finish func(*specs.Spec), err error) {
-	p := &prober{Request: r}
-	p.facts.Arch = runtime.GOARCH
+// New measures what every plan depends on: the runtime's own process, its user
+// namespace, and the kernel. It fails only where nothing could be run, when /proc
+// is not there.
+func New(stdio [3]int) (*Prober, error) {
+	p := &Prober{Facts: &host.Facts{}, Stdio: stdio}
 	p.process()
 	if err := p.userNamespace(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	p.intent()
-	p.kernel()
-	p.lsm()
-	if err := p.subordinate(); err != nil {
-		return nil, nil, err
-	}
-	if r.Cgroup {
-		p.cgroup()
-	}
-	p.namespaces()
-	p.score()
-	return &p.facts, p.finish, nil
+	// /proc/self/ns/user was there: the kernel has them. Whether this process may
+	// make one, only clone(2) can say; ExplainUserNamespaces finds out why not.
+	p.Facts.Kernel = host.Kernel{LastCapability: lastCapability(), UserNamespaces: true}
+	return p, nil
 }
 
-// finish measures what is about the container's files and its program.
-func (p *prober) finish(s *specs.Spec) {
-	p.Spec = s
-	p.mountFlags = make(map[uint64][]string, 4)
-	p.limits()
-	p.terminal()
-	if p.NoPivot {
-		p.facts.KernelMounts = KernelMounts()
+// Measure adds to the facts what is needed, but for host.Needs.Delegation,
+// ServiceManager and NetworkFiles, which others know how to find. What cannot be
+// looked at is a fact, with the errno's name in it; the error is that of a name
+// service that does not answer. It changes nothing.
+func (p *Prober) Measure(n *host.Needs) error {
+	if n.AppArmor != "" {
+		p.Facts.LSM.AppArmor = answer(p.hasAppArmor())
 	}
-	p.sources()
-	p.rootfs()
-	p.procPaths()
-}
-
-// linux is the Linux section of config.json, empty rather than nil.
-func (p *prober) linux() *specs.Linux {
-	if p.Spec.Linux == nil {
-		return &specs.Linux{}
+	if n.SELinux != "" {
+		p.Facts.LSM.SELinux = answer(hasSELinux())
 	}
-	return p.Spec.Linux
-}
-
-// intent works out which user namespace the container will be in. An
-// unprivileged caller gets a new one even if config.json names none.
-func (p *prober) intent() {
-	ns := p.namespace(specs.UserNamespace)
-	if ns == nil {
-		p.newUserNS = p.facts.Process.UID != 0
-	} else {
-		p.newUserNS = ns.Path == ""
-	}
-	p.inUserNS = p.newUserNS || ns != nil || !p.facts.UserNamespace.Initial
-}
-
-// namespace returns config.json's entry for a type, nil without one.
-func (p *prober) namespace(t specs.LinuxNamespaceType) *specs.LinuxNamespace {
-	for i := range p.linux().Namespaces {
-		if ns := &p.linux().Namespaces[i]; ns.Type == t {
-			return ns
+	if n.Subordinate != "" {
+		if err := p.subordinate(); err != nil {
+			return err
 		}
 	}
+	if n.Cgroup != "" && p.Facts.Cgroup == nil {
+		p.Facts.Cgroup = p.cgroup()
+	}
+	p.namespaces(n.Namespaces)
+	if n.OOMScoreAdj != "" {
+		score := p.oomScoreAdj()
+		p.Facts.Process.OOMScoreAdj = &score
+	}
+	p.streams(n)
+	p.rlimits(n.Rlimits)
+	if n.KernelMounts != "" {
+		p.Facts.KernelMounts = KernelMounts()
+	}
+	p.sources(n)
+	if n.Rootfs != "" {
+		p.rootfs(n)
+	}
+	p.kinds(n.Proc)
 	return nil
 }
 
-// terminal asks whether standard input is one, when config.json wants one.
-func (p *prober) terminal() {
-	if p.Spec.Process == nil || !p.Spec.Process.Terminal {
-		return
+// streams looks at the standard streams, and at the caller's end of a terminal.
+func (p *Prober) streams(n *host.Needs) {
+	if n.Streams != "" {
+		p.Facts.Process.Streams = Streams(p.Stdio)
 	}
-	_, err := unix.IoctlGetTermios(0, unix.TCGETS)
-	p.facts.Terminal = err == nil
-	if size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
-		p.facts.TerminalRows, p.facts.TerminalColumns = size.Row, size.Col
+	if n.TerminalSize != "" {
+		p.Facts.Terminal.Size = &host.Size{}
+		if size, err := unix.IoctlGetWinsize(p.Stdio[0], unix.TIOCGWINSZ); err == nil {
+			p.Facts.Terminal.Size = &host.Size{Rows: size.Row, Columns: size.Col}
+		}
 	}
+	if n.TerminalOutput != "" {
+		p.Facts.Terminal.Output = host.OutputTerminal
+		if _, err := unix.IoctlGetTermios(p.Stdio[1], unix.TCGETS); err != nil {
+			p.Facts.Terminal.Output = host.OutputFile
+		}
+	}
+}
+
+func answer(yes bool) host.Answer {
+	if yes {
+		return host.Yes
+	}
+	return host.No
 }

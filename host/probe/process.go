@@ -8,10 +8,9 @@ import (
 )
 
 // process measures the runtime's own identity.
-func (p *prober) process() {
-	f := &p.facts.Process
+func (p *Prober) process() {
+	f := &p.Facts.Process
 	f.UID, f.GID = unix.Geteuid(), unix.Getegid()
-	f.Groups, _ = unix.Getgroups()
 	f.Capabilities = effectiveCapabilities()
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	f.NoNewPrivileges = err == nil && nnp == 1
@@ -28,27 +27,19 @@ func effectiveCapabilities() uint64 {
 	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32
 }
 
-// score measures the OOM score, if config.json sets it.
-func (p *prober) score() {
-	if p.Spec.Process != nil && p.Spec.Process.OOMScoreAdj != nil {
-		p.facts.Process.OOMScoreAdj = p.oomScoreAdj()
-	}
-}
-
-// limits measures the resource limits that config.json sets.
-func (p *prober) limits() {
-	process := p.Spec.Process
-	if process == nil || len(process.Rlimits) == 0 {
+// rlimits measures resource limits.
+func (p *Prober) rlimits(names []string) {
+	if len(names) == 0 {
 		return
 	}
-	p.facts.Process.Rlimits = make(map[string]host.Rlimit, len(process.Rlimits))
-	for i := range process.Rlimits {
-		p.rlimit(process.Rlimits[i].Type)
+	p.Facts.Process.Rlimits = make(map[string]host.Rlimit, len(names))
+	for _, name := range names {
+		p.rlimit(name)
 	}
 }
 
 // oomScoreAdj is /proc/self/oom_score_adj, -1000 to 1000.
-func (p *prober) oomScoreAdj() int {
+func (p *Prober) oomScoreAdj() int {
 	text, err := p.readFile("/proc/self/oom_score_adj")
 	if err != nil {
 		return 0
@@ -66,14 +57,14 @@ func (p *prober) oomScoreAdj() int {
 
 // rlimit reads one limit. The soft RLIMIT_NOFILE is the hard one here: Go
 // raises it when a program starts, and gives the old one back on exec.
-func (p *prober) rlimit(name string) {
+func (p *Prober) rlimit(name string) {
 	resource, known := process.Resource(name)
 	if !known {
 		return
 	}
 	var l unix.Rlimit
 	if unix.Prlimit(0, resource, nil, &l) == nil {
-		p.facts.Process.Rlimits[name] = host.Rlimit{Soft: l.Cur, Hard: l.Max}
+		p.Facts.Process.Rlimits[name] = host.Rlimit{Soft: l.Cur, Hard: l.Max}
 	}
 }
 

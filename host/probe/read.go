@@ -12,7 +12,7 @@ const maxFile = 64 << 20
 
 // readFile reads a small file with one open, one read and one close. The
 // result lies in p.buf where it fits, so it is good until the next readFile.
-func (p *prober) readFile(path string) ([]byte, error) {
+func (p *Prober) readFile(path string) ([]byte, error) {
 	return readInto(p.buf[:], path)
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -13,16 +12,11 @@ import (
 	"github.com/homerun-oci/homerun/userns/privilege"
 )
 
-// The capabilities that make helpers needless (capabilities(7)).
-const mapCapabilities = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
-
 // subordinate finds the ids that the caller may map and the helpers that map
-// them, when the new user namespace may have more than the own id.
-func (p *prober) subordinate() error {
-	if !p.wantsSubordinate() {
-		return nil
-	}
-	s := &p.facts.Subordinate
+// them.
+func (p *Prober) subordinate() error {
+	s := &host.Subordinate{}
+	p.Facts.Subordinate = s
 	s.NewUIDMap = helper("newuidmap")
 	s.NewGIDMap = helper("newgidmap")
 	owners := p.owners()
@@ -35,7 +29,7 @@ func (p *prober) subordinate() error {
 		}
 	}
 	if s.Login == "" {
-		s.Login = askLogin(p.facts.Process.UID)
+		s.Login = askLogin(p.Facts.Process.UID)
 	}
 	s.UIDTrouble, s.GIDTrouble = p.trouble(s.NewUIDMap, userns.UID), p.trouble(s.NewGIDMap, userns.GID)
 	return nil
@@ -43,7 +37,7 @@ func (p *prober) subordinate() error {
 
 // trouble finds what keeps a helper from its privilege, beside no_new_privs.
 // Who has the privilege needs no helper.
-func (p *prober) trouble(path string, kind userns.Kind) host.Trouble {
+func (p *Prober) trouble(path string, kind userns.Kind) host.Trouble {
 	own := unix.CAP_SETUID
 	if kind == userns.GID {
 		own = unix.CAP_SETGID
@@ -53,43 +47,22 @@ func (p *prober) trouble(path string, kind userns.Kind) host.Trouble {
 		return err == nil && n == 0
 	}
 	switch {
-	case path == "" || p.facts.Process.Capabilities&(1<<own) != 0 || !privilege.Gains(path, kind):
+	case path == "" || p.Facts.Process.Capabilities&(1<<own) != 0 || !privilege.Gains(path, kind):
 	case privilege.IsNosuid(path):
 		return host.TroubleNosuid
 	case bounded(own) || privilege.IsSetuid(path) && bounded(unix.CAP_SYS_ADMIN):
 		return host.TroubleBounding
-	case p.facts.Subordinate.Login == "":
+	case p.Facts.Subordinate.Login == "":
 		return host.TroubleNobody
 	}
 	return ""
 }
 
-// wantsSubordinate is false when config.json gives mappings that need no
-// subordinate ids: with the capability to map what one likes, or when each map
-// is the single own id.
-func (p *prober) wantsSubordinate() bool {
-	if !p.newUserNS {
-		return false
-	}
-	linux := p.linux()
-	if len(linux.UIDMappings) == 0 && len(linux.GIDMappings) == 0 {
-		return true
-	}
-	if p.facts.Process.Capabilities&mapCapabilities == mapCapabilities {
-		return false
-	}
-	return !isSingle(linux.UIDMappings, p.facts.Process.UID) || !isSingle(linux.GIDMappings, p.facts.Process.GID)
-}
-
-func isSingle(mappings []specs.LinuxIDMapping, own int) bool {
-	return len(mappings) == 1 && mappings[0].Size == 1 && mappings[0].HostID == uint32(own)
-}
-
 // owners is what the caller may be called in /etc/subuid: the login name first
 // ("" if there is none), then the names that share its uid, which newuidmap
 // takes too, then the uid as a number.
-func (p *prober) owners() []string {
-	uid := uint32(p.facts.Process.UID)
+func (p *Prober) owners() []string {
+	uid := uint32(p.Facts.Process.UID)
 	var owners []string
 	if text, err := p.readFile("/etc/passwd"); err == nil {
 		owners = loginNames(text, uid)
@@ -124,7 +97,7 @@ func isName(b []byte) bool {
 
 // ranges reads subuid or subgid in the directory etc, and for who has no range in
 // it what a hint needs. A missing or unreadable file grants nothing.
-func (p *prober) ranges(etc, name string, owners []string) (list []host.Range, free uint32, line int) {
+func (p *Prober) ranges(etc, name string, owners []string) (list []host.Range, free uint32, line int) {
 	text, err := p.readFile(etc + "/" + name)
 	if err == nil {
 		if grants := userns.Grants(text, owners); len(grants) > 0 {
@@ -143,7 +116,7 @@ func (p *prober) ranges(etc, name string, owners []string) (list []host.Range, f
 
 // taken lists the ids of users or of groups that the host has, which a grant in
 // the file name would give away; known is false when that cannot be told.
-func (p *prober) taken(etc, name string) (ids []uint32, known bool) {
+func (p *Prober) taken(etc, name string) (ids []uint32, known bool) {
 	passwd, err := p.readFile(etc + "/passwd")
 	if name == "subuid" {
 		return idsIn(passwd, 2), err == nil || err == unix.ENOENT

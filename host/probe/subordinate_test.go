@@ -47,7 +47,7 @@ func TestFreeRange(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var p prober
+		p := Prober{Facts: &host.Facts{}}
 		if list, free, line := p.ranges(etc, "subuid", []string{"u", "1000"}); list != nil || free != test.uid || line != 0 {
 			t.Errorf("%s: uids %v, free from %d, line %d; want %d", name, list, free, line, test.uid)
 		}
@@ -101,8 +101,8 @@ func TestTrouble(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			var p prober
-			p.facts.Process.Capabilities, p.facts.Subordinate.Login = test.own, test.login
+			p := Prober{Facts: &host.Facts{Subordinate: &host.Subordinate{}}}
+			p.Facts.Process.Capabilities, p.Facts.Subordinate.Login = test.own, test.login
 			done <- p.trouble(test.path, test.kind)
 		}()
 		if got := <-done; got != test.want {
@@ -128,7 +128,7 @@ func TestUnreadableGrant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p prober
+	p := Prober{Facts: &host.Facts{}}
 	if list, free, line := p.ranges(etc, "subuid", []string{"u", "1000"}); list != nil || free != 165536 || line != 2 {
 		t.Errorf("%v, free from %d, line %d, want 165536 and line 2", list, free, line)
 	}

@@ -32,79 +32,78 @@ const maxSteps = 4096
 // itself when O_NOFOLLOW is set.
 const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS
 
-// rootfs looks at the root directory and at the mount destinations in it.
-func (p *prober) rootfs() {
-	fd, err := openat(unix.AT_FDCWD, p.Rootfs, unix.O_PATH|unix.O_CLOEXEC)
+// rootfs looks at the root directory and at what is needed of what is in it.
+func (p *Prober) rootfs(n *host.Needs) {
+	fd, err := openat(unix.AT_FDCWD, n.Rootfs, unix.O_PATH|unix.O_CLOEXEC)
 	if err != nil {
-		p.facts.Rootfs = host.Source{Path: p.Rootfs, Error: errnoName(err)}
+		p.Facts.Rootfs = host.Source{Path: n.Rootfs, Error: errnoName(err)}
 		return
 	}
 	defer unix.Close(fd)
-	p.facts.Rootfs = p.rootSource(fd)
-	if p.facts.Rootfs.Kind == host.Directory {
-		p.targets(fd)
-		p.home(fd)
+	p.Facts.Rootfs = rootSource(fd, n.Rootfs)
+	if p.Facts.Rootfs.Kind != host.Directory {
+		return
+	}
+	p.targets(fd, n.Targets)
+	if n.Home != "" {
+		p.home(fd, n.HomeUID)
 	}
 }
 
-func (p *prober) rootSource(fd int) host.Source {
+func rootSource(fd int, path string) host.Source {
 	var st unix.Stat_t
 	var fs unix.Statfs_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return host.Source{Path: p.Rootfs, Error: errnoName(err)}
+		return host.Source{Path: path, Error: errnoName(err)}
 	}
-	s := host.Source{Path: p.Rootfs, Kind: kindOf(st.Mode), Mode: permissions(st.Mode)}
+	s := host.Source{Path: path, Kind: kindOf(st.Mode)}
 	if unix.Fstatfs(fd, &fs) == nil {
 		s.Flags = flagNames(int64(fs.Flags))
 	}
 	return s
 }
 
-// targets looks at each destination, and at the working directory, which is
-// made where it is missing. One below an earlier mount is covered by it, so the
-// rootfs says nothing about it: it is left out, and likewise when it turns out
-// to be covered only after links were followed.
-func (p *prober) targets(root int) {
-	destinations := make([]string, 0, len(p.Spec.Mounts)+1)
-	for i := range p.Spec.Mounts {
-		destinations = append(destinations, p.Spec.Mounts[i].Destination)
-	}
-	if p.Spec.Process != nil && p.Spec.Process.Cwd != "" && clean(p.Spec.Process.Cwd) != "." {
-		destinations = append(destinations, p.Spec.Process.Cwd)
-	}
-	if len(destinations) == 0 {
+// targets looks at each destination. One below an earlier mount is covered by it, so
+// the root says nothing about it: it is not looked at, and what turns out to be
+// covered only after links were followed is not told either.
+func (p *Prober) targets(root int, list []host.Destination) {
+	if len(list) == 0 {
 		return
 	}
-	p.facts.Targets = make(map[string]host.Target, len(destinations))
-	covered := make(places, 2*len(destinations))
-	for i, destination := range destinations {
-		name := clean(destination)
-		if covered.hold(name) && !hasDotDot(destination) {
-			continue
+	p.Facts.Targets = make(map[string]host.Target, len(list))
+	covered := make(places, 2*len(list))
+	for i := range list {
+		d := &list[i]
+		name := clean(d.Path)
+		t := host.Target{Unknown: host.Covered}
+		if !covered.hold(name) || hasDotDot(d.Path) {
+			var err error
+			t, err = destination(root, d)
+			switch {
+			case err != nil:
+				t = host.Target{Unknown: errnoName(err)}
+			case covered.hold(t.Resolved):
+				t = host.Target{Unknown: host.Covered}
+			default:
+				covered[t.Resolved] = covered[t.Resolved] || d.Mount
+			}
+			covered[name] = covered[name] || d.Mount
 		}
-		t, err := p.target(root, i, destination)
-		if err == nil && !covered.hold(t.Resolved) {
-			p.facts.Targets[destination] = t
-			covered[t.Resolved] = true
+		if _, earlier := p.Facts.Targets[d.Path]; !earlier || t.Unknown == "" {
+			p.Facts.Targets[d.Path] = t
 		}
-		covered[name] = true
 	}
 }
 
-// target looks at destination i, and if it is a mount's at what its options
-// need.
-func (p *prober) target(root, i int, destination string) (host.Target, error) {
-	if i >= len(p.Spec.Mounts) {
-		return resolve(root, destination)
-	}
-	m := &p.Spec.Mounts[i]
-	if hasOption(m, "copy-symlink") || hasOption(m, "dest-nofollow") {
-		if t, ok := linkAt(root, m.Destination); ok {
+// destination looks at a destination and what is wanted of it.
+func destination(root int, d *host.Destination) (host.Target, error) {
+	if d.Link {
+		if t, ok := linkAt(root, d.Path); ok {
 			return t, nil
 		}
 	}
-	t, err := resolve(root, m.Destination)
-	if err == nil && t.Kind == host.Directory && hasOption(m, "tmpcopyup") {
+	t, err := resolve(root, d.Path)
+	if err == nil && t.Kind == host.Directory && d.Tree {
 		t.Tree = Tree(root, t.Resolved)
 	}
 	return t, err

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -183,23 +182,25 @@ func TestTargetDenied(t *testing.T) {
 // only a link tells that it is covered.
 func TestTargetsCovered(t *testing.T) {
 	root := makeTree(t, "run/x", "var/run => ../run", "data/", "link => data")
-	spec := &specs.Spec{Mounts: []specs.Mount{
-		{Destination: "/run"},
-		{Destination: "/run/x"},
-		{Destination: "/runner"},
-		{Destination: "/var/run/x"},
-		{Destination: "/link"},
-		{Destination: "/data/sub"},
-		{Destination: "/link/sub"},
-		{Destination: "/run"},
-		{Destination: "/run/../etc"},
-	}}
-	f := measure(t, Request{Spec: spec, Rootfs: root})
+	n := host.Needs{Rootfs: root}
+	for _, path := range []string{"/run", "/run/x", "/runner", "/var/run/x", "/link", "/data/sub", "/link/sub", "/run", "/run/../etc"} {
+		n.Targets = append(n.Targets, host.Destination{Path: path, Mount: true})
+	}
+	// Where nothing is mounted, nothing is covered.
+	n.Targets = append(n.Targets, host.Destination{Path: "/var"}, host.Destination{Path: "/var/lib"})
+	f := answers(t, n)
+	covered := host.Target{Unknown: host.Covered}
 	want := map[string]host.Target{
 		"/run":        {Resolved: "run", Kind: host.Directory, Mode: 0o755},
 		"/runner":     {Resolved: "runner"},
 		"/link":       {Resolved: "data", Kind: host.Directory, Mode: 0o755},
 		"/run/../etc": {Resolved: "etc"},
+		"/var":        {Resolved: "var", Kind: host.Directory, Mode: 0o755},
+		"/var/lib":    {Resolved: "var/lib"},
+		"/run/x":      covered,
+		"/var/run/x":  covered,
+		"/data/sub":   covered,
+		"/link/sub":   covered,
 	}
 	if len(f.Targets) != len(want) {
 		t.Errorf("got %v", f.Targets)

@@ -18,15 +18,15 @@ const initialUserNamespace = 0xEFFFFFFD
 // tells whether it is the first; the maps do not, since systemd 260 makes
 // namespaces that map every id to itself (PrivateUsers=full, moby/sys#239).
 // In the first one all else is known without looking.
-func (p *prober) userNamespace() error {
+func (p *Prober) userNamespace() error {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/user", &st); err != nil {
 		return fmt.Errorf("probe: look at /proc/self/ns/user (is /proc mounted?): %w", err)
 	}
-	u := &p.facts.UserNamespace
+	u := &p.Facts.UserNamespace
 	u.Initial = st.Ino == initialUserNamespace
 	if u.Initial {
-		u.OwnerUID = p.facts.Process.UID
+		u.OwnerUID = p.Facts.Process.UID
 		u.Setgroups = "allow"
 		u.UIDMap = []host.Mapping{{Size: 1<<32 - 1}}
 		u.GIDMap = []host.Mapping{{Size: 1<<32 - 1}}
@@ -35,8 +35,8 @@ func (p *prober) userNamespace() error {
 	return p.nestedUserNamespace()
 }
 
-func (p *prober) nestedUserNamespace() error {
-	u := &p.facts.UserNamespace
+func (p *Prober) nestedUserNamespace() error {
+	u := &p.Facts.UserNamespace
 	var err error
 	if u.UIDMap, err = p.idMap("/proc/self/uid_map"); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (p *prober) nestedUserNamespace() error {
 	return nil
 }
 
-func (p *prober) idMap(path string) ([]host.Mapping, error) {
+func (p *Prober) idMap(path string) ([]host.Mapping, error) {
 	text, err := p.readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("probe: read %s: %w", path, err)
@@ -60,7 +60,7 @@ func (p *prober) idMap(path string) ([]host.Mapping, error) {
 }
 
 // IDMap reads an id map of a process: user_namespaces(7).
-func IDMap(path string) ([]host.Mapping, error) { return (&prober{}).idMap(path) }
+func IDMap(path string) ([]host.Mapping, error) { return (&Prober{}).idMap(path) }
 
 // parseIDMap reads lines of three numbers; others are skipped.
 func parseIDMap(text []byte) []host.Mapping {

@@ -13,8 +13,8 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
-	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/homerun-oci/homerun/stage"
@@ -62,16 +62,30 @@ func (r *runtime) compile(dir string, c trial) error {
 		return err
 	}
 	b := &bundle.Bundle{Dir: dir, Config: config(c)}
-	facts, err := container.Facts(b)
-	if err != nil {
-		return err
-	}
-	r.facts = facts
 	w := compile.Wishes{ID: "trial", BundleDir: dir, Manager: cgroupv2.None, Create: c.Wait}
 	if c.Full {
 		w.Seccomp = &compile.Filter{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}} // return SECCOMP_RET_ALLOW
 	}
-	r.result, err = compile.Compile(b.Config, facts, w)
+	p, err := probe.New([3]int{0, 1, 2})
+	if err != nil {
+		return err
+	}
+	r.facts = p.Facts
+	first := compile.Needs(b.Config, p.Facts, w)
+	if err := p.Measure(&first); err != nil {
+		return err
+	}
+	begun, err := compile.Begin(b.Config, p.Facts, w)
+	if err != nil {
+		return err
+	}
+	rest, err := begun.Needs()
+	if err == nil {
+		err = p.Measure(&rest)
+	}
+	if err == nil {
+		r.result, err = begun.Finish(w.Seccomp)
+	}
 	return err
 }
 

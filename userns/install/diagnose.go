@@ -50,15 +50,16 @@ func diagnose(p *process, facts *host.Facts) []string {
 // grants names the lines that grant ids to the caller, or says that none does
 // and how to get one.
 func grants(kind userns.Kind, facts *host.Facts) []string {
-	if facts.Subordinate.Source != "" {
-		return []string{"subordinate ids come from " + facts.Subordinate.Source}
+	granted := userns.Granted(facts)
+	if granted.Source != "" {
+		return []string{"subordinate ids come from " + granted.Source}
 	}
 	path := "/etc/sub" + string(kind)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	owners := []string{facts.Subordinate.Login, strconv.Itoa(facts.Process.UID)}
+	owners := []string{granted.Login, strconv.Itoa(facts.Process.UID)}
 	var lines []string
 	for _, g := range userns.Grants(text, owners) {
 		lines = append(lines, fmt.Sprintf("line %d of %s grants %s ids %d-%d",

@@ -15,8 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/userns"
@@ -86,12 +84,14 @@ func errorText(err error) string {
 
 func facts(t testing.TB) *host.Facts {
 	t.Helper()
-	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}}
-	f, err := probe.Measure(probe.Request{Spec: spec, Rootfs: "/"})
+	p, err := probe.New([3]int{0, 1, 2})
+	if err == nil {
+		err = p.Measure(&host.Needs{Subordinate: "linux.uidMappings"})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &f
+	return p.Facts
 }
 
 // unprivileged runs the test again as a user with subordinate ids when it runs

@@ -1,0 +1,90 @@
+package host_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/homerun-oci/homerun/host"
+)
+
+// full has a value for everything.
+func full(t *testing.T) *host.Facts {
+	t.Helper()
+	f := &host.Facts{}
+	fill(reflect.ValueOf(f).Elem())
+	return f
+}
+
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		element := reflect.New(v.Type().Elem()).Elem()
+		fill(element)
+		v.SetMapIndex(reflect.ValueOf("x"), element)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(7)
+	}
+}
+
+// TestDecode: facts come back from JSON as they were.
+func TestDecode(t *testing.T) {
+	for _, f := range []*host.Facts{{}, full(t)} {
+		text, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := host.Decode(text)
+		if err != nil || !reflect.DeepEqual(got, f) {
+			t.Errorf("%v\n%s\n%+v", err, text, got)
+		}
+	}
+}
+
+// TestDecodeErrors: what is mistyped, missing or no JSON is named.
+func TestDecodeErrors(t *testing.T) {
+	text, err := json.Marshal(full(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(text)
+	for _, c := range []struct{ text, want string }{
+		{strings.Replace(good, `"uid":`, `"uidd":`, 1), `unknown field "uidd"`},
+		{strings.Replace(good, `"rootfs":`, `"root":`, 1), `unknown field "root"`},
+		{strings.Replace(good, `"uid":7,`, "", 1), "process.uid is missing"},
+		{strings.Replace(good, `"initial":true,`, "", 1), "userNamespace.initial is missing"},
+		{strings.Replace(good, `"lastCapability":7,`, "", 1), "kernel.lastCapability is missing"},
+		{strings.Replace(good, `"uid":7,`, `"uid":"7",`, 1), "cannot unmarshal string"},
+		{`{}`, "process is missing"},
+		{`{"process":{"uid":0,"gid":0,"capabilities":0}}`, "userNamespace is missing"},
+		{`[]`, "cannot unmarshal array"},
+		{``, "EOF"},
+		{good + good, "something follows the facts"},
+		{`null`, "process is missing"},
+		{`{"process":null}`, "process is missing"},
+		{strings.Replace(good, `"hostID":7,`, "", 1), "userNamespace.uidMap[0].hostID is missing"},
+		{strings.Replace(good, `"soft":7,`, "", 1), `process.rlimits["x"].soft is missing`},
+	} {
+		if _, err := host.Decode([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.40s: %v, want %q", c.text, err, c.want)
+		}
+	}
+}
