@@ -123,6 +123,6 @@ func answerPaths(n *host.Needs, f *host.Facts) {
 		add(f.Targets, d.Path, host.Target{Unknown: host.Covered})
 	}
 	for _, name := range n.Rlimits {
-		add(f.Process.Rlimits, name, host.Rlimit{})
+		add(f.Process.Rlimits, name, 0)
 	}
 }

@@ -365,8 +365,8 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 	case plan.Prlimit64:
 		if e.Errno == unix.EPERM {
 			name, _ := strings.CutPrefix(e.What, "set the limit ")
-			if l, ok := facts.Process.Rlimits[name]; ok {
-				e.because(fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", l.Hard, o.Hard))
+			if hard, ok := facts.Process.Rlimits[name]; ok {
+				e.because(fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", hard, o.Hard))
 			}
 		}
 	case plan.SchedSetattr, plan.IoprioSet:

@@ -81,7 +81,7 @@ func TestDecodeErrors(t *testing.T) {
 		{`null`, "process is missing"},
 		{`{"process":null}`, "process is missing"},
 		{strings.Replace(good, `"hostID":7,`, "", 1), "userNamespace.uidMap[0].hostID is missing"},
-		{strings.Replace(good, `"soft":7,`, "", 1), `process.rlimits["x"].soft is missing`},
+		{strings.Replace(good, `"error":"x","uid":7,"gid":7}`, `"error":"x","uid":7}`, 1), `targets["x"].tree.gid is missing`},
 	} {
 		if _, err := host.Decode([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40s: %v, want %q", c.text, err, c.want)

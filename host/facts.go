@@ -107,8 +107,9 @@ type Process struct {
 	// ProcessLimit says which limit on the number of processes is reached, once
 	// the making of one failed: "pids.max of the cgroup / is 10".
 	ProcessLimit string `json:"processLimit,omitempty"`
-	// Rlimits holds the runtime's limits by OCI name (RLIMIT_NOFILE).
-	Rlimits map[string]Rlimit `json:"rlimits,omitempty"`
+	// Rlimits holds the runtime's hard limits by OCI name (RLIMIT_NOFILE); the
+	// maximum uint64 means infinity.
+	Rlimits map[string]uint64 `json:"rlimits,omitempty"`
 }
 
 // Stream is a standard stream that may be given to the process's user.
@@ -116,14 +117,6 @@ type Stream struct {
 	// Give is true for pipes and sockets. What has a name outlives the container
 	// and keeps its owner: files, FIFOs, terminals, /dev/null (CVE-2026-88265).
 	Give bool `json:"give,omitempty"`
-	// UID is its owner.
-	UID uint32 `json:"uid"`
-}
-
-// Rlimit is a pair of resource limits; the maximum uint64 means infinity.
-type Rlimit struct {
-	Soft uint64 `json:"soft"`
-	Hard uint64 `json:"hard"`
 }
 
 // UserNamespace describes the user namespace that the runtime runs in.

@@ -6,9 +6,8 @@ type Tree struct {
 	// Entries are all files below, a directory before what is in it.
 	Entries []Entry `json:"entries,omitempty"`
 	// Error is the errno's name when the tree could not be listed: E2BIG when
-	// it has too many files or bytes for the list. Path is where.
+	// it has too many files or bytes for the list.
 	Error string `json:"error,omitempty"`
-	Path  string `json:"path,omitempty"`
 	// UID and GID own the directory itself.
 	UID int `json:"uid"`
 	GID int `json:"gid"`

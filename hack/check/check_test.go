@@ -96,6 +96,8 @@ var cases = []struct {
 	{"pure-names", "plan/a.go", "package plan\nimport \"fmt\"\nfunc f() { fmt.Println() }\n", "uses fmt.Println"},
 	{"pure-names", "plan/a_test.go", "package plan\n" + sysImport + "func f() { unix.Sync() }\n", ""},
 	{"pure-names", "host/probe/a.go", "package probe\n" + sysImport + "func f() { unix.Sync() }\n", ""},
+	{"facts-read", "host/a.go", "package host\ntype Facts struct{ A int }\n", "nobody reads Facts.A"},
+	{"facts-read", "host/needs.go", "package host\ntype Needs struct{ A int }\n", ""},
 	{"unsafe", "plan/a.go", "package plan\nimport \"unsafe\"\n", "imports unsafe"},
 	{"unsafe", "stage/a.go", "package stage\nimport \"unsafe\"\n", ""},
 	{"unsafe", "cgroupv2/live/bpf_unsafe.go", "package live\nimport \"unsafe\"\n", ""},
@@ -177,6 +179,31 @@ func TestRules(t *testing.T) {
 				t.Errorf("found %v, want nothing", found)
 			}
 		})
+	}
+}
+
+// TestFactsRead: what is only written, or read where it is measured, has no reader;
+// what is read as another type has.
+func TestFactsRead(t *testing.T) {
+	facts := "package host\ntype Facts struct{ Read, Written, Measured int; Part Part; Whole *Whole }\n" +
+		"type Part struct{ A, B int }\ntype Whole struct{ C int }\n"
+	uses := func(name, text string) string {
+		return "package " + name + "\nimport \"" + self + "host\"\n" + text
+	}
+	found := apply(t, "facts-read", map[string]string{
+		"host/facts.go":      facts,
+		"host/probe/a.go":    uses("probe", "func f(f *host.Facts) int { return f.Measured }\n"),
+		"compile/a.go":       uses("compile", "func f(f *host.Facts) int { f.Written = 1; return f.Read + f.Part.A }\n"),
+		"cgroupv2/a.go":      uses("cgroupv2", "type mine struct{ C int }\nfunc f(f host.Facts) mine { return mine(*f.Whole) }\n"),
+		"compile/a_test.go":  uses("compile", "func g(f *host.Facts) int { return f.Part.B }\n"),
+		"tests/x/compile.go": uses("x", "func g(f *host.Facts) int { return f.Part.B }\n"),
+	})
+	var got []string
+	for _, f := range found {
+		got = append(got, f.what)
+	}
+	if want := []string{"nobody reads Facts.Written", "nobody reads Facts.Measured", "nobody reads Part.B"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -17,6 +17,7 @@ type finding struct {
 var rules = []rule{
 	{"pure-imports", "a plan is a function of the config and the facts; what reads a file or a clock belongs in host/probe or in a package that acts", pureImports},
 	{"pure-names", "a pure package describes system calls, it makes none, nor gives away the function; from x/sys/unix it takes constants and types", pureNames},
+	{"facts-read", "a fact without a reader costs a system call and says nothing", unreadFacts},
 	{"unsafe", "memory is laid out by hand in package stage alone, or in a file that says so by its name", unsafeImports},
 	{"layers", "imports point one way, from the commands down to plan and host", layers},
 	{"cgo", "the main binary is static and starts in a millisecond; C lives in cmd/homerun-seccomp", cgoImports},

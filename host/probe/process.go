@@ -3,7 +3,6 @@ package probe
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/process"
 )
 
@@ -32,7 +31,7 @@ func (p *Prober) rlimits(names []string) {
 	if len(names) == 0 {
 		return
 	}
-	p.Facts.Process.Rlimits = make(map[string]host.Rlimit, len(names))
+	p.Facts.Process.Rlimits = make(map[string]uint64, len(names))
 	for _, name := range names {
 		p.rlimit(name)
 	}
@@ -55,8 +54,7 @@ func (p *Prober) oomScoreAdj() int {
 	return int(n)
 }
 
-// rlimit reads one limit. The soft RLIMIT_NOFILE is the hard one here: Go
-// raises it when a program starts, and gives the old one back on exec.
+// rlimit reads one hard limit.
 func (p *Prober) rlimit(name string) {
 	resource, known := process.Resource(name)
 	if !known {
@@ -64,7 +62,7 @@ func (p *Prober) rlimit(name string) {
 	}
 	var l unix.Rlimit
 	if unix.Prlimit(0, resource, nil, &l) == nil {
-		p.Facts.Process.Rlimits[name] = host.Rlimit{Soft: l.Cur, Hard: l.Max}
+		p.Facts.Process.Rlimits[name] = l.Max
 	}
 }
 

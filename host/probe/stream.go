@@ -13,7 +13,7 @@ func Streams(fds [3]int) []host.Stream {
 	for i, fd := range fds {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil {
-			list[i] = host.Stream{Give: givable(fd, &st), UID: st.Uid}
+			list[i] = host.Stream{Give: givable(fd, &st)}
 		}
 	}
 	return list

@@ -28,35 +28,34 @@ type lister struct {
 // Tree lists what lies below a directory of the rootfs that root is open on.
 func Tree(root int, dir string) *host.Tree {
 	l := &lister{root: root}
-	if path, err := l.list(dir, ""); err != nil {
-		return &host.Tree{Error: errnoName(err), Path: "/" + path}
+	if err := l.list(dir, ""); err != nil {
+		return &host.Tree{Error: errnoName(err)}
 	}
 	return &l.tree
 }
 
-// list adds the directory at dir, whose entries are called prefix + name. On
-// an error it returns the path at which it happened.
-func (l *lister) list(dir, prefix string) (string, error) {
+// list adds the directory at dir, whose entries are called prefix + name.
+func (l *lister) list(dir, prefix string) error {
 	fd, err := openDirectory(l.root, dir)
 	if err != nil {
-		return dir, err
+		return err
 	}
 	defer unix.Close(fd)
 	if prefix == "" {
 		if err := l.top(fd); err != nil {
-			return dir, err
+			return err
 		}
 	}
 	names, err := readNames(fd)
 	if err != nil {
-		return dir, err
+		return err
 	}
 	for _, name := range names {
-		if at, err := l.add(fd, dir, prefix, name); err != nil {
-			return at, err
+		if err := l.add(fd, dir, prefix, name); err != nil {
+			return err
 		}
 	}
-	return "", nil
+	return nil
 }
 
 func (l *lister) top(fd int) error {
@@ -98,11 +97,10 @@ func readNames(fd int) ([]string, error) {
 }
 
 // add adds a file, and if it is a directory what is below it.
-func (l *lister) add(fd int, dir, prefix, name string) (string, error) {
-	at := dir + "/" + name
+func (l *lister) add(fd int, dir, prefix, name string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return at, err
+		return err
 	}
 	e := host.Entry{Path: prefix + name, Kind: kindOf(st.Mode), Mode: permissions(st.Mode), UID: int(st.Uid), GID: int(st.Gid)}
 	switch e.Kind {
@@ -111,7 +109,7 @@ func (l *lister) add(fd int, dir, prefix, name string) (string, error) {
 		l.bytes += st.Size
 	case host.Symlink:
 		if e.Link = readlink(fd, name); e.Link == "" {
-			return at, unix.EIO
+			return unix.EIO
 		}
 	case host.Character, host.Block:
 		e.Rdev = unix.Mkdev(unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
@@ -121,12 +119,12 @@ func (l *lister) add(fd int, dir, prefix, name string) (string, error) {
 	}
 	l.tree.Entries = append(l.tree.Entries, e)
 	if len(l.tree.Entries) > host.MaxTreeEntries || l.bytes > host.MaxTreeBytes {
-		return at, unix.E2BIG
+		return unix.E2BIG
 	}
 	if e.Kind == host.Directory {
-		return l.list(at, e.Path+"/")
+		return l.list(dir+"/"+name, e.Path+"/")
 	}
-	return "", nil
+	return nil
 }
 
 // xattrs reads the extended attributes that the caller may see.
