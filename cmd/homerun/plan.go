@@ -111,6 +111,9 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 	if err != nil {
 		return nil, err
 	}
+	if f.exec != "" && f.facts != "" {
+		return nil, errors.New("--facts does not go with --exec, which is about a container of this host")
+	}
 	if f.exec != "" {
 		p, err := planExec(r, f, args)
 		return &compiled{p}, err
