@@ -63,11 +63,8 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 		return err
 	}
 	defer c.Close()
-	process, err := f.load(o, c, args[1:])
+	request, err := f.request(o, c, args[1:])
 	if err != nil {
-		return err
-	}
-	if err := checkPreserve(f.preserve); err != nil {
 		return err
 	}
 	signals, err := catchSignals(f.detach)
@@ -75,16 +72,25 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 		return err
 	}
 	ctx, started := signals.starting(ctx)
-	p, err := c.Exec(ctx, container.ExecRequest{
-		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
-		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
-	})
+	p, err := c.Exec(ctx, *request)
 	if err = started(err); err != nil || f.detach {
 		return err
 	}
 	o.logWarnings()
 	o.status, err = follow(p, signals)
 	return err
+}
+
+// request describes the process with its command.
+func (f *execFlags) request(o *options, c *container.Container, args []string) (*container.ExecRequest, error) {
+	process, err := f.load(o, c, args)
+	if err == nil {
+		err = checkPreserve(f.preserve)
+	}
+	return &container.ExecRequest{
+		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
+		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
+	}, err
 }
 
 // load makes the process: from the file, or from config.json's with what the

@@ -18,10 +18,13 @@ import (
 
 // planFlags are those of plan.
 type planFlags struct {
-	bundle, config, facts, id, exec, pointer string
-	json, showFacts, summary                 bool
-	create, values, seccomp                  bool
-	rootfs                                   rootfsFlags
+	facts, id, exec, pointer string
+	json, showFacts, summary bool
+	values, seccomp          bool
+	// waits: for create and start.
+	waits, detach bool
+	create        createFlags
+	rootfs        rootfsFlags
 }
 
 func newPlanCommand(o *options) *cobra.Command {
@@ -43,8 +46,7 @@ comes from there. Nothing is done.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&f.bundle, "bundle", "b", ".", "directory of config.json")
-	flags.StringVarP(&f.config, "config", "f", "", "another name for config.json")
+	f.create.add(flags)
 	flags.StringVar(&f.id, "id", "ID", "the container's id")
 	flags.StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
 	flags.BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
@@ -52,7 +54,8 @@ comes from there. Nothing is done.`,
 	flags.BoolVar(&f.summary, "summary", false, "print in eight lines what the container may and has")
 	flags.BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
 	flags.BoolVar(&f.values, "values", false, "print environment, groups and long arguments in full")
-	flags.BoolVar(&f.create, "create", false, "plan for create and start, between which init waits")
+	flags.BoolVar(&f.waits, "create", false, "plan for create and start, between which init waits")
+	flags.BoolVarP(&f.detach, "detach", "d", false, "plan for run or exec that does not wait for the program")
 	flags.StringVar(&f.exec, "exec", "", "plan for exec in this container")
 	flags.StringVar(&f.pointer, "pointer", "", "with --rootfs and --exec: only what comes from there")
 	rootfsRunFlags(c, &f.rootfs)
@@ -61,7 +64,7 @@ comes from there. Nothing is done.`,
 
 func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, args []string) error {
 	if f.seccomp {
-		b, err := o.loadBundle(f.bundle, f.config)
+		b, err := o.loadBundle(f.create.bundle, f.create.config)
 		if err != nil {
 			return err
 		}
@@ -115,7 +118,7 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 		return nil, errors.New("--facts does not go with --exec, which is about a container of this host")
 	}
 	if f.exec != "" {
-		p, err := planExec(r, f, args)
+		p, err := o.planExec(r, f, args)
 		return &compiled{p}, err
 	}
 	request, err := o.planRequest(f, args)
@@ -125,47 +128,55 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 	if request.Facts, err = readFacts(f.facts); err != nil {
 		return nil, err
 	}
-	p, err := r.PlanRun(ctx, *request, f.create)
+	p, err := r.PlanRun(ctx, *request, f.waits)
 	return &compiled{p}, err
 }
 
-// planRequest describes the container.
+// planRequest describes the container, as create and run do.
 func (o *options) planRequest(f *planFlags, args []string) (*container.Request, error) {
-	request := &container.Request{}
-	var err error
-	if f.rootfs.path != "" {
-		request, err = o.rootfsRequest(&f.rootfs, args)
-	} else if len(args) > 1 {
-		return nil, errors.New("want one place in config.json at most; a command goes with --rootfs or --exec")
-	} else {
-		f.pointer += strings.Join(args, "")
-		if request.Bundle, err = o.loadBundle(f.bundle, f.config); err == nil {
-			err = o.bundleNetwork(request)
+	if f.rootfs.path == "" {
+		if len(args) > 1 {
+			return nil, errors.New("want one place in config.json at most; a command goes with --rootfs or --exec")
 		}
+		f.pointer += strings.Join(args, "")
+		args = []string{f.id}
 	}
+	run := &runFlags{create: f.create, detach: f.detach, rootfs: f.rootfs}
+	request, err := o.runRequest(run, args)
+	o.id = "" // of no container, for messages
 	if err != nil {
 		return nil, err
 	}
-	request.ID, request.Stdio, request.Listen = f.id, [3]int{0, 1, 2}, listenFDs(os.Getenv)
+	request.ID = f.id
+	run.attend(request)
+	if f.waits { // create has neither
+		request.Network, request.Subreaper, request.Detached = nil, false, false
+	}
 	return request, nil
 }
 
-// planExec plans a process in a container that exists.
-func planExec(r *container.Runtime, f *planFlags, args []string) (*container.Plan, error) {
+// planExec plans a process in a container that exists: without a command what
+// config.json has.
+func (o *options) planExec(r *container.Runtime, f *planFlags, args []string) (*container.Plan, error) {
 	c, err := r.Peek(f.exec)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	process, err := c.Process()
+	if len(args) == 0 {
+		process, err := c.Process()
+		if err != nil {
+			return nil, err
+		}
+		args = process.Args
+	}
+	e := &execFlags{tty: f.rootfs.tty, detach: f.detach, preserve: f.create.preserve, pidFile: f.create.pidFile,
+		consoleSocket: f.create.consoleSocket, pidfdSocket: f.create.pidfdSocket}
+	request, err := e.request(o, c, args)
 	if err != nil {
 		return nil, err
 	}
-	process.Terminal = f.rootfs.tty
-	if len(args) > 0 {
-		process.Args = args
-	}
-	return c.PlanExec(container.ExecRequest{Process: process, Stdio: [3]int{0, 1, 2}})
+	return c.PlanExec(*request)
 }
 
 // readFacts reads the facts from a file; nil without one.

@@ -149,10 +149,15 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 	if process := request.Bundle.Config.Process; f.detach && process != nil && process.Terminal && f.create.consoleSocket == "" {
 		return nil, errors.New("process.terminal needs a console socket when detached")
 	}
-	request.Detached = f.detach
-	request.Subreaper = !f.detach && !f.create.noSubreaper
+	f.attend(request)
 	f.rootfs.config = request.Bundle.Config
 	return r.Run(ctx, *request)
+}
+
+// attend says who waits for the program, and for its orphans.
+func (f *runFlags) attend(r *container.Request) {
+	r.Detached = f.detach
+	r.Subreaper = !f.detach && !f.create.noSubreaper
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.
