@@ -138,8 +138,8 @@ func (c *Container) fillNetworkFiles(a action.StartNetwork, r netns.Result) erro
 	n := a.Connection
 	resolv := netns.ResolvConf(netns.ResolvInput{Host: hostFile("/etc/resolv.conf"), HostNetwork: n.Shared(), Forward: r.DNS, DNS: n.DNS,
 		IPv6: r.Address6.IsValid()})
-	for name, text := range map[string]string{"resolv.conf": resolv, "hosts": hosts} {
-		if err := c.dir.WriteInPlace(name, []byte(text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, f := range [...]struct{ name, text string }{{"resolv.conf", resolv}, {"hosts", hosts}} {
+		if err := c.dir.WriteInPlace(f.name, []byte(f.text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}

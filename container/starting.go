@@ -242,12 +242,12 @@ func (s *starting) prepareIDMap(a action.PrepareIDMap) error {
 // both ends of each, so opening the other side never blocks, and fails when
 // init is dead.
 func (s *starting) makeFIFOs() error {
-	for name, input := range map[string]string{store.StartFIFO: compile.InputStart, store.OutcomeFIFO: compile.InputOutcome} {
-		fd, err := s.c.dir.MakeFIFO(name)
+	for _, f := range [...]struct{ name, input string }{{store.StartFIFO, compile.InputStart}, {store.OutcomeFIFO, compile.InputOutcome}} {
+		fd, err := s.c.dir.MakeFIFO(f.name)
 		if err != nil {
 			return err
 		}
-		s.launch.SetInput(input, fd)
+		s.launch.SetInput(f.input, fd)
 	}
 	return nil
 }
