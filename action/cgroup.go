@@ -1,6 +1,7 @@
 package action
 
 import (
+	"path"
 	"strconv"
 	"strings"
 
@@ -24,15 +25,22 @@ type MakeCgroup struct {
 
 // Line implements plan.Action.
 func (a MakeCgroup) Line() string {
-	text := line("mkdir", quoted(a.Mount+a.Choice.Path)) + ", " + line("mkdir", quoted(a.Below))
-	if len(a.Controllers) > 0 {
-		text += "  // with " + strings.Join(a.Controllers, ", ")
+	list := []string{line("record", `"state.json"`)}
+	if a.Choice.Evacuate != "" {
+		list = append(list, line("evacuate", quoted(a.Mount+a.Choice.Evacuate), quoted(cgroupv2.EvacuationLeaf)))
 	}
-	return text
+	list = append(list, line("mkdir", quoted(a.Mount+a.Choice.Path), "0755"), enable("", a.Controllers), line("mkdir", quoted(a.Below), "0755"))
+	return strings.Join(list, ", ")
 }
 
 // Undo implements Undo.
-func (a MakeCgroup) Undo() string { return "remove the cgroup " + a.Mount + a.Choice.Path }
+func (a MakeCgroup) Undo() string {
+	text := "remove the cgroup " + a.Mount + a.Choice.Path
+	if path.Dir(a.Choice.Path) != path.Clean("/"+a.Choice.Base) {
+		text += ", and those above it that were made"
+	}
+	return text
+}
 
 // WriteCgroup writes one file of the cgroup.
 type WriteCgroup struct {
@@ -91,7 +99,11 @@ type StartScope struct {
 func (a StartScope) Line() string {
 	list := []string{quoted(a.Unit)}
 	for _, p := range a.Properties {
-		list = append(list, p.String())
+		text := p.String()
+		if p.Name == "PIDs" {
+			text = "PIDs=[$init]"
+		}
+		list = append(list, text)
 	}
 	return line("StartTransientUnit", list...)
 }
@@ -120,7 +132,18 @@ type MakeSubgroup struct {
 
 // Line implements plan.Action.
 func (a MakeSubgroup) Line() string {
-	return line("mkdir", quoted(a.Name)) + ", " + line("write", quoted(a.Name+"/cgroup.procs"), "$init")
+	return enterNew(a.Name) + ", " + enable("../", a.Controllers)
+}
+
+// enable is the line of what gives a cgroup's children these controllers, and those
+// for accounting that are to be had.
+func enable(where string, controllers []string) string {
+	return line("enable", quoted(where+"cgroup.subtree_control"), quoted(strings.Join(controllers, " ")))
+}
+
+// enterNew is the line of what makes a cgroup and moves init there.
+func enterNew(name string) string {
+	return line("mkdir", quoted(name), "0755") + ", " + line("write", quoted(name+"/cgroup.procs"), "$init")
 }
 
 // MoveDown makes a cgroup for the program below the container's, moves init
@@ -133,7 +156,7 @@ type MoveDown struct {
 
 // Line implements plan.Action.
 func (a MoveDown) Line() string {
-	text := line("mkdir", quoted(a.Name)) + ", " + line("write", quoted(a.Name+"/cgroup.procs"), "$init")
+	text := enterNew(a.Name) + ", " + enable("../", nil)
 	if a.Give != nil {
 		text += ", " + a.Give.Line()
 	}

@@ -59,14 +59,16 @@ type StartNetwork struct {
 
 // Line implements plan.Action.
 func (a StartNetwork) Line() string {
+	files := line("write-files", `"resolv.conf"`, `"hosts"`)
 	if !a.Connection.Network.NeedsHelper() {
-		return line("write-files", `"hosts"`, `"resolv.conf"`)
+		return files
 	}
 	list := []string{string(a.Connection.Network.Mode)}
 	for _, p := range a.Connection.Ports {
 		list = append(list, p.String())
 	}
-	return line("homerun-net", list...)
+	return strings.Join([]string{line("record", `"state.json"`), line("open", `"net.log"`, "O_WRONLY|O_CREAT|O_APPEND", "0600"),
+		line("homerun-net", list...), files}, ", ")
 }
 
 // Undo implements Undo.
@@ -92,7 +94,14 @@ type RunHook struct {
 
 // Line implements plan.Action.
 func (a RunHook) Line() string {
-	return line("hook", a.Kind+"["+strconv.Itoa(a.Index)+"]", quoted(a.Path))
+	list := []string{a.Kind + "[" + strconv.Itoa(a.Index) + "]", quoted(a.Path)}
+	if a.Inside {
+		list = append(list, "in the container")
+	}
+	if a.AsProgram {
+		list = append(list, "as its program")
+	}
+	return line("hook", list...)
 }
 
 // PassListener passes the seccomp listener on to the agent.

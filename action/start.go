@@ -1,7 +1,9 @@
 package action
 
 import (
+	"path"
 	"strconv"
+	"strings"
 
 	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/userns"
@@ -89,7 +91,15 @@ func (a CompileRest) Line() string { return line("compile-rest") }
 type MapIDs struct{ Maps *userns.Maps }
 
 // Line implements plan.Action.
-func (a MapIDs) Line() string { return mapLine(a.Maps.UID) + ", " + mapLine(a.Maps.GID) }
+func (a MapIDs) Line() string {
+	var list []string
+	for _, m := range [...]userns.Map{a.Maps.UID, a.Maps.GID} {
+		if m.Method != userns.Self { // which the stage writes
+			list = append(list, mapLine(m))
+		}
+	}
+	return strings.Join(list, ", ")
+}
 
 func mapLine(m userns.Map) string {
 	if m.Method == userns.Helper {
@@ -112,10 +122,19 @@ type Record struct {
 
 // Line implements plan.Action.
 func (a Record) Line() string {
-	if a.Complete {
-		return line("record", `"state.json"`, `"init"`)
+	var list []string
+	if a.Config {
+		list = append(list, `"config.json"`)
 	}
-	return line("record", `"state.json"`)
+	list = append(list, `"state.json"`)
+	if a.Complete {
+		list = append(list, `"init"`)
+	}
+	text := line("record", list...)
+	if a.PidFile != "" {
+		text += ", " + line("write", quoted(temporaryPidFile(a.PidFile)), "$init")
+	}
+	return text
 }
 
 // MarkMade marks the container's directory: init has come as far as it comes before
@@ -151,7 +170,23 @@ func (a Copy) Line() string { return line("copy", quoted(a.What)) }
 type RecordMembers struct{}
 
 // Line implements plan.Action.
-func (a RecordMembers) Line() string { return line("record", `"state.json"`) }
+func (a RecordMembers) Line() string {
+	return line("record", `"state.json"`) + "  // unless its processes are known"
+}
+
+// MakePidFile makes the pid file of an exec, under another name.
+type MakePidFile struct{ Path string }
+
+// Line implements plan.Action.
+func (a MakePidFile) Line() string {
+	return line("open", quoted(temporaryPidFile(a.Path)), "O_WRONLY|O_CREAT|O_EXCL", "0644")
+}
+
+// temporaryPidFile is what a pid file is called until the program runs; a random
+// number takes the star's place.
+func temporaryPidFile(name string) string {
+	return path.Join(path.Dir(name), "."+path.Base(name)+".*")
+}
 
 // KeepConfig writes a config that was made by a program and never was a file, for
 // exec, start and delete.

@@ -108,6 +108,9 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 
 // beforeJoin writes what the runtime does before the process exists.
 func (c *compiler) beforeJoin(j Join) {
+	if j.PidFile != "" {
+		c.runtime("default", action.MakePidFile{Path: j.PidFile})
+	}
 	c.beforeStage(named(j.PidfdSocket))
 	c.runtime("default", action.StartStage{Name: "homerun: exec " + j.ContainerID})
 }

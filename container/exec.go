@@ -202,18 +202,20 @@ func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Proce
 	if err := s.execCgroup(request.Cgroup); err != nil {
 		return nil, err
 	}
-	if s.pidFile, err = pidfile.New(request.PidFile); err != nil {
-		return nil, err
-	}
-	if err := s.pidFile.Create(); err != nil {
-		return nil, err
-	}
 	if err := s.launch.Run(ctx); err != nil {
 		return nil, err
 	}
 	p := &Process{Pid: s.launch.Init(), Terminal: s.terminal, pidfd: s.launch.TakePidfd(), container: s.c, Warnings: s.launch.Result.Warnings}
 	s.terminal = -1
 	return p, nil
+}
+
+// makePidFile makes the pid file of an exec.
+func (s *starting) makePidFile(name string) (err error) {
+	if s.pidFile, err = pidfile.New(name); err != nil {
+		return err
+	}
+	return s.pidFile.Create()
 }
 
 // namePidFile writes the pid file, if it is not written yet, and gives it its name.

@@ -109,6 +109,8 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 		return s.openNamespace(a)
 	case action.PrepareIDMap:
 		return s.prepareIDMap(a)
+	case action.MakePidFile:
+		return s.makePidFile(a.Path)
 	case action.ConnectConsole:
 		return s.connectConsole(a.Socket)
 	case action.ConnectPidfd:
