@@ -81,10 +81,19 @@ func (a StartStage) Undo() string { return "kill the stage" }
 
 // CompileRest measures what the second part of the plan depends on, compiles it,
 // and writes it for the stage.
-type CompileRest struct{}
+type CompileRest struct {
+	// Filter: a seccomp profile is compiled before, by a helper, unless the cache
+	// has its filter.
+	Filter bool
+}
 
 // Line implements plan.Action.
-func (a CompileRest) Line() string { return line("compile-rest") }
+func (a CompileRest) Line() string {
+	if a.Filter {
+		return line("homerun-seccomp") + ", " + line("compile-rest") + "  // unless the filter is in the cache"
+	}
+	return line("compile-rest")
+}
 
 // MapIDs writes the id maps of the process that was awaited last, or has
 // newuidmap and newgidmap write them.

@@ -222,7 +222,7 @@ func (c *compiler) absolute(p string) string {
 
 // outer writes what the first process does: the container's namespaces.
 func (c *compiler) outer() error {
-	c.runtime("default", action.CompileRest{})
+	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
 	if c.wishes.RemoveMade {
 		c.runtime("default", action.RecordMade{})
 	}

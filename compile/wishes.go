@@ -42,8 +42,10 @@ type Wishes struct {
 	// ConfigMade: the config was made by a program and never was a file, so it is
 	// written when the program runs; encoding costs more than most of a start.
 	ConfigMade bool
-	// Seccomp is a compiled filter, or nil.
+	// Seccomp is a compiled filter, or nil. Profile: it is compiled with the plan's
+	// second part.
 	Seccomp *Filter
+	Profile bool
 }
 
 // Filter is a seccomp program.

@@ -83,7 +83,7 @@ func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
 		Manager: c.runtime.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: r.Preserve, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
-		RemoveMade: r.RemoveMade}
+		RemoveMade: r.RemoveMade, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
 
 // preparation is a plan whose second part is compiled while the first one runs.
