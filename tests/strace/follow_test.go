@@ -10,8 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// call is one system call as strace saw it.
-type call struct{ text, result string }
+// call is one system call as strace saw it, of one thread. Its text and result have
+// no paths of descriptors (strace -y); whole is the text with them.
+type call struct {
+	pid          int
+	text, result string
+	whole        string
+}
 
 // value is what the call returned: an errno as a negative number.
 func (c call) value() int {
@@ -36,9 +41,10 @@ func errnoNamed(name string) unix.Errno {
 	return 0
 }
 
-// parse sorts strace's output by process.
-func parse(out string) map[int][]call {
-	calls, unfinished := map[int][]call{}, map[int]string{}
+// parse reads strace's output, in the order in which calls began.
+func parse(out string) []call {
+	var calls []call
+	unfinished := map[int]int{} // the place of a thread's call in the list
 	for _, line := range strings.Split(out, "\n") {
 		number, text, _ := strings.Cut(line, " ")
 		pid, err := strconv.Atoi(number)
@@ -47,32 +53,55 @@ func parse(out string) map[int][]call {
 			continue
 		}
 		if begin, ok := strings.CutSuffix(text, " <unfinished ...>"); ok {
-			unfinished[pid] = begin
+			unfinished[pid] = len(calls)
+			calls = append(calls, newCall(pid, begin, "?"))
 			continue
 		}
-		if strings.HasPrefix(text, "<... ") {
+		at, resumed := unfinished[pid]
+		if resumed && strings.HasPrefix(text, "<... ") {
 			_, rest, _ := strings.Cut(text, " resumed>")
-			text, unfinished[pid] = unfinished[pid]+rest, ""
+			text = calls[at].whole + rest
 		}
-		if c, ok := split(text); ok {
-			calls[pid] = append(calls[pid], c)
-		}
-	}
-	for pid, text := range unfinished {
-		if text != "" {
-			calls[pid] = append(calls[pid], call{text + ")", "?"})
+		i := strings.LastIndex(text, " = ")
+		switch {
+		case i < 0:
+		case resumed:
+			calls[at] = newCall(pid, strings.TrimRight(text[:i], " "), text[i+3:])
+			delete(unfinished, pid)
+		default:
+			calls = append(calls, newCall(pid, strings.TrimRight(text[:i], " "), text[i+3:]))
 		}
 	}
 	return calls
 }
 
-// split parts a call from its result, which strace puts into a column.
-func split(text string) (call, bool) {
-	i := strings.LastIndex(text, " = ")
-	if i < 0 {
-		return call{}, false
+func newCall(pid int, text, result string) call {
+	return call{pid, bare(text), bare(result), text}
+}
+
+// decorated is a descriptor with its path, or a string.
+var decorated = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(\d|AT_FDCWD)<(?:[^<>\n][^<>\n]*)>(?:\(deleted\))?`)
+
+// bare takes the paths of descriptors out.
+func bare(text string) string {
+	return decorated.ReplaceAllStringFunc(text, func(s string) string {
+		if s[0] == '"' {
+			return s
+		}
+		before, _, _ := strings.Cut(s, "<")
+		return before
+	})
+}
+
+// of are the calls of one process.
+func of(calls []call, pid int) []call {
+	var list []call
+	for _, c := range calls {
+		if c.pid == pid {
+			list = append(list, c)
+		}
 	}
-	return call{strings.TrimRight(text[:i], " "), text[i+3:]}, true
+	return list
 }
 
 // process is one that runs the plan.
@@ -82,50 +111,49 @@ type process struct {
 	calls     []call
 }
 
-// follow holds the plan against the calls, and returns which steps ran.
-func follow(t *testing.T, p printed, out string) []bool {
+// follow holds the plan against the calls of the stage of that name and of the
+// processes that it makes. It returns which steps ran, and those processes.
+func follow(t *testing.T, p printed, calls []call, name string) (ran []bool, pids []int) {
 	t.Helper()
-	calls := parse(out)
-	waiting := []process{{pid: stagePid(calls), slots: p.Inputs}}
+	waiting := []process{{pid: stagePid(calls, name), slots: p.Inputs}}
 	if waiting[0].pid == 0 {
-		t.Fatalf("strace saw no stage:\n%s", out)
+		t.Fatalf("strace saw no stage %q", name)
 	}
-	waiting[0].calls = afterStart(calls[waiting[0].pid])
-	ran := make([]bool, len(p.Steps))
+	waiting[0].calls = afterStart(of(calls, waiting[0].pid), name)
+	ran = make([]bool, len(p.Steps))
 	for len(waiting) > 0 {
 		now := waiting[0]
 		waiting = waiting[1:]
+		pids = append(pids, now.pid)
 		children, err := now.follow(p, ran)
 		if err != nil {
 			t.Fatalf("process %d: %v", now.pid, err)
 		}
 		for _, c := range children {
-			c.calls = calls[c.pid]
+			c.calls = of(calls, c.pid)
 			waiting = append(waiting, c)
 		}
 	}
-	return ran
+	return ran, pids
 }
 
-// stagePid finds the process that executed the image.
-func stagePid(calls map[int][]call) int {
-	for pid, list := range calls {
-		for _, c := range list {
-			if isStart(c) {
-				return pid
-			}
+// stagePid finds the process that executed the image by that name.
+func stagePid(calls []call, name string) int {
+	for _, c := range calls {
+		if isStart(c, name) {
+			return c.pid
 		}
 	}
 	return 0
 }
 
-func isStart(c call) bool {
-	return strings.HasPrefix(c.text, `execve("/proc/self/fd/`) && c.result == "0"
+func isStart(c call, name string) bool {
+	return strings.HasPrefix(c.text, `execve("/proc/self/fd/`) && strings.Contains(c.text, `", ["`+name+`"], []`) && c.result == "0"
 }
 
-func afterStart(list []call) []call {
+func afterStart(list []call, name string) []call {
 	for i, c := range list {
-		if isStart(c) {
+		if isStart(c, name) {
 			return list[i+1:]
 		}
 	}
@@ -159,11 +187,26 @@ func (p *process) follow(plan printed, ran []bool) (children []process, err erro
 			children = append(children, child)
 		}
 		p.slots, p.step = with(p.slots, slot, c.value()), next
+		if status, waited := waitStatus(c.text); waited {
+			p.slots = with(p.slots, "status", status)
+		}
 	}
 	return nil, fmt.Errorf("strace saw nothing after step %d", p.step)
 }
 
-// ends tells the calls that do not return.
+// waitStatus is the status that wait4(2) stored.
+func waitStatus(text string) (status int, ok bool) {
+	if m := exited.FindStringSubmatch(text); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return n << 8, true
+	}
+	if m := killed.FindStringSubmatch(text); m != nil {
+		return int(unix.SignalNum(m[1])), true
+	}
+	return 0, false
+}
+
+// ends reports the calls that do not return.
 func ends(c call) bool {
 	return strings.HasPrefix(c.text, "exit_group(") || strings.HasPrefix(c.text, "execve(") && c.value() == 0
 }
@@ -208,7 +251,7 @@ func after(step printedStep, at, result int) (slot string, next int, err error) 
 	return slot, next, nil
 }
 
-// matches tells whether a note is about the result.
+// matches reports whether a note is about the result.
 func matches(when string, result int) bool {
 	switch when {
 	case "0":
@@ -224,6 +267,9 @@ var (
 	signal   = regexp.MustCompile(`^write\((\d+), \{tag=(\d+), value=(\d+)\}, 8\)$`)
 	buffer   = regexp.MustCompile(`^read\((\d+), (?:".*"|0x[0-9a-f]+), (\d+)\)$`)
 	clone    = regexp.MustCompile(`^(clone3\(.*) => \{[^}]*\}(.*)$`)
+	exited   = regexp.MustCompile(`^wait4\(.*WEXITSTATUS\(s\) == (\d+)`)
+	killed   = regexp.MustCompile(`^wait4\(.*WTERMSIG\(s\) == (SIG\w+)`)
+	status   = regexp.MustCompile(`^(wait4\(\d+, )\[\{.*\}\]`)
 	cpus     = regexp.MustCompile(`\[\d+(?: \d+)+(?: \.\.\.)?\]`)
 	modes    = regexp.MustCompile(`c_line=N_TTY, c_cc=\[.*\]\}\)$`)
 	filter   = regexp.MustCompile(`^(seccomp\(.*)filter=\[.*\]\}\)$`)
@@ -300,6 +346,7 @@ var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "
 func normal(text string) string {
 	text = buffer.ReplaceAllString(text, `read($1, buffer, $2)`)
 	text = clone.ReplaceAllString(text, `$1$2`)
+	text = status.ReplaceAllString(text, `${1}[$$status]`)
 	text = modes.ReplaceAllString(text, `...})`)
 	text = cpus.ReplaceAllStringFunc(text, ranges)
 	return newer.Replace(filter.ReplaceAllString(text, `${1}filter})`))

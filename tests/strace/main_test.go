@@ -2,13 +2,21 @@
 //
 // # Theory of operation
 //
-// The test runs itself under strace as the runtime: it compiles a plan, writes
-// the plan's lines to a file, starts the stage, and runs the runtime's side. The
-// test then reads strace's output and follows the plan's lines through it, one
-// by one, for the stage and for the init that it makes: the calls in order, with
-// the slots' names replaced by the results that strace saw. Which way the plan
-// took where an error is tolerated follows from the results too, so every
-// call that ran is compared, and none that did not.
+// A test has the binary print a plan, runs the same under strace, and compares
+// both sides.
+//
+// The container's side: the plan's steps are followed through strace's output, one
+// by one, for the first process and for the init that it makes: the calls in order,
+// with the slots' names replaced by the results that strace saw. Which way the plan
+// took where an error is tolerated follows from the results too, so every call that
+// ran is compared, and none that did not.
+//
+// The runtime's side: a table has for the verb of each line the calls that it stands
+// for (table). Those of all lines, in the lines' order, must be found in the trace of
+// the runtime, on whichever of its threads; and a call there that changes anything
+// outside of the process (makes or writes a file, sends a message, executes a
+// program, kills, joins a namespace) must be one of them. For `run` the same holds for
+// what it undoes at the end.
 package strace
 
 import (
@@ -20,37 +28,26 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
 
-// runVariable names the directory with the trial that this process runs.
+// runVariable names the directory for the plan of the operations that this process
+// runs.
 const runVariable = "HOMERUN_TEST_STRACE_TRIAL"
 
-// deadline is for one trial, which takes a tenth of a second.
-const deadline = 30 * time.Second
+// deadline is for one command, which takes a second at most on an idle machine.
+const deadline = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(runVariable); dir != "" {
-		if err := runTrial(dir); err != nil {
+		if err := runOperations(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
-}
-
-// trial is what a run under strace is told.
-type trial struct {
-	// Operations runs those of the table instead of a container.
-	Operations bool
-	// Rootless makes a container without root; OneID maps the caller's own
-	// ids and no others; Full asks for everything that config.json has.
-	Rootless, OneID, Full bool
-	// Wait lets init wait for start.
-	Wait bool
 }
 
 // printed is a plan as the run printed it.
@@ -61,48 +58,27 @@ type printed struct {
 
 type printedStep struct{ Call, Line string }
 
-// strace runs the trial under strace and returns the plan and strace's output.
-func strace(t *testing.T, c trial) (printed, string) {
+// straceOperations runs the operations of the table under strace.
+func straceOperations(t *testing.T) (printed, []call) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs strace and namespaces")
+		t.Skip("needs strace")
 	}
 	if os.Getuid() != 0 {
-		t.Skip("only root's strace reads the memory of a process that is not dumpable, and leaves newuidmap its privileges")
+		t.Skip("only root's strace reads the memory of a process that is not dumpable")
 	}
-	dir, self := place(t), ""
-	write(t, filepath.Join(dir, "trial.json"), c)
-	self = filepath.Join(dir, "runtime")
-	text, err := os.ReadFile("/proc/self/exe")
-	if err == nil {
-		err = os.WriteFile(self, text, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"-f", "-v", "-s", "8192", "-o", filepath.Join(dir, "strace.out")}
-	if c.Rootless {
-		args = append(args, "-u", handOver(t, dir))
-	}
+	dir := place(t)
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tool(t, "strace"), append(args, self)...)
-	cmd.Dir = dir
+	cmd := exec.CommandContext(ctx, tool(t, "strace"), "-f", "-v", "-s", "8192", "-o", filepath.Join(dir, "strace.out"), os.Args[0])
 	cmd.Env = []string{runVariable + "=" + dir, "PATH=" + os.Getenv("PATH")}
-	// Init lives no longer than the runtime, which it waits for on a pipe.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("strace %s: %v\n%s", strings.Join(args, " "), err, out)
+		t.Fatalf("strace: %v\n%s", err, out)
 	}
 	var p printed
 	read(t, filepath.Join(dir, "plan.json"), &p)
-	out, err := os.ReadFile(filepath.Join(dir, "strace.out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, string(out)
+	return p, parse(text(t, filepath.Join(dir, "strace.out")))
 }
 
 // place makes a directory that an unprivileged user can enter.

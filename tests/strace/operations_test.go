@@ -10,7 +10,7 @@ import (
 
 // operations is a plan that calls everything once, with descriptors that are
 // not open and paths that are not there: it changes nothing but the stage.
-func operations() (*compile.Result, error) {
+func operations() (*plan.Plan, error) {
 	b := plan.NewBuilder(3)
 	b.Input(compile.InputReport, 3)
 	b.Input(compile.InputSync, 4)
@@ -28,14 +28,16 @@ func operations() (*compile.Result, error) {
 	b.Do(plan.CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	b.Do(plan.Signal{FD: plan.Int(3), Tag: 1 << 16})
 	b.Do(plan.ExitGroup{})
-	p, err := b.Build()
-	return &compile.Result{Plan: p}, err
+	return b.Build()
 }
 
 // refusals are the errors that an operation may end with here.
 func refusals(op plan.Operation) []unix.Errno {
-	if _, ok := op.(plan.Seccomp); ok {
+	switch op.(type) {
+	case plan.Seccomp:
 		return []unix.Errno{unix.EACCES, unix.EINVAL}
+	case plan.SetMempolicy: // for which a kernel may lack NUMA
+		return []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOSYS}
 	}
 	return []unix.Errno{unix.EBADF, unix.ENOENT, unix.EINVAL, unix.EPERM}
 }

@@ -28,10 +28,10 @@ func TestFollow(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			calls := parse(test.out)
-			if pid := stagePid(calls); pid != 7 {
+			if pid := stagePid(calls, "stage"); pid != 7 {
 				t.Fatalf("the stage is process %d, want 7", pid)
 			}
-			p := process{pid: 7, calls: afterStart(calls[7])}
+			p := process{pid: 7, calls: afterStart(of(calls, 7), "stage")}
 			_, err := p.follow(printed{Steps: steps}, make([]bool, len(steps)))
 			switch {
 			case test.want == "" && err != nil:
@@ -40,6 +40,19 @@ func TestFollow(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestBare(t *testing.T) {
+	for text, want := range map[string]string{
+		`close(5</a/b>(deleted))`:                `close(5)`,
+		`openat(AT_FDCWD</>, "5<x>", 0)`:         `openat(AT_FDCWD, "5<x>", 0)`,
+		`capset({effective=1<<CAP_KILL|1<<CAP})`: `capset({effective=1<<CAP_KILL|1<<CAP})`,
+		`write(3<pipe:[7]>, "a\"5<x>", 1)`:       `write(3, "a\"5<x>", 1)`,
+	} {
+		if got := bare(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,108 @@
+package strace
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestMatch makes sure that comparing a column can fail.
+func TestMatch(t *testing.T) {
+	list := append(wants("line 1", `mkdir\("a"`, `?read\(`, `*write\(<a>`), wants("line 2", `kill\(5`)...)
+	tests := []struct{ name, out, want string }{
+		{"as planned", `mkdir("a") getpid() write(<a>, "1") write(<a>, "2") kill(5, 9)`, ""},
+		{"without what need not be", `mkdir("a") kill(5, 9)`, ""},
+		{"one left out", `mkdir("a") read(3)`, "line 2: ^(?:kill\\(5)\nand strace saw nothing of it"},
+		{"the first left out", `kill(5, 9)`, "strace saw\n\tkill(5, 9)"},
+		{"another order", `kill(5, 9) mkdir("a")`, "strace saw\n\tkill(5, 9)"},
+		{"another argument", `mkdir("b")`, "strace saw\n\tmkdir(\"b\")"},
+		{"one too many", `mkdir("a") kill(5, 9) kill(5, 9)`, "nothing more\nand strace saw\n\tkill(5, 9)"},
+		{"in between", `mkdir("a") write(<b>, "1") kill(5, 9)`, "strace saw\n\twrite(<b>, \"1\")"},
+	}
+	for _, test := range tests {
+		var events []event
+		for _, text := range strings.SplitAfter(test.out, ") ") {
+			text = strings.TrimSuffix(text, " ")
+			name, _, _ := strings.Cut(text, "(")
+			events = append(events, event{text, changes(name, text, call{text: text})})
+		}
+		err := match(list, events)
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", test.name, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: got %v, want %s", test.name, err, test.want)
+		}
+	}
+}
+
+// TestChanges has what is a change, and what only looks like one.
+func TestChanges(t *testing.T) {
+	for text, want := range map[string]bool{
+		`5 openat(AT_FDCWD</>, "a", O_RDONLY) = 3</a>`:                             false,
+		`5 openat(AT_FDCWD</>, "a", O_RDWR|O_CREAT, 0600) = 3</a>`:                 true,
+		`5 write(2<pipe:[7]>, "homerun: warning", 16) = 16`:                        false,
+		`5 write(22<pipe:[7]>, "\0", 1) = 1`:                                       true,
+		`5 write(3<anon_inode:[eventfd]>, "\1", 8) = 8`:                            false,
+		`5 ioctl(3</dev/pts/1>, TCGETS, {}) = 0`:                                   false,
+		`5 ioctl(3</dev/pts/1>, TCSETS, {}) = 0`:                                   true,
+		`5 tgkill(5, 6, SIGURG) = 0`:                                               false,
+		`5 tgkill(5, 6, SIGKILL) = 0`:                                              true,
+		`5 kill(7, 0) = 0`:                                                         false,
+		`5 pidfd_send_signal(3<anon_inode:[pidfd]>, SIGKILL, NULL, 0) = 0`:         true,
+		`5 pidfd_send_signal(3<anon_inode:[pidfd]>, 0, NULL, 0) = 0`:               false,
+		`5 setns(3</proc/7/ns/mnt>, CLONE_NEWNS) = 0`:                              true,
+		`5 clone(child_stack=0x1, flags=CLONE_VM|CLONE_THREAD, tls=0x2) = 6`:       false,
+		`5 clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK|SIGCHLD) = 6`:        true,
+		`5 prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) = 0`:                          true,
+		`5 prctl(PR_SET_TIMERSLACK, 50000) = 0`:                                    false,
+		`5 sendmsg(3<socket:[9]>, {msg_name=NULL, msg_iov=[{iov_base="\0"}]}) = 1`: true,
+	} {
+		calls := parse(text)
+		name, _, _ := strings.Cut(calls[0].text, "(")
+		if got := changes(name, resolve(name, calls[0].whole), calls[0]); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	for text, want := range map[string]string{
+		`mkdir("a, b", 0755), write("c(d", $init)  // EINVAL`:                 `mkdir[a, b|0755] write[c(d|$init]`,
+		`await init  // by step 5`:                                            `await[init]`,
+		`$net = open("/a", O_RDONLY)`:                                         `open[/a|O_RDONLY]`,
+		`compile-rest()`:                                                      `compile-rest[]`,
+		`StartTransientUnit("u", Description=a b, PIDs=[$init], Wants=[a b])`: `StartTransientUnit[u|Description=a b|PIDs=[$init]|Wants=[a b]]`,
+	} {
+		var got []string
+		for _, v := range verbs(text) {
+			got = append(got, v.name+"["+strings.Join(v.arguments, "|")+"]")
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s", text, got, want)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	for text, want := range map[string]string{
+		`renameat(8</a/b>, ".c", 8</a/b>(deleted), "/d")`: `renameat("/a/b/.c", "/d")`,
+		`write(5</a/b>(deleted), "3</x>", 5)`:             `write(</a/b>, "3</x>", 5)`,
+		`mkdirat(AT_FDCWD</a>, "b", 0700)`:                `mkdirat("/a/b", 0700)`,
+	} {
+		name, _, _ := strings.Cut(text, "(")
+		if got := resolve(name, text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestMessage has a call by D-Bus as strace shows it.
+func TestMessage(t *testing.T) {
+	const hello = `write(<socket:[1215]>, "l\1\0\1\0\0\0\0\1\0\0\0n\0\0\0\2\1s\0\24\0\0\0org.freedesktop.DBus\0\0\0\0\1\1o\0\25\0\0\0/org/freedesktop/DBus\0\0\0\6\1s\0\24\0\0\0org.freedesktop.DBus\0\0\0\0\3\1s\0\5\0\0\0Hello\0\0\0", 128)`
+	if got := message(hello); got != "Hello()" {
+		t.Errorf("got %s", got)
+	}
+	if got := message(`write(<socket:[1]>, "AUTH\r\n", 6)`); got != `write(<socket:[1]>, "AUTH\r\n", 6)` {
+		t.Errorf("got %s", got)
+	}
+}
