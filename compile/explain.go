@@ -92,7 +92,7 @@ func (e *StepError) explain(step plan.Step, facts *host.Facts, result int) *Step
 		return e
 	}
 	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
-		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel, explainKeys,
+		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
 	} {
 		if refine(e, step.Op, facts) {
 			break
@@ -167,16 +167,6 @@ func execHint(errno unix.Errno) string {
 		return "it is neither a program for this machine nor a script that begins with #!"
 	}
 	return ""
-}
-
-// explainKeys says whose keys are too many.
-func explainKeys(e *StepError, op plan.Operation, _ *host.Facts) bool {
-	if _, ok := op.(plan.Keyctl); !ok || e.Errno != unix.EDQUOT {
-		return false
-	}
-	e.because("the user has no keys left, and without a keyring of its own the process would have the caller's")
-	e.Hint = "/proc/key-users tells who has how many; sysctl kernel.keys.maxkeys allows more"
-	return true
 }
 
 // explainUserNamespace finds who forbids user namespaces.

@@ -361,10 +361,8 @@ func (c *compiler) program() error {
 	return c.runProgram()
 }
 
-// keyring gives the process a session keyring of its own, where keys are allowed:
-// keyctl(2). Else it would have the caller's, and read what is in it. So that the
-// user's keys are used up, which a container's root can bring about whose host id
-// is the user's, is an error.
+// keyring gives the process a session keyring of its own, where keys are allowed
+// and not used up: keyctl(2). Else it has the caller's.
 func (c *compiler) keyring() {
 	if c.wishes.NoNewKeyring {
 		return
@@ -372,7 +370,7 @@ func (c *compiler) keyring() {
 	c.labelKeys(c.spec.Process.SelinuxLabel)
 	defer c.labelKeys("")
 	c.b.At("default", "make a session keyring")
-	c.b.Try(plan.Keyctl{Name: "_ses." + c.wishes.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM)...)
+	c.b.Try(plan.Keyctl{Name: "_ses." + c.wishes.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
 }
 
 // awaitRecord waits until the runtime has written who init is. If the runtime

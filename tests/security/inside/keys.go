@@ -34,14 +34,3 @@ func orphans() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(7)
 }
-
-// fill uses up the user's keys until its standard input ends.
-func fill() {
-	for i := 0; ; i++ {
-		if _, err := unix.AddKey("user", fmt.Sprint("filled", i), []byte("x"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
-			fmt.Println(outcome(err))
-			break
-		}
-	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
-}

@@ -65,8 +65,6 @@ func main() {
 		orphans()
 	case "orphan":
 		_ = exec.Command("/inside", "ok").Start()
-	case "fill":
-		fill()
 	case "lease":
 		if err := lease(args[1], args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
