@@ -17,7 +17,6 @@ func (c *compiler) decide() error {
 	atStart := len(hooks.StartContainer) > 0
 	d.wait = c.wishes.Create || atStart
 	c.result.Waits = d.wait
-	d.record = true
 	d.hold = d.cgroup.late() || d.cgroup.delegate != "" || c.connects() || c.setsOutside() ||
 		len(hooks.Prestart)+len(hooks.CreateRuntime)+len(hooks.CreateContainer) > 0 //nolint:staticcheck // deprecated, and still what callers write
 	d.visible = c.connects() || len(hooks.CreateContainer) > 0

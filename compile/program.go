@@ -376,7 +376,7 @@ func (c *compiler) keyring() {
 // awaitRecord waits until the runtime has written who init is. If the runtime
 // dies before, init does too.
 func (c *compiler) awaitRecord() {
-	if !c.decided.record {
+	if !c.parts { // a process in a container that is recorded already
 		return
 	}
 	c.b.At("default", "wait until the container is recorded")

@@ -26,9 +26,8 @@ type Wishes struct {
 	// Network connects the container's network; nil leaves it as it is.
 	Network *netns.Connection
 	// ConsoleSocket is the path of a UNIX socket that receives the terminal, and
-	// whose owner sets its modes. TakeTerminal: without one the runtime takes it.
+	// whose owner sets its modes; without one the runtime takes it.
 	ConsoleSocket string
-	TakeTerminal  bool
 	// PidfdSocket receives init's pidfd, PidFile its process id.
 	PidfdSocket, PidFile string
 	// Preserve is how many descriptors from 3 on reach the program.
@@ -70,8 +69,6 @@ type decisions struct {
 	// waits for start: hooks and exec join it then. All directories are closed by
 	// that time.
 	visible, visibleWait bool
-	// record lets init wait until the runtime has written who it is.
-	record bool
 	// cgroup is how the container gets its cgroup.
 	cgroup cgroupDecision
 }

@@ -189,7 +189,7 @@ func (p *preparation) compile() (err error) {
 // wishes are what the plan is for, beside config.json.
 func (p *preparation) wishes() compile.Wishes {
 	w := p.request.wishes(p.starting.c)
-	w.Create, w.TakeTerminal = p.create, !p.create
+	w.Create = p.create
 	return w
 }
 

@@ -47,9 +47,6 @@ func (d *Dir) Made() bool { return d.made }
 
 // MarkMade says that the container is made.
 func (d *Dir) MarkMade() error {
-	if d.made {
-		return nil
-	}
 	if err := unix.Fchmod(d.fd, directoryMode|madeMode); err != nil {
 		return fmt.Errorf("mark %s as made: %w", d.path, err)
 	}
