@@ -109,7 +109,7 @@ func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	if err := prober.Measure(&needs); err != nil {
 		t.Fatal(err)
 	}
-	if p.starting.bus = r.surroundings(t.Context(), request, &needs); p.starting.bus == nil {
+	if p.starting.cgroup.Bus = r.surroundings(t.Context(), request, &needs); p.starting.cgroup.Bus == nil {
 		t.Fatal(facts.ServiceManager.Trouble)
 	}
 	if err := p.begin(); err != nil {

@@ -7,8 +7,10 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc/talk"
 	"github.com/homerun-oci/homerun/rootfs/copytree"
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +27,7 @@ import (
 
 // openCopies makes the socket through which init gives what to copy.
 func (s *starting) openCopies() error {
-	ours, theirs, err := socketPair("tmpcopyup", unix.SOCK_SEQPACKET)
+	ours, theirs, err := descriptor.Pair("tmpcopyup", unix.SOCK_SEQPACKET)
 	if err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func (s *starting) copy(ctx context.Context, a action.Copy) error {
 	fds := [3]int{-1, -1, -1}
 	defer func() {
 		for _, fd := range fds {
-			closeOnce(&fd)
+			descriptor.Close(&fd)
 		}
 	}()
 	what := [...]string{"what the tmpfs covers", "the tmpfs", "the container's user namespace"}
@@ -48,8 +50,8 @@ func (s *starting) copy(ctx context.Context, a action.Copy) error {
 		if i == 2 && !a.Apart {
 			break
 		}
-		fd, err := receiveFD(s.copies, what[i])
-		if errors.Is(err, errNoDescriptor) {
+		fd, err := descriptor.Receive(s.copies, what[i])
+		if errors.Is(err, descriptor.ErrNone) {
 			return s.launch.AwaitFailure()
 		} else if err != nil {
 			return err
@@ -86,15 +88,13 @@ func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Opti
 		unix.Close(program)
 		return err
 	}
-	t := &talk{in: pipe{-1, -1}, out: pipe{-1, -1}, stdout: -1, stderr: -1}
-	defer t.close()
-	if err := t.out.open(); err != nil {
+	t, err := talk.Hearing()
+	if err != nil {
+		unix.Close(program)
 		return err
 	}
-	if err := unix.SetNonblock(t.out.read, true); err != nil {
-		return err
-	}
-	copier := launch.New(launch.Options{Result: result, Facts: &host.Facts{}, Stdio: [3]int{fds[0], fds[1], t.out.write}})
+	defer t.Close()
+	copier := launch.New(launch.Options{Result: result, Facts: &host.Facts{}, Stdio: [3]int{fds[0], fds[1], t.Stdio()[2]}})
 	defer copier.Close()
 	copier.Directories = s.launch.Directories
 	copier.Stay() // there is no other process
@@ -104,11 +104,11 @@ func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Opti
 	if err := copier.Run(ctx); err != nil {
 		return err
 	}
-	if err := t.attend(ctx, copier.First()); err != nil {
+	if err := t.Attend(ctx, copier.First()); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text := lastWords(t.words); text != "" {
+		if text := t.Words(); text != "" {
 			return errors.New(text)
 		}
 		return err

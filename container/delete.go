@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -100,7 +101,7 @@ func (c *Container) end() error {
 	}
 	if !done && !c.endsWithInit() {
 		m := c.membership()
-		if err := m.signal(unix.SIGKILL); err != nil && len(m.doubtful) == 0 {
+		if err := m.Signal(unix.SIGKILL, endLimit); err != nil && len(m.Doubtful) == 0 {
 			return err
 		} else if err != nil {
 			c.runtime.warn("%v", err)
@@ -116,9 +117,9 @@ func (c *Container) end() error {
 func (c *Container) undo(ctx context.Context, u store.Undo) error {
 	switch u.Kind {
 	case store.UndoCgroup:
-		return c.removeCgroup(ctx, u)
+		return cgroup.Remove(ctx, &c.State.Cgroup, u)
 	case store.UndoScope:
-		return c.stopScope(ctx, u)
+		return cgroup.Stop(ctx, &c.State, u)
 	case store.UndoClass:
 		return leaveClass(u.Name)
 	case store.UndoNetwork:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/cgroupv2/oom"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,7 +69,7 @@ func (r *Runtime) Events(ctx context.Context, id string, interval time.Duration,
 	}
 	defer func() {
 		w.close()
-		c.keepOOMKills(w.kernel.kills)
+		c.keepOOMKills(w.kernel.Kills)
 	}()
 	next := time.Now()
 	for ctx.Err() == nil {
@@ -97,7 +98,7 @@ type watch struct {
 	c      *Container
 	dir    *live.Dir
 	init   int // its pidfd
-	kernel *oomWatch
+	kernel *oom.Watch
 	told   uint64 // the kills that emit knows
 }
 
@@ -107,18 +108,18 @@ func (c *Container) watch(dir *live.Dir) (*watch, error) {
 		return nil, err
 	}
 	w := &watch{c: c, dir: dir, init: init, kernel: c.watchOOM()}
-	w.told = w.kernel.kills
+	w.told = w.kernel.Kills
 	return w, nil
 }
 
 func (w *watch) close() {
 	unix.Close(w.init)
-	w.kernel.close()
+	w.kernel.Close()
 }
 
 // wait waits for a change, or the time given.
 func (w *watch) wait(limit time.Duration) (ended bool, err error) {
-	ended, err = w.kernel.wait(w.init, max(int(limit.Milliseconds()), 0)+1)
+	ended, err = w.kernel.Wait(w.init, max(int(limit.Milliseconds()), 0)+1)
 	if err != nil {
 		err = fmt.Errorf("wait for events: %w", err)
 	}
@@ -137,9 +138,9 @@ func (w *watch) stats(emit func(Event) error) error {
 }
 
 func (w *watch) oom(emit func(Event) error) error {
-	if w.kernel.kills <= w.told {
+	if w.kernel.Kills <= w.told {
 		return nil
 	}
-	w.told = w.kernel.kills
+	w.told = w.kernel.Kills
 	return emit(Event{Type: "oom", ID: w.c.ID})
 }

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
@@ -109,7 +108,7 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 	if err != nil {
 		return nil, err
 	}
-	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, c.cannotEnter()
+	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, cgroup.CannotEnter(&c.State.Cgroup, c.State.Pid)
 	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
 	if !c.State.KeepsKeyring {
 		j.Keyring = c.ID
@@ -119,10 +118,7 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 	if err != nil {
 		return nil, err
 	}
-	s.held = j.Hold
-	if s.agent = c.agentFor(filter, b, status); s.agent != nil {
-		s.agent.state.InitPID = c.State.Pid
-	}
+	s.held, s.agent = j.Hold, c.agentFor(filter, b, status)
 	return s, nil
 }
 
@@ -235,73 +231,10 @@ func (s *starting) execCgroup(below string) (err error) {
 		}
 		return nil
 	}
-	if s.target, err = s.c.targetCgroup(below); err != nil || s.held {
+	if s.target, err = cgroup.Target(&s.c.State.Cgroup, s.c.State.Pid, below); err != nil || s.held {
 		return err
 	}
-	fd, err := unix.FcntlInt(uintptr(s.target.FD()), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("keep the cgroup %s open: %w", s.target.Path(), err)
-	}
-	s.launch.SetInput(compile.InputCgroup, fd)
-	return nil
-}
-
-// targetCgroup opens init's cgroup, or one below the container's. Somebody with
-// the right to may have moved init out of the container's, and removed that.
-func (c *Container) targetCgroup(below string) (*live.Dir, error) {
-	dir, err := c.openCgroup()
-	if err != nil {
-		if below == "" && errors.Is(err, unix.ENOENT) {
-			return openCgroupOf(c.State.Pid)
-		}
-		return nil, err
-	}
-	defer dir.Close()
-	return dir.Sub(c.initCgroup(below))
-}
-
-// openCgroupOf opens the cgroup that a process is in.
-func openCgroupOf(pid int) (*live.Dir, error) {
-	own, err := live.OfProcess(pid)
-	if err != nil {
-		return nil, err
-	}
-	return live.Open(probe.CgroupMountPoint() + own)
-}
-
-// initCgroup is the path of an exec's cgroup below the container's. Init may
-// have moved itself further down, to give controllers to cgroups of its own;
-// then the container's cgroup takes no more processes (EBUSY).
-func (c *Container) initCgroup(below string) string {
-	if below != "" {
-		return relativeCgroup(below)
-	}
-	own, err := live.OfProcess(c.State.Pid)
-	if err != nil {
-		return "."
-	}
-	return relativeCgroup(belowCgroup(c.State.Cgroup.Path, own))
-}
-
-// belowCgroup is what a process's path, as /proc shows it, has after that of
-// the cgroup whose directory is dir; empty if it is not below.
-func belowCgroup(dir, own string) string {
-	for at := own; len(at) > 1; at = path.Dir(at) {
-		if strings.HasSuffix(dir, at) {
-			return own[len(at):]
-		}
-	}
-	return ""
-}
-
-func relativeCgroup(p string) string {
-	for len(p) > 0 && p[0] == '/' {
-		p = p[1:]
-	}
-	if p == "" {
-		return "."
-	}
-	return p
+	return s.setCgroup(cgroup.Descriptor(s.target))
 }
 
 // join compiles a plan for a process in the container and opens its inputs.
@@ -365,7 +298,7 @@ func (r *Runtime) Resume(_ context.Context, id string) error {
 		if err := d.Thaw(); err != nil {
 			return err
 		}
-		return frozenAbove(d)
+		return cgroup.CheckThawed(d)
 	})
 }
 

@@ -51,12 +51,12 @@ func (r *Runtime) Wait(ctx context.Context, id string) (*store.Exit, error) {
 	}
 	defer unix.Close(pidfd)
 	w := c.watchOOM()
-	defer w.close()
+	defer w.Close()
 	for ctx.Err() == nil {
-		if ended, err := w.wait(pidfd, 1000); err != nil {
+		if ended, err := w.Wait(pidfd, 1000); err != nil {
 			return nil, err
 		} else if ended {
-			c.keepOOMKills(w.kills)
+			c.keepOOMKills(w.Kills)
 			return c.exitAfter(pidfd)
 		}
 	}

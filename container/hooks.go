@@ -2,20 +2,17 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
-	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/proc"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -23,7 +20,7 @@ import (
 
 // Theory of operation
 //
-// A hook gets the container's state on standard input, and exactly the
+// Package hook runs a hook; here is by whom, and where. It gets exactly the
 // environment that it lists. One that lists none gets the environment of whom it
 // acts for, as with runc and crun: a hook of the host that of this process, a
 // hook of the image that of the program. Never has a hook with the caller's
@@ -43,23 +40,6 @@ func (s *starting) runHook(ctx context.Context, a action.RunHook) error {
 	return s.c.runHook(ctx, s.bundle, a)
 }
 
-// hookList are the hooks of a kind.
-func hookList(h *specs.Hooks, kind string) []specs.Hook {
-	switch kind {
-	case "prestart":
-		return h.Prestart //nolint:staticcheck // deprecated, and still what callers write
-	case "createRuntime":
-		return h.CreateRuntime
-	case "createContainer":
-		return h.CreateContainer
-	case "startContainer":
-		return h.StartContainer
-	case "poststart":
-		return h.Poststart
-	}
-	return h.Poststop
-}
-
 // poststop runs when the container is gone. A failure is a warning, and all run.
 func (c *Container) poststop(ctx context.Context, b *bundle.Bundle) {
 	if b.Config.Hooks == nil {
@@ -72,30 +52,12 @@ func (c *Container) poststop(ctx context.Context, b *bundle.Bundle) {
 	}
 }
 
-// hookError is the failure of a hook: runtime.md, "Lifecycle", ends the
-// container for it, and runs the last hooks.
-type hookError struct {
-	kind, path string
-	index      int
-	err        error
-}
-
-func (e *hookError) Error() string {
-	return fmt.Sprintf("hook %s %s (hooks.%s[%d]): %v", e.kind, plain.Text(e.path), e.kind, e.index, e.err)
-}
-
-func (e *hookError) Unwrap() error { return e.err }
-
 // runHook runs one hook.
 func (c *Container) runHook(ctx context.Context, b *bundle.Bundle, a action.RunHook) error {
-	state, err := json.Marshal(c.hookState(a))
-	if err == nil {
-		err = c.timedHook(ctx, b, a, state)
-	}
-	if err != nil {
-		return &hookError{a.Kind, a.Path, a.Index, err}
-	}
-	return nil
+	h := &hook.Hook{Action: a, Config: hookOf(b, a), State: c.hookState(a), Bundle: b.Dir, Annotations: b.Config.Annotations}
+	return h.Run(ctx, func(ctx context.Context, stdio [3]int) (pid int, err error) {
+		return c.startHook(ctx, b, a, stdio)
+	})
 }
 
 // hookState is the state that hooks read: runtime.md, "State".
@@ -111,43 +73,13 @@ func (c *Container) hookState(a action.RunHook) specs.State {
 	return s
 }
 
-// timedHook runs a hook, for as long as it may take at most.
-func (c *Container) timedHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, state []byte) error {
-	h := hookOf(b, a)
-	limited := ctx
-	if h.Timeout != nil {
-		seconds := min(*h.Timeout, int(math.MaxInt64/time.Second))
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
-		defer cancel()
-	}
-	t, err := newTalk(state, b)
-	if err != nil {
-		return err
-	}
-	defer t.close()
-	pid, err := c.startHook(limited, b, a, t)
-	if err == nil {
-		err = t.attend(limited, pid)
-	}
-	switch {
-	case err == nil:
-		return nil // also when its time has run out since
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case limited.Err() != nil:
-		return fmt.Errorf("killed after its timeout of %d s", *h.Timeout)
-	}
-	return t.withWords(err)
-}
-
 // startHook starts a hook's process.
-func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, t *talk) (pid int, err error) {
+func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, stdio [3]int) (pid int, err error) {
 	prepare := c.callersHook
 	if a.AsProgram {
 		prepare = c.imagesHook
 	}
-	s, err := prepare(b, a, t.stdio())
+	s, err := prepare(b, a, stdio)
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +113,7 @@ func (c *Container) callersHook(b *bundle.Bundle, a action.RunHook, stdio [3]int
 }
 
 func hookOf(b *bundle.Bundle, a action.RunHook) *specs.Hook {
-	return &hookList(b.Config.Hooks, a.Kind)[a.Index]
+	return &hook.List(b.Config.Hooks, a.Kind)[a.Index]
 }
 
 // callersNamespaces are those that a hook with the caller's rights joins. A user

@@ -13,6 +13,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func TestHookEnvironment(t *testing.T) {
 		c, b, h := newHook(t, "")
 		h.Path, h.Args, h.Env = "/usr/bin/head", []string{"head", "-c", "-0", "/proc/self/environ"}, test.env
 		b.Config.Process = &specs.Process{Env: []string{"OF_THE_IMAGE=yes"}}
-		b.Config.Annotations = map[string]string{hookStdout: "out"}
+		b.Config.Annotations = map[string]string{hook.Stdout: "out"}
 		if err := runHook(t.Context(), c, b, h); err != nil {
 			t.Fatal(err)
 		}
@@ -144,11 +145,11 @@ func reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	var h *hookError
+	var h *hook.Error
 	if !errors.As(err, &h) {
-		return "no hookError: " + err.Error()
+		return "no *hook.Error: " + err.Error()
 	}
-	return h.err.Error()
+	return h.Err.Error()
 }
 
 // TestHookTimeout: a limit of its own, of the caller's, both, and one that is
@@ -182,7 +183,7 @@ func TestHookTimeout(t *testing.T) {
 // an error, and a FIFO that nobody reads too.
 func TestHookOutput(t *testing.T) {
 	c, b, h := newHook(t, "echo out; echo err >&2; exit 3")
-	b.Config.Annotations = map[string]string{hookStdout: "both", hookStderr: filepath.Join(b.Dir, "both")}
+	b.Config.Annotations = map[string]string{hook.Stdout: "both", hook.Stderr: filepath.Join(b.Dir, "both")}
 	for range 2 {
 		if got, want := reason(runHook(t.Context(), c, b, h)), "exit status 3 (what it said is in "+b.Dir+"/both)"; got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -192,32 +193,20 @@ func TestHookOutput(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	for _, name := range []string{"/", "no/such", "fifo"} {
-		b.Config.Annotations = map[string]string{hookStdout: name}
+		b.Config.Annotations = map[string]string{hook.Stdout: name}
 		if name == "fifo" {
 			if err := unix.Mkfifo(filepath.Join(b.Dir, name), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := reason(runHook(t.Context(), c, b, h)); !strings.Contains(got, "(annotations["+hookStdout+"]): ") {
+		if got := reason(runHook(t.Context(), c, b, h)); !strings.Contains(got, "(annotations["+hook.Stdout+"]): ") {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
 }
 
-// TestLastWords: the last are shown, in one line, from a whole character on.
+// TestLastWords: of what a hook has said, the end is in its error.
 func TestLastWords(t *testing.T) {
-	for _, test := range []struct{ in, want string }{
-		{"", ""},
-		{" a\n\tb \r\n", "a b"},
-		{"\x1b[2Ja\u202eb", `\x1b[2Ja\u202eb`},
-		{strings.Repeat("a", 2000) + "b", "..." + strings.Repeat("a", 499) + "b"},
-		{"日" + strings.Repeat("a", 498), "..." + strings.Repeat("a", 498)},
-		{"\xe6\x97" + strings.Repeat("\x97", 600), "..."},
-	} {
-		if got := lastWords([]byte(test.in)); got != test.want {
-			t.Errorf("%.20q: %q, want %q", test.in, got, test.want)
-		}
-	}
 	c, b, h := newHook(t, "head -c 300000 /dev/zero | tr '\\0' a >&2; echo the reason >&2; exit 1")
 	if got := reason(runHook(t.Context(), c, b, h)); !strings.HasSuffix(got, "aaathe reason") || len(got) > 600 {
 		t.Errorf("%q", got)
@@ -246,14 +235,14 @@ func hooksInside(t *testing.T, killed string) {
 	}
 	config.Linux.Resources = nil
 	one := 1
-	hook := func(kind string) []specs.Hook {
+	list := func(kind string) []specs.Hook {
 		if kind == killed {
 			return []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "60"}, Timeout: &one}}
 		}
 		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat; echo words >&2; sleep 0.1 & exit 0"}}}
 	}
-	config.Hooks = &specs.Hooks{Prestart: hook("prestart"), CreateContainer: hook("createContainer"), //nolint:staticcheck // deprecated, and still what callers write
-		StartContainer: hook("startContainer"), Poststart: hook("poststart"), Poststop: hook("poststop")}
+	config.Hooks = &specs.Hooks{Prestart: list("prestart"), CreateContainer: list("createContainer"), //nolint:staticcheck // deprecated, and still what callers write
+		StartContainer: list("startContainer"), Poststart: list("poststart"), Poststop: list("poststop")}
 	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: none, Warn: func(s string) { t.Error(s) }}
 	p, err := r.Run(t.Context(), Request{ID: "c", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Stdio: [3]int{0, 1, 2}})
 	if killed != "none" {

@@ -74,7 +74,7 @@ func (c *Container) killAll(s unix.Signal) error {
 		return err
 	}
 	if m := c.membership(); m != nil {
-		return m.signal(s)
+		return m.Signal(s, endLimit)
 	}
 	if initErr := c.killInit(s); !errors.Is(initErr, ErrNotRunning) {
 		err = errors.Join(err, initErr)
@@ -133,7 +133,7 @@ func (c *Container) Processes() ([]int, error) {
 		return pids, err
 	}
 	if m := c.membership(); m != nil {
-		return m.list()
+		return m.List()
 	}
 	if err == nil && c.State.Init().Alive() {
 		pids = []int{c.State.Pid}

@@ -4,12 +4,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/proc/members"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
@@ -25,70 +24,6 @@ func child(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-// The number of a namespace that has ended may be another one's: it proves
-// nothing but with the number that is never given again, with init alive, or for
-// a child of ours.
-func TestMembership(t *testing.T) {
-	own, err := mountNamespace(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := proc.Of(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	init := &Container{State: store.State{Pid: id.Pid, StartTime: id.StartTime}}
-	dead := &Container{State: store.State{Pid: id.Pid, StartTime: id.StartTime + 1}}
-	self, sub := os.Getpid(), child(t)
-	for name, test := range map[string]struct {
-		m           membership
-		self, child bool
-		doubt       bool
-	}{
-		"init lives":            {m: membership{inode: own.Inode, init: init}, self: true, child: true},
-		"init has another time": {m: membership{inode: own.Inode, init: dead}, child: true, doubt: true},
-		"init has ended":        {m: membership{inode: own.Inode}, child: true, doubt: true},
-		"another inode":         {m: membership{inode: own.Inode + 1, init: init}},
-		"another namespace":     {m: membership{inode: own.Inode, id: own.ID + 1, init: init}},
-		"the same namespace":    {m: membership{inode: own.Inode, id: own.ID}, self: true, child: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := test.m
-			m.kind = "mnt"
-			if m.id != 0 && own.ID == 0 {
-				t.Skip("needs Linux 6.11, for NS_GET_MNTNS_ID")
-			}
-			if got := m.has(self); got != test.self {
-				t.Errorf("has the process itself: %v", got)
-			}
-			if got := m.has(sub); got != test.child {
-				t.Errorf("has a child: %v", got)
-			}
-			if doubt := m.doubt(); (doubt != nil) != test.doubt || doubt != nil && !strings.Contains(doubt.Error(), strconv.Itoa(self)) {
-				t.Errorf("doubt: %v", doubt)
-			}
-		})
-	}
-}
-
-// Every process that is listed is in the namespace, and none is left out.
-func TestMembers(t *testing.T) {
-	own, err := mountNamespace(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub := child(t)
-	pids, err := (&membership{kind: "mnt", inode: own.Inode, id: own.ID}).list()
-	if err != nil || !slices.Contains(pids, os.Getpid()) || !slices.Contains(pids, sub) {
-		t.Errorf("%v, %v", pids, err)
-	}
-	for _, pid := range pids {
-		if inode := namespaceInode(pid, "mnt"); inode != own.Inode && inode != 0 {
-			t.Errorf("process %d is in %d, not in %d", pid, inode, own.Inode)
-		}
-	}
-}
-
 // A container whose processes nothing tells from others has no members, rather
 // than everybody.
 func TestNoMembership(t *testing.T) {
@@ -101,7 +36,7 @@ func TestNoMembership(t *testing.T) {
 		if m := c.membership(); m != nil {
 			t.Errorf("%s: %+v", name, m)
 		}
-		if err := c.membership().signal(unix.SIGKILL); err != nil {
+		if err := c.membership().Signal(unix.SIGKILL, endLimit); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -117,11 +52,11 @@ func TestGoneCgroup(t *testing.T) {
 		state func(pid int) store.State
 	}{
 		"mount namespace": {unix.CLONE_NEWNS, func(pid int) store.State {
-			m, err := mountNamespace(pid)
+			m, err := members.MountNamespace(pid)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return store.State{Members: &m}
+			return store.State{Members: (*store.Members)(&m)}
 		}},
 		"PID namespace": {unix.CLONE_NEWPID, func(int) store.State { return store.State{Namespaces: unix.CLONE_NEWPID} }},
 		"init alone":    {0, func(int) store.State { return store.State{Members: &store.Members{}} }},
@@ -177,21 +112,6 @@ func inNamespace(t *testing.T, kind uintptr) (pid int, ended func() bool) {
 			return true
 		case <-time.After(5 * time.Second):
 			return false
-		}
-	}
-}
-
-// The cgroup whose events are the container's: a scope only if it was made for
-// the container.
-func TestWholeCgroup(t *testing.T) {
-	for want, s := range map[string]store.Cgroup{
-		"/a/x.scope":             {Scope: "x.scope", Path: "/a/x.scope/container"},
-		"/a/shell.scope/mine":    {Path: "/a/shell.scope/mine"},
-		"/a/web.service/mine":    {Path: "/a/web.service/mine"},
-		"/a/outer.scope/y.scope": {Scope: "y.scope", Path: "/a/outer.scope/y.scope"},
-	} {
-		if got := wholeCgroup(&s); got != want {
-			t.Errorf("%+v: %s, want %s", s, got, want)
 		}
 	}
 }

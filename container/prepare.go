@@ -157,7 +157,7 @@ func (p *preparation) launch() {
 		Preserve: result.Plan.Preserved, Do: s.do, Debug: s.c.runtime.Debug})
 	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
-		s.closeBus()
+		s.cgroup.CloseBus()
 	}
 }
 
@@ -166,7 +166,7 @@ func (p *preparation) launch() {
 func (p *preparation) begin() error {
 	err := p.compile()
 	if err != nil {
-		p.starting.closeBus()
+		p.starting.cgroup.CloseBus()
 		return err
 	}
 	p.launch()
@@ -203,7 +203,7 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 		return err
 	}
 	p.request.Facts = p.prober.Facts
-	p.starting.bus = p.starting.c.runtime.surroundings(ctx, p.request, &needs)
+	p.starting.cgroup.Bus = p.starting.c.runtime.surroundings(ctx, p.request, &needs)
 	return nil
 }
 

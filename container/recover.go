@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -55,7 +56,7 @@ func (c *Container) recoverScope() {
 		return
 	}
 	defer dir.Close()
-	scope, err := live.Open(scopeOf(s.Path))
+	scope, err := live.Open(cgroup.ScopeOf(s.Path))
 	if err != nil {
 		return
 	}

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
+	"github.com/homerun-oci/homerun/cgroupv2/oom"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
@@ -83,7 +86,7 @@ func (p *Process) reapEnded() (int, error) {
 // awaitEnd waits for the end, if it can be waited for without reaping, and
 // counts whom the kernel killed for memory in a container that Run made.
 func (p *Process) awaitEnd(after time.Duration, long func()) {
-	w := &oomWatch{fd: -1, slice: -1}
+	w := oom.New("", false, 0)
 	if p.bundle != nil {
 		w = p.container.watchOOM()
 		defer p.countOOM(w)
@@ -92,7 +95,7 @@ func (p *Process) awaitEnd(after time.Duration, long func()) {
 		long()
 		return
 	}
-	ended, err := w.wait(p.pidfd, int(after.Milliseconds()))
+	ended, err := w.Wait(p.pidfd, int(after.Milliseconds()))
 	if !ended {
 		long()
 	}
@@ -101,7 +104,7 @@ func (p *Process) awaitEnd(after time.Duration, long func()) {
 		limit = orphansInterval
 	}
 	for !ended && err == nil {
-		if ended, err = w.wait(p.pidfd, limit); p.reap && !ended {
+		if ended, err = w.Wait(p.pidfd, limit); p.reap && !ended {
 			p.reapOrphans()
 		}
 	}
@@ -128,10 +131,10 @@ func (p *Process) reapOrphans() {
 }
 
 // countOOM keeps what was counted.
-func (p *Process) countOOM(w *oomWatch) {
-	w.close()
-	p.OOMKills = w.kills
-	p.container.keepOOMKills(w.kills)
+func (p *Process) countOOM(w *oom.Watch) {
+	w.Close()
+	p.OOMKills = w.Kills
+	p.container.keepOOMKills(w.Kills)
 }
 
 // Signal sends a signal to the process. It does nothing when that has ended. A
@@ -144,7 +147,7 @@ func (p *Process) Signal(s unix.Signal) {
 	switch s {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
 		if p.bundle != nil {
-			p.container.thaw()
+			cgroup.Thaw(&p.container.State.Cgroup)
 		}
 	}
 }
@@ -171,7 +174,7 @@ func (p *Process) Close() {
 // forget gives up the descriptor of a process that has ended.
 func (p *Process) forget() {
 	p.mu.Lock()
-	closeOnce(&p.pidfd)
+	descriptor.Close(&p.pidfd)
 	p.mu.Unlock()
 }
 

@@ -8,7 +8,9 @@ import (
 	"io"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/stage"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -42,7 +44,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return err
 	}
 	c.Close()
-	ready.await(ctx)
+	ready.await(ctx, r)
 	return nil
 }
 
@@ -89,8 +91,8 @@ func (c *Container) startable() error {
 // destroyed: runtime.md, "Lifecycle", steps 7 and 9. Any other stays to be
 // deleted.
 func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause error) error {
-	var hook *hookError
-	if !errors.As(cause, &hook) {
+	var failed *hook.Error
+	if !errors.As(cause, &failed) {
 		_ = c.killInit(unix.SIGKILL)
 		return cause
 	}
@@ -109,7 +111,7 @@ func (s *starting) release() (err error) {
 	if s.outcome, err = c.dir.OpenFile(store.OutcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("open the FIFO %s: %w", store.OutcomeFIFO, err)
 	}
-	s.agent.close()
+	s.agent.Close()
 	if s.agent, err = c.meet(s.bundle); err != nil {
 		return err
 	}
@@ -156,7 +158,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 	defer dir.Close()
 	frozen, err := dir.AwaitFrozen(ctx, outcome)
 	if err == nil && frozen {
-		err = &frozenError{dir.Path()}
+		err = &cgroup.FrozenError{Path: dir.Path()}
 	}
 	if err != nil && ctx.Err() == nil && !c.State.Init().Alive() {
 		return nil

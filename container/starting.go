@@ -3,19 +3,21 @@ package container
 import (
 	"context"
 	"fmt"
-	"github.com/homerun-oci/homerun/cgroupv2/live"
-	"github.com/homerun-oci/homerun/systemd/bus"
-	"github.com/homerun-oci/homerun/systemd/notify"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs/idmap"
+	"github.com/homerun-oci/homerun/seccomp/listener"
 	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,15 +27,12 @@ type starting struct {
 	c      *Container
 	bundle *bundle.Bundle
 	launch *launch.Launch
-	// cgroup is what actions on a cgroup are about, nil when there is none; above is
-	// the one above it that was made for the limits, or nil; target is where an
-	// exec's process goes.
-	cgroup, above, target *live.Dir
-	// bus leads to the service manager, and job is the scope that it was asked for.
-	bus *bus.Conn
-	job *bus.Job
+	// cgroup does the actions on the container's cgroup; target is where an exec's
+	// process goes.
+	cgroup cgroup.Making
+	target *live.Dir
 	// agent receives the seccomp listener, or is nil.
-	agent *agent
+	agent *listener.Agent
 	// receiver is our end of the socket that the terminal comes through, terminal
 	// the terminal; copies our end of that for copies. -1 when there is none.
 	receiver, terminal, copies int
@@ -54,7 +53,7 @@ type starting struct {
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
-	return &starting{c: c, bundle: b, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+	return &starting{c: c, bundle: b, cgroup: cgroup.Making{State: &c.State, Save: c.save}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
 }
 
 // close gives up what no Process has taken over.
@@ -65,24 +64,19 @@ func (s *starting) close() {
 
 // closeHandles is close for one without a launch.
 func (s *starting) closeHandles() {
-	s.agent.close()
+	s.agent.Close()
 	s.pidFile.Close()
-	closeOnce(&s.receiver)
-	closeOnce(&s.terminal)
-	closeOnce(&s.copies)
-	closeOnce(&s.outcome)
+	descriptor.Close(&s.receiver)
+	descriptor.Close(&s.terminal)
+	descriptor.Close(&s.copies)
+	descriptor.Close(&s.outcome)
 	for i := range s.pidfds {
-		closeOnce(&s.pidfds[i])
+		descriptor.Close(&s.pidfds[i])
 	}
-	for _, dir := range [...]**live.Dir{&s.cgroup, &s.above, &s.target} {
-		if *dir != nil {
-			(*dir).Close()
-			*dir = nil
-		}
-	}
-	if s.bus != nil {
-		s.bus.Close()
-		s.bus = nil
+	s.cgroup.Close()
+	if s.target != nil {
+		s.target.Close()
+		s.target = nil
 	}
 	if s.relay != nil {
 		s.relay.Close()
@@ -136,36 +130,6 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 		return err
 	}
 	return s.doLate(ctx, a)
-}
-
-// doOnCgroup does the actions on the container's cgroup.
-func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, err error) {
-	switch a := a.(type) {
-	case action.MakeCgroup:
-		err = s.makeCgroup(a)
-	case action.WriteCgroup:
-		err = s.writeCgroup(a)
-	case action.FilterDevices:
-		err = s.cgroup.AttachDevices(a.Program)
-	case action.GiveCgroup:
-		err = giveCgroup(s.cgroup, a)
-	case action.StartScope:
-		err = s.startScope(ctx, a)
-	case action.AwaitScope:
-		err = s.awaitScope(ctx, a)
-	case action.MakeSubgroup:
-		err = s.makeSubgroup(a)
-	case action.MoveDown:
-		err = s.moveDown(a)
-	case action.EnterScope:
-		err = s.c.enter(ctx, s.target.Path(), s.launch.Init())
-	default:
-		return false, nil
-	}
-	if err != nil && s.c.State.Pid != 0 && !s.c.State.Init().Alive() {
-		err = launch.ErrDied // and its scope went with it
-	}
-	return true, err
 }
 
 // doLate does what comes while init is held, or after that.

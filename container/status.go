@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,7 @@ func (c *Container) Status() (string, error) {
 		return Stopped, nil
 	case s.Marked && !c.dir.Made():
 		return Creating, nil
-	case c.frozen():
+	case cgroup.Frozen(&c.State.Cgroup):
 		return Paused, nil
 	case c.waits():
 		return Created, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/proc/members"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -87,7 +88,7 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := strings.TrimSpace(string(line[:n]))
-	m, err := mountNamespace(cmd.Process.Pid)
+	m, err := members.MountNamespace(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own, err := mountNamespace(os.Getpid()); err != nil || own.Inode == m.Inode {
+	if own, err := members.MountNamespace(os.Getpid()); err != nil || own.Inode == m.Inode {
 		t.Fatalf("no namespace of its own: %v", err) // or all processes of the host would be meant
 	}
 	var warned []string
@@ -119,7 +120,7 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 // of its own: by the mount namespace, if that is its own.
 func TestRecordMembers(t *testing.T) {
 	pid, _ := inNamespace(t, unix.CLONE_NEWNS)
-	own, err := mountNamespace(pid)
+	own, err := members.MountNamespace(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +132,8 @@ func TestRecordMembers(t *testing.T) {
 		want *store.Members
 	}{
 		{[]specs.LinuxNamespace{pidNS, mountNS}, nil},
-		{[]specs.LinuxNamespace{mountNS}, &own},
-		{[]specs.LinuxNamespace{joinedPID, mountNS}, &own},
+		{[]specs.LinuxNamespace{mountNS}, (*store.Members)(&own)},
+		{[]specs.LinuxNamespace{joinedPID, mountNS}, (*store.Members)(&own)},
 		{[]specs.LinuxNamespace{joinedMount}, &store.Members{}},
 		{nil, &store.Members{}},
 	} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/host/probe"
@@ -204,7 +205,7 @@ func (c *Container) applyScope(ctx context.Context, dir *live.Dir, set limits.Se
 	if err := setProperties(ctx, c.State.Cgroup.Scope, request.Properties); err != nil {
 		return err
 	}
-	if at := scopeOf(dir.Path()); at != dir.Path() {
+	if at := cgroup.ScopeOf(dir.Path()); at != dir.Path() {
 		scope, err := live.Open(at)
 		if err != nil {
 			return err
@@ -227,7 +228,7 @@ func setProperties(ctx context.Context, unit string, list []systemd.Property) er
 	if len(list) == 0 {
 		return nil
 	}
-	conn, err := connectSystemd(ctx)
+	conn, err := cgroup.Connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -45,10 +45,10 @@ var ranks = []struct {
 	rank int
 	dirs []string
 }{
-	{0, []string{"plain", "plan", "host", "bundle", "proc", "pidfile", "internal"}},
-	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action"}},
+	{0, []string{"plain", "plan", "host", "bundle", "descriptor", "proc", "pidfile", "internal"}},
+	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action", "hook"}},
 	{2, []string{"stage", "compile", "host/probe"}},
-	{3, []string{"launch", "container"}},
+	{3, []string{"cgroup", "launch", "container"}},
 	{4, []string{"cmd", "hack", "tests"}},
 }
 

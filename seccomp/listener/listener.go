@@ -5,15 +5,11 @@ package listener
 import (
 	"errors"
 	"fmt"
-	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/seccomp"
+	"golang.org/x/sys/unix"
 )
-
-// maxSocketPath is what sockaddr_un holds besides the final NUL (unix(7)).
-const maxSocketPath = 107
 
 // sendTimeout bounds, in seconds, how long a receiver that does not read may
 // hold up the container's start.
@@ -68,25 +64,12 @@ func sendMessage(socket, fd int, message []byte) error {
 	return err
 }
 
-// connect takes paths of any length: a longer one than sockaddr_un holds goes
-// through its directory's descriptor.
+// connect takes paths of any length.
 func connect(socket int, path string) error {
 	if path == "" || path[0] == '@' {
 		return errors.New("not a path") // '@' would mean the abstract name space
 	}
-	if len(path) <= maxSocketPath {
-		return unix.Connect(socket, &unix.SockaddrUnix{Name: path})
-	}
-	slash := strings.LastIndexByte(path, '/')
-	if slash < 0 {
-		return unix.ENAMETOOLONG
-	}
-	dir, err := unix.Open(path[:slash+1], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	return unix.Connect(socket, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d%s", dir, path[slash:])})
+	return descriptor.ConnectTo(socket, path)
 }
 
 func retry(call func() (int, error)) (int, error) {

@@ -1,6 +1,10 @@
-package container
+package cgroup
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/homerun-oci/homerun/store"
+)
 
 func TestCommonPath(t *testing.T) {
 	for _, tt := range []struct{ a, b, want string }{
@@ -25,8 +29,23 @@ func TestBelowCgroup(t *testing.T) {
 		{"/sys/fs/cgroup/a.scope/container", "/b.scope", ""},
 		{"/sys/fs/cgroup/a.scope/container", "/", ""},
 	} {
-		if got := belowCgroup(tt.dir, tt.own); got != tt.want {
-			t.Errorf("belowCgroup(%q, %q) = %q, want %q", tt.dir, tt.own, got, tt.want)
+		if got := below(tt.dir, tt.own); got != tt.want {
+			t.Errorf("below(%q, %q) = %q, want %q", tt.dir, tt.own, got, tt.want)
+		}
+	}
+}
+
+// The cgroup whose events are the container's: a scope only if it was made for
+// the container.
+func TestWholeCgroup(t *testing.T) {
+	for want, s := range map[string]store.Cgroup{
+		"/a/x.scope":             {Scope: "x.scope", Path: "/a/x.scope/container"},
+		"/a/shell.scope/mine":    {Path: "/a/shell.scope/mine"},
+		"/a/web.service/mine":    {Path: "/a/web.service/mine"},
+		"/a/outer.scope/y.scope": {Scope: "y.scope", Path: "/a/outer.scope/y.scope"},
+	} {
+		if got := Whole(&s); got != want {
+			t.Errorf("%+v: %s, want %s", s, got, want)
 		}
 	}
 }

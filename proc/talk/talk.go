@@ -1,75 +1,73 @@
-package container
+// Package talk starts no process, and talks with one that somebody has started: it
+// feeds its standard input, hears its standard error, and takes its exit status.
+//
+// # Theory of operation
+//
+// One loop over poll(2) feeds and listens, in which the process's pidfd says when it
+// has ended: a process that it leaves behind may have its standard error open for
+// ever, and it may never read what it is told. What it wrote before its end is in the
+// pipe by then. The exit status alone decides; the words explain.
+package talk
 
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/plain"
 	"golang.org/x/sys/unix"
 )
 
-// Theory of operation
-//
-// A hook is fed and listened to by one loop over poll(2), in which its pidfd
-// says when it has ended: a process that it leaves behind may have its standard
-// error open for ever, and it may never read what it is told. What it wrote
-// before its end is in the pipe by then.
-
-// talk is what is said to a hook, and what it says.
-type talk struct {
+// Talk is what is said to a process, and what it says. It is a value of one caller:
+// not safe for concurrent use.
+type Talk struct {
 	// in leads to its standard input; out is its standard error, unless that is
 	// a file.
 	in, out pipe
 	// stdout and stderr are the files that its output goes to; stderr is -1
 	// when it goes to out.
 	stdout, stderr int
-	// unsaid is the part of the state that it was not told yet.
+	// unsaid is the part of the input that it was not told yet.
 	unsaid []byte
 	// words are the last that it wrote to out.
 	words []byte
-	// file is the name of stderr.
-	file string
 }
 
-// Annotations that name a file, which counts from the bundle, to append hooks'
-// output to, as crun has them.
-const (
-	hookStdout = "run.oci.hooks.stdout"
-	hookStderr = "run.oci.hooks.stderr"
-)
-
-// newTalk makes a hook's standard streams.
-func newTalk(state []byte, b *bundle.Bundle) (*talk, error) {
+// New makes the standard streams of a process that is told something. stdout and
+// stderr are descriptors that become the Talk's, also on an error; -1 is /dev/null
+// for the one, and for the other what is heard. Close it.
+func New(tell []byte, stdout, stderr int) (*Talk, error) {
 	none := pipe{-1, -1}
-	t := &talk{in: none, out: none, stdout: -1, stderr: -1, unsaid: state}
-	if err := t.open(b); err != nil {
-		t.close()
+	t := &Talk{in: none, out: none, stdout: stdout, stderr: stderr, unsaid: tell}
+	if err := t.open(); err != nil {
+		t.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
-func (t *talk) open(b *bundle.Bundle) (err error) {
-	if t.stdout, _, err = hookOutput(b, hookStdout); err != nil {
-		return err
+// Hearing makes the standard error of a process whose other streams are somebody
+// else's. Close it.
+func Hearing() (*Talk, error) {
+	none := pipe{-1, -1}
+	t := &Talk{in: none, out: none, stdout: -1, stderr: -1}
+	if err := t.hear(); err != nil {
+		t.Close()
+		return nil, err
 	}
-	if t.stderr, t.file, err = hookOutput(b, hookStderr); err != nil {
-		return err
-	}
+	return t, nil
+}
+
+func (t *Talk) open() (err error) {
 	if t.stdout < 0 {
 		if t.stdout, err = unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
 			return fmt.Errorf("open /dev/null: %w", err)
 		}
 	}
 	if t.stderr < 0 {
-		if err := t.out.open(); err != nil {
-			return err
-		}
-		if err := unix.SetNonblock(t.out.read, true); err != nil {
+		if err := t.hear(); err != nil {
 			return err
 		}
 	}
@@ -79,43 +77,32 @@ func (t *talk) open(b *bundle.Bundle) (err error) {
 	return unix.SetNonblock(t.in.write, true)
 }
 
-// hookOutput opens the file that an annotation names; -1 without one. A FIFO
-// that nobody reads is an error, and not a reason to wait.
-func hookOutput(b *bundle.Bundle, annotation string) (fd int, name string, err error) {
-	name = b.Config.Annotations[annotation]
-	if name == "" {
-		return -1, "", nil
+func (t *Talk) hear() error {
+	if err := t.out.open(); err != nil {
+		return err
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(b.Dir, name)
-	}
-	fd, err = unix.Open(name, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		err = unix.SetNonblock(fd, false)
-	}
-	if err != nil {
-		return fd, name, fmt.Errorf("open its output %s (annotations[%s]): %w", plain.Text(name), annotation, err)
-	}
-	return fd, name, nil
+	return unix.SetNonblock(t.out.read, true)
 }
 
-// stdio are the standard streams for the hook.
-func (t *talk) stdio() [3]int {
+// Stdio are the standard streams for the process; -1 where they are somebody else's.
+func (t *Talk) Stdio() [3]int {
 	return [3]int{t.in.read, t.stdout, max(t.stderr, t.out.write)}
 }
 
-func (t *talk) close() {
+// Close closes the streams.
+func (t *Talk) Close() {
 	t.in.close()
 	t.out.close()
-	closeOnce(&t.stdout)
-	closeOnce(&t.stderr)
+	descriptor.Close(&t.stdout)
+	descriptor.Close(&t.stderr)
 }
 
-// attend talks with the process until it ends, and takes its exit status,
-// which alone decides. It is killed when ctx ends.
-func (t *talk) attend(ctx context.Context, pid int) error {
-	t.in.closeRead()
-	t.out.closeWrite()
+// Attend talks with the process, a child of this one, until it ends, and takes its
+// exit status. It is killed when ctx ends. An error says how it ended, unless that
+// was well.
+func (t *Talk) Attend(ctx context.Context, pid int) error {
+	descriptor.Close(&t.in.read)
+	descriptor.Close(&t.out.write)
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		unix.Kill(pid, unix.SIGKILL) // our child, and not waited for yet
@@ -154,7 +141,7 @@ func waitFor(pid int) (status unix.WaitStatus, err error) {
 }
 
 // untilEnd feeds the process and listens to it, until it ends.
-func (t *talk) untilEnd(pidfd int) {
+func (t *Talk) untilEnd(pidfd int) {
 	for ended := false; !ended; {
 		fds := [...]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(t.in.write), Events: unix.POLLOUT},
 			{Fd: int32(t.out.read), Events: unix.POLLIN}}
@@ -171,36 +158,36 @@ func (t *talk) untilEnd(pidfd int) {
 			t.listen()
 		}
 	}
-	t.in.closeWrite()
+	descriptor.Close(&t.in.write)
 }
 
 // say tells the process as much as the pipe takes. Who does not read it is not
 // wrong: the Go runtime turns SIGPIPE on other descriptors than 1 and 2 into
 // EPIPE.
-func (t *talk) say() {
+func (t *Talk) say() {
 	n, err := unix.Write(t.in.write, t.unsaid)
 	if err == unix.EINTR || err == unix.EAGAIN {
 		return
 	}
 	t.unsaid = t.unsaid[max(n, 0):]
 	if err != nil || len(t.unsaid) == 0 {
-		t.in.closeWrite()
+		descriptor.Close(&t.in.write)
 	}
 }
 
-// Of what a hook says, the last is kept, and of that the last is shown: bytes.
+// Of what a process says, the last is kept, and of that the last is shown: bytes.
 const (
 	keptWords  = 4 << 10
 	shownWords = 500
 )
 
 // listen takes what the pipe holds, which is 64 KiB at most: pipe(7).
-func (t *talk) listen() {
+func (t *Talk) listen() {
 	b := make([]byte, 64<<10)
 	n, err := unix.Read(t.out.read, b)
 	if n <= 0 {
 		if err != unix.EINTR && err != unix.EAGAIN {
-			t.out.closeRead()
+			descriptor.Close(&t.out.read)
 		}
 		return
 	}
@@ -208,20 +195,9 @@ func (t *talk) listen() {
 	t.words = t.words[max(len(t.words)-keptWords, 0):]
 }
 
-// withWords adds to a failure what the hook said of it.
-func (t *talk) withWords(err error) error {
-	if t.file != "" {
-		return fmt.Errorf("%w (what it said is in %s)", err, plain.Text(t.file))
-	}
-	if text := lastWords(t.words); text != "" {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	return err
-}
-
-// lastWords shows the end of what a hook said in one line of bounded length.
-func lastWords(b []byte) string {
-	s := strings.Join(strings.Fields(string(b)), " ")
+// Words are the last that was heard, in one line of bounded length.
+func (t *Talk) Words() string {
+	s := strings.Join(strings.Fields(string(t.words)), " ")
 	cut := max(len(s)-shownWords, 0)
 	for cut > 0 && cut < len(s) && !utf8.RuneStart(s[cut]) {
 		cut++
@@ -230,4 +206,23 @@ func lastWords(b []byte) string {
 		return "..." + plain.Text(s[cut:])
 	}
 	return plain.Text(s)
+}
+
+// pipe is a pipe whose ends are closed one by one; -1 is an end that is not
+// open.
+type pipe struct{ read, write int }
+
+// open makes the pipe.
+func (p *pipe) open() error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	p.read, p.write = fds[0], fds[1]
+	return nil
+}
+
+func (p *pipe) close() {
+	descriptor.Close(&p.read)
+	descriptor.Close(&p.write)
 }

@@ -1,4 +1,4 @@
-package container
+package cgroup
 
 import (
 	"context"
@@ -23,21 +23,30 @@ import (
 
 // undoCgroups lists cgroups to be removed, outermost first, in place of the
 // entries from before on.
-func (c *Container) undoCgroups(before int, names []string, made bool) {
-	c.State.Undo = c.State.Undo[:before]
+func (m *Making) undoCgroups(before int, names []string, made bool) {
+	m.State.Undo = m.State.Undo[:before]
 	for _, name := range names {
 		u := store.Undo{Kind: store.UndoCgroup, Name: name}
 		if dir, err := live.Open(name); made && err == nil {
 			u.Inode = dir.ID()
 			dir.Close()
 		}
-		c.State.Undo = append(c.State.Undo, u)
+		m.State.Undo = append(m.State.Undo, u)
 	}
 }
 
-// removeCgroup removes a cgroup that was made for the container: its own with all
+// foundScope adds its number to what was recorded of the scope.
+func (m *Making) foundScope(unit string, inode uint64) {
+	for i := range m.State.Undo {
+		if u := &m.State.Undo[i]; u.Kind == store.UndoScope && u.Name == unit {
+			u.Inode = inode
+		}
+	}
+}
+
+// Remove removes a cgroup that was made for the container: its own with all
 // in it and below; any other, such as one above, only if nothing is in it.
-func (c *Container) removeCgroup(ctx context.Context, u store.Undo) error {
+func Remove(ctx context.Context, g *store.Cgroup, u store.Undo) error {
 	var dir *live.Dir
 	var err error
 	if u.Inode != 0 {
@@ -52,7 +61,7 @@ func (c *Container) removeCgroup(ctx context.Context, u store.Undo) error {
 		return err
 	}
 	defer dir.Close()
-	if u.Inode != 0 && u.Inode == c.State.Cgroup.Inode {
+	if u.Inode != 0 && u.Inode == g.Inode {
 		return dir.Delete(ctx)
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
@@ -60,22 +69,13 @@ func (c *Container) removeCgroup(ctx context.Context, u store.Undo) error {
 	return dir.RemoveEmpty(short)
 }
 
-// foundScope adds its number to what was recorded of the scope.
-func (c *Container) foundScope(unit string, inode uint64) {
-	for i := range c.State.Undo {
-		if u := &c.State.Undo[i]; u.Kind == store.UndoScope && u.Name == unit {
-			u.Inode = inode
-		}
-	}
-}
-
-// stopScope ends the scope: what is in it is killed, and systemd told if it does
+// Stop ends the scope: what is in it is killed, and systemd told if it does
 // not notice. A dead scope vanishes by itself.
-func (c *Container) stopScope(ctx context.Context, u store.Undo) error {
+func Stop(ctx context.Context, s *store.State, u store.Undo) error {
 	if u.Inode == 0 {
-		return c.stopUnproven(ctx, u.Name)
+		return stopUnproven(ctx, s, u.Name)
 	}
-	dir, err := live.Reopen(scopeOf(c.State.Cgroup.Path), u.Inode)
+	dir, err := live.Reopen(ScopeOf(s.Cgroup.Path), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (c *Container) stopScope(ctx context.Context, u store.Undo) error {
 	if err := dir.Delete(ctx); err != nil {
 		return err
 	}
-	conn, err := connectSystemd(ctx)
+	conn, err := Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,13 +101,13 @@ func (c *Container) stopScope(ctx context.Context, u store.Undo) error {
 
 // stopUnproven stops a scope in which init was not found, if it is the
 // container's. Init is dead by now, and nothing else can be in it.
-func (c *Container) stopUnproven(ctx context.Context, unit string) error {
-	conn, err := connectSystemd(ctx)
+func stopUnproven(ctx context.Context, s *store.State, unit string) error {
+	conn, err := Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if text, err := conn.Description(ctx, unit); err != nil || !strings.HasSuffix(text, c.scopeMark()) {
+	if text, err := conn.Description(ctx, unit); err != nil || !strings.HasSuffix(text, scopeMark(s)) {
 		return err
 	}
 	return conn.Stop(ctx, unit)

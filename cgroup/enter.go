@@ -1,0 +1,125 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/store"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A process may be started in a cgroup, or moved, only by who may write to the
+// lowest cgroup above both where it comes from and where it goes. A login by
+// ssh is in a scope that belongs to the system, and the container in one of the
+// user's manager: above both is root's. Then the process of an exec waits until
+// systemd, which may, has moved it.
+
+// CannotEnter reports whether this process cannot start one in the container's
+// cgroup, while systemd can put one there.
+func CannotEnter(g *store.Cgroup, init int) bool {
+	if g.Scope == "" || os.Geteuid() == 0 && proc.InInitialUserNamespace() {
+		return false
+	}
+	if unix.Access(g.Path, unix.F_OK) != nil {
+		return false // there is nothing that systemd could move it to
+	}
+	own, err := live.OfProcess(0)
+	if err != nil {
+		return false
+	}
+	// Both directories are below the same mount point.
+	theirs, err := live.OfProcess(init)
+	if err != nil {
+		return false
+	}
+	mountPoint := strings.TrimSuffix(g.Path, strings.TrimSuffix(theirs, below(g.Path, theirs)))
+	common := commonPath(own, theirs)
+	return unix.Access(path.Join(mountPoint, common, "cgroup.procs"), unix.W_OK) != nil
+}
+
+// commonPath is the lowest directory at or above both.
+func commonPath(a, b string) string {
+	for at := a; len(at) > 1; at = path.Dir(at) {
+		if at == b || strings.HasPrefix(b, at+"/") {
+			return at
+		}
+	}
+	return "/"
+}
+
+// Enter has systemd move a process into the container's cgroup.
+func Enter(ctx context.Context, g *store.Cgroup, target string, pid int) error {
+	conn, err := Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Attach(ctx, g.Scope, strings.TrimPrefix(target, ScopeOf(target)), uint32(pid))
+}
+
+// Target opens the cgroup for a process that joins the container: init's, or one
+// below the container's. Somebody with
+// the right to may have moved init out of the container's, and removed that.
+func Target(g *store.Cgroup, init int, under string) (*live.Dir, error) {
+	dir, err := Open(g)
+	if err != nil {
+		if under == "" && errors.Is(err, unix.ENOENT) {
+			return openOf(init)
+		}
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Sub(within(g, init, under))
+}
+
+// openOf opens the cgroup that a process is in.
+func openOf(pid int) (*live.Dir, error) {
+	own, err := live.OfProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	return live.Open(probe.CgroupMountPoint() + own)
+}
+
+// within is the path of an exec's cgroup below the container's. Init may
+// have moved itself further down, to give controllers to cgroups of its own;
+// then the container's cgroup takes no more processes (EBUSY).
+func within(g *store.Cgroup, init int, under string) string {
+	if under != "" {
+		return relative(under)
+	}
+	own, err := live.OfProcess(init)
+	if err != nil {
+		return "."
+	}
+	return relative(below(g.Path, own))
+}
+
+// below is what a process's path, as /proc shows it, has after that of
+// the cgroup whose directory is dir; empty if it is not below.
+func below(dir, own string) string {
+	for at := own; len(at) > 1; at = path.Dir(at) {
+		if strings.HasSuffix(dir, at) {
+			return own[len(at):]
+		}
+	}
+	return ""
+}
+
+func relative(p string) string {
+	for len(p) > 0 && p[0] == '/' {
+		p = p[1:]
+	}
+	if p == "" {
+		return "."
+	}
+	return p
+}

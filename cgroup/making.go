@@ -1,0 +1,271 @@
+// Package cgroup has the cgroup of one container: it makes it, directly or as a scope
+// of systemd, finds it again by what is recorded of it, puts processes into it, and
+// ends it. Package cgroupv2/live has the single operations, package compile what is
+// wanted and in which order.
+//
+// # Theory of operation
+//
+// What is made outside is recorded before, in the state that other verbs read, and
+// what was made after that: see leave.go. The actions are done one after the other,
+// and are about the cgroup that the last one has made or found.
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/systemd/bus"
+	"golang.org/x/sys/unix"
+)
+
+// Making is a container's cgroup while it is made. It is a value of one caller: not
+// safe for concurrent use. Close it.
+type Making struct {
+	// State is the container's: init, its cgroup, and what is to be undone, which
+	// the actions change.
+	State *store.State
+	// Save writes the state.
+	Save func() error
+	// Bus leads to the service manager; nil until it is needed, unless somebody has
+	// connected to it already.
+	Bus *bus.Conn
+
+	// own is what actions are about, nil when there is none; above is the one above
+	// it that was made for the limits, or nil.
+	own, above *live.Dir
+	// job is the scope that systemd was asked for.
+	job *bus.Job
+}
+
+// Do does an action, if it is one on a cgroup.
+func (m *Making) Do(ctx context.Context, a plan.Action) (done bool, err error) {
+	switch a := a.(type) {
+	case action.MakeCgroup:
+		err = m.make(a)
+	case action.WriteCgroup:
+		err = m.write(a)
+	case action.FilterDevices:
+		err = m.own.AttachDevices(a.Program)
+	case action.GiveCgroup:
+		err = give(m.own, a)
+	case action.StartScope:
+		err = m.startScope(ctx, a)
+	case action.AwaitScope:
+		err = m.awaitScope(ctx, a)
+	case action.MakeSubgroup:
+		err = m.makeSubgroup(a)
+	case action.MoveDown:
+		err = m.moveDown(a)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// Descriptor is a new descriptor of the container's own cgroup, for a process that is
+// to be made in it.
+func (m *Making) Descriptor() (int, error) { return Descriptor(m.own) }
+
+// Descriptor is a new descriptor of a cgroup.
+func Descriptor(dir *live.Dir) (int, error) {
+	fd, err := unix.FcntlInt(uintptr(dir.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("keep the cgroup %s open: %w", dir.Path(), err)
+	}
+	return fd, nil
+}
+
+// Close gives up the descriptors, and the connection to the service manager.
+func (m *Making) Close() {
+	for _, dir := range [...]**live.Dir{&m.own, &m.above} {
+		if *dir != nil {
+			(*dir).Close()
+			*dir = nil
+		}
+	}
+	m.CloseBus()
+}
+
+// make makes the cgroup with the limits, and below it the one that init is
+// cloned into. What is to be made is recorded before, without its number; then
+// what was made, with it. A cgroup that was there is nothing to undo (runtime.md,
+// "Delete").
+func (m *Making) make(a action.MakeCgroup) error {
+	before, own := len(m.State.Undo), a.Choice
+	own.Path = path.Join(own.Path, a.Below)
+	m.State.Cgroup.Path, m.State.Cgroup.LimitsAbove = path.Join(a.Mount, own.Path), true
+	m.undoCgroups(before, live.Missing(own, a.Mount), false)
+	if err := m.Save(); err != nil {
+		return err
+	}
+	above, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
+	if err != nil {
+		return err
+	}
+	m.above = above
+	m.undoCgroups(before, made, true)
+	if !slices.Contains(made, above.Path()) {
+		if err := notInUse(above); err != nil {
+			m.State.Cgroup = store.Cgroup{Manager: m.State.Cgroup.Manager}
+			return err
+		}
+	}
+	return m.makeBelow(a)
+}
+
+// makeBelow makes the container's own cgroup below the one with the limits.
+func (m *Making) makeBelow(a action.MakeCgroup) error {
+	leaf, made, err := m.above.Create(a.Below, a.Controllers)
+	if err != nil {
+		return err
+	}
+	m.own = leaf
+	m.State.Cgroup.Inode = leaf.ID()
+	if len(made) > 0 {
+		m.State.Undo = append(m.State.Undo, store.Undo{Kind: store.UndoCgroup, Name: leaf.Path(), Inode: leaf.ID()})
+	}
+	return CheckThawed(leaf)
+}
+
+// write writes one limit. What may depend on a later one is written again
+// after that.
+func (m *Making) write(a action.WriteCgroup) error {
+	dir := m.own
+	if a.Above {
+		dir = m.above
+	}
+	write := dir.Apply
+	if a.Prove {
+		write = dir.Ensure
+	}
+	one := a.Write
+	one.Retry = false
+	err := write([]cgroupv2.Write{one})
+	if a.Write.Retry && !a.Again && errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
+// notInUse refuses a cgroup in which others run: the container would get their
+// limits changed, be counted with them, and take them with it when it ends.
+func notInUse(dir *live.Dir) error {
+	if !dir.Populated() {
+		return nil
+	}
+	pids, _ := dir.Processes()
+	return fmt.Errorf("use the cgroup %s (linux.cgroupsPath): container's cgroup is not empty: %d process(es) found", dir.Path(), len(pids))
+}
+
+// startScope asks systemd for the scope, with init in it. A scope of that name may
+// be another's: until init is found in it, ours is known by what describes it.
+func (m *Making) startScope(ctx context.Context, a action.StartScope) (err error) {
+	list := slices.Clone(a.Properties)
+	for i := range list {
+		if list[i].Name == "Description" {
+			list[i].Value = fmt.Sprint(list[i].Value, scopeMark(m.State))
+		}
+	}
+	if m.Bus == nil { // the facts are the caller's
+		if m.Bus, err = Connect(ctx); err != nil {
+			return err
+		}
+	}
+	m.job, err = m.Bus.Start(a.Unit, m.State.Pid, list)
+	return err
+}
+
+// scopeMark ends the description of the container's own scope: no other container
+// has this init.
+func scopeMark(s *store.State) string {
+	return fmt.Sprintf(" (init %d, started at %d)", s.Pid, s.StartTime)
+}
+
+// awaitScope waits for the scope, and proves that it is ours.
+func (m *Making) awaitScope(ctx context.Context, a action.AwaitScope) error {
+	defer m.CloseBus()
+	if err := m.job.Wait(ctx); err != nil {
+		return err
+	}
+	own, err := live.OfProcess(m.State.Pid)
+	if err != nil {
+		return err
+	}
+	if path.Base(own) != a.Unit {
+		// systemd issue 36781: a busy manager takes a new scope for empty.
+		return errors.New("systemd made the scope " + a.Unit + " and ended it at once: init is in " + own)
+	}
+	if m.own, err = live.Open(path.Join(a.Mount, own)); err != nil {
+		return err
+	}
+	m.State.Cgroup.Scope, m.State.Cgroup.Path, m.State.Cgroup.Inode = a.Unit, m.own.Path(), m.own.ID()
+	m.foundScope(a.Unit, m.own.ID())
+	return CheckThawed(m.own)
+}
+
+// CloseBus closes the connection to the service manager.
+func (m *Making) CloseBus() {
+	if m.Bus != nil {
+		m.Bus.Close()
+		m.Bus = nil
+	}
+}
+
+// makeSubgroup makes the container's own cgroup in the scope.
+func (m *Making) makeSubgroup(a action.MakeSubgroup) error {
+	leaf, _, err := m.own.Create(a.Name, nil)
+	if err != nil {
+		return err
+	}
+	scope := m.own
+	m.own = leaf
+	defer scope.Close()
+	if err := leaf.Attach(m.State.Pid); err != nil {
+		return err
+	}
+	if err := scope.Enable(a.Controllers); err != nil {
+		return err
+	}
+	m.State.Cgroup.Path, m.State.Cgroup.Inode = leaf.Path(), leaf.ID()
+	return nil
+}
+
+// moveDown makes the delegated cgroup and moves init there.
+func (m *Making) moveDown(a action.MoveDown) error {
+	leaf, _, err := m.own.Create(a.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer leaf.Close()
+	if err := leaf.Attach(m.State.Pid); err != nil {
+		return err
+	}
+	// A cgroup with processes gives no controllers to its children, so those on
+	// the way down come after the move.
+	again, _, err := m.own.Create(a.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	if a.Give == nil {
+		return nil
+	}
+	return give(again, *a.Give)
+}
+
+// give gives a cgroup to the container's root. Who may not give it away has
+// it already, or shares it.
+func give(dir *live.Dir, to action.GiveCgroup) error {
+	if err := dir.Delegate(int(to.UID), int(to.GID)); err != nil && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package cgroup
+
+import (
+	"context"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/host/probe"
+	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/systemd/bus"
+)
+
+// Open opens the cgroup that is recorded; nil when there is none. One that is gone
+// is os.ErrNotExist, also when its name is another container's by now, as that of
+// a scope which ended with its last process.
+func Open(g *store.Cgroup) (*live.Dir, error) {
+	if g.Path == "" {
+		return nil, nil
+	}
+	return live.Reopen(g.Path, g.Inode)
+}
+
+// Frozen reports whether the container is paused.
+func Frozen(g *store.Cgroup) bool {
+	dir, err := Open(g)
+	if err != nil || dir == nil {
+		return false
+	}
+	defer dir.Close()
+	return dir.Frozen()
+}
+
+// Thaw lets the container go on if it is paused. What somebody else froze above
+// it stays so.
+func Thaw(g *store.Cgroup) {
+	dir, err := Open(g)
+	if err != nil || dir == nil {
+		return
+	}
+	defer dir.Close()
+	if dir.Frozen() {
+		_ = dir.Thaw()
+	}
+}
+
+// Whole is the cgroup that holds the container and nothing else; empty without
+// one. A scope that homerun did not make, above a cgroup that it did, has others in
+// it: what the kernel did to those is not the container's.
+func Whole(g *store.Cgroup) string {
+	if g.Scope == "" {
+		return g.Path
+	}
+	return ScopeOf(g.Path)
+}
+
+// ScopeOf is the scope's cgroup, at or above the container's.
+func ScopeOf(p string) string {
+	for d := p; d != "/" && d != "."; d = path.Dir(d) {
+		if strings.HasSuffix(d, ".scope") {
+			return d
+		}
+	}
+	return p
+}
+
+// Connect finds the service manager that has the container's scope.
+func Connect(ctx context.Context) (*bus.Conn, error) {
+	p, err := probe.New([3]int{})
+	if err != nil {
+		return nil, err
+	}
+	return bus.Connect(ctx, bus.NewPlace(p.Facts, os.Getenv))
+}
+
+// CheckThawed refuses a cgroup that is frozen, or below one that is: init would
+// stand still, and whoever waits for it too.
+func CheckThawed(dir *live.Dir) error {
+	if !dir.Freezes() {
+		return nil
+	}
+	return &FrozenError{dir.Path()}
+}
+
+// FrozenError is for a cgroup in which nothing can start.
+type FrozenError struct {
+	// Path is its directory.
+	Path string
+}
+
+func (e *FrozenError) Error() string {
+	return "the cgroup " + e.Path + " is frozen, or one above it is: nothing can start in it"
+}
+
+// Hint is the advice for it.
+func (e *FrozenError) Hint() string {
+	return "thaw it first: systemctl --user thaw UNIT, or write 0 to the cgroup.freeze of the cgroup that was frozen"
+}

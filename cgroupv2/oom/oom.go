@@ -1,0 +1,173 @@
+// Package oom counts whom the kernel killed for memory in a cgroup, and tells a start
+// that failed for want of it.
+//
+// # Theory of operation
+//
+// The kernel counts in a cgroup whom it killed there for memory, and the count
+// goes with the cgroup. One that homerun made stays until delete. A scope is
+// taken away by systemd within a millisecond of its last process's end: so
+// whoever waits for that end (run, wait, events) has the file open, reads it on
+// each of the kernel's notices and once more at the end, before anything else,
+// and keeps the number in state.json.
+//
+// Where systemd is quicker still, the slice knows: its count has that of all
+// scopes in it, also of those that were. What is more in it than at the last
+// look at both is the scope's, if that look was a moment ago. It was if the
+// kernel killed, since reaching the limit comes first and gives a notice.
+package oom
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/homerun-oci/homerun/descriptor"
+	"golang.org/x/sys/unix"
+)
+
+// Watch counts kills while somebody waits. It is a value of one caller: not safe for
+// concurrent use.
+type Watch struct {
+	// Kills is the count so far.
+	Kills uint64
+
+	fd    int       // memory.events of the cgroup; -1
+	above int       // that of the one above; -1
+	other uint64    // its kills that are not ours
+	seen  time.Time // when the kernel last gave a notice
+}
+
+// recent is for how long a count of the slice's other kills holds.
+const recent = 500 * time.Millisecond
+
+// New begins to count in a cgroup, of which that many kills are known; with above in
+// the one above it too, as for a scope. Without a memory controller there is no such
+// file, and without a cgroup ("") nothing to count. Close it.
+func New(dir string, above bool, known uint64) *Watch {
+	w := &Watch{Kills: known, fd: -1, above: -1}
+	if dir == "" {
+		return w
+	}
+	w.fd = openEvents(dir)
+	if w.fd >= 0 && above {
+		w.above = openEvents(path.Dir(dir))
+	}
+	w.read()
+	return w
+}
+
+func openEvents(dir string) int {
+	fd, err := unix.Open(dir+"/memory.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// Close ends the counting; Kills stays.
+func (w *Watch) Close() {
+	descriptor.Close(&w.fd)
+	descriptor.Close(&w.above)
+}
+
+// read looks at the counts, which also arms the next notice. It is false when
+// the cgroup is gone; what was seen stays.
+func (w *Watch) read() bool {
+	all, _ := readKills(w.above)
+	own, ok := readKills(w.fd)
+	if ok {
+		w.Kills = max(w.Kills, own)
+		w.other = max(all, own) - own
+	}
+	return ok
+}
+
+// last is the read when the process has ended.
+func (w *Watch) last() {
+	if w.read() || time.Since(w.seen) > recent {
+		return
+	}
+	if all, ok := readKills(w.above); ok && all > w.other {
+		w.Kills = max(w.Kills, all-w.other)
+	}
+}
+
+// readKills reads oom_kill of an open memory.events.
+func readKills(fd int) (kills uint64, ok bool) {
+	if fd < 0 {
+		return 0, false
+	}
+	var text [256]byte
+	n, err := unix.Pread(fd, text[:], 0)
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(text[:n]) {
+		if number, found := bytes.CutPrefix(line, []byte("oom_kill ")); found {
+			kills, err = strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 64)
+			return kills, err == nil
+		}
+	}
+	return 0, false
+}
+
+// Wait waits until the process of a pidfd ends, or something happened in the cgroup,
+// for the given time at most, in milliseconds (-1: for ever).
+func (w *Watch) Wait(pidfd int, milliseconds int) (ended bool, err error) {
+	fds := [2]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(w.fd), Events: unix.POLLPRI}}
+	_, err = unix.Poll(fds[:], milliseconds)
+	switch {
+	case fds[0].Revents != 0:
+		w.last()
+		return true, nil
+	case fds[1].Revents == 0:
+	case w.read():
+		w.seen = time.Now()
+	default: // the cgroup is gone, and would be ready for ever
+		descriptor.Close(&w.fd)
+	}
+	if err == unix.EINTR {
+		err = nil
+	}
+	return false, err
+}
+
+// Error says that init was killed for memory before the program ran.
+type Error struct {
+	// Limit is the memory limit, in bytes.
+	Limit int64
+	// Sure: the kernel has counted a kill.
+	Sure bool
+	// Err is how the start failed.
+	Err error
+}
+
+func (e *Error) Error() string {
+	if e.Sure {
+		return fmt.Sprintf("out of memory (OOM): the kernel killed init before the container's program ran, "+
+			"since it needs more than %d bytes (linux.resources.memory.limit)", e.Limit)
+	}
+	return fmt.Sprintf("%v (it may need more than linux.resources.memory.limit, %d bytes)", e.Err, e.Limit)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint is the advice for it.
+func (e *Error) Hint() string { return "raise linux.resources.memory.limit" }
+
+// small is a memory limit that is suspected first, in bytes: no libc's program with a
+// few libraries starts in less.
+const small = 1 << 20
+
+// Explain recognizes a start that failed for want of memory: err, when there is this
+// limit, the kernel has killed so many in the container's cgroup, and died says that
+// init ended without a word.
+func Explain(err error, limit int64, kills uint64, died bool) error {
+	e := &Error{Limit: limit, Sure: kills > 0, Err: err}
+	if e.Sure || limit <= small && died {
+		return e
+	}
+	return err
+}

@@ -1,0 +1,98 @@
+package container
+
+import (
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/seccomp"
+	"github.com/homerun-oci/homerun/seccomp/listener"
+	"golang.org/x/sys/unix"
+)
+
+// agentFor describes the agent of a filter, or is nil when it has none.
+func (c *Container) agentFor(f *seccomp.Filter, b *bundle.Bundle, status string) *listener.Agent {
+	return listener.NewAgent(f, seccomp.State{OCIVersion: b.Config.Version, ID: c.ID, Status: status, Bundle: b.Dir, Annotations: b.Config.Annotations})
+}
+
+// connectAgent makes what a plan with a listener is started with. A container that
+// is only created gets a socket to which start will connect.
+func (s *starting) connectAgent() error {
+	near, far, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	s.launch.SetInput(compile.InputNear, near)
+	s.launch.SetInput(compile.InputFar, far)
+	if s.waits {
+		fd, err := listener.Listen(s.c.dir.DescriptorPath(listener.SocketName))
+		if err != nil {
+			return err
+		}
+		s.launch.SetInput(compile.InputListener, fd)
+		return s.watch(near)
+	}
+	if err := s.agent.Dial(); err != nil {
+		return err
+	}
+	ours, theirs, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	s.agent.From(ours)
+	s.launch.SetInput(compile.InputListener, theirs)
+	return s.watch(theirs)
+}
+
+// watch keeps a number free for init's pidfd: any descriptor does.
+func (s *starting) watch(any int) error {
+	fd, err := unix.FcntlInt(uintptr(any), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		s.launch.SetInput(compile.InputWatch, fd)
+	}
+	return err
+}
+
+// passListener takes the listener from the stage and passes it on. When the
+// stage ended without one, its report says why.
+func (s *starting) passListener() error {
+	if s.agent == nil {
+		return nil
+	}
+	if !s.waits {
+		s.launch.CloseInput(compile.InputListener) // or the end of the stage would not show
+		s.launch.CloseInput(compile.InputWatch)
+	}
+	return s.agent.Pass(s.processID(), s.c.State.Pid)
+}
+
+// processID is the id of the process that is started.
+func (s *starting) processID() int {
+	if s.launch != nil {
+		return s.launch.Init()
+	}
+	return s.c.State.Pid
+}
+
+// meet prepares start for a listener: it connects to the agent, and to the
+// process that waits beside init. It is nil for a container without.
+func (c *Container) meet(b *bundle.Bundle) (*listener.Agent, error) {
+	if b.Seccomp == nil && b.Config.Annotations[compiledAnnotation] == "" || !c.dir.Has(listener.SocketName) {
+		return nil, nil
+	}
+	f, err := c.filter(b)
+	if err != nil {
+		return nil, err
+	}
+	a := c.agentFor(f, b, Created)
+	if a == nil {
+		return nil, nil
+	}
+	if err = a.Dial(); err == nil {
+		err = a.Meet(c.dir.DescriptorPath(listener.SocketName))
+	}
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}

@@ -1,0 +1,93 @@
+// Package descriptor has how descriptors come from one process to another, and go:
+// UNIX sockets, by paths of any length, the messages that carry a descriptor, and
+// the closing of one that may be closed already.
+//
+// # Theory of operation
+//
+// A descriptor is a number here, and -1 is one that is not open. A message carries
+// exactly one descriptor, with some bytes that nobody reads; who sends none, or ends
+// without a message, is told from a call that fails: ErrNone. A socket address holds
+// 107 bytes (unix(7)), and a state root or an engine's directory may be deeper: a
+// longer path is reached through the descriptor of its directory.
+package descriptor
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNone says that a message, or the end of a connection, brought no descriptor.
+var ErrNone = errors.New("init sent none")
+
+// Close closes a descriptor that is open, and makes it -1.
+func Close(fd *int) {
+	if *fd >= 0 {
+		unix.Close(*fd)
+		*fd = -1
+	}
+}
+
+// Pair makes two sockets that are connected; what is what they are for.
+func Pair(what string, kind int) (ours, theirs int, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, fmt.Errorf("make a socket for %s: %w", what, err)
+	}
+	return pair[0], pair[1], nil
+}
+
+// Connect connects to the UNIX stream socket of a path.
+func Connect(name string) (socket int, err error) {
+	socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("make a socket: %w", err)
+	}
+	if err := ConnectTo(socket, name); err != nil {
+		unix.Close(socket)
+		return -1, fmt.Errorf("connect to %s: %w", name, err)
+	}
+	return socket, nil
+}
+
+// maxAddress is what a socket address holds beside the last NUL, in bytes: unix(7).
+const maxAddress = 107
+
+// ConnectTo connects a socket to that of a path. The error is the errno alone.
+func ConnectTo(socket int, name string) error {
+	if len(name) > maxAddress {
+		dir, base := path.Split(name)
+		if dir == "" {
+			return unix.ENAMETOOLONG
+		}
+		d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(d)
+		name = "/proc/self/fd/" + strconv.Itoa(d) + "/" + base
+	}
+	return unix.Connect(socket, &unix.SockaddrUnix{Name: name})
+}
+
+// Receive reads one message with one descriptor, that of what. It waits for the
+// message. Errors are ErrNone, or what the kernel says.
+func Receive(socket int, what string) (fd int, err error) {
+	data, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(socket, data, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("receive %s: %w", what, err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		return -1, fmt.Errorf("receive %s: %w", what, ErrNone)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return -1, fmt.Errorf("receive %s: %w", what, ErrNone)
+	}
+	return fds[0], nil
+}

@@ -1,0 +1,200 @@
+// Package members finds the processes of a container that has no cgroup to list them,
+// and signals them.
+//
+// # Theory of operation
+//
+// The processes of a container are those of its cgroup. One without a cgroup but
+// with a PID namespace of its own ends with its init, and has no others than
+// those of that namespace. Without both, what init leaves lives on, and is known
+// by the mount namespace that was made for init and recorded then: whether init
+// still lives does not matter. A namespace that is joined by its path has
+// processes of others in it, and tells nothing.
+//
+// The kernel gives the inode number of a namespace that has ended to a new one,
+// perhaps a stranger's. Its other number, NS_GET_MNTNS_ID of Linux 6.11, is
+// never given twice. Where it is lacking, the inode number proves something as
+// long as init lives, or of our own children; what has that number otherwise is
+// left alone, and said to be there.
+package members
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/homerun-oci/homerun/proc"
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is a mount namespace by its numbers.
+type Namespace struct {
+	// Inode is its inode number.
+	Inode uint64
+	// ID is its number that is never given again; 0 where the kernel has none.
+	ID uint64
+}
+
+// MountNamespace reads the numbers of a process's mount namespace.
+func MountNamespace(pid int) (Namespace, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Namespace{}, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return Namespace{}, err
+	}
+	return Namespace{Inode: st.Ino, ID: mountNamespaceID(fd)}, nil
+}
+
+// Set decides whether a process is the container's. A nil Set has nobody. It is a
+// value of one caller: not safe for concurrent use.
+type Set struct {
+	// Doubtful are processes that have the number and may be a stranger's, by the
+	// last look.
+	Doubtful []int
+
+	kind  string // of the namespace: pid or mnt
+	inode uint64
+	id    uint64
+	// init proves the inode number as long as it lives; zero when it has ended.
+	init proc.ID
+}
+
+// InMountNamespace are the processes of a mount namespace that was made for init; nil
+// when its number is not known. An init that has ended proves nothing.
+func InMountNamespace(n Namespace, init proc.ID) *Set {
+	return newSet("mnt", n.Inode, n.ID, init)
+}
+
+// InPIDNamespace are the processes of the PID namespace of init; nil when that has
+// ended.
+func InPIDNamespace(init proc.ID) *Set {
+	return newSet("pid", namespaceInode(init.Pid, "pid"), 0, init)
+}
+
+func newSet(kind string, inode, id uint64, init proc.ID) *Set {
+	if inode == 0 {
+		return nil
+	}
+	return &Set{kind: kind, inode: inode, id: id, init: init}
+}
+
+// nsGetMountID is NS_GET_MNTNS_ID of linux/nsfs.h, _IOR(0xb7, 0x5, __u64).
+const nsGetMountID = 0x8008b705
+
+// mountNamespaceID is the number of a mount namespace that is never given again;
+// 0 before Linux 6.11.
+func mountNamespaceID(fd int) uint64 {
+	id, err := unix.IoctlGetInt(fd, nsGetMountID)
+	if err != nil {
+		return 0
+	}
+	return uint64(id)
+}
+
+func namespaceInode(pid int, kind string) uint64 {
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// has reports whether a process is the container's. The answer holds for as long
+// as the process lives.
+func (m *Set) has(pid int) bool {
+	if namespaceInode(pid, m.kind) != m.inode {
+		return false
+	}
+	if m.id != 0 {
+		now, err := MountNamespace(pid)
+		return err == nil && now.ID == m.id
+	}
+	// In this order: init lived after the number was seen.
+	if m.init.Pid != 0 && m.init.Alive() || isChild(pid) {
+		return true
+	}
+	m.Doubtful = append(m.Doubtful, pid)
+	return false
+}
+
+// isChild reports whether a process is a child of this one. The command has one
+// container at most, so that a child in a namespace with its number is the
+// container's. A Go program with several may, before Linux 6.11, have a child in
+// another container's namespace that was given the number since.
+func isChild(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WNOHANG|unix.WNOWAIT|unix.WEXITED, nil)
+	return err == nil
+}
+
+// each calls do with a pidfd of each process of the container: the one that was
+// asked about, whatever has its number by now.
+func (m *Set) each(do func(pid, pidfd int)) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return fmt.Errorf("read /proc: %w", errors.Unwrap(err))
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || namespaceInode(pid, m.kind) != m.inode {
+			continue
+		}
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		ended, err := proc.AwaitEnd(pidfd, 0)
+		if err == nil && !ended && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
+			do(pid, pidfd)
+		}
+		unix.Close(pidfd)
+	}
+	return nil
+}
+
+// List lists the ids.
+func (m *Set) List() (pids []int, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	err = m.each(func(pid, _ int) { pids = append(pids, pid) })
+	return pids, err
+}
+
+// Signal sends a signal to each process; SIGKILL until nobody is left, for the given
+// time at most. Who may be a stranger is left alone, and named in an error.
+func (m *Set) Signal(s unix.Signal, limit time.Duration) error {
+	if m == nil {
+		return nil
+	}
+	for deadline := time.Now().Add(limit); ; {
+		found := 0
+		m.Doubtful = nil
+		err := m.each(func(_, pidfd int) {
+			found++
+			if unix.PidfdSendSignal(pidfd, s, nil, 0) == nil && s == unix.SIGKILL {
+				_, _ = proc.AwaitEnd(pidfd, limit)
+			}
+		})
+		if err != nil || s != unix.SIGKILL || found == 0 {
+			return errors.Join(err, m.doubt())
+		}
+		if time.Now().After(deadline) {
+			return errors.New("processes of the container do not end, or make new ones more quickly than they are killed")
+		}
+	}
+}
+
+// doubt is an error that names who may be the container's and was left alone.
+func (m *Set) doubt() error {
+	if len(m.Doubtful) == 0 {
+		return nil
+	}
+	return fmt.Errorf("processes %v may be left of the container, and were left alone: init has ended, and before Linux 6.11 "+
+		"the number of its mount namespace (%d) may be another one's by now", m.Doubtful, m.inode)
+}

@@ -1,0 +1,100 @@
+package listener
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/seccomp"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A listener comes from the process that waits beside init (package compile says
+// why), through a socket, and goes to the agent, which was connected to before the
+// program could run: one that is not there is found early. Of a container that is
+// only created that process listens at a socket of the container's directory, and
+// `start` connects to it.
+
+// Agent is who answers the calls that a filter with SCMP_ACT_NOTIFY stops. A nil
+// Agent may be closed. It is a value of one caller: not safe for concurrent use.
+type Agent struct {
+	path  string
+	state seccomp.State
+	// socket is connected to the agent, source to whom the listener comes from; -1
+	// when not.
+	socket, source int
+}
+
+// NewAgent describes the agent of a filter, and what it hears of the container; it
+// is nil when the filter has none. Close it.
+func NewAgent(f *seccomp.Filter, s seccomp.State) *Agent {
+	if f == nil || !f.Listener {
+		return nil
+	}
+	s.Metadata = f.ListenerMetadata
+	return &Agent{path: f.ListenerPath, state: s, socket: -1, source: -1}
+}
+
+// Dial connects to the agent.
+func (a *Agent) Dial() (err error) {
+	a.socket, err = Dial(a.path)
+	return err
+}
+
+// From gives the socket that the listener comes through, which is the agent's from
+// then on.
+func (a *Agent) From(socket int) { a.source = socket }
+
+// Meet connects to where Listen listens.
+func (a *Agent) Meet(path string) (err error) {
+	if a.source, err = descriptor.Connect(path); err != nil {
+		return fmt.Errorf("container init is not running: %w", err)
+	}
+	return nil
+}
+
+// Pass takes the listener and passes it on, as that of a process of the container
+// that has this init. Without a listener, since the other side has ended, nothing
+// happens: that side's report says why.
+func (a *Agent) Pass(pid, init int) error {
+	fd, err := descriptor.Receive(a.source, "the seccomp listener")
+	if errors.Is(err, descriptor.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	a.state.PID, a.state.InitPID = pid, init
+	return Send(a.socket, a.path, fd, a.state)
+}
+
+// Close gives up the connections.
+func (a *Agent) Close() {
+	if a != nil {
+		descriptor.Close(&a.socket)
+		descriptor.Close(&a.source)
+	}
+}
+
+// SocketName is that of the socket at which the process beside a created init
+// listens.
+const SocketName = "seccomp.sock"
+
+// Listen makes the socket at which the process beside a created init listens, at a
+// path that ends with SocketName.
+func Listen(path string) (socket int, err error) {
+	if socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, fmt.Errorf("make a socket: %w", err)
+	}
+	if err = unix.Bind(socket, &unix.SockaddrUnix{Name: path}); err == nil {
+		err = unix.Listen(socket, 1)
+	}
+	if err != nil {
+		unix.Close(socket)
+		return -1, fmt.Errorf("make the socket %s: %w", SocketName, err)
+	}
+	return socket, nil
+}
