@@ -38,12 +38,12 @@ type ID struct {
 // Of names the process that has the number now. It may be a zombie. An error is
 // an errno where there is no such process.
 func Of(pid int) (ID, error) {
-	_, start, err := stat(pid)
-	return ID{pid, start}, err
+	now, err := stat(pid)
+	return ID{pid, now.start}, err
 }
 
 // Alive reports whether the process is known to exist, to be the same, and to be
-// no zombie.
+// no zombie. One whose first thread has ended lives while another one does.
 func (p ID) Alive() bool {
 	lives, err := p.Lives()
 	return err == nil && lives
@@ -53,10 +53,10 @@ func (p ID) Alive() bool {
 // say: then the process may well live, and is not to be taken for one that has
 // ended.
 func (p ID) Lives() (bool, error) {
-	state, start, err := stat(p.Pid)
+	now, err := stat(p.Pid)
 	if err == unix.ENOENT && unix.Kill(p.Pid, 0) != unix.ESRCH {
 		// A new process has the number just now, or /proc is not that of processes.
-		state, start, err = stat(p.Pid)
+		now, err = stat(p.Pid)
 	}
 	switch {
 	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(p.Pid, 0) == unix.ESRCH:
@@ -64,7 +64,7 @@ func (p ID) Lives() (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
 	}
-	return start == p.StartTime && state != 'Z' && state != 'X', nil
+	return now.start == p.StartTime && now.lives(), nil
 }
 
 // Open opens the process as a pidfd, which is close-on-exec and the caller's. An
@@ -149,25 +149,38 @@ func InInitialUserNamespace() bool {
 // statSize is more than the first 22 fields of /proc/PID/stat can have.
 const statSize = 1024
 
-// stat reads a process's state and start time from /proc/PID/stat. It calls the
-// kernel itself, because an os.File would set up the network poller.
-func stat(pid int) (state byte, start uint64, err error) {
+// status is what /proc/PID/stat says of a process.
+type status struct {
+	// state is that of its first thread.
+	state byte
+	// threads counts those that are left, with the first one, which is a zombie
+	// until all others have ended.
+	threads uint64
+	start   uint64
+}
+
+// lives reports whether a thread of the process is no zombie.
+func (s status) lives() bool { return s.state != 'X' && (s.state != 'Z' || s.threads > 1) }
+
+// stat reads a process's status from /proc/PID/stat. It calls the kernel itself,
+// because an os.File would set up the network poller.
+func stat(pid int) (status, error) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, 0, err
+		return status{}, err
 	}
 	defer unix.Close(fd)
 	var text [statSize]byte
 	n, err := unix.Read(fd, text[:])
 	if err != nil {
-		return 0, 0, err
+		return status{}, err
 	}
 	return parseStat(text[:n])
 }
 
 // parseStat finds the fields after the second one, which may hold any
 // character: proc_pid_stat(5).
-func parseStat(text []byte) (state byte, start uint64, err error) {
+func parseStat(text []byte) (s status, err error) {
 	end := len(text) - 1
 	for end >= 0 && text[end] != ')' {
 		end--
@@ -179,12 +192,14 @@ func parseStat(text []byte) (state byte, start uint64, err error) {
 		}
 		switch {
 		case field == 3 && i > begin:
-			state = text[begin]
-		case field == 22:
-			start, err = strconv.ParseUint(string(text[begin:i]), 10, 64)
-			return state, start, err
+			s.state = text[begin]
+		case field == 20:
+			s.threads, err = strconv.ParseUint(string(text[begin:i]), 10, 64)
+		case field == 22 && err == nil:
+			s.start, err = strconv.ParseUint(string(text[begin:i]), 10, 64)
+			return s, err
 		}
 		field, begin = field+1, i+1
 	}
-	return 0, 0, errStat
+	return status{}, errStat
 }

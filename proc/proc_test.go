@@ -68,6 +68,59 @@ func TestID(t *testing.T) {
 	}
 }
 
+// TestMain is also the process of TestFirstThreadEnds.
+func TestMain(m *testing.M) {
+	if os.Getenv("PROC_TEST") == "first thread ends" {
+		endFirstThread()
+	}
+	os.Exit(m.Run())
+}
+
+// endFirstThread ends this process's first thread; another one lives until the
+// standard input ends.
+func endFirstThread() {
+	runtime.LockOSThread()
+	go func() {
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	}()
+	if unix.Gettid() != os.Getpid() {
+		panic("this is not the first thread")
+	}
+	_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// A process lives as long as one of its threads, though the kernel calls it a
+// zombie when its first one has ended: proc_pid_stat(5) shows that one's state.
+func TestFirstThreadEnds(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{"PROC_TEST=first thread ends"}
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	id, err := Of(cmd.Process.Pid)
+	for s := (status{}); s.state != 'Z' && err == nil; time.Sleep(time.Millisecond) {
+		s, err = stat(id.Pid)
+	}
+	if lives, e := id.Lives(); !lives || err != nil || e != nil {
+		t.Errorf("%+v lives: %v, %v, %v", id, lives, err, e)
+	}
+	pidfd, err := id.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	in.Close()
+	if ended, err := AwaitEnd(pidfd, time.Minute); !ended || err != nil || id.Alive() {
+		t.Errorf("%+v: ended %v, %v; lives: %v", id, ended, err, id.Alive())
+	}
+}
+
 // Who waits for ever, or for long, waits until the process ends and not longer;
 // the shortest time is one, too.
 func TestAwaitEnd(t *testing.T) {
@@ -164,15 +217,15 @@ func TestInInitialUserNamespace(t *testing.T) {
 // A text that does not go as far as the start time is not one, and neither is the
 // start time that is no number.
 func TestParseStat(t *testing.T) {
-	fields := strings.Repeat(" 1", 18)
+	fields := strings.Repeat(" 1", 16) + " 8 1"
 	for _, text := range []string{"7 (sh) S" + fields + " 99", ") S" + fields + " 99", "7 (a b) c) S" + fields + " 99 0 0\n"} {
-		if state, start, err := parseStat([]byte(text)); state != 'S' || start != 99 || err != nil {
-			t.Errorf("%q: %c, %d, %v", text, state, start, err)
+		if s, err := parseStat([]byte(text)); s != (status{'S', 8, 99}) || err != nil {
+			t.Errorf("%q: %+v, %v", text, s, err)
 		}
 	}
-	for _, text := range []string{"", ")", "7 (sh", "7 (sh) S" + fields, "7 sh S" + fields + " 99", "7 (sh) S" + fields + " x 0", "7 (sh) S" + fields + "  "} {
-		if _, start, err := parseStat([]byte(text)); err == nil || start != 0 {
-			t.Errorf("%q: %d, %v", text, start, err)
+	for _, text := range []string{"", ")", "7 (sh", "7 (sh) S" + fields, "7 sh S" + fields + " 99", "7 (sh) S" + fields + " x 0", "7 (sh) S" + fields + "  ", "7 (sh) S" + strings.Repeat(" -1", 18) + " 99"} {
+		if s, err := parseStat([]byte(text)); err == nil || s.start != 0 {
+			t.Errorf("%q: %+v, %v", text, s, err)
 		}
 	}
 }
@@ -186,12 +239,12 @@ func FuzzParseStat(f *testing.F) {
 	f.Add("\n\x00\xff", byte('t'), uint64(7), "))))")
 	f.Fuzz(func(t *testing.T, name string, state byte, start uint64, other string) {
 		if state > ' ' && state != ')' {
-			line := "7 (" + name + ") " + string(rune(state&0x7f|0x40)) + strings.Repeat(" -1", 18) + " " + strconv.FormatUint(start, 10) + " 0 0\n"
-			gotState, gotStart, err := parseStat([]byte(line))
-			if err != nil || gotState != state&0x7f|0x40 || gotStart != start {
-				t.Errorf("%q: %c %d %v", line, gotState, gotStart, err)
+			line := "7 (" + name + ") " + string(rune(state&0x7f|0x40)) + strings.Repeat(" -1", 16) + " 2 -1 " + strconv.FormatUint(start, 10) + " 0 0\n"
+			got, err := parseStat([]byte(line))
+			if want := (status{state&0x7f | 0x40, 2, start}); err != nil || got != want {
+				t.Errorf("%q: %+v %v", line, got, err)
 			}
 		}
-		_, _, _ = parseStat([]byte(other))
+		_, _ = parseStat([]byte(other))
 	})
 }

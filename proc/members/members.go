@@ -38,7 +38,11 @@ type Namespace struct {
 
 // MountNamespace reads the numbers of a process's mount namespace.
 func MountNamespace(pid int) (Namespace, error) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd := -1
+	err := ofThread(pid, "/ns/mnt", func(name string) (err error) {
+		fd, err = unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
 	if err != nil {
 		return Namespace{}, err
 	}
@@ -98,10 +102,28 @@ func mountNamespaceID(fd int) uint64 {
 
 func namespaceInode(pid int, kind string) uint64 {
 	var st unix.Stat_t
-	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, &st) != nil {
+	if ofThread(pid, "/ns/"+kind, func(name string) error { return unix.Stat(name, &st) }) != nil {
 		return 0
 	}
 	return st.Ino
+}
+
+// ofThread calls do with the name of a file of a process in /proc. A first thread
+// that has ended has no namespaces any more, while others live: then it is that of
+// one of these. An error is do's.
+func ofThread(pid int, file string, do func(name string) error) error {
+	dir := "/proc/" + strconv.Itoa(pid)
+	err := do(dir + file)
+	if err != unix.ENOENT {
+		return err
+	}
+	threads, _ := os.ReadDir(dir + "/task") // it may have ended
+	for _, thread := range threads {
+		if e := do(dir + "/task/" + thread.Name() + file); e == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // has reports whether a process is the container's. The answer holds for as long

@@ -65,6 +65,8 @@ func main() {
 		orphans()
 	case "orphan":
 		_ = exec.Command("/inside", "ok").Start()
+	case "headless":
+		headless()
 	case "lease":
 		if err := lease(args[1], args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
