@@ -21,9 +21,10 @@ type Join struct {
 	// Hook, when set, is executed in place of what Process says to run. Its
 	// environment, when it has none of its own, is the process's.
 	Hook *specs.Hook
-	// ContainerID is the container's. With its session keyring, Keyring is the same;
-	// empty keeps the caller's.
-	ContainerID, Keyring string
+	// ContainerID is the container's.
+	ContainerID string
+	// Keyring gives the process a session keyring of its own.
+	Keyring bool
 	// PidfdSocket receives the process's pidfd, PidFile its id.
 	PidfdSocket, PidFile string
 	// Waits: init waits to be started, and must not be traced by the process.
@@ -81,7 +82,7 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 		}
 	}
 	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
-	c.wishes = Wishes{ID: j.Keyring, Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: j.Keyring == ""}
+	c.wishes = Wishes{Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: !j.Keyring}
 	c.intoCgroup = j.IntoCgroup
 	if traces && j.Hook == nil {
 		c.warn("process.capabilities: CAP_SYS_PTRACE is ignored until the container is started")

@@ -370,7 +370,7 @@ func (c *compiler) keyring() {
 	c.labelKeys(c.spec.Process.SelinuxLabel)
 	defer c.labelKeys("")
 	c.b.At("default", "make a session keyring")
-	c.b.Try(plan.Keyctl{Name: "_ses." + c.wishes.ID}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
+	c.b.Try(plan.Keyctl{}, plan.Ignore(unix.ENOSYS, unix.EPERM, unix.EDQUOT, unix.ENOMEM)...)
 }
 
 // awaitRecord waits until the runtime has written who init is. If the runtime

@@ -110,9 +110,7 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 	}
 	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, cgroup.CannotEnter(&c.State.Cgroup, c.State.Pid)
 	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
-	if !c.State.KeepsKeyring {
-		j.Keyring = c.ID
-	}
+	j.Keyring = !c.State.KeepsKeyring
 	j.IntoCgroup = c.State.Cgroup.Path != "" && !j.Hold
 	s, err := c.join(b, j, facts, stdio)
 	if err != nil {

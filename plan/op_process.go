@@ -237,14 +237,14 @@ func personas(n int64) string {
 	return table{{0, "PER_LINUX"}, {8, "PER_LINUX32"}}.value(n)
 }
 
-// Keyctl joins a new session keyring of the name: keyctl(2),
-// KEYCTL_JOIN_SESSION_KEYRING.
-type Keyctl struct{ Name string }
+// Keyctl joins a new session keyring: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING. It
+// has no name: one with a name may be there already, made by a stranger.
+type Keyctl struct{}
 
 // Call implements Operation.
 func (o Keyctl) Call() Call {
 	join := flags(unix.KEYCTL_JOIN_SESSION_KEYRING, func(int64) string { return "KEYCTL_JOIN_SESSION_KEYRING" })
-	return Call{"keyctl", unix.SYS_KEYCTL, []Arg{join, text(o.Name)}}
+	return Call{"keyctl", unix.SYS_KEYCTL, []Arg{join, null()}}
 }
 
 // Seccomp loads a filter, an array of struct sock_filter: seccomp(2),

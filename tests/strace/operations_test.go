@@ -65,7 +65,7 @@ func harmless() []plan.Operation {
 		plan.Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_CLEAR_ALL}, plan.SetName{Name: "a name"},
 		plan.Prlimit64{Resource: unix.RLIMIT_NOFILE, Soft: 100, Hard: 2048}, plan.Prlimit64{Resource: unix.RLIMIT_CORE, Soft: 1024, Hard: 1024},
 		plan.Prlimit64{Resource: unix.RLIMIT_STACK, Soft: ^uint64(0), Hard: ^uint64(0)}, plan.Personality{Persona: 8}, plan.Personality{},
-		plan.Setgroups{GIDs: []uint32{1, 1 << 31}}, plan.Setgroups{}, plan.Keyctl{Name: "_ses.homerun-test"},
+		plan.Setgroups{GIDs: []uint32{1, 1 << 31}}, plan.Setgroups{}, plan.Keyctl{},
 		plan.Setsid{}, plan.Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
 	}, harmlessMounts()...)
 }

@@ -65,6 +65,8 @@ func main() {
 		orphans()
 	case "orphan":
 		_ = exec.Command("/inside", "ok").Start()
+	case "plant":
+		plant(args[1])
 	case "headless":
 		headless()
 	case "lease":
