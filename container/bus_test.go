@@ -98,7 +98,7 @@ func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	facts := prober.Facts
 	facts.UserNamespace.Initial = false // a session's manager, not the machine's
 	facts.Cgroup = &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
-	r := &Runtime{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}}
 	c, err := r.unmade("web")
 	if err != nil {
 		t.Fatal(err)

@@ -2,34 +2,15 @@ package container
 
 import (
 	"context"
-	"errors"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroup"
-	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// Manager says who makes cgroups.
-type Manager = cgroupv2.Manager
-
-// ParseManager reads --cgroup-manager, and --systemd-cgroup, which wins over
-// auto.
-func ParseManager(name string, systemdCgroup bool) (Manager, error) {
-	switch m := Manager(name); {
-	case systemdCgroup && (m == "" || m == cgroupv2.Auto):
-		return cgroupv2.Systemd, nil
-	case m == "":
-		return cgroupv2.Auto, nil
-	case m == cgroupv2.Auto, m == cgroupv2.Systemd, m == cgroupv2.Cgroupfs, m == cgroupv2.None:
-		return m, nil
-	}
-	return "", errors.New("unknown cgroup manager " + name + ": want auto, systemd, cgroupfs or disabled")
-}
 
 // doOnCgroup does the actions on the container's cgroup.
 func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
@@ -71,13 +72,11 @@ func (s *starting) copy(ctx context.Context, a action.Copy) error {
 	return nil
 }
 
-var errNoProgram = errors.New("homerun's own program is neither beside this one nor in its libexec directory: see Runtime.Program")
-
 // copyApart copies in another process.
 func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Options, fds [3]int) error {
-	name := s.c.runtime.program()
+	name, places := s.c.runtime.options.Helpers.homerun()
 	if name == "" {
-		return errNoProgram
+		return fmt.Errorf("homerun's own program is not installed (looked at %s)", strings.Join(places, ", "))
 	}
 	program, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -114,12 +113,4 @@ func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Opti
 		return err
 	}
 	return nil
-}
-
-// program is homerun's own program; "" when it is not found.
-func (r *Runtime) program() string {
-	if r.Program != "" {
-		return r.Program
-	}
-	return Helper("homerun")
 }

@@ -15,7 +15,7 @@ func TestPidFileOfNoDirectory(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
 	if err != nil {
 		t.Fatal(err)
 	}

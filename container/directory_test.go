@@ -52,7 +52,7 @@ func made(r *Runtime, id string) (*Container, error) {
 // planted makes a state root with a container in it, which has stopped.
 func planted(t *testing.T) *Runtime {
 	t.Helper()
-	r := &Runtime{Root: filepath.Join(t.TempDir(), "root")}
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}
 	c, err := made(r, "web")
 	if err != nil {
 		t.Fatal(err)
@@ -95,10 +95,10 @@ func TestForeignRoot(t *testing.T) {
 		})
 	}
 	t.Run("owner", func(t *testing.T) {
-		r := &Runtime{Root: "/usr"} // root's
+		r := &Runtime{Options{Root: "/usr"}} // root's
 		if os.Geteuid() == 0 {
 			r = planted(t)
-			if err := os.Chown(r.Root, 1, -1); err != nil {
+			if err := os.Chown(r.options.Root, 1, -1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -112,20 +112,20 @@ func TestForeignRoot(t *testing.T) {
 
 func chmod(mode uint32) func(*testing.T, *Runtime) {
 	return func(t *testing.T, r *Runtime) {
-		if err := unix.Chmod(r.Root, mode); err != nil {
+		if err := unix.Chmod(r.options.Root, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 func linked(t *testing.T, r *Runtime) {
-	if err := errors.Join(os.Rename(r.Root, r.Root+".real"), os.Symlink(r.Root+".real", r.Root)); err != nil {
+	if err := errors.Join(os.Rename(r.options.Root, r.options.Root+".real"), os.Symlink(r.options.Root+".real", r.options.Root)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func notDirectory(t *testing.T, r *Runtime) {
-	if err := errors.Join(os.RemoveAll(r.Root), os.WriteFile(r.Root, nil, 0o600)); err != nil {
+	if err := errors.Join(os.RemoveAll(r.options.Root), os.WriteFile(r.options.Root, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -135,8 +135,8 @@ func notDirectory(t *testing.T, r *Runtime) {
 func TestForeignDirectory(t *testing.T) {
 	r := planted(t)
 	var warned []string
-	r.Warn = func(s string) { warned = append(warned, s) }
-	if err := unix.Chmod(filepath.Join(r.Root, "web"), 0o1707); err != nil {
+	r.options.Warn = func(s string) { warned = append(warned, s) }
+	if err := unix.Chmod(filepath.Join(r.options.Root, "web"), 0o1707); err != nil {
 		t.Fatal(err)
 	}
 	for verb, do := range verbs(r) {
@@ -174,8 +174,8 @@ func TestNoContainer(t *testing.T) {
 	}
 	defer half.Close()
 	strays := []string{"empty", ".cache", "other", "link", "file"}
-	if err := errors.Join(os.Mkdir(r.Root+"/empty", 0o700), os.MkdirAll(r.Root+"/.cache/x", 0o700),
-		os.CopyFS(r.Root+"/other", os.DirFS(r.Root+"/web")), os.Symlink("web", r.Root+"/link"), os.WriteFile(r.Root+"/file", nil, 0o600)); err != nil {
+	if err := errors.Join(os.Mkdir(r.options.Root+"/empty", 0o700), os.MkdirAll(r.options.Root+"/.cache/x", 0o700),
+		os.CopyFS(r.options.Root+"/other", os.DirFS(r.options.Root+"/web")), os.Symlink("web", r.options.Root+"/link"), os.WriteFile(r.options.Root+"/file", nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if list := listed(t, r); strings.Join(list, " ") != "half web" {
@@ -188,7 +188,7 @@ func TestNoContainer(t *testing.T) {
 		if err := r.Delete(context.Background(), id, true); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
-		if _, err := os.Lstat(filepath.Join(r.Root, id)); err != nil {
+		if _, err := os.Lstat(filepath.Join(r.options.Root, id)); err != nil {
 			t.Error(err)
 		}
 		if _, err := made(r, id); err == nil || !strings.Contains(err.Error(), "is not a container of homerun's") {
@@ -197,7 +197,7 @@ func TestNoContainer(t *testing.T) {
 	}
 	for _, root := range []string{"/etc", "/usr", "/proc"} {
 		if os.Geteuid() == 0 {
-			if list := listed(t, &Runtime{Root: root}); list != nil {
+			if list := listed(t, &Runtime{Options{Root: root}}); list != nil {
 				t.Errorf("%s: %v", root, list)
 			}
 		}
@@ -218,11 +218,11 @@ func TestOpenedOnce(t *testing.T) {
 	if err := errors.Join(c.dir.WriteFile(store.ConfigFile, config), c.dir.WriteInPlace("hosts", []byte("mine"), true)); err != nil {
 		t.Fatal(err)
 	}
-	real := r.Root + ".moved"
-	if err := os.Rename(r.Root, real); err != nil {
+	real := r.options.Root + ".moved"
+	if err := os.Rename(r.options.Root, real); err != nil {
 		t.Fatal(err)
 	}
-	fake := filepath.Join(r.Root, "web")
+	fake := filepath.Join(r.options.Root, "web")
 	theirs := map[string]string{"state.json": `{"version":1,"id":"web","pid":1}`, "hosts": "theirs", "resources.json": `{"pids":{"limit":1}}`,
 		"config.json": `{"ociVersion":"1.3.0","hostname":"theirs"}`}
 	theirs["exit"] = "     "

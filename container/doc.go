@@ -1,11 +1,11 @@
 // Package container implements the OCI lifecycle for Go programs: the same that
 // the homerun command offers, which uses nothing else.
 //
-// A [Runtime] says where containers are kept. [Runtime.Run] makes a container
-// and starts its program; [Runtime.Create] and [Runtime.Start] do it in two
-// steps. [Runtime.Exec] starts one more process, [Runtime.Update] changes limits,
-// [Runtime.AddMounts] mounts, [Runtime.Kill] and [Runtime.Delete] end it.
-// [Runtime.List], [Runtime.Peek] and [Container.Document] tell what there is.
+// [New] makes a [Runtime], which says where containers are kept. [Runtime.Run]
+// makes a container and starts its program; [Runtime.Create] and [Runtime.Start]
+// do it in two steps. [Runtime.Exec] starts one more process, [Runtime.Update]
+// changes limits, [Runtime.AddMounts] mounts, [Runtime.Kill] and [Runtime.Delete]
+// end it. [Runtime.List], [Runtime.Peek] and [Container.Document] tell what there is.
 //
 // # Processes
 //

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/homerun-oci/homerun/store"
@@ -17,6 +18,11 @@ import (
 // scratch makes a state root of the example's own and a bundle: the host's
 // files, read-only, with a program.
 func scratch(args ...string) (*container.Runtime, *bundle.Bundle, func()) {
+	return scratchWith(container.Options{}, args...)
+}
+
+// scratchWith is scratch with options, but for the state root and the manager.
+func scratchWith(o container.Options, args ...string) (*container.Runtime, *bundle.Bundle, func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
 		log.Fatal(err)
@@ -26,11 +32,12 @@ func scratch(args ...string) (*container.Runtime, *bundle.Bundle, func()) {
 		log.Fatal(err)
 	}
 	config.Linux.Resources = nil
-	none, err := container.ParseManager("disabled", false)
+	o.Root, o.Manager = dir+"/state", cgroupv2.None
+	runtime, err := container.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}
-	return &container.Runtime{Root: dir + "/state", Manager: none}, &bundle.Bundle{Dir: dir, Config: config}, func() { os.RemoveAll(dir) }
+	return runtime, &bundle.Bundle{Dir: dir, Config: config}, func() { os.RemoveAll(dir) }
 }
 
 // A container that runs to its end.

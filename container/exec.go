@@ -260,7 +260,7 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 // joining prepares a launch in the container.
 func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 	s := c.newStarting(b)
-	o.Do, o.Debug = s.do, c.runtime.Debug
+	o.Do, o.Debug = s.do, c.runtime.options.Debug
 	s.launch = launch.New(o)
 	s.launch.Directories = []string{c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
 	return s

@@ -14,7 +14,7 @@ import (
 // features.md and features-linux.md of the runtime specification. Only
 // seccomp's part looks at the system: whether the helper is installed, which
 // architectures it takes, and which flags the kernel does.
-func Features() *features.Features {
+func Features(h Helpers) *features.Features {
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -24,7 +24,7 @@ func Features() *features.Features {
 			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
 			Capabilities:    plan.Capabilities(),
 			Cgroup:          &features.Cgroup{V1: flag(false), V2: flag(true), Systemd: flag(true), SystemdUser: flag(true), Rdma: flag(true)},
-			Seccomp:         seccompFeatures(),
+			Seccomp:         seccompFeatures(h),
 			Apparmor:        &features.Apparmor{Enabled: flag(true)},
 			Selinux:         &features.Selinux{Enabled: flag(true)},
 			IntelRdt:        &features.IntelRdt{Enabled: flag(true), Schemata: flag(true), Monitoring: flag(true)},
@@ -48,9 +48,9 @@ func memoryPolicies() *features.MemoryPolicy {
 
 func flag(b bool) *bool { return &b }
 
-func seccompFeatures() *features.Seccomp {
+func seccompFeatures(h Helpers) *features.Seccomp {
 	s := &features.Seccomp{Enabled: flag(false), Operators: seccomp.Operators(), SupportedFlags: compiler.SupportedFlags()}
-	if program := Helper(compiler.Name); program != "" {
+	if program, _ := h.seccomp(); program != "" {
 		if archs, err := compiler.SupportedArchitectures(program); err == nil {
 			s.Enabled, s.Archs = flag(true), archs
 		}

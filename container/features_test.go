@@ -11,7 +11,7 @@ import (
 )
 
 func TestFeatures(t *testing.T) {
-	f := Features()
+	f := Features(Helpers{})
 	if len(f.Linux.Capabilities) != 41 || f.Linux.Capabilities[0] != "CAP_CHOWN" {
 		t.Errorf("capabilities: %d %v", len(f.Linux.Capabilities), f.Linux.Capabilities[0])
 	}

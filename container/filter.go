@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
@@ -15,17 +14,17 @@ import (
 
 // filter is the seccomp filter of a container.
 func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
-	return loadFilter(b, c.runtime.Cache)
+	return loadFilter(b, c.runtime.options.Helpers, c.runtime.options.Cache)
 }
 
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it
 // has none.
-func Filter(b *bundle.Bundle) (*seccomp.Filter, error) {
+func Filter(b *bundle.Bundle, h Helpers) (*seccomp.Filter, error) {
 	b, err := withProfile(b)
 	if err != nil {
 		return nil, err
 	}
-	return loadFilter(b, "")
+	return loadFilter(b, h, "")
 }
 
 // compiledAnnotation has a filter instead of a profile, as crun has it.
@@ -43,7 +42,7 @@ func mayListen(b *bundle.Bundle) bool {
 const receiverVariable = "RUN_OCI_SECCOMP_RECEIVER"
 
 // loadFilter compiles the seccomp profile, or finds it in the cache.
-func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
+func loadFilter(b *bundle.Bundle, h Helpers, cache string) (*seccomp.Filter, error) {
 	a := b.Config.Annotations
 	data := a[compiledAnnotation]
 	if data == "" && b.Seccomp == nil {
@@ -56,7 +55,11 @@ func loadFilter(b *bundle.Bundle, cache string) (*seccomp.Filter, error) {
 	if data != "" {
 		return seccomp.FromAnnotation(data, receiver)
 	}
-	f, _, err := compiler.Load(b.Seccomp, compiler.Options{CacheDir: cache, HelperPath: Helper(compiler.Name),
+	helper, places := h.seccomp()
+	if helper == "" {
+		return nil, compiler.NotInstalled(places)
+	}
+	f, _, err := compiler.Load(b.Seccomp, compiler.Options{CacheDir: cache, HelperPath: helper,
 		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver})
 	return f, err
 }
@@ -84,20 +87,4 @@ func program(f *seccomp.Filter) *compile.Filter {
 		return nil
 	}
 	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}
-}
-
-// Helper finds a helper program beside this one or in its libexec directory,
-// never through a PATH (CVE-2026-84042); "" when it is in neither.
-func Helper(name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	dir := filepath.Dir(self)
-	for _, candidate := range []string{filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "homerun", name)} {
-		if st, err := os.Stat(candidate); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return candidate
-		}
-	}
-	return ""
 }

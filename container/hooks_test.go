@@ -13,6 +13,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -22,7 +23,7 @@ import (
 // newHook makes a container, of which nothing runs, with a hook that is a shell script.
 func newHook(t *testing.T, script string) (*Container, *bundle.Bundle, *specs.Hook) {
 	t.Helper()
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,10 +230,6 @@ func hooksInside(t *testing.T, killed string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	none, err := ParseManager("disabled", false)
-	if err != nil {
-		t.Fatal(err)
-	}
 	config.Linux.Resources = nil
 	one := 1
 	list := func(kind string) []specs.Hook {
@@ -243,7 +240,7 @@ func hooksInside(t *testing.T, killed string) {
 	}
 	config.Hooks = &specs.Hooks{Prestart: list("prestart"), CreateContainer: list("createContainer"), //nolint:staticcheck // deprecated, and still what callers write
 		StartContainer: list("startContainer"), Poststart: list("poststart"), Poststop: list("poststop")}
-	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: none, Warn: func(s string) { t.Error(s) }}
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None, Warn: func(s string) { t.Error(s) }}}
 	p, err := r.Run(t.Context(), Request{ID: "c", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Stdio: [3]int{0, 1, 2}})
 	if killed != "none" {
 		if got := reason(err); got != "killed after its timeout of 1 s" || !strings.Contains(err.Error(), killed) {

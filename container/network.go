@@ -52,13 +52,9 @@ func (s *starting) startNetwork(ctx context.Context, a action.StartNetwork) erro
 // connectNetwork starts the helper, and waits for its answer. It is ended with the
 // context.
 func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (netns.Result, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return netns.Result{}, fmt.Errorf("find this program: %w", err)
-	}
-	program, err := client.Find(self)
-	if err != nil {
-		return netns.Result{}, err
+	program, places := s.c.runtime.options.Helpers.net()
+	if program == "" {
+		return netns.Result{}, client.NotInstalled(places)
 	}
 	if err := s.c.willUndo(store.Undo{Kind: store.UndoNetwork, Name: s.c.dir.Path()}); err != nil {
 		return netns.Result{}, err

@@ -35,7 +35,7 @@ func fakeResctrl(t *testing.T) string {
 // it; and the undoing of each.
 func TestClassIsRecordedBefore(t *testing.T) {
 	root := fakeResctrl(t)
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "web")
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "web")
 	if err != nil {
 		t.Fatal(err)
 	}

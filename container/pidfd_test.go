@@ -58,16 +58,15 @@ func TestPidfdReceivers(t *testing.T) {
 // TestNoPidfdReceiver: nothing is started whose pidfd nobody will hear of. Tried:
 // run, create (by the flag and by the annotation) and exec.
 func TestNoPidfdReceiver(t *testing.T) {
-	runtime, bundle, remove := scratch("sleep", "60")
+	started := false
+	debug := container.Options{Debug: func(line string) { started = started || strings.Contains(line, "start-stage") }}
+	runtime, bundle, remove := scratchWith(debug, "sleep", "60")
 	defer remove()
 	socket, stdio := filepath.Join(t.TempDir(), "nobody"), [3]int{0, 1, 2}
 	annotated := *bundle
 	config := *bundle.Config
 	config.Annotations = map[string]string{"run.oci.pidfd_receiver": socket}
 	annotated.Config = &config
-	started := false
-	debug := func(line string) { started = started || strings.Contains(line, "start-stage") }
-	runtime.Debug = debug
 	for verb, do := range map[string]func() error{
 		"run": func() error {
 			_, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Stdio: stdio, PidfdSocket: socket})
@@ -82,8 +81,8 @@ func TestNoPidfdReceiver(t *testing.T) {
 			return err
 		},
 		"exec": func() error {
-			return inSleeper(t, func(r *container.Runtime) error {
-				r.Debug = debug
+			return inSleeper(t, debug, func(r *container.Runtime) error {
+				started = false
 				_, err := r.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: stdio, PidfdSocket: socket})
 				return err
 			})
@@ -114,7 +113,7 @@ func TestExecThatFailsLate(t *testing.T) {
 			c.Close()
 		}
 	}()
-	err = inSleeper(t, func(r *container.Runtime) error {
+	err = inSleeper(t, container.Options{}, func(r *container.Runtime) error {
 		request := container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: [3]int{0, 1, 2}, PidfdSocket: socket}
 		var err error
 		for range 50 { // in most the receiver has hung up by then
@@ -143,9 +142,9 @@ func TestExecThatFailsLate(t *testing.T) {
 }
 
 // inSleeper does something with a container "web" that runs.
-func inSleeper(t *testing.T, do func(*container.Runtime) error) error {
+func inSleeper(t *testing.T, o container.Options, do func(*container.Runtime) error) error {
 	t.Helper()
-	runtime, bundle, remove := scratch("sleep", "60")
+	runtime, bundle, remove := scratchWith(o, "sleep", "60")
 	defer remove()
 	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
 	if err != nil {

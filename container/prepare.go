@@ -81,7 +81,7 @@ func rootfsPath(b *bundle.Bundle) string {
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
-		Manager: c.runtime.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
+		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: r.Preserve, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
@@ -154,7 +154,7 @@ func (p *preparation) launch() {
 	s.waits = result.Waits
 	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
 	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Facts: p.request.Facts, Stdio: p.request.Stdio,
-		Preserve: result.Plan.Preserved, Do: s.do, Debug: s.c.runtime.Debug})
+		Preserve: result.Plan.Preserved, Do: s.do, Debug: s.c.runtime.options.Debug})
 	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
 		s.cgroup.CloseBus()
@@ -258,9 +258,9 @@ func (p *preparation) finish() (*compile.Result, error) {
 func (r *Runtime) surroundings(ctx context.Context, request *Request, needs *host.Needs) *bus.Conn {
 	f := request.Facts
 	f.Listen = request.Listen
-	f.Notify.Socket = r.NotifySocket
-	if r.NotifySocket != "" {
-		if err := notify.CheckSocket(r.NotifySocket); err != nil {
+	f.Notify.Socket = r.options.NotifySocket
+	if r.options.NotifySocket != "" {
+		if err := notify.CheckSocket(r.options.NotifySocket); err != nil {
 			f.Notify.Trouble = err.Error()
 		} else if lacksNotifyMount(request.Bundle) {
 			f.Notify.Trouble = "NOTIFY_SOCKET: the root is read-only and has no " + compile.NotifyMount + " for it"
@@ -323,7 +323,7 @@ func (c *Container) describe(r *Request, result *compile.Result) {
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
 	c.State.KeepsKeyring = r.NoNewKeyring
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)
-	if c.runtime.Debug != nil {
-		c.runtime.Debug(result.Cgroup.Reason)
+	if c.runtime.options.Debug != nil {
+		c.runtime.options.Debug(result.Cgroup.Reason)
 	}
 }

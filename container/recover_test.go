@@ -24,7 +24,7 @@ const withPIDNamespace = `{"ociVersion":"1.3.0","annotations":{"a":"b"},"linux":
 func withInit(t *testing.T, config string, lives bool) (r *Runtime, pid int, warned *[]string) {
 	t.Helper()
 	warned = &[]string{}
-	r = &Runtime{Root: filepath.Join(t.TempDir(), "root"), Warn: func(s string) { *warned = append(*warned, s) }}
+	r = &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Warn: func(s string) { *warned = append(*warned, s) }}}
 	c, err := made(r, "web")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestDamagedState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, pid, warned := withInit(t, withPIDNamespace, true)
-			file := filepath.Join(r.Root, "web", store.StateFile)
+			file := filepath.Join(r.options.Root, "web", store.StateFile)
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -102,7 +102,7 @@ func TestDamagedState(t *testing.T) {
 			if runs(pid) {
 				t.Error("init lives")
 			}
-			if list, err := os.ReadDir(r.Root); err != nil || len(list) != 0 {
+			if list, err := os.ReadDir(r.options.Root); err != nil || len(list) != 0 {
 				t.Errorf("%v, %v", list, err)
 			}
 			if text := strings.Join(*warned, "; "); !strings.Contains(text, "found init") {
@@ -131,7 +131,7 @@ func TestLostState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, pid, _ := withInit(t, test.config, test.lives)
-			dir := filepath.Join(r.Root, "web")
+			dir := filepath.Join(r.options.Root, "web")
 			if err := errors.Join(os.Truncate(dir+"/state.json", 0), test.damage(dir)); err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func relinked(text string) func(string) error {
 // cleared away; so is one that never had an init.
 func TestDamagedStateWithoutInit(t *testing.T) {
 	r, _, _ := withInit(t, withPIDNamespace, false)
-	if err := os.Truncate(filepath.Join(r.Root, "web", store.StateFile), 0); err != nil {
+	if err := os.Truncate(filepath.Join(r.options.Root, "web", store.StateFile), 0); err != nil {
 		t.Fatal(err)
 	}
 	half, err := made(r, "half")
@@ -225,7 +225,7 @@ func TestRecoverCgroup(t *testing.T) {
 // A state of a version to come is not taken for damage.
 func TestNewerState(t *testing.T) {
 	r, pid, _ := withInit(t, withPIDNamespace, true)
-	if err := os.WriteFile(filepath.Join(r.Root, "web", store.StateFile), []byte(`{"version":2,"id":"web"}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.options.Root, "web", store.StateFile), []byte(`{"version":2,"id":"web"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Delete(context.Background(), "web", true); err == nil || !strings.Contains(err.Error(), "newer than this homerun") {

@@ -30,10 +30,10 @@ func lacksNotifyMount(b *bundle.Bundle) bool {
 // manager is there; else it is nil. The program runs without its manager too.
 func (c *Container) relay() *notify.Relay {
 	dir := c.dir.FilePath(compile.NotifyDirectory)
-	if c.runtime.NotifySocket == "" || !isDirectory(dir) {
+	if c.runtime.options.NotifySocket == "" || !isDirectory(dir) {
 		return nil
 	}
-	r, err := notify.NewRelay(dir, c.runtime.NotifySocket, 0)
+	r, err := notify.NewRelay(dir, c.runtime.options.NotifySocket, 0)
 	if err != nil {
 		c.runtime.warn("%v; nobody hears what the program reports", err)
 		return nil

@@ -50,7 +50,7 @@ func TestNotifySocket(t *testing.T) {
 		{"too long", "/" + strings.Repeat("x", 120), []string{"A=b"}, 0, "NOTIFY_SOCKET"},
 		{"vsock", "vsock:2:1", []string{"A=b"}, 0, "neither a path nor an abstract name"},
 	} {
-		r := &Runtime{Root: t.TempDir(), NotifySocket: test.socket, Manager: cgroupv2.None}
+		r := &Runtime{Options{Root: t.TempDir(), NotifySocket: test.socket, Manager: cgroupv2.None}}
 		c, err := r.unmade("c")
 		if err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func TestNotifyWithoutPlace(t *testing.T) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: m, Type: "tmpfs"})
 		}
 		facts := &host.Facts{}
-		r := &Runtime{NotifySocket: live, Manager: cgroupv2.None}
+		r := &Runtime{Options{NotifySocket: live, Manager: cgroupv2.None}}
 		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Dir: "/", Config: s}, Facts: facts}, &host.Needs{})
 		if given := facts.Notify.Trouble == ""; given != test.given {
 			t.Errorf("%s: %q", name, facts.Notify.Trouble)

@@ -7,45 +7,30 @@ import (
 	"github.com/homerun-oci/homerun/store"
 )
 
-// Runtime is where containers are kept. It needs a Root.
-type Runtime struct {
-	// Root is the state root, absolute; see store.DefaultRoot.
-	Root string
-	// Manager says who makes cgroups; see ParseManager.
-	Manager Manager
-	// NotifySocket is where the service manager hears that a service is ready
-	// ($NOTIFY_SOCKET); empty without one.
-	NotifySocket string
-	// Program is homerun's own program, which copies what a tmpfs with tmpcopyup
-	// covers in a container with a user namespace of its own; empty for the
-	// homerun beside this program or in its libexec directory.
-	Program string
-	// Warn receives what is ignored or worked around, one line each; nil drops
-	// it.
-	Warn func(string)
-	// Note receives what was decided without being asked, one line each; nil drops
-	// it.
-	Note func(string)
-	// Debug receives what was decided, and each step of a plan as it begins, one
-	// line each; nil drops it.
-	Debug func(string)
-	// Cache is a directory for compiled seccomp profiles, absolute; see
-	// store.DefaultCache. Empty: they are compiled each time.
-	Cache string
+// Runtime is where containers are kept; New makes one.
+type Runtime struct{ options Options }
+
+// New is a Runtime with these options. The error is about them: nothing is looked
+// at, and nothing made, before a method is called.
+func New(o Options) (*Runtime, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &Runtime{o}, nil
 }
 
 // root is the state root.
-func (r *Runtime) root() store.Root { return store.Root(r.Root) }
+func (r *Runtime) root() store.Root { return store.Root(r.options.Root) }
 
 func (r *Runtime) warn(format string, args ...any) {
-	if r.Warn != nil {
-		r.Warn(fmt.Sprintf(format, args...))
+	if r.options.Warn != nil {
+		r.options.Warn(fmt.Sprintf(format, args...))
 	}
 }
 
 func (r *Runtime) note(format string, args ...any) {
-	if r.Note != nil {
-		r.Note(fmt.Sprintf(format, args...))
+	if r.options.Note != nil {
+		r.options.Note(fmt.Sprintf(format, args...))
 	}
 }
 
@@ -136,7 +121,7 @@ func (c *Container) Close() { c.dir.Close() }
 
 // List calls each with all containers, by id, without locking them. They are
 // closed when it returns. One that vanishes meanwhile is left out; of one whose
-// state cannot be read, or of which each has an error, Warn hears.
+// state cannot be read, or of which each has an error, Options.Warn hears.
 func (r *Runtime) List(each func(*Container) error) error {
 	return r.forAll(func(d *store.Dir) error {
 		c := r.container(d)

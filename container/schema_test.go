@@ -151,7 +151,7 @@ func TestStateSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	text, err := os.ReadFile(runtime.Root + "/web/state.json")
+	text, err := os.ReadFile(c.Directory() + "/state.json")
 	if err != nil {
 		t.Fatal(err)
 	}

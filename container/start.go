@@ -54,8 +54,8 @@ func (c *Container) runStart(ctx context.Context, b *bundle.Bundle) error {
 	defer s.closeHandles()
 	s.waits = true
 	for _, step := range compile.Start(b.Config, mayListen(b)) {
-		if c.runtime.Debug != nil {
-			c.runtime.Debug(step.Action.Line())
+		if c.runtime.options.Debug != nil {
+			c.runtime.options.Debug(step.Action.Line())
 		}
 		if err := s.do(ctx, step.Action); err != nil {
 			return c.abandonStart(ctx, b, err)

@@ -116,7 +116,7 @@ func troubles() map[string]func(cancel func(), s *starting) {
 }
 
 func TestTroubleAtEachStep(t *testing.T) {
-	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}}
 	other := bystander(t, r)
 	noChildren(t, "what other tests left")
 	const others = 1
@@ -163,7 +163,7 @@ func TestTroubleAtEachStep(t *testing.T) {
 // trouble came too late or was none, is there as a whole.
 func checkTrouble(t *testing.T, r *Runtime, where string, err error) {
 	t.Helper()
-	_, there := os.Lstat(filepath.Join(r.Root, "web"))
+	_, there := os.Lstat(filepath.Join(r.options.Root, "web"))
 	if (err == nil) != (there == nil) {
 		t.Errorf("%s: %v, and the container: %v", where, err, there)
 	}
@@ -263,7 +263,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		killedRuntime(t, strings.SplitN(text, " ", 3))
 		return
 	}
-	r := &Runtime{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}}
 	other := bystander(t, r)
 	for i, k := range stepKinds() {
 		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
@@ -274,7 +274,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		for at := range steps {
 			where := k.name + ", killed at step " + strconv.Itoa(at+1)
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilledAtEachStep$")
-			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.Root)
+			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.options.Root)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe, which a program that runs on would hold
 			err := cmd.Run()
 			if status, ok := cmd.ProcessState.Sys().(interface{ Signaled() bool }); !ok || !status.Signaled() {
@@ -283,7 +283,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			if err := r.Delete(t.Context(), "web", true); err != nil {
 				t.Errorf("%s: %v", where, err)
 			}
-			if _, err := os.Lstat(filepath.Join(r.Root, "web")); !errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Lstat(filepath.Join(r.options.Root, "web")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s: the container is there: %v", where, err)
 			}
 			noChildren(t, where)
@@ -302,7 +302,7 @@ func killedRuntime(t *testing.T, words []string) {
 		t.Fatal(err)
 	}
 	k := stepKinds()[kind]
-	_, err := attempt(t.Context(), &Runtime{Root: words[2], Manager: cgroupv2.None}, stepRequest(t, k), k, at, func(*starting) {
+	_, err := attempt(t.Context(), &Runtime{Options{Root: words[2], Manager: cgroupv2.None}}, stepRequest(t, k), k, at, func(*starting) {
 		unix.Kill(os.Getpid(), unix.SIGKILL)
 		select {}
 	})

@@ -21,7 +21,7 @@ import (
 // What was missing for mounts in somebody's own directory is recorded, outermost
 // first, and goes again if nothing was put there; what was there stays.
 func TestWillRemoveMade(t *testing.T) {
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 		t.Fatalf("no namespace of its own: %v", err) // or all processes of the host would be meant
 	}
 	var warned []string
-	c := &Container{runtime: &Runtime{Warn: func(text string) { warned = append(warned, text) }},
+	c := &Container{runtime: &Runtime{Options{Warn: func(text string) { warned = append(warned, text) }}},
 		State: store.State{Pid: 1 << 22, StartTime: 1, Members: &store.Members{Inode: m.Inode}}}
 	if err := c.end(); err != nil {
 		t.Error(err)
@@ -168,7 +168,7 @@ func TestWaitAfterTheEnd(t *testing.T) {
 
 // start looks for a seccomp listener only where create left one waiting.
 func TestMeetNobody(t *testing.T) {
-	c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
 	if err != nil {
 		t.Fatal(err)
 	}

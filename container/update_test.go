@@ -22,7 +22,7 @@ func TestResourcesBeforeUpdate(t *testing.T) {
 		"cut off":    {`{"ociVersion":"1.3.0","linux":{"resources":{"pids":`, 0, true},
 		"not a file": {"/", 0, true},
 	} {
-		c, err := made(&Runtime{Root: filepath.Join(t.TempDir(), "root")}, "c")
+		c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,10 +12,9 @@ import (
 // for, however many hooks run with the same rights.
 func TestWarnedOnce(t *testing.T) {
 	const want = `process.capabilities: unknown capability "CAP_NO_SUCH" is ignored`
-	runtime, bundle, remove := scratch("sleep", "60")
-	defer remove()
 	var warned []string
-	runtime.Warn = func(text string) { warned = append(warned, text) }
+	runtime, bundle, remove := scratchWith(container.Options{Warn: func(text string) { warned = append(warned, text) }}, "sleep", "60")
+	defer remove()
 	unknown := &specs.LinuxCapabilities{Bounding: []string{"CAP_NO_SUCH"}, Permitted: []string{"CAP_NO_SUCH"}}
 	bundle.Config.Process.Capabilities = unknown
 	hook := specs.Hook{Path: "/bin/true"}

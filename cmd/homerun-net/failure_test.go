@@ -364,8 +364,13 @@ func TestContainerGone(t *testing.T) {
 
 // TestInstallation: a helper that is missing is said to be.
 func TestInstallation(t *testing.T) {
-	_, err := client.Find("/nowhere/bin/homerun")
-	if err == nil || err.Error() != "network: homerun-net is neither at /nowhere/bin/homerun-net nor at /nowhere/libexec/homerun/homerun-net" {
-		t.Error(err)
+	const one, other = "/nowhere/bin/homerun-net", "/nowhere/libexec/homerun/homerun-net"
+	for want, places := range map[string][]string{
+		"network: homerun-net is neither at " + one + " nor at " + other: {one, other},
+		"network: homerun-net is not at " + one:                          {one},
+	} {
+		if err := client.NotInstalled(places); err.Error() != want {
+			t.Error(err)
+		}
 	}
 }

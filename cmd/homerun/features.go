@@ -14,7 +14,7 @@ func newFeaturesCommand(o *options) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "features"
-			f := container.Features()
+			f := container.Features(container.Helpers{})
 			f.Annotations = map[string]string{
 				"io.github.homerun-oci.homerun.version":      version,
 				"io.github.homerun-oci.homerun.commit":       commit,

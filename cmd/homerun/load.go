@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/plain"
-	"github.com/homerun-oci/homerun/store"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -64,19 +64,27 @@ func (o *options) runtime() (*container.Runtime, error) {
 		return nil, err
 	}
 	o.begun = time.Now()
-	m, err := container.ParseManager(o.cgroupManager, o.systemdCgroup)
-	if err != nil {
-		return nil, err
+	wanted := container.DefaultOptions(os.Getenv)
+	wanted.Manager = o.manager()
+	wanted.Helpers.Homerun = "/proc/self/exe"
+	wanted.Warn, wanted.Note, wanted.Debug = o.warn, func(s string) { note("%s", s) }, o.explain
+	if o.root != "" {
+		root, err := filepath.Abs(o.root)
+		if err != nil {
+			return nil, fmt.Errorf("find the current directory, from which --root counts: %w", err)
+		}
+		wanted.Root = root
 	}
-	r := &container.Runtime{Root: o.root, Manager: m, Warn: o.warn, Note: func(s string) { note("%s", s) }, Debug: o.explain, NotifySocket: os.Getenv("NOTIFY_SOCKET"),
-		Cache: store.DefaultCache(os.Getenv), Program: "/proc/self/exe"}
-	if r.Root == "" {
-		r.Root = store.DefaultRoot(os.Getenv)
+	return container.New(wanted)
+}
+
+// manager is --cgroup-manager, or that of --systemd-cgroup, which wins over auto.
+func (o *options) manager() container.Manager {
+	m := container.Manager(o.cgroupManager)
+	if o.systemdCgroup && (m == "" || m == cgroupv2.Auto) {
+		return cgroupv2.Systemd
 	}
-	if r.Root, err = filepath.Abs(r.Root); err != nil {
-		return nil, fmt.Errorf("find the current directory, from which --root counts: %w", err)
-	}
-	return r, nil
+	return m
 }
 
 // withRuntime gives a verb the Runtime.

@@ -28,7 +28,7 @@ func printSummary(w io.Writer, p *compiled) error {
 
 // printFilter prints the seccomp filter: first how it is loaded.
 func printFilter(w io.Writer, b *bundle.Bundle) error {
-	f, err := container.Filter(b)
+	f, err := container.Filter(b, container.Helpers{})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,22 +21,15 @@ import (
 // Name is the helper's file name.
 const Name = "homerun-net"
 
-// Find looks for the helper next to the main binary and in its libexec
-// directory, never through $PATH or the working directory. executable is the
-// main binary's own path (os.Executable).
-func Find(executable string) (string, error) {
-	dir := filepath.Dir(executable)
-	places := []string{
-		filepath.Join(dir, Name),
-		filepath.Join(dir, "..", "libexec", "homerun", Name),
+// NotInstalled is the error for a helper that is at none of the places where it
+// was looked for.
+func NotInstalled(places []string) error {
+	where := "not at "
+	if len(places) == 2 {
+		where = "neither at "
 	}
-	for _, p := range places {
-		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
-			return p, nil
-		}
-	}
-	return "", &netns.Error{
-		Message: fmt.Sprintf("network: %s is neither at %s nor at %s", Name, places[0], places[1]),
+	return &netns.Error{
+		Message: "network: " + Name + " is " + where + strings.Join(places, " nor at "),
 		Hint:    "install all of homerun's programs together, or use --net none or --net host",
 		Reason:  netns.NotInstalled,
 	}

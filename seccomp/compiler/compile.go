@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -41,8 +40,8 @@ type Options struct {
 	// CacheDir is the cache's directory, made with mode 0700 together with
 	// the one above it; "" for none.
 	CacheDir string
-	// HelperPath is the helper program, absolute; "" looks next to the
-	// running program and in its ../libexec/homerun.
+	// HelperPath is the helper program, absolute: one found by PATH or below the
+	// working directory could be anybody's.
 	HelperPath string
 	// FailUnknown refuses a profile with a system call name that
 	// libseccomp does not know (annotation
@@ -61,9 +60,9 @@ type Options struct {
 // the key. Errors: ErrNotInstalled, the helper's complaint about the profile, or
 // why the helper could not be run. It may be called concurrently.
 func Load(raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
-	helper, identity, err := findHelper(o.HelperPath)
-	if err != nil {
-		return nil, false, err
+	identity := identity(o.HelperPath)
+	if identity == "" {
+		return nil, false, NotInstalled([]string{o.HelperPath})
 	}
 	var args []string
 	if o.FailUnknown {
@@ -75,7 +74,7 @@ func Load(raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
 		f, err := f.WithReceiver(o.Receiver)
 		return f, true, err
 	}
-	f, err = compile(helper, args, raw, o.CacheDir, m)
+	f, err = compile(o.HelperPath, args, raw, o.CacheDir, m)
 	if err != nil {
 		return nil, false, err
 	}
@@ -114,26 +113,11 @@ func readKernelActions() string {
 	return string(b)
 }
 
-// findHelper gives the helper's path and identity. It looks at fixed places
-// only: a helper found by PATH or below the working directory could be
-// anybody's.
-func findHelper(path string) (string, string, error) {
-	candidates := []string{path}
-	if path == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return "", "", fmt.Errorf("seccomp: %w", err)
-		}
-		dir := filepath.Dir(self)
-		candidates = []string{filepath.Join(dir, Name), filepath.Join(dir, "..", "libexec", "homerun", Name)}
-	}
-	for _, c := range candidates {
-		if id := identity(c); id != "" {
-			return c, id, nil
-		}
-	}
-	return "", "", fmt.Errorf("seccomp: %w (looked at %s), and config.json has a profile; hint: install libseccomp-dev and run `make deps && make build`, which puts it next to homerun",
-		ErrNotInstalled, strings.Join(candidates, ", "))
+// NotInstalled is the error for a helper that is at none of the places where it
+// was looked for. It is an ErrNotInstalled.
+func NotInstalled(places []string) error {
+	return fmt.Errorf("seccomp: %w (looked at %s), and config.json has a profile; hint: install libseccomp-dev and run `make deps && make build`, which puts it next to homerun",
+		ErrNotInstalled, strings.Join(places, ", "))
 }
 
 // identity tells one build of the helper from another without running it, or

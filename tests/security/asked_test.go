@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	configs "github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
@@ -58,8 +59,6 @@ func helper(t *testing.T) {
 func programs(t *testing.T, b *bundle, loaded bool) (*container.Runtime, *configs.Bundle) {
 	t.Helper()
 	b.save()
-	none, err := container.ParseManager("disabled", false)
-	must(t, err)
 	made, err := configs.Load(b.dir, "")
 	must(t, err)
 	if !loaded {
@@ -67,7 +66,9 @@ func programs(t *testing.T, b *bundle, loaded bool) (*container.Runtime, *config
 	}
 	made.Config.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
 		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActErrno}}}
-	return &container.Runtime{Root: w.path("root"), Manager: none}, made
+	r, err := container.New(container.Options{Root: w.path("root"), Manager: cgroupv2.None})
+	must(t, err)
+	return r, made
 }
 
 // filtered wants a filter in all processes of a container.
