@@ -103,7 +103,7 @@ func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := &Request{ID: "web", Bundle: b, Facts: facts, Stdio: prober.Stdio}
+	request := &Request{ID: "web", Bundle: b, Facts: facts, Streams: OwnStreams()}
 	p := &preparation{intent: to, starting: c.newStarting(b), request: request, prober: prober}
 	needs := compile.Needs(b.Config, facts, p.wishes())
 	if err := prober.Measure(&needs); err != nil {
@@ -112,7 +112,7 @@ func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	if p.starting.cgroup.Bus = r.surroundings(t.Context(), request, &needs); p.starting.cgroup.Bus == nil {
 		t.Fatal(facts.ServiceManager.Trouble)
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(t.Context()); err != nil {
 		return err
 	}
 	defer p.starting.close()

@@ -63,7 +63,7 @@ type leakWorld struct {
 }
 
 func (w *leakWorld) request() container.Request {
-	return container.Request{ID: "web", Bundle: w.bundle, Stdio: [3]int{0, 1, 2}}
+	return container.Request{ID: "web", Bundle: w.bundle, Streams: container.OwnStreams()}
 }
 
 // must and mustNot say that a call had the wrong end: then it was not the path
@@ -133,7 +133,7 @@ func (w *leakWorld) fails(change func(*specs.Spec, *container.Request)) {
 }
 
 func (w *leakWorld) exec(ctx context.Context, args ...string) error {
-	p, err := w.runtime.Exec(ctx, "web", container.ExecRequest{Process: &specs.Process{Args: args, Cwd: "/"}, Stdio: [3]int{0, 1, 2}})
+	p, err := w.runtime.Exec(ctx, "web", container.ExecRequest{Process: &specs.Process{Args: args, Cwd: "/"}, Streams: container.OwnStreams()})
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func ExampleRuntime_Run() {
 	ctx := context.Background()
 	runtime, bundle, remove := scratch("sh", "-c", "echo it works; exit 3")
 	defer remove()
-	process, err := runtime.Run(ctx, container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, int(os.Stdout.Fd()), 2}})
+	process, err := runtime.Run(ctx, container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func ExampleRuntime_Create() {
 	ctx := context.Background()
 	runtime, bundle, remove := scratch("sleep", "60")
 	defer remove()
-	c, err := runtime.Create(ctx, container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	c, err := runtime.Create(ctx, container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams()})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,10 +25,10 @@ import (
 type ExecRequest struct {
 	// Process is what runs, complete: see Container.Process.
 	Process *specs.Process
-	// Stdio are the standard streams; a terminal takes their place.
-	Stdio [3]int
-	// Preserve is how many descriptors from 3 on reach the process.
-	Preserve int
+	// Streams are the standard streams; a terminal takes their place.
+	Streams Streams
+	// Files reach the process as its descriptors from 3 on; nil leaves a gap.
+	Files []*os.File
 	// ConsoleSocket receives the terminal; without one the caller gets it.
 	ConsoleSocket string
 	// PidfdSocket receives the process's pidfd, PidFile its id.
@@ -64,7 +64,7 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err := checkTerminal(request.Process, request.ConsoleSocket, !request.Detached); err != nil {
 		return nil, err
 	}
-	s, err := c.joinAsProgram(b, request.join(), request.Stdio, status)
+	s, err := c.prepareExec(b, &request, status)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.joinAsProgram(b, request.join(), request.Stdio, status)
+	s, err := c.prepareExec(b, &request, status)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +92,24 @@ func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
 	return &Plan{&config, s.launch.Facts, s.launch.Result}, nil
 }
 
+// prepareExec prepares the process of a request, in a container of that status.
+func (c *Container) prepareExec(b *bundle.Bundle, r *ExecRequest, status string) (*starting, error) {
+	files, err := openFiles(r.Streams, r.Files)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.joinAsProgram(b, r.join(), files.stdio(), status)
+	if err != nil {
+		files.close()
+		return nil, err
+	}
+	s.files, s.launch.Files = files, files.rest()
+	return s, nil
+}
+
 // join is what the plan is compiled from.
 func (r *ExecRequest) join() compile.Join {
-	return compile.Join{Process: r.Process, Preserve: r.Preserve, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile}
+	return compile.Join{Process: r.Process, Preserve: len(r.Files), ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile}
 }
 
 // joinAsProgram prepares a process that is confined as the container's program
@@ -246,7 +261,7 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 			c.runtime.warn("%s", w)
 		}
 	}
-	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio, Preserve: j.Preserve})
+	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio})
 	if j.Namespaces != 0 {
 		err = s.openContainer(j.Chroot)
 	}

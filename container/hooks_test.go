@@ -241,7 +241,7 @@ func hooksInside(t *testing.T, killed string) {
 	config.Hooks = &specs.Hooks{Prestart: list("prestart"), CreateContainer: list("createContainer"), //nolint:staticcheck // deprecated, and still what callers write
 		StartContainer: list("startContainer"), Poststart: list("poststart"), Poststop: list("poststop")}
 	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None, Warn: func(s string) { t.Error(s) }}}
-	p, err := r.Run(t.Context(), Request{ID: "c", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Stdio: [3]int{0, 1, 2}})
+	p, err := r.Run(t.Context(), Request{ID: "c", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Streams: OwnStreams()})
 	if killed != "none" {
 		if got := reason(err); got != "killed after its timeout of 1 s" || !strings.Contains(err.Error(), killed) {
 			t.Errorf("%v", err)

@@ -20,7 +20,7 @@ func TestPidfdReceivers(t *testing.T) {
 	runtime, bundle, remove := scratch("true")
 	defer remove()
 	dir := t.TempDir()
-	request := container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}, PidfdSocket: filepath.Join(dir, "request")}
+	request := container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams(), PidfdSocket: filepath.Join(dir, "request")}
 	bundle.Config.Annotations = map[string]string{"run.oci.pidfd_receiver": filepath.Join(dir, "annotation")}
 	var listeners []*net.UnixListener
 	for _, name := range []string{"request", "annotation"} {
@@ -62,28 +62,28 @@ func TestNoPidfdReceiver(t *testing.T) {
 	debug := container.Options{Debug: func(line string) { started = started || strings.Contains(line, "start-stage") }}
 	runtime, bundle, remove := scratchWith(debug, "sleep", "60")
 	defer remove()
-	socket, stdio := filepath.Join(t.TempDir(), "nobody"), [3]int{0, 1, 2}
+	socket, streams := filepath.Join(t.TempDir(), "nobody"), container.OwnStreams()
 	annotated := *bundle
 	config := *bundle.Config
 	config.Annotations = map[string]string{"run.oci.pidfd_receiver": socket}
 	annotated.Config = &config
 	for verb, do := range map[string]func() error{
 		"run": func() error {
-			_, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Stdio: stdio, PidfdSocket: socket})
+			_, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Streams: streams, PidfdSocket: socket})
 			return err
 		},
 		"create": func() error {
-			_, err := runtime.Create(t.Context(), container.Request{ID: "b", Bundle: bundle, Stdio: stdio, PidfdSocket: socket})
+			_, err := runtime.Create(t.Context(), container.Request{ID: "b", Bundle: bundle, Streams: streams, PidfdSocket: socket})
 			return err
 		},
 		"annotation": func() error {
-			_, err := runtime.Create(t.Context(), container.Request{ID: "c", Bundle: &annotated, Stdio: stdio})
+			_, err := runtime.Create(t.Context(), container.Request{ID: "c", Bundle: &annotated, Streams: streams})
 			return err
 		},
 		"exec": func() error {
 			return inSleeper(t, debug, func(r *container.Runtime) error {
 				started = false
-				_, err := r.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: stdio, PidfdSocket: socket})
+				_, err := r.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Streams: streams, PidfdSocket: socket})
 				return err
 			})
 		},
@@ -114,7 +114,7 @@ func TestExecThatFailsLate(t *testing.T) {
 		}
 	}()
 	err = inSleeper(t, container.Options{}, func(r *container.Runtime) error {
-		request := container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Stdio: [3]int{0, 1, 2}, PidfdSocket: socket}
+		request := container.ExecRequest{Process: &specs.Process{Args: []string{"sleep", "60"}, Cwd: "/"}, Streams: container.OwnStreams(), PidfdSocket: socket}
 		var err error
 		for range 50 { // in most the receiver has hung up by then
 			var p *container.Process
@@ -146,7 +146,7 @@ func inSleeper(t *testing.T, o container.Options, do func(*container.Runtime) er
 	t.Helper()
 	runtime, bundle, remove := scratchWith(o, "sleep", "60")
 	defer remove()
-	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams()})
 	if err != nil {
 		t.Fatal(err)
 	}

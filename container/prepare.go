@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/systemd/bus"
 	"github.com/homerun-oci/homerun/systemd/notify"
@@ -33,12 +34,11 @@ type Request struct {
 	Bundle *bundle.Bundle
 	// Facts are measured when nil.
 	Facts *host.Facts
-	// Stdio are the descriptors of the program's standard streams. With
-	// process.terminal the terminal takes their place.
-	Stdio [3]int
-	// Preserve is how many descriptors from 3 on reach the program; a missing
-	// one leaves a gap.
-	Preserve int
+	// Streams are the program's standard streams. With process.terminal the terminal
+	// takes their place.
+	Streams Streams
+	// Files reach the program as its descriptors from 3 on; nil leaves a gap.
+	Files []*os.File
 	// ConsoleSocket is the path of a UNIX socket that receives the terminal.
 	ConsoleSocket string
 	// PidfdSocket is the path of a UNIX socket that receives init's pidfd.
@@ -48,8 +48,8 @@ type Request struct {
 	// Network connects the container's network namespace while init waits; nil
 	// leaves it as it is.
 	Network *netns.Connection
-	// Listen are the descriptors from 3 on that a service manager passed to this
-	// process, for the program; those of Preserve come after them.
+	// Listen says which of Files, from the first on, are what a service manager
+	// passed to this process, so that the program is told as sd_listen_fds(3) has it.
 	Listen host.Listen
 	// Subreaper lets Run take the orphans of a container without a PID namespace
 	// of its own, and Process.Wait all children of the calling process.
@@ -82,7 +82,7 @@ func rootfsPath(b *bundle.Bundle) string {
 func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
 		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
-		Preserve: r.Preserve, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
+		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
 
@@ -136,13 +136,11 @@ func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *
 	if err != nil {
 		return nil, err
 	}
-	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
-	if request.Facts == nil {
-		if err := p.measure(ctx); err != nil {
-			return nil, err
-		}
+	if n := request.Listen.Count; n < 0 || n > len(request.Files) {
+		return nil, fmt.Errorf("%d descriptors to listen on are not among %d files", n, len(request.Files))
 	}
-	if err := p.begin(); err != nil {
+	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request}
+	if err := p.begin(ctx); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -153,24 +151,36 @@ func (p *preparation) launch() {
 	s, result := p.starting, p.Beginning.Result()
 	s.waits = result.Waits
 	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
-	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Facts: p.request.Facts, Stdio: p.request.Stdio,
-		Preserve: result.Plan.Preserved, Do: s.do, Debug: s.c.runtime.options.Debug})
+	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Facts: p.request.Facts, Stdio: s.files.stdio(),
+		Files: s.files.rest(), Do: s.do, Debug: s.c.runtime.options.Debug})
 	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
 		s.cgroup.CloseBus()
 	}
 }
 
-// begin compiles the first part of the plan, and makes its launch. On an error the
-// connection to the service manager is closed.
-func (p *preparation) begin() error {
-	err := p.compile()
+// begin measures and compiles what the first part of the plan takes, and makes its
+// launch. On an error all that it opened is closed.
+func (p *preparation) begin(ctx context.Context) error {
+	err := p.first(ctx)
 	if err != nil {
-		p.starting.cgroup.CloseBus()
+		p.starting.closeHandles()
 		return err
 	}
 	p.launch()
 	return nil
+}
+
+func (p *preparation) first(ctx context.Context) (err error) {
+	if p.starting.files, err = openFiles(p.request.Streams, p.request.Files); err != nil {
+		return err
+	}
+	if p.request.Facts == nil {
+		if err := p.measure(ctx); err != nil {
+			return err
+		}
+	}
+	return p.compile()
 }
 
 // compile compiles the first part of the plan.
@@ -195,7 +205,7 @@ func (p *preparation) wishes() compile.Wishes {
 
 // measure measures what the first part of the plan depends on.
 func (p *preparation) measure(ctx context.Context) (err error) {
-	if p.prober, err = probe.New(p.request.Stdio); err != nil {
+	if p.prober, err = probe.New(p.starting.files.stdio()); err != nil {
 		return err
 	}
 	needs := compile.Needs(p.request.Bundle.Config, p.prober.Facts, p.wishes())

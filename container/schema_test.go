@@ -146,7 +146,7 @@ func TestStateSchema(t *testing.T) {
 	runtime, bundle, remove := scratch("sleep", "60")
 	defer remove()
 	bundle.Config.Annotations = map[string]string{"a": "b"}
-	c, err := runtime.Create(ctx, container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	c, err := runtime.Create(ctx, container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,8 @@ type starting struct {
 	pidFile *pidfile.File
 	// outcome is where init's report comes from, once it was let go by start; -1.
 	outcome int
+	// files are the program's; nil where it has the runtime's own.
+	files *files
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
@@ -66,6 +68,7 @@ func (s *starting) close() {
 func (s *starting) closeHandles() {
 	s.agent.Close()
 	s.pidFile.Close()
+	s.files.close()
 	descriptor.Close(&s.receiver)
 	descriptor.Close(&s.terminal)
 	descriptor.Close(&s.copies)

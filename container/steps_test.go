@@ -69,7 +69,7 @@ func stepRequest(t *testing.T, k stepKind) *Request {
 		t.Fatal(err)
 	}
 	config.Linux.Resources = nil
-	r := &Request{ID: "web", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Stdio: [3]int{0, 1, 2}}
+	r := &Request{ID: "web", Bundle: &bundle.Bundle{Dir: t.TempDir(), Config: config}, Streams: OwnStreams()}
 	k.change(t, r)
 	return r
 }

@@ -19,7 +19,7 @@ func TestWarnedOnce(t *testing.T) {
 	bundle.Config.Process.Capabilities = unknown
 	hook := specs.Hook{Path: "/bin/true"}
 	bundle.Config.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook, hook}}
-	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Stdio: [3]int{0, 1, 2}})
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Streams: container.OwnStreams()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestWarnedOnce(t *testing.T) {
 		t.Errorf("run: %q", warned)
 	}
 	warned = nil
-	e, err := runtime.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Capabilities: unknown}, Stdio: [3]int{0, 1, 2}})
+	e, err := runtime.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Capabilities: unknown}, Streams: container.OwnStreams()})
 	if err == nil {
 		_, err = e.Wait()
 	}

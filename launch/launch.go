@@ -56,10 +56,10 @@ type Options struct {
 	Rest func() (*compile.Result, error)
 	// Facts are those that the plan was compiled with.
 	Facts *host.Facts
-	// Stdio are the standard streams; Preserve counts the descriptors after them,
-	// from 3 on, that reach the program.
-	Stdio    [3]int
-	Preserve int
+	// Stdio are the standard streams; Files those after them, from 3 on, as many
+	// as the plan lets reach the program. -1 leaves a gap.
+	Stdio [3]int
+	Files []int
 	// Do does the actions that are not about the stage. Answers to an init that
 	// waits for start, and what follows them, are among these.
 	Do func(context.Context, plan.Action) error

@@ -54,8 +54,12 @@ func (l *Launch) files(report, sync int) ([]uintptr, error) {
 	for _, fd := range l.Stdio {
 		files = append(files, uintptr(fd))
 	}
-	for fd := 3; fd < 3+l.Preserve; fd++ {
-		files = append(files, preserved(fd))
+	for i := range l.Result.Plan.Preserved {
+		fd := -1
+		if i < len(l.Files) {
+			fd = l.Files[i]
+		}
+		files = append(files, uintptr(fd))
 	}
 	for _, in := range l.Result.Plan.Inputs() {
 		fd, ok := l.inputs[in.Name]
@@ -70,16 +74,6 @@ func (l *Launch) files(report, sync int) ([]uintptr, error) {
 		files = append(files, uintptr(fd))
 	}
 	return files, nil
-}
-
-// preserved is a descriptor to preserve, or the mark for a gap where there is none.
-// What the caller left open at execve is not close-on-exec; what is was opened
-// in a gap since, by us or by Go's runtime, and must not reach the container.
-func preserved(fd int) uintptr {
-	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
-		return ^uintptr(0)
-	}
-	return uintptr(fd)
 }
 
 // kill ends the processes of the stage that are known. Our children are not reaped

@@ -41,18 +41,18 @@ func (f *createFlags) request(o *options, id string) (*container.Request, error)
 		return nil, err
 	}
 	r := &container.Request{ID: id, Bundle: b}
-	return r, f.fill(r)
+	return r, f.fill(o, r)
 }
 
-func (f *createFlags) fill(r *container.Request) error {
-	r.Stdio = [3]int{0, 1, 2}
+func (f *createFlags) fill(o *options, r *container.Request) error {
+	r.Streams = container.OwnStreams()
 	r.ConsoleSocket, r.PidfdSocket, r.PidFile = f.consoleSocket, f.pidfdSocket, f.pidFile
 	r.NoPivot, r.NoNewKeyring = f.noPivot, f.noNewKeyring
 	if err := checkPreserve(f.preserve); err != nil {
 		return err
 	}
-	r.Preserve = f.preserve
 	r.Listen = listenFDs(os.Getenv)
+	r.Files = o.files(r.Listen.Count + f.preserve)
 	return nil
 }
 

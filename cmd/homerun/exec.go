@@ -87,10 +87,13 @@ func (f *execFlags) request(o *options, c *container.Container, args []string) (
 	if err == nil {
 		err = checkPreserve(f.preserve)
 	}
+	if err != nil {
+		return nil, err
+	}
 	return &container.ExecRequest{
-		Process: process, Stdio: [3]int{0, 1, 2}, Preserve: f.preserve, ConsoleSocket: f.consoleSocket,
+		Process: process, Streams: container.OwnStreams(), Files: o.files(f.preserve), ConsoleSocket: f.consoleSocket,
 		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
-	}, err
+	}, nil
 }
 
 // load makes the process: from the file, or from config.json's with what the

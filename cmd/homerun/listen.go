@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/host"
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,14 @@ func checkPreserve(n int) error {
 		return fmt.Errorf("--preserve-fds %d: want 0 to %d", n, maxPreserve)
 	}
 	return nil
+}
+
+// files are the first n descriptors from 3 on that this process was started with.
+func (o *options) files(n int) []*os.File {
+	if o.inherited == nil {
+		o.inherited = container.InheritedFiles(n)
+	}
+	return o.inherited
 }
 
 // listenFDs finds the descriptors that a service manager, or who imitates it,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type options struct {
 	cgroupManager string
 	rootless      string
 
+	// inherited are open files, for the program and for as long as this process
+	// is there.
+	inherited []*os.File
 	// begun is when the verb began.
 	begun   time.Time
 	version bool

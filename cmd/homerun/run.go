@@ -166,7 +166,7 @@ func (o *options) runRequest(f *runFlags, args []string) (*container.Request, er
 		f.rootfs.detached = f.detach
 		r, err := o.rootfsRequest(&f.rootfs, args)
 		if err == nil {
-			err = f.create.fill(r)
+			err = f.create.fill(o, r)
 		}
 		return r, err
 	}

@@ -30,7 +30,7 @@ func TestProgramsProfile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBundle(t, c, "report")
 			r, made := programs(t, b, false)
-			if _, err := r.Run(t.Context(), container.Request{ID: b.id(), Bundle: made, Stdio: [3]int{0, 1, 2}}); !errors.Is(err, compiler.ErrNotInstalled) {
+			if _, err := r.Run(t.Context(), container.Request{ID: b.id(), Bundle: made, Streams: container.OwnStreams()}); !errors.Is(err, compiler.ErrNotInstalled) {
 				t.Fatalf("without a helper: %v", err)
 			}
 			helper(t)
@@ -77,12 +77,12 @@ func filtered(t *testing.T, b *bundle, loaded bool) {
 	ctx := t.Context()
 	r, made := programs(t, b, loaded)
 	defer r.Delete(context.WithoutCancel(ctx), b.id(), true)
-	hears(t, "Run", func(out int) (*container.Process, error) {
-		return r.Run(ctx, container.Request{ID: b.id(), Bundle: made, Stdio: [3]int{0, out, 2}})
+	hears(t, "Run", func(out *os.File) (*container.Process, error) {
+		return r.Run(ctx, container.Request{ID: b.id(), Bundle: made, Streams: container.Streams{Out: out, Err: os.Stderr}})
 	})
 	must(t, r.Delete(ctx, b.id(), true))
 	made.Config.Process.Args = []string{"/inside", "sleep"}
-	_, err := r.Create(ctx, container.Request{ID: b.id(), Bundle: made, Stdio: [3]int{0, 1, 2}})
+	_, err := r.Create(ctx, container.Request{ID: b.id(), Bundle: made, Streams: container.OwnStreams()})
 	must(t, err, r.Start(ctx, b.id()))
 	c, err := r.Peek(b.id())
 	must(t, err)
@@ -92,18 +92,18 @@ func filtered(t *testing.T, b *bundle, loaded bool) {
 	}
 	process := *made.Config.Process
 	process.Args = []string{"/inside", "report"}
-	hears(t, "Exec", func(out int) (*container.Process, error) {
-		return r.Exec(ctx, b.id(), container.ExecRequest{Process: &process, Stdio: [3]int{0, out, 2}})
+	hears(t, "Exec", func(out *os.File) (*container.Process, error) {
+		return r.Exec(ctx, b.id(), container.ExecRequest{Process: &process, Streams: container.Streams{Out: out, Err: os.Stderr}})
 	})
 }
 
 // hears runs a process that reports, and wants it to have a filter.
-func hears(t *testing.T, what string, start func(out int) (*container.Process, error)) {
+func hears(t *testing.T, what string, start func(out *os.File) (*container.Process, error)) {
 	t.Helper()
 	in, out, err := os.Pipe()
 	must(t, err)
 	defer in.Close()
-	p, err := start(int(out.Fd()))
+	p, err := start(out)
 	out.Close()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
