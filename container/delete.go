@@ -23,12 +23,24 @@ import (
 // endLimit is how long a killed process may take to end.
 const endLimit = 10 * time.Second
 
-// Delete removes a container that has stopped, or with force any: one that
-// runs is killed, one that is half made is cleared, and one that does not exist
-// is fine.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
+// Delete removes a container that has stopped.
+func (r *Runtime) Delete(ctx context.Context, id string) error {
+	c, err := r.Open(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.deletable(); err != nil {
+		return err
+	}
+	return c.remove(ctx)
+}
+
+// ForceDelete removes any container: one that runs is killed, one that is half made
+// is cleared, and one that does not exist is fine.
+func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 	d, err := r.root().Open(id)
-	if errors.Is(err, store.ErrNotExist) && force {
+	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
@@ -36,11 +48,8 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 	c := r.container(d)
 	defer c.Close()
 	err = c.load()
-	if damaged := (*store.DamagedError)(nil); force && (err == nil && c.State.Pid == 0 || errors.As(err, &damaged)) {
+	if damaged := (*store.DamagedError)(nil); err == nil && c.State.Pid == 0 || errors.As(err, &damaged) {
 		err = c.recover(err)
-	}
-	if err == nil && !force {
-		err = c.deletable()
 	}
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func (w *leakWorld) live(do func(ctx context.Context)) {
 	defer c.Close()
 	w.must(w.runtime.Start(ctx, "web"))
 	do(ctx)
-	w.must(w.runtime.Delete(ctx, "web", true))
+	w.must(w.runtime.ForceDelete(ctx, "web"))
 	_, _ = unix.Wait4(c.State.Pid, nil, 0, nil)
 }
 
@@ -125,7 +125,7 @@ func (w *leakWorld) fails(change func(*specs.Spec, *container.Request)) {
 		if c, err := w.runtime.Create(w.t.Context(), request); err == nil {
 			c.Close()
 		}
-		w.must(w.runtime.Delete(w.t.Context(), "web", true))
+		w.must(w.runtime.ForceDelete(w.t.Context(), "web"))
 		for pid := 1; pid > 0; { // whom a failed create left to be reaped
 			pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 		}
@@ -156,7 +156,7 @@ func leakVerbs() []leakVerb {
 			c, err := w.runtime.Create(w.t.Context(), request)
 			w.must(err)
 			c.Close()
-			w.must(w.runtime.Delete(w.t.Context(), "web", true))
+			w.must(w.runtime.ForceDelete(w.t.Context(), "web"))
 			_, _ = unix.Wait4(-1, nil, 0, nil)
 		}},
 		{"exec", func(w *leakWorld) { w.live(func(ctx context.Context) { w.must(w.exec(ctx, "true")) }) }},
@@ -177,7 +177,7 @@ func leakVerbs() []leakVerb {
 		}},
 		{"kill, wait", func(w *leakWorld) {
 			w.live(func(ctx context.Context) {
-				w.must(w.runtime.Kill(ctx, "web", unix.SIGKILL, true))
+				w.must(w.runtime.KillAll(ctx, "web", unix.SIGKILL))
 				_, _ = w.runtime.Wait(ctx, "web")
 			})
 		}},
@@ -231,11 +231,11 @@ func leakFailures() []leakVerb {
 			w.live(func(ctx context.Context) { _, err := w.runtime.Create(ctx, w.request()); w.mustNot(err) })
 		}},
 		leakVerb{"delete of one that runs", func(w *leakWorld) {
-			w.live(func(ctx context.Context) { w.mustNot(w.runtime.Delete(ctx, "web", false)) })
+			w.live(func(ctx context.Context) { w.mustNot(w.runtime.Delete(ctx, "web")) })
 		}},
 		leakVerb{"nobody", func(w *leakWorld) {
 			ctx := w.t.Context()
-			for _, err := range []error{w.runtime.Start(ctx, "no"), w.runtime.Kill(ctx, "no", unix.SIGTERM, false), w.runtime.Delete(ctx, "no", false),
+			for _, err := range []error{w.runtime.Start(ctx, "no"), w.runtime.Kill(ctx, "no", unix.SIGTERM), w.runtime.Delete(ctx, "no"),
 				w.runtime.Pause(ctx, "no"), w.exec(ctx, "true")} {
 				w.mustNot(err)
 			}

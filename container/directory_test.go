@@ -27,10 +27,10 @@ func verbs(r *Runtime) map[string]func() error {
 		"create":       func() error { _, err := made(r, "new"); return err },
 		"start":        func() error { return r.Start(ctx, "web") },
 		"exec":         func() error { _, err := r.Exec(ctx, "web", ExecRequest{}); return err },
-		"kill":         func() error { return r.Kill(ctx, "web", unix.SIGKILL, false) },
-		"kill all":     func() error { return r.Kill(ctx, "web", unix.SIGKILL, true) },
-		"delete":       func() error { return r.Delete(ctx, "web", false) },
-		"delete force": func() error { return r.Delete(ctx, "web", true) },
+		"kill":         func() error { return r.Kill(ctx, "web", unix.SIGKILL) },
+		"kill all":     func() error { return r.KillAll(ctx, "web", unix.SIGKILL) },
+		"delete":       func() error { return r.Delete(ctx, "web") },
+		"delete force": func() error { return r.ForceDelete(ctx, "web") },
 		"pause":        func() error { return r.Pause(ctx, "web") },
 		"resume":       func() error { return r.Resume(ctx, "web") },
 		"update":       func() error { return r.Update(ctx, "web", &specs.LinuxResources{}) },
@@ -185,7 +185,7 @@ func TestNoContainer(t *testing.T) {
 		if _, err := r.Peek(id); !errors.Is(err, store.ErrNotExist) {
 			t.Errorf("%s: %v", id, err)
 		}
-		if err := r.Delete(context.Background(), id, true); err != nil {
+		if err := r.ForceDelete(context.Background(), id); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 		if _, err := os.Lstat(filepath.Join(r.options.Root, id)); err != nil {
@@ -215,7 +215,7 @@ func TestOpenedOnce(t *testing.T) {
 	}
 	defer c.Close()
 	config := []byte(`{"ociVersion":"1.3.0","hostname":"mine"}`)
-	if err := errors.Join(c.dir.WriteFile(store.ConfigFile, config), c.dir.WriteInPlace("hosts", []byte("mine"), true)); err != nil {
+	if err := errors.Join(c.dir.WriteFile(store.ConfigFile, config), c.dir.MakeShared("hosts"), c.dir.WriteInPlace("hosts", []byte("mine"))); err != nil {
 		t.Fatal(err)
 	}
 	real := r.options.Root + ".moved"
@@ -254,7 +254,7 @@ func TestOpenedOnce(t *testing.T) {
 	if c.waits() {
 		t.Error("the FIFO of the other directory was opened")
 	}
-	err = errors.Join(c.save(), c.dir.WriteInPlace("hosts", []byte("mine"), false), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
+	err = errors.Join(c.save(), c.dir.WriteInPlace("hosts", []byte("mine")), c.keepResources(&specs.LinuxResources{}), c.makeFIFOsAlone(),
 		c.dir.WriteExit(9), c.dir.WriteInit(&c.State))
 	if err != nil {
 		t.Error(err)
@@ -290,7 +290,7 @@ func TestDeleteOwn(t *testing.T) {
 	}
 	c.dir.Unlock()
 	p := &Process{container: c, bundle: &bundle.Bundle{Config: &specs.Spec{}}}
-	if err := r.Delete(context.Background(), "web", false); err != nil {
+	if err := r.Delete(context.Background(), "web"); err != nil {
 		t.Fatal(err)
 	}
 	again, err := made(r, "web")

@@ -88,7 +88,7 @@ func ExampleRuntime_Create() {
 		log.Fatal(err)
 	}
 	print()
-	if err := runtime.Kill(ctx, "web", unix.SIGKILL, false); err != nil {
+	if err := runtime.Kill(ctx, "web", unix.SIGKILL); err != nil {
 		log.Fatal(err)
 	}
 	// The caller is init's parent: Wait cannot know how it ended, until that
@@ -97,7 +97,7 @@ func ExampleRuntime_Create() {
 		log.Fatal(err)
 	}
 	print()
-	if err := runtime.Delete(ctx, "web", false); err != nil {
+	if err := runtime.Delete(ctx, "web"); err != nil {
 		log.Fatal(err)
 	}
 	_, err = runtime.Peek("web")

@@ -16,17 +16,24 @@ import (
 // its words.
 var ErrNotRunning = errors.New("container not running")
 
-// Kill sends a signal to init, or with all to every process of the container;
-// that one works when init is dead, and is no error when nobody is left.
-func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal, all bool) error {
+// KillAll sends a signal to every process of the container. It works when init is
+// dead, and is no error when nobody is left.
+func (r *Runtime) KillAll(_ context.Context, id string, s unix.Signal) error {
 	c, err := r.Peek(id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if all {
-		return c.killAll(s)
+	return c.killAll(s)
+}
+
+// Kill sends a signal to init.
+func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal) error {
+	c, err := r.Peek(id)
+	if err != nil {
+		return err
 	}
+	defer c.Close()
 	if s == unix.SIGKILL && c.State.Pid != 0 && !c.endsWithInit() {
 		if err := c.killAll(s); err != nil {
 			return err

@@ -135,7 +135,7 @@ func (c *Container) fillNetworkFiles(a action.StartNetwork, r netns.Result) erro
 	resolv := netns.ResolvConf(netns.ResolvInput{Host: hostFile("/etc/resolv.conf"), HostNetwork: n.Shared(), Forward: r.DNS, DNS: n.DNS,
 		IPv6: r.Address6.IsValid()})
 	for _, f := range [...]struct{ name, text string }{{"resolv.conf", resolv}, {"hosts", hosts}} {
-		if err := c.dir.WriteInPlace(f.name, []byte(f.text), false); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := c.dir.WriteInPlace(f.name, []byte(f.text)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}

@@ -106,12 +106,20 @@ type Plan struct {
 	Result *compile.Result
 }
 
-// PlanRun measures and compiles what Run would do, or with create Create and then
-// Start, and does nothing of it. The facts are the request's, if it has any. Of a
-// seccomp filter that cannot be compiled for want of its helper Warn hears, and the
-// plan lacks it.
-func (r *Runtime) PlanRun(ctx context.Context, request Request, create bool) (*Plan, error) {
-	p, err := r.prepare(ctx, &request, intent{create, true})
+// PlanRun measures and compiles what Run would do, and does nothing of it. The
+// facts are the request's, if it has any. Of a seccomp filter that cannot be
+// compiled for want of its helper Options.Warn hears, and the plan lacks it.
+func (r *Runtime) PlanRun(ctx context.Context, request Request) (*Plan, error) {
+	return r.plan(ctx, request, intent{only: true})
+}
+
+// PlanCreate is PlanRun for Create and then Start.
+func (r *Runtime) PlanCreate(ctx context.Context, request Request) (*Plan, error) {
+	return r.plan(ctx, request, intent{create: true, only: true})
+}
+
+func (r *Runtime) plan(ctx context.Context, request Request, to intent) (*Plan, error) {
+	p, err := r.prepare(ctx, &request, to)
 	if err != nil {
 		return nil, err
 	}

@@ -90,13 +90,13 @@ func TestDamagedState(t *testing.T) {
 					t.Errorf("state: %v", err)
 				}
 			}
-			if err := r.Delete(context.Background(), "web", false); err == nil {
+			if err := r.Delete(context.Background(), "web"); err == nil {
 				t.Error("deleted without --force")
 			}
 			if !runs(pid) {
 				t.Fatal("init has ended")
 			}
-			if err := r.Delete(context.Background(), "web", true); err != nil {
+			if err := r.ForceDelete(context.Background(), "web"); err != nil {
 				t.Error(err)
 			}
 			if runs(pid) {
@@ -135,7 +135,7 @@ func TestLostState(t *testing.T) {
 			if err := errors.Join(os.Truncate(dir+"/state.json", 0), test.damage(dir)); err != nil {
 				t.Fatal(err)
 			}
-			err := r.Delete(context.Background(), "web", true)
+			err := r.ForceDelete(context.Background(), "web")
 			var advice interface{ Hint() string }
 			if !errors.As(err, &advice) || !strings.Contains(advice.Hint(), "rm -r "+dir) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v", err)
@@ -167,7 +167,7 @@ func TestDamagedStateWithoutInit(t *testing.T) {
 	}
 	half.Close()
 	for _, id := range []string{"web", "half"} {
-		if err := r.Delete(context.Background(), id, true); err != nil {
+		if err := r.ForceDelete(context.Background(), id); err != nil {
 			t.Error(err)
 		}
 	}
@@ -228,7 +228,7 @@ func TestNewerState(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.options.Root, "web", store.StateFile), []byte(`{"version":2,"id":"web"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Delete(context.Background(), "web", true); err == nil || !strings.Contains(err.Error(), "newer than this homerun") {
+	if err := r.ForceDelete(context.Background(), "web"); err == nil || !strings.Contains(err.Error(), "newer than this homerun") {
 		t.Errorf("%v", err)
 	}
 	if !runs(pid) {

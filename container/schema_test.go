@@ -155,7 +155,7 @@ func TestStateSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runtime.Delete(ctx, "web", true); err != nil {
+	if err := runtime.ForceDelete(ctx, "web"); err != nil {
 		t.Error(err)
 	}
 	_, _ = unix.Wait4(c.State.Pid, nil, 0, nil)

@@ -93,7 +93,7 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 	case action.MakeDirectory:
 		return s.makeDirectory()
 	case action.MakeFile:
-		return s.c.dir.WriteInPlace(a.Name, nil, true)
+		return s.c.dir.MakeShared(a.Name)
 	case action.MakeNotifySocket:
 		return s.makeNotifySocket()
 	case action.BecomeSubreaper:

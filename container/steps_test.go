@@ -176,7 +176,7 @@ func checkTrouble(t *testing.T, r *Runtime, where string, err error) {
 // remove deletes the container by force, as its parent.
 func remove(t *testing.T, r *Runtime) {
 	t.Helper()
-	if err := r.Delete(t.Context(), "web", true); err != nil {
+	if err := r.ForceDelete(t.Context(), "web"); err != nil {
 		t.Fatal(err)
 	}
 	noChildren(t, "delete")
@@ -233,7 +233,7 @@ func bystander(t *testing.T, r *Runtime) func() string {
 	}
 	p.Close()
 	t.Cleanup(func() {
-		if err := r.Delete(context.Background(), "other", true); err != nil {
+		if err := r.ForceDelete(context.Background(), "other"); err != nil {
 			t.Error(err)
 		}
 		unix.Wait4(p.Pid, nil, 0, nil)
@@ -280,7 +280,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			if status, ok := cmd.ProcessState.Sys().(interface{ Signaled() bool }); !ok || !status.Signaled() {
 				t.Fatalf("%s: %v", where, err)
 			}
-			if err := r.Delete(t.Context(), "web", true); err != nil {
+			if err := r.ForceDelete(t.Context(), "web"); err != nil {
 				t.Errorf("%s: %v", where, err)
 			}
 			if _, err := os.Lstat(filepath.Join(r.options.Root, "web")); !errors.Is(err, os.ErrNotExist) {

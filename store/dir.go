@@ -164,26 +164,31 @@ func (d *Dir) ReplaceFile(name string, text []byte) error {
 	return err
 }
 
-// WriteInPlace writes a file that may be mounted in a container, so it stays the
-// same file. It makes a missing one, with mode 0644, if create says so; else
-// that is an error, os.ErrNotExist.
-func (d *Dir) WriteInPlace(name string, text []byte, create bool) error {
-	flags := unix.O_WRONLY | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	if create {
-		flags |= unix.O_CREAT
-	}
-	fd, err := d.openFile(name, flags, 0o644)
+// inPlace are the flags of a file that may be mounted in a container.
+const inPlace = unix.O_WRONLY | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+// MakeShared makes an empty file that everybody may read, for WriteInPlace.
+func (d *Dir) MakeShared(name string) error {
+	fd, err := d.openFile(name, inPlace|unix.O_CREAT, 0o644)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", d.FilePath(name), err)
 	}
 	defer unix.Close(fd)
-	if create {
-		err = unix.Fchmod(fd, 0o644) // whatever the umask: the container reads it
+	if err := unix.Fchmod(fd, 0o644); err != nil { // whatever the umask: the container reads it
+		return fmt.Errorf("write %s: %w", d.FilePath(name), err)
 	}
-	if err == nil {
-		err = writeAll(fd, text)
-	}
+	return nil
+}
+
+// WriteInPlace writes a file that is there and may be mounted in a container, so
+// it stays the same file.
+func (d *Dir) WriteInPlace(name string, text []byte) error {
+	fd, err := d.openFile(name, inPlace, 0)
 	if err != nil {
+		return fmt.Errorf("open %s: %w", d.FilePath(name), err)
+	}
+	defer unix.Close(fd)
+	if err := writeAll(fd, text); err != nil {
 		return fmt.Errorf("write %s: %w", d.FilePath(name), err)
 	}
 	return nil

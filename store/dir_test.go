@@ -43,7 +43,7 @@ func TestOpenedOnce(t *testing.T) {
 	r, d := scratch(t)
 	mine := &State{Version: 1, ID: "c", Pid: 7, StartTime: 8}
 	if err := errors.Join(d.WriteState(mine), d.WriteInit(mine), d.WriteExit(9), d.WriteFile(ConfigFile, []byte(`{"ociVersion":"1.3.0","hostname":"mine"}`)),
-		d.WriteInPlace("hosts", []byte("mine"), true)); err != nil {
+		d.MakeShared("hosts"), d.WriteInPlace("hosts", []byte("mine"))); err != nil {
 		t.Fatal(err)
 	}
 	real := string(r) + ".moved"
@@ -77,7 +77,7 @@ func TestOpenedOnce(t *testing.T) {
 	}
 	d.RemoveFile("other")
 	fd, err := d.MakeFIFO(StartFIFO)
-	if err := errors.Join(err, unix.Close(fd), d.WriteState(mine), d.WriteInPlace("hosts", nil, false), d.WriteFile(ConfigFile, nil),
+	if err := errors.Join(err, unix.Close(fd), d.WriteState(mine), d.WriteInPlace("hosts", nil), d.WriteFile(ConfigFile, nil),
 		d.ReplaceFile("other", nil)); err != nil {
 		t.Error(err)
 	}
@@ -206,23 +206,23 @@ func TestReplaceFile(t *testing.T) {
 // whatever the umask.
 func TestWriteInPlace(t *testing.T) {
 	_, d := scratch(t)
-	if err := d.WriteInPlace("hosts", []byte("a"), false); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "open "+d.FilePath("hosts")) {
+	if err := d.WriteInPlace("hosts", []byte("a")); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "open "+d.FilePath("hosts")) {
 		t.Errorf("a missing one: %v", err)
 	}
 	old := unix.Umask(0o077)
-	err := d.WriteInPlace("hosts", []byte("long text"), true)
+	err := errors.Join(d.MakeShared("hosts"), d.WriteInPlace("hosts", []byte("long text")))
 	unix.Umask(old)
 	var before, after unix.Stat_t
 	if err := errors.Join(err, unix.Lstat(d.FilePath("hosts"), &before)); err != nil || before.Mode != unix.S_IFREG|0o644 {
 		t.Errorf("mode %o, %v", before.Mode, err)
 	}
-	if err := errors.Join(os.Chmod(d.FilePath("hosts"), 0o600), d.WriteInPlace("hosts", []byte("text"), false)); err != nil {
+	if err := errors.Join(os.Chmod(d.FilePath("hosts"), 0o600), d.WriteInPlace("hosts", []byte("text"))); err != nil {
 		t.Error(err)
 	}
 	if err := unix.Lstat(d.FilePath("hosts"), &after); err != nil || after.Ino != before.Ino || after.Mode != unix.S_IFREG|0o600 || read(t, d.FilePath("hosts")) != "text" {
 		t.Errorf("%+v, %v", after, err)
 	}
-	filesOfAtMost(t, 1, func() { err = d.WriteInPlace("hosts", []byte("text"), false) })
+	filesOfAtMost(t, 1, func() { err = d.WriteInPlace("hosts", []byte("text")) })
 	if !errors.Is(err, unix.EFBIG) || !strings.HasPrefix(err.Error(), "write "+d.FilePath("hosts")) {
 		t.Errorf("a full disk: %v", err)
 	}
@@ -236,11 +236,11 @@ func TestLinksAndFIFOs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"write":                d.WriteFile("link", nil),
-		"write in place":       d.WriteInPlace("link", nil, false),
-		"make, write in place": d.WriteInPlace("link", nil, true),
-		"read":                 second(d.ReadFile("link")),
-		"open":                 second(d.OpenFile("link", unix.O_RDONLY)),
+		"write":          d.WriteFile("link", nil),
+		"write in place": d.WriteInPlace("link", nil),
+		"make":           d.MakeShared("link"),
+		"read":           second(d.ReadFile("link")),
+		"open":           second(d.OpenFile("link", unix.O_RDONLY)),
 	} {
 		if !errors.Is(err, unix.ELOOP) {
 			t.Errorf("%s: %v", what, err)
@@ -249,7 +249,7 @@ func TestLinksAndFIFOs(t *testing.T) {
 	if got := read(t, target); got != "precious" {
 		t.Errorf("%q", got)
 	}
-	if err := d.WriteInPlace("fifo", nil, false); !errors.Is(err, unix.ENXIO) {
+	if err := d.WriteInPlace("fifo", nil); !errors.Is(err, unix.ENXIO) {
 		t.Errorf("%v", err)
 	}
 	if _, err := d.ReadFile("fifo"); err == nil {

@@ -420,7 +420,7 @@ func TestDescriptors(t *testing.T) {
 		_, _ = r.Make("c")
 		_, _ = d.ReadState()
 		_, _ = d.ReadExit()
-		_ = d.WriteInPlace("hosts", nil, true)
+		_ = d.MakeShared("hosts")
 	}
 	if after := open(); after != before {
 		t.Errorf("%d open before, %d after", before, after)

@@ -35,7 +35,7 @@ const maxProfile = 4 << 20
 const kernelActions = "/proc/sys/kernel/seccomp/actions_avail"
 
 func main() {
-	check, failUnknown := false, false
+	answer, failUnknown := writeFilter, false
 	for _, arg := range os.Args[1:] {
 		switch arg {
 		case "--version":
@@ -44,7 +44,7 @@ func main() {
 		case "--features":
 			exit(printFeatures())
 		case "--check":
-			check = true
+			answer = printFilter
 		case "--fail-unknown":
 			failUnknown = true
 		default:
@@ -52,7 +52,7 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	exit(run(check, failUnknown))
+	exit(run(answer, failUnknown))
 }
 
 func exit(err error) {
@@ -63,7 +63,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(check, failUnknown bool) error {
+func run(answer func(*seccomp.Filter) error, failUnknown bool) error {
 	raw, err := io.ReadAll(io.LimitReader(os.Stdin, maxProfile+1))
 	if err != nil {
 		return err
@@ -75,9 +75,11 @@ func run(check, failUnknown bool) error {
 	if err != nil {
 		return err
 	}
-	if check {
-		return printFilter(f)
-	}
+	return answer(f)
+}
+
+// writeFilter answers homerun.
+func writeFilter(f *seccomp.Filter) error {
 	output, err := seccomp.EncodeOutput(f, libraryNumber())
 	if err != nil {
 		return err
@@ -98,6 +100,7 @@ func compile(raw []byte, failUnknown bool) (*seccomp.Filter, error) {
 	return build(p, failUnknown)
 }
 
+// printFilter is for people.
 func printFilter(f *seccomp.Filter) error {
 	fmt.Printf("flags %#x listener %t libseccomp %s\n", f.Flags, f.Listener, libraryVersion())
 	for _, line := range seccomp.Disassemble(f.Program) {

@@ -28,7 +28,11 @@ func newKillCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return forEach(r, args[0], regex, func(id string) error { return r.Kill(ctx, id, s, all) })
+			kill := r.Kill
+			if all {
+				kill = r.KillAll
+			}
+			return forEach(r, args[0], regex, func(id string) error { return kill(ctx, id, s) })
 		}),
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "to all processes of the container")
@@ -76,7 +80,11 @@ func newDeleteCommand(o *options) *cobra.Command {
 		Short: "Remove a container that has stopped",
 		Args:  o.oneID("delete"),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			return forEach(r, args[0], regex, func(id string) error { return r.Delete(ctx, id, force) })
+			remove := r.Delete
+			if force {
+				remove = r.ForceDelete
+			}
+			return forEach(r, args[0], regex, func(id string) error { return remove(ctx, id) })
 		}),
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill it first; no error when there is none")

@@ -128,7 +128,11 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 	if request.Facts, err = readFacts(f.facts); err != nil {
 		return nil, err
 	}
-	p, err := r.PlanRun(ctx, *request, f.waits)
+	plan := r.PlanRun
+	if f.waits {
+		plan = r.PlanCreate
+	}
+	p, err := plan(ctx, *request)
 	return &compiled{p}, err
 }
 

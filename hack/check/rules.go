@@ -27,6 +27,7 @@ var rules = []rule{
 	{"function-size", "a function does one thing; only a flat switch or table may be longer", functionSizes},
 	{"function-lengths", "nine in ten functions are read at one glance, and nearly all on one page", functionLengths},
 	{"function-shapes", "what goes in and which ways there are is kept in mind while one reads", functionShapes},
+	{"booleans", "who reads a call sees true and not what it means: a name or a type of its own says it", booleanParameters},
 	{"package-names", "a package is named after what it knows, not after the fact that it is used", packageNames},
 	{"no-init", "what runs before main runs in every invocation, in an order nobody sees", initFunctions},
 	{"no-globals", "package-level variables are shared state; errors and tables are not", globals},

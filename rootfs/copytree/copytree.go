@@ -96,7 +96,10 @@ func (c *copier) directory(from, to int, name string, st *unix.Stat_t, top bool)
 	if err := c.entries(in, out); err != nil {
 		return err
 	}
-	return c.attributes(in, out, st, !top || c.options.Owner, !top || c.options.Mode)
+	if top {
+		return c.attributes(in, out, st, c.options)
+	}
+	return c.attributes(in, out, st, Options{Owner: true, Mode: true})
 }
 
 // entries copies what is in a directory.
@@ -206,7 +209,7 @@ func (c *copier) file(from, to int, name string) error {
 	if err := c.contents(in, out, st.Size); err != nil {
 		return err
 	}
-	return c.attributes(in, out, &st, true, true)
+	return c.attributes(in, out, &st, Options{Owner: true, Mode: true})
 }
 
 // contents copies a file's data, and leaves its holes: lseek(2).
@@ -257,15 +260,15 @@ func (c *copier) extent(in, out int, start, end int64) error {
 	return nil
 }
 
-// attributes gives an open file owner, mode and extended attributes, in the
-// order in which none takes another away.
-func (c *copier) attributes(in, out int, st *unix.Stat_t, owner, mode bool) error {
-	if owner {
+// attributes gives an open file its owner and mode, if the options say so, and
+// its extended attributes, in the order in which none takes another away.
+func (c *copier) attributes(in, out int, st *unix.Stat_t, which Options) error {
+	if which.Owner {
 		if err := unix.Fchown(out, int(st.Uid), int(st.Gid)); err != nil && err != unix.EINVAL {
 			return c.failed("fchown", err)
 		}
 	}
-	if mode {
+	if which.Mode {
 		if err := unix.Fchmod(out, st.Mode&0o7777); err != nil {
 			return c.failed("fchmod", err)
 		}

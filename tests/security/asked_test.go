@@ -76,11 +76,11 @@ func filtered(t *testing.T, b *bundle, loaded bool) {
 	t.Helper()
 	ctx := t.Context()
 	r, made := programs(t, b, loaded)
-	defer r.Delete(context.WithoutCancel(ctx), b.id(), true)
+	defer r.ForceDelete(context.WithoutCancel(ctx), b.id())
 	hears(t, "Run", func(out *os.File) (*container.Process, error) {
 		return r.Run(ctx, container.Request{ID: b.id(), Bundle: made, Streams: container.Streams{Out: out, Err: os.Stderr}})
 	})
-	must(t, r.Delete(ctx, b.id(), true))
+	must(t, r.ForceDelete(ctx, b.id()))
 	made.Config.Process.Args = []string{"/inside", "sleep"}
 	_, err := r.Create(ctx, container.Request{ID: b.id(), Bundle: made, Streams: container.OwnStreams()})
 	must(t, err, r.Start(ctx, b.id()))
