@@ -132,7 +132,7 @@ func (c *Container) undo(ctx context.Context, u store.Undo) error {
 	case store.UndoClass:
 		return leaveClass(u.Name)
 	case store.UndoNetwork:
-		return client.Stop(u.Name)
+		return client.Stop(ctx, u.Name)
 	case store.UndoMade:
 		return c.removeMade(u.Name)
 	case store.UndoFile:

@@ -289,7 +289,7 @@ func TestDeleteOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.dir.Unlock()
-	p := &Process{container: c, bundle: &bundle.Bundle{Config: &specs.Spec{}}}
+	p := &Process{pidfd: -1, container: c, bundle: &bundle.Bundle{Config: &specs.Spec{}}}
 	if err := r.Delete(context.Background(), "web"); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,16 @@
 // makes a container and starts its program; [Runtime.Create] and [Runtime.Start]
 // do it in two steps. [Runtime.Exec] starts one more process, [Runtime.Update]
 // changes limits, [Runtime.AddMounts] mounts, [Runtime.Kill] and [Runtime.Delete]
-// end it. [Runtime.List], [Runtime.Peek] and [Container.Document] tell what there is.
+// end it. [Runtime.List], [Runtime.Peek] and [Container.OCIState] say what there is.
+//
+// # Surface
+//
+// The library is this package and the values that it takes and gives: package
+// bundle reads and checks config.json, spec makes one, netns has networks and
+// ports, cgroupv2 the managers and stats, store what is recorded and its errors,
+// host facts, and compile, plan and action what a printed plan consists of. The
+// other packages are its inside. The command imports, of what acts, nothing else
+// but bundle; hack/check holds it to that.
 //
 // # Processes
 //

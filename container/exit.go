@@ -77,7 +77,7 @@ func (c *Container) exitAfter(pidfd int) (*store.Exit, error) {
 	var status unix.WaitStatus
 	known := false
 	if pidfd >= 0 {
-		status, known = proc.AwaitStatus(pidfd, reapLimit)
+		status, known = proc.AwaitStatus(context.Background(), pidfd, reapLimit)
 	}
 	if !known {
 		return nil, fmt.Errorf("container %q: %w", c.ID, ErrExitUnknown)
@@ -100,5 +100,5 @@ func awaitWaiter(p proc.ID) {
 		return
 	}
 	defer unix.Close(fd)
-	_, _ = proc.AwaitEnd(fd, reapLimit)
+	_, _ = proc.AwaitEnd(context.Background(), fd, reapLimit)
 }

@@ -157,7 +157,7 @@ func (c *Container) awaitEnd(limit time.Duration) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	switch ended, err := proc.AwaitEnd(pidfd, limit); {
+	switch ended, err := proc.AwaitEnd(context.Background(), pidfd, limit); {
 	case err != nil:
 		return fmt.Errorf("wait for init: %w", err)
 	case !ended:

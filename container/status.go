@@ -53,9 +53,9 @@ func (c *Container) waits() bool {
 	return true
 }
 
-// Document is what `state` prints: runtime.md, "State", and the members that
-// crun and runc add.
-type Document struct {
+// OCIState is the state of a container as the specification has it (runtime.md,
+// "State"), with the members that crun and runc add: what `state` prints.
+type OCIState struct {
 	OCIVersion   string            `json:"ociVersion"`
 	ID           string            `json:"id"`
 	Status       string            `json:"status"`
@@ -71,14 +71,14 @@ type Document struct {
 	Exit *store.Exit `json:"exit,omitempty"`
 }
 
-// Document describes the container as it is now.
-func (c *Container) Document() (Document, error) {
+// OCIState describes the container as it is now.
+func (c *Container) OCIState() (OCIState, error) {
 	s := &c.State
 	status, err := c.Status()
 	if err != nil {
-		return Document{}, err
+		return OCIState{}, err
 	}
-	d := Document{OCIVersion: s.OCIVersion, ID: c.ID, Status: status, Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
+	d := OCIState{OCIVersion: s.OCIVersion, ID: c.ID, Status: status, Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
 		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
 		OOMKills: c.oomKills()}
 	if d.OCIVersion == "" {

@@ -246,7 +246,7 @@ func (l *Launch) cancel() {
 	making, first := l.init == 0, l.firstFD
 	l.lock.Unlock()
 	if making && first >= 0 {
-		_, _ = proc.AwaitEnd(first, grace)
+		_, _ = proc.AwaitEnd(context.Background(), first, grace)
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()

@@ -28,11 +28,11 @@ func TestExitOfAnothersChild(t *testing.T) {
 		}
 		defer unix.Close(pidfd)
 		in.Close()
-		if status, ok := AwaitStatus(pidfd, 300*time.Millisecond); ok {
+		if status, ok := AwaitStatus(t.Context(), pidfd, 300*time.Millisecond); ok {
 			t.Errorf("%s: status %x of a zombie", script, status)
 		}
 		go func() { _ = cmd.Wait() }()
-		status, ok := AwaitStatus(pidfd, 10*time.Second)
+		status, ok := AwaitStatus(t.Context(), pidfd, 10*time.Second)
 		if !ok && !pidfdTellsExit() {
 			t.Skip("needs Linux 6.15, for PIDFD_INFO_EXIT")
 		}

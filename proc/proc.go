@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
@@ -90,27 +89,6 @@ func (p ID) Open() (pidfd int, err error) {
 		return -1, err
 	}
 	return pidfd, nil
-}
-
-// AwaitEnd waits for a process's end; a zombie has ended. It waits for the given
-// time at most, or if that is negative for ever.
-func AwaitEnd(pidfd int, limit time.Duration) (ended bool, err error) {
-	return await(pidfd, unix.POLLIN, limit)
-}
-
-// await waits for an event of a pidfd.
-func await(pidfd int, events int16, limit time.Duration) (seen bool, err error) {
-	for begun := time.Now(); ; {
-		wait := -1
-		if limit >= 0 {
-			left := max(limit-time.Since(begun), 0)
-			wait = int((left + time.Millisecond - 1) / time.Millisecond)
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: events}}, wait)
-		if err != unix.EINTR {
-			return n > 0, err
-		}
-	}
 }
 
 // Innermost is a process's number in the innermost of its PID namespaces, or 0

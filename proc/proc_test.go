@@ -47,16 +47,16 @@ func TestID(t *testing.T) {
 	if again, err := Of(id.Pid); err != nil || again != id {
 		t.Errorf("%+v is %+v, %v", id, again, err)
 	}
-	if ended, err := AwaitEnd(pidfd, 0); ended || err != nil {
+	if ended, err := AwaitEnd(t.Context(), pidfd, 0); ended || err != nil {
 		t.Errorf("a living one: %v, %v", ended, err)
 	}
 	begun := time.Now()
-	if ended, err := AwaitEnd(pidfd, 20*time.Millisecond); ended || err != nil || time.Since(begun) < 20*time.Millisecond {
+	if ended, err := AwaitEnd(t.Context(), pidfd, 20*time.Millisecond); ended || err != nil || time.Since(begun) < 20*time.Millisecond {
 		t.Errorf("a living one: %v, %v, after %v", ended, err, time.Since(begun))
 	}
 	end()
 	for _, limit := range []time.Duration{-1, 0, time.Minute} {
-		if ended, err := AwaitEnd(pidfd, limit); !ended || err != nil {
+		if ended, err := AwaitEnd(t.Context(), pidfd, limit); !ended || err != nil {
 			t.Errorf("an ended one, within %v: %v, %v", limit, ended, err)
 		}
 	}
@@ -132,11 +132,11 @@ func TestAwaitEnd(t *testing.T) {
 		}
 		defer unix.Close(pidfd)
 		begun := time.Now()
-		if ended, err := AwaitEnd(pidfd, 1500*time.Microsecond); ended || err != nil || time.Since(begun) < 1500*time.Microsecond {
+		if ended, err := AwaitEnd(t.Context(), pidfd, 1500*time.Microsecond); ended || err != nil || time.Since(begun) < 1500*time.Microsecond {
 			t.Errorf("a living one: %v, %v, after %v", ended, err, time.Since(begun))
 		}
 		time.AfterFunc(30*time.Millisecond, end)
-		if ended, err := AwaitEnd(pidfd, limit); !ended || err != nil || time.Since(begun) > 30*time.Second {
+		if ended, err := AwaitEnd(t.Context(), pidfd, limit); !ended || err != nil || time.Since(begun) > 30*time.Second {
 			t.Errorf("within %v: %v, %v, after %v", limit, ended, err, time.Since(begun))
 		}
 	}
@@ -182,8 +182,8 @@ func TestNotThatProcess(t *testing.T) {
 // A descriptor that cannot be asked is an error or an end, and no reason to wait.
 func TestAwaitNothing(t *testing.T) {
 	begun := time.Now()
-	_, _ = AwaitEnd(1<<20, time.Minute)
-	if _, ok := AwaitStatus(1<<20, time.Minute); ok || time.Since(begun) > 30*time.Second {
+	_, _ = AwaitEnd(t.Context(), 1<<20, time.Minute)
+	if _, ok := AwaitStatus(t.Context(), 1<<20, time.Minute); ok || time.Since(begun) > 30*time.Second {
 		t.Errorf("%v, after %v", ok, time.Since(begun))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func benchmarkIn(b *testing.B, driver netns.Mode, by string) {
 	box := connected(b, driver, first...)
 	box.must(b, task{Op: "sink", Network: "tcp", Address: ":9"})
 	if first == nil {
-		list, err := client.Add(box.state, []netns.Forward{forward(b, "8080:9")})
+		list, err := client.Add(b.Context(), box.state, []netns.Forward{forward(b, "8080:9")})
 		if err != nil || list[0].By != by {
 			b.Fatal(list, err)
 		}
@@ -112,7 +113,7 @@ func connectOnce(b *testing.B, n netns.Network, port string) time.Duration {
 		b.Fatal(err)
 	}
 	x.kill()
-	if err := client.Stop(x.state); err != nil {
+	if err := client.Stop(context.Background(), x.state); err != nil {
 		b.Fatal(err)
 	}
 	return x.elapsed

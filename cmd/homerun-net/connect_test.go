@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -46,7 +47,7 @@ func newBox(t testing.TB) *box {
 	b := &box{agent: a, w: w, state: state}
 	t.Cleanup(func() {
 		a.kill()
-		if err := client.Stop(state); err != nil {
+		if err := client.Stop(context.Background(), state); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
@@ -248,7 +249,7 @@ func TestContainerKilled(t *testing.T) {
 	for _, driver := range drivers() {
 		t.Run(string(driver), func(t *testing.T) {
 			b := connected(t, driver, "8080:80", "5300:53/udp")
-			if _, err := client.Add(b.state, []netns.Forward{forward(t, "[2001:db8::1]:8090:80")}); err != nil {
+			if _, err := client.Add(t.Context(), b.state, []netns.Forward{forward(t, "[2001:db8::1]:8090:80")}); err != nil {
 				t.Fatal(err)
 			}
 			inner := children(t, b.result.Processes[0].PID)
@@ -310,17 +311,17 @@ func TestHelperKilled(t *testing.T) {
 	for _, driver := range drivers() {
 		t.Run(string(driver), func(t *testing.T) {
 			b := connected(t, driver, "8080:80")
-			if _, err := client.Add(b.state, []netns.Forward{forward(t, "[2001:db8::1]:8090:80")}); err != nil {
+			if _, err := client.Add(t.Context(), b.state, []netns.Forward{forward(t, "[2001:db8::1]:8090:80")}); err != nil {
 				t.Fatal(err)
 			}
 			all := append(children(t, b.result.Processes[0].PID), b.result.Processes...)
 			unix.Kill(b.result.Processes[0].PID, unix.SIGKILL)
 			processesGone(t, all, time.Second)
 			portFree(t, "tcp", 8080)
-			if _, err := client.List(b.state); err == nil {
+			if _, err := client.List(t.Context(), b.state); err == nil {
 				t.Error("somebody answers on the control socket")
 			}
-			if err := client.Stop(b.state); err != nil {
+			if err := client.Stop(context.Background(), b.state); err != nil {
 				t.Error(err)
 			}
 		})
@@ -332,17 +333,17 @@ func TestStop(t *testing.T) {
 	for _, driver := range drivers() {
 		t.Run(string(driver), func(t *testing.T) {
 			b := connected(t, driver, "8080:80")
-			if err := client.Stop(b.state); err != nil {
+			if err := client.Stop(context.Background(), b.state); err != nil {
 				t.Fatal(err)
 			}
 			processesGone(t, b.result.Processes, 0)
 			portFree(t, "tcp", 8080)
-			if err := client.Stop(b.state); err != nil {
+			if err := client.Stop(context.Background(), b.state); err != nil {
 				t.Error("again:", err)
 			}
 			leftOnlyLog(t, b.state)
 			c := connected(t, driver)
-			if _, err := client.Control(c.state, netns.Command{Op: netns.OpStop}, time.Second); err != nil {
+			if _, err := client.Control(t.Context(), c.state, netns.Command{Op: netns.OpStop}, time.Second); err != nil {
 				t.Fatal(err)
 			}
 			processesGone(t, c.result.Processes, time.Second)
@@ -365,7 +366,7 @@ func TestPorts(t *testing.T) {
 			b.must(t, task{Op: "serve", Network: "tcp", Address: ":80"})
 			b.must(t, task{Op: "serve", Network: "udp", Address: ":53"})
 			added := []netns.Forward{forward(t, "192.0.2.1:8082-8083:80-81"), forward(t, "5301:53/udp")}
-			list, err := client.Add(b.state, added)
+			list, err := client.Add(t.Context(), b.state, added)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +377,7 @@ func TestPorts(t *testing.T) {
 			from(t, "added", ask(t, b.w.outside, "tcp", "192.0.2.1:8082"), "192.0.2.2")
 			t.Logf("added udp is seen from %s", ask(t, b.w.outside, "udp", "192.0.2.1:5301"))
 			from(t, "first", ask(t, b.w.outside, "tcp", "192.0.2.1:8080"), "192.0.2.2")
-			if list, err = client.Remove(b.state, added); err != nil || len(list) != 1 {
+			if list, err = client.Remove(t.Context(), b.state, added); err != nil || len(list) != 1 {
 				t.Fatal(list, err)
 			}
 			portFree(t, "tcp", 8082)
@@ -390,7 +391,7 @@ func TestPorts(t *testing.T) {
 func refuseChanges(t *testing.T, b *box, fixed bool) {
 	t.Helper()
 	for _, c := range []struct {
-		change func(string, []netns.Forward) ([]netns.Published, error)
+		change func(context.Context, string, []netns.Forward) ([]netns.Published, error)
 		ports  []string
 		want   string
 	}{
@@ -402,12 +403,12 @@ func refuseChanges(t *testing.T, b *box, fixed bool) {
 		for _, p := range c.ports {
 			forwards = append(forwards, forward(t, p))
 		}
-		if _, err := c.change(b.state, forwards); err == nil || err.Error() != c.want {
+		if _, err := c.change(t.Context(), b.state, forwards); err == nil || err.Error() != c.want {
 			t.Errorf("%v: %v, want %s", c.ports, err, c.want)
 		}
 	}
 	portFree(t, "tcp", 8084)
-	_, err := client.Remove(b.state, []netns.Forward{forward(t, "8080:80")})
+	_, err := client.Remove(t.Context(), b.state, []netns.Forward{forward(t, "8080:80")})
 	if refused := err != nil && strings.Contains(err.Error(), "pasta published it"); refused != fixed {
 		t.Errorf("removing the first: %v", err)
 	}
@@ -433,7 +434,7 @@ func TestManyConnections(t *testing.T) {
 	t.Run("builtin", func(t *testing.T) {
 		b := connected(t, netns.Pasta)
 		b.must(t, task{Op: "serve", Network: "tcp", Address: ":80"})
-		if _, err := client.Add(b.state, []netns.Forward{forward(t, "8080:80")}); err != nil {
+		if _, err := client.Add(t.Context(), b.state, []netns.Forward{forward(t, "8080:80")}); err != nil {
 			t.Fatal(err)
 		}
 		o, err := b.w.outside.do(task{Op: "many", Network: "tcp", Address: "192.0.2.1:8080", Count: 500})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -166,7 +167,7 @@ func TestNoFirewallTools(t *testing.T) {
 	b := connected(t, netns.Slirp4netns, "8080:80")
 	b.must(t, task{Op: "serve", Network: "tcp", Address: ":80"})
 	from(t, "tcp", ask(t, b.w.outside, "tcp", "192.0.2.1:8080"), "192.0.2.2")
-	list, err := client.List(b.state)
+	list, err := client.List(t.Context(), b.state)
 	if err != nil || len(list) != 1 || list[0].By != bySlirp {
 		t.Error(list, err)
 	}
@@ -256,7 +257,7 @@ func TestNewPasta(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := connected(t, netns.Pasta, "8080:80", "127.0.0.1:5300:53/udp")
-	if _, err := client.Remove(b.state, []netns.Forward{forward(t, "8080:80")}); err != nil {
+	if _, err := client.Remove(t.Context(), b.state, []netns.Forward{forward(t, "8080:80")}); err != nil {
 		t.Error(err)
 	}
 	calls := readText(filepath.Join(b.state, "pesto-calls"))
@@ -313,7 +314,7 @@ func TestRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Stop(state)
+	defer client.Stop(context.Background(), state)
 	from(t, "root", ask(t, a, "tcp", "192.0.2.2:7"), "192.0.2.1")
 	t.Logf("%s %s", result.Driver, result.Note)
 }

@@ -101,13 +101,13 @@ func (h *helper) watch() error {
 		}
 		h.container = fd
 	}
-	if ended, err := proc.AwaitEnd(h.container, 0); err != nil || ended {
+	if ended, err := proc.AwaitEnd(context.Background(), h.container, 0); err != nil || ended {
 		return &netns.Error{Message: fmt.Sprintf("network: container process %d: ended before it was connected", h.request.PID)}
 	}
 	var end func()
 	h.life, end = context.WithCancel(h.life)
 	go func() {
-		_, _ = proc.AwaitEnd(h.container, -1)
+		_, _ = proc.AwaitEnd(context.Background(), h.container, -1)
 		close(h.gone)
 		end()
 	}()

@@ -6,7 +6,6 @@ import (
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
-	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/spf13/cobra"
 )
 
@@ -16,13 +15,13 @@ func newPortCommand(o *options) *cobra.Command {
 		Use:   "port [--add PORT] [--remove PORT] ID",
 		Short: "List, add and remove a container's published ports",
 		Args:  o.oneID("port"),
-		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, args []string) error {
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
 			made, err := r.Peek(args[0])
 			if err != nil {
 				return err
 			}
 			defer made.Close()
-			return ports(made.Directory(), add, remove)
+			return ports(ctx, made, add, remove)
 		}),
 	}
 	c.Flags().StringArrayVar(&add, "add", nil, "publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
@@ -31,21 +30,21 @@ func newPortCommand(o *options) *cobra.Command {
 }
 
 // ports changes and lists the forwards.
-func ports(dir string, add, remove []string) error {
+func ports(ctx context.Context, c *container.Container, add, remove []string) error {
 	if len(add)+len(remove) == 0 {
-		return listPorts(dir)
+		return listPorts(ctx, c)
 	}
 	steps := []struct {
 		texts []string
-		do    func(string, []netns.Forward) ([]netns.Published, error)
-	}{{remove, client.Remove}, {add, client.Add}}
+		do    func(context.Context, []netns.Forward) ([]netns.Published, error)
+	}{{remove, c.Unpublish}, {add, c.Publish}}
 	for _, step := range steps {
 		list, err := parseAll(step.texts, netns.ParseForward)
 		if err != nil {
 			return err
 		}
 		if len(list) > 0 {
-			if _, err := step.do(dir, list); err != nil {
+			if _, err := step.do(ctx, list); err != nil {
 				return err
 			}
 		}
@@ -53,8 +52,8 @@ func ports(dir string, add, remove []string) error {
 	return nil
 }
 
-func listPorts(dir string) error {
-	published, err := client.List(dir)
+func listPorts(ctx context.Context, c *container.Container) error {
+	published, err := c.Ports(ctx)
 	if err != nil {
 		return err
 	}

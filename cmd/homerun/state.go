@@ -26,7 +26,7 @@ func newStateCommand(o *options) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			d, err := c.Document()
+			d, err := c.OCIState()
 			if err != nil {
 				return err
 			}
@@ -78,24 +78,24 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 	case format != "json" && format != "table":
 		return fmt.Errorf("unknown format %q: want table or json", format)
 	}
-	documents := []container.Document{}
+	states := []container.OCIState{}
 	err := r.List(func(c *container.Container) error {
-		d, err := c.Document()
+		d, err := c.OCIState()
 		if err != nil {
 			return fmt.Errorf("container %q: %w", c.ID, err)
 		}
-		documents = append(documents, d)
+		states = append(states, d)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	if format == "json" {
-		return printJSON(os.Stdout, documents)
+		return printJSON(os.Stdout, states)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 12, 1, 3, ' ', 0)
 	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
-	for _, d := range documents {
+	for _, d := range states {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, plain.Text(d.Bundle), d.Created.Format(time.RFC3339Nano), plain.Text(d.Owner))
 	}
 	return w.Flush()

@@ -40,6 +40,26 @@ func heavyImports(t *tree) ([]finding, error) {
 	}), nil
 }
 
+// beside lists what of this module the command imports beside package container and
+// the pure packages, and why.
+var beside = map[string]string{
+	"bundle":            "bundles are read by who asks for a container, a Go program as well",
+	"cmd/homerun/early": "its own",
+	"rootfs/copytree":   "homerun is the program that copies apart, for every caller of the library",
+}
+
+// commandImports keeps the command a user of the library: what it needs, other
+// programs need too.
+func commandImports(t *tree) ([]finding, error) {
+	return eachImport(t, func(f *gofile, imported string) string {
+		dir, ours := strings.CutPrefix(imported, t.module+"/")
+		if f.test || f.dir != "cmd/homerun" || !ours || dir == "container" || beside[dir] != "" || slices.Contains(pure, dir) {
+			return ""
+		}
+		return "the command imports " + dir + ", which package container should offer"
+	}), nil
+}
+
 // ranks orders the packages; one may import its own rank and below.
 var ranks = []struct {
 	rank int

@@ -20,6 +20,7 @@ var rules = []rule{
 	{"facts-read", "a fact without a reader costs a system call and says nothing", unreadFacts},
 	{"unsafe", "memory is laid out by hand in package stage alone, or in a file that says so by its name", unsafeImports},
 	{"layers", "imports point one way, from the commands down to plan and host", layers},
+	{"command-imports", "what the command can do, a Go program can do with package container", commandImports},
 	{"cgo", "the main binary is static and starts in a millisecond; C lives in cmd/homerun-seccomp", cgoImports},
 	{"heavy-imports", "these cost start-up time in every invocation", heavyImports},
 	{"main-binary", "what the main binary links, every start pays for", mainBinary},

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,14 +16,19 @@ import (
 )
 
 // Control sends one command to the helper of the container whose network state
-// is in stateDir, and returns its answer.
-func Control(stateDir string, command netns.Command, timeout time.Duration) (netns.Reply, error) {
+// is in stateDir, and returns its answer. When ctx ends before, it returns ctx's
+// error, and what the helper did is not known.
+func Control(ctx context.Context, stateDir string, command netns.Command, timeout time.Duration) (netns.Reply, error) {
 	conn, err := dial(stateDir, timeout)
 	if err != nil {
 		return netns.Reply{}, err
 	}
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(conn.Fd()), unix.SHUT_RDWR) })
 	reply, err := exchange(conn, command)
+	if !stop() && ctx.Err() != nil {
+		return netns.Reply{}, ctx.Err()
+	}
 	if err != nil {
 		return reply, fmt.Errorf("network: %s: %w", Name, err)
 	}
@@ -87,20 +93,20 @@ func exchange(conn *os.File, command netns.Command) (netns.Reply, error) {
 }
 
 // List tells what is published.
-func List(stateDir string) ([]netns.Published, error) {
-	reply, err := Control(stateDir, netns.Command{Op: netns.OpList}, commandTimeout)
+func List(ctx context.Context, stateDir string) ([]netns.Published, error) {
+	reply, err := Control(ctx, stateDir, netns.Command{Op: netns.OpList}, commandTimeout)
 	return reply.Ports, err
 }
 
 // Add publishes ports of a running container: all of them or none.
-func Add(stateDir string, ports []netns.Forward) ([]netns.Published, error) {
-	reply, err := Control(stateDir, netns.Command{Op: netns.OpAdd, Ports: ports}, commandTimeout)
+func Add(ctx context.Context, stateDir string, ports []netns.Forward) ([]netns.Published, error) {
+	reply, err := Control(ctx, stateDir, netns.Command{Op: netns.OpAdd, Ports: ports}, commandTimeout)
 	return reply.Ports, err
 }
 
 // Remove takes published ports back.
-func Remove(stateDir string, ports []netns.Forward) ([]netns.Published, error) {
-	reply, err := Control(stateDir, netns.Command{Op: netns.OpRemove, Ports: ports}, commandTimeout)
+func Remove(ctx context.Context, stateDir string, ports []netns.Forward) ([]netns.Published, error) {
+	reply, err := Control(ctx, stateDir, netns.Command{Op: netns.OpRemove, Ports: ports}, commandTimeout)
 	return reply.Ports, err
 }
 

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ import (
 const stopTimeout = 2 * time.Second
 
 // Stop ends what the record in stateDir names and removes the record. Without a
-// record there is nothing to do. It may be repeated.
-func Stop(stateDir string) error {
+// record there is nothing to do. It may be repeated, also after ctx has ended.
+func Stop(ctx context.Context, stateDir string) error {
 	path := filepath.Join(stateDir, netns.RecordFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -42,8 +43,11 @@ func Stop(stateDir string) error {
 		return fmt.Errorf("network: %s: %w", path, err)
 	}
 	for i, p := range record.Processes {
-		// The helper comes first and ends its driver itself, when asked nicely.
-		if err := end(p, i == 0); err != nil {
+		signals := []unix.Signal{unix.SIGKILL}
+		if i == 0 { // the helper, which ends its driver itself when asked nicely
+			signals = []unix.Signal{unix.SIGTERM, unix.SIGKILL}
+		}
+		if err := end(ctx, p, signals); err != nil {
 			return fmt.Errorf("network: end %s (process %d): %w", p.Name, p.PID, err)
 		}
 	}
@@ -54,8 +58,9 @@ func Stop(stateDir string) error {
 	return nil
 }
 
-// end signals a process and waits until it is gone; one that is gone is fine.
-func end(p netns.Process, nicely bool) error {
+// end sends a process one signal after the other, until it is gone; one that is
+// gone is fine.
+func end(ctx context.Context, p netns.Process, signals []unix.Signal) error {
 	fd, err := proc.ID{Pid: p.PID, StartTime: p.Start}.Open()
 	if errors.Is(err, proc.ErrEnded) {
 		return nil
@@ -63,13 +68,14 @@ func end(p netns.Process, nicely bool) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if nicely {
-		if err := signal(fd, unix.SIGTERM); err != nil || gone(fd) {
+	for _, s := range signals {
+		if err := signal(fd, s); err != nil {
 			return err
 		}
-	}
-	if err := signal(fd, unix.SIGKILL); err != nil || gone(fd) {
-		return err
+		ended, err := proc.AwaitEnd(ctx, fd, stopTimeout) // a zombie has ended
+		if ended && err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 	return unix.ETIMEDOUT
 }
@@ -80,10 +86,4 @@ func signal(pidfd int, s unix.Signal) error {
 		return nil
 	}
 	return err
-}
-
-// gone waits for a process to end; a zombie has ended.
-func gone(pidfd int) bool {
-	ended, err := proc.AwaitEnd(pidfd, stopTimeout)
-	return ended && err == nil
 }

@@ -18,6 +18,7 @@
 package members
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -170,7 +171,7 @@ func (m *Set) each(do func(pid, pidfd int)) error {
 		if err != nil {
 			continue
 		}
-		ended, err := proc.AwaitEnd(pidfd, 0)
+		ended, err := proc.AwaitEnd(context.Background(), pidfd, 0)
 		if err == nil && !ended && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
 			do(pid, pidfd)
 		}
@@ -200,7 +201,7 @@ func (m *Set) Signal(s unix.Signal, limit time.Duration) error {
 		err := m.each(func(_, pidfd int) {
 			found++
 			if unix.PidfdSendSignal(pidfd, s, nil, 0) == nil && s == unix.SIGKILL {
-				_, _ = proc.AwaitEnd(pidfd, limit)
+				_, _ = proc.AwaitEnd(context.Background(), pidfd, limit)
 			}
 		})
 		if err != nil || s != unix.SIGKILL || found == 0 {

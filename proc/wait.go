@@ -1,0 +1,65 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AwaitEnd waits for a process's end; a zombie has ended. It waits for the given
+// time at most, or if that is negative for ever. The error is ctx's when that ends
+// before.
+func AwaitEnd(ctx context.Context, pidfd int, limit time.Duration) (ended bool, err error) {
+	n, err := Poll(ctx, []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, limit)
+	return n > 0, err
+}
+
+// Poll is poll(2), for the given time at most, or if that is negative for ever. It
+// goes on after a signal. The error is ctx's when that ends before there is an
+// event.
+func Poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (events int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if ctx.Done() == nil {
+		return poll(fds, limit)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return 0, fmt.Errorf("make an eventfd: %w", err)
+	}
+	defer unix.Close(wake)
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // never full
+	})
+	all := append(slices.Clone(fds), unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
+	events, err = poll(all, limit)
+	if !stop() {
+		<-woken
+	}
+	if copy(fds, all); all[len(fds)].Revents != 0 {
+		events--
+	}
+	if events == 0 && err == nil {
+		err = ctx.Err()
+	}
+	return events, err
+}
+
+func poll(fds []unix.PollFd, limit time.Duration) (int, error) {
+	for begun := time.Now(); ; {
+		wait := -1
+		if limit >= 0 {
+			left := max(limit-time.Since(begun), 0)
+			wait = int((left + time.Millisecond - 1) / time.Millisecond)
+		}
+		if n, err := unix.Poll(fds, wait); err != unix.EINTR {
+			return n, err
+		}
+	}
+}

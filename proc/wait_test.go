@@ -1,0 +1,52 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestPoll: a wait ends with an event, the time or the context, whichever is first.
+func TestPoll(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	fds := func() []unix.PollFd { return []unix.PollFd{{Fd: int32(read.Fd()), Events: unix.POLLIN}} }
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, test := range map[string]struct {
+		ctx   func() (context.Context, context.CancelFunc)
+		limit time.Duration
+		want  error
+	}{
+		"ended before": {func() (context.Context, context.CancelFunc) { return ended, cancel }, -1, context.Canceled},
+		"ends meanwhile": {func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), 20*time.Millisecond)
+		}, -1, context.DeadlineExceeded},
+		"time, context":        {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, 20 * time.Millisecond, nil},
+		"time":                 {func() (context.Context, context.CancelFunc) { return context.Background(), cancel }, 20 * time.Millisecond, nil},
+		"no time, and a limit": {func() (context.Context, context.CancelFunc) { return context.Background(), cancel }, 0, nil},
+	} {
+		ctx, cancel := test.ctx()
+		begun := time.Now()
+		n, err := Poll(ctx, fds(), test.limit)
+		cancel()
+		if n != 0 || !errors.Is(err, test.want) || time.Since(begun) > time.Second {
+			t.Errorf("%s: %d, %v after %s", name, n, err, time.Since(begun))
+		}
+	}
+	if _, err := write.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	list := fds()
+	if n, err := Poll(t.Context(), list, -1); n != 1 || err != nil || list[0].Revents&unix.POLLIN == 0 {
+		t.Errorf("an event: %d, %v, %+v", n, err, list)
+	}
+}
