@@ -8,18 +8,13 @@
 // done: an action holds what it needs as plain values, prints its line, and
 // names what undoes it. Package container does it.
 //
-// Each action that leaves something behind is recorded before it is done, and
-// what it made is recorded after it. What was recorded is undone, last first, when
-// a later step fails, and by delete.
+// What undoes an action is an action too, an Undo: it prints its line, and is done by
+// the same code. It is recorded in state.json before the other one is done, and
+// again when more is known of what that has made. What was recorded is undone, last
+// first, when a later step fails, and by delete; what was not done is not undone.
 package action
 
 import "strconv"
-
-// Undo says what undoes an action: "remove the cgroup /sys/fs/cgroup/a".
-// Empty for one that leaves nothing.
-type Undo interface {
-	Undo() string
-}
 
 // line is an action as a verb with its arguments.
 func line(verb string, arguments ...string) string {
@@ -34,11 +29,3 @@ func line(verb string, arguments ...string) string {
 }
 
 func quoted(s string) string { return strconv.Quote(s) }
-
-// UndoOf is what undoes an action; empty for one that leaves nothing.
-func UndoOf(a any) string {
-	if u, ok := a.(Undo); ok {
-		return u.Undo()
-	}
-	return ""
-}

@@ -33,13 +33,9 @@ func (a MakeCgroup) Line() string {
 	return strings.Join(list, ", ")
 }
 
-// Undo implements Undo.
-func (a MakeCgroup) Undo() string {
-	text := "remove the cgroup " + a.Mount + a.Choice.Path
-	if path.Dir(a.Choice.Path) != path.Clean("/"+a.Choice.Base) {
-		text += ", and those above it that were made"
-	}
-	return text
+// Undo implements Undoable.
+func (a MakeCgroup) Undo() Undo {
+	return RemoveCgroup{Path: a.Mount + a.Choice.Path, Above: path.Dir(a.Choice.Path) != path.Clean("/"+a.Choice.Base)}
 }
 
 // WriteCgroup writes one file of the cgroup.
@@ -108,8 +104,8 @@ func (a StartScope) Line() string {
 	return line("StartTransientUnit", list...)
 }
 
-// Undo implements Undo.
-func (a StartScope) Undo() string { return "stop the scope " + a.Unit }
+// Undo implements Undoable.
+func (a StartScope) Undo() Undo { return StopScope{Unit: a.Unit} }
 
 // AwaitScope waits until init is in its scope, and opens that: the actions on a
 // cgroup that follow are about it.

@@ -38,23 +38,27 @@ func (a MoveDevices) Line() string {
 }
 
 // JoinClass puts init into its class of the resctrl file system.
-type JoinClass struct{ Plan *intelrdt.Plan }
+type JoinClass struct {
+	Plan *intelrdt.Plan
+	// Root is where that is mounted.
+	Root string
+}
 
 // Line implements plan.Action.
 func (a JoinClass) Line() string {
 	return line("join-class", quoted(a.Plan.Class), quoted(strings.Join(a.Plan.Schemata, "; ")))
 }
 
-// Undo implements Undo.
-func (a JoinClass) Undo() string { return "remove the class, if it was made" }
+// Undo implements Undoable.
+func (a JoinClass) Undo() Undo { return LeaveClass{Unsure: true} }
 
 // StartNetwork starts the helper that connects the container's network
 // namespace, waits until it says that it has, and writes resolv.conf and hosts.
 // Without a helper it only writes the files.
 type StartNetwork struct {
 	Connection *netns.Connection
-	// Hostname is the container's.
-	Hostname string
+	// Hostname is the container's, and Directory its directory in the state root.
+	Hostname, Directory string
 }
 
 // Line implements plan.Action.
@@ -71,12 +75,12 @@ func (a StartNetwork) Line() string {
 		line("homerun-net", list...), files}, ", ")
 }
 
-// Undo implements Undo.
-func (a StartNetwork) Undo() string {
+// Undo implements Undoable.
+func (a StartNetwork) Undo() Undo {
 	if !a.Connection.Network.NeedsHelper() {
-		return ""
+		return nil
 	}
-	return "end homerun-net"
+	return EndNetwork{a.Directory}
 }
 
 // RunHook runs one hook of config.json.

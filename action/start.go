@@ -19,8 +19,8 @@ type MakeDirectory struct {
 // Line implements plan.Action.
 func (a MakeDirectory) Line() string { return line("mkdir", quoted(a.Path), "01700") }
 
-// Undo implements Undo.
-func (a MakeDirectory) Undo() string { return "remove the directory " + a.Path }
+// Undo implements Undoable.
+func (a MakeDirectory) Undo() Undo { return RemoveDirectory(a) }
 
 // MakeFIFOs makes the two FIFOs by which `start` and the waiting init meet, and
 // opens both: the inputs "start" and "outcome".
@@ -76,8 +76,8 @@ type StartStage struct {
 // Line implements plan.Action.
 func (a StartStage) Line() string { return line("start-stage", quoted(a.Name)) }
 
-// Undo implements Undo.
-func (a StartStage) Undo() string { return "kill the stage" }
+// Undo implements Undoable.
+func (a StartStage) Undo() Undo { return KillStage{} }
 
 // CompileRest measures what the second part of the plan depends on, compiles it,
 // and writes it for the stage.
@@ -220,8 +220,8 @@ func (a RecordMade) Line() string {
 	return line("record", `"state.json"`) + "  // what is missing in the root"
 }
 
-// Undo implements Undo.
-func (a RecordMade) Undo() string { return "remove what was made in the root" }
+// Undo implements Undoable.
+func (a RecordMade) Undo() Undo { return RemoveMade{} }
 
 // KeepSteps records the steps after the wait for start, by which `start` explains one
 // that fails.

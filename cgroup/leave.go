@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -21,13 +23,16 @@ import (
 // when init dies before systemd moves it: systemd takes a zombie, and waits for
 // ever for the end of an empty scope.)
 
-// undoCgroups lists cgroups to be removed, outermost first, in place of the
-// entries from before on.
-func (m *Making) undoCgroups(before int, names []string, made bool) {
-	m.State.Undo = m.State.Undo[:before]
+// made lists cgroups to be removed, outermost first, in place of those that were to be
+// made.
+func (m *Making) made(names []string) {
+	m.State.Undo = slices.DeleteFunc(m.State.Undo, func(u action.Undo) bool {
+		r, ok := u.(action.RemoveCgroup)
+		return ok && r.Inode == 0
+	})
 	for _, name := range names {
-		u := store.Undo{Kind: store.UndoCgroup, Name: name}
-		if dir, err := live.Open(name); made && err == nil {
+		u := action.RemoveCgroup{Path: name}
+		if dir, err := live.Open(name); err == nil {
 			u.Inode = dir.ID()
 			dir.Close()
 		}
@@ -37,22 +42,22 @@ func (m *Making) undoCgroups(before int, names []string, made bool) {
 
 // foundScope adds its number to what was recorded of the scope.
 func (m *Making) foundScope(unit string, inode uint64) {
-	for i := range m.State.Undo {
-		if u := &m.State.Undo[i]; u.Kind == store.UndoScope && u.Name == unit {
-			u.Inode = inode
+	for i, u := range m.State.Undo {
+		if u == (action.StopScope{Unit: unit}) {
+			m.State.Undo[i] = action.StopScope{Unit: unit, Inode: inode}
 		}
 	}
 }
 
 // Remove removes a cgroup that was made for the container: its own with all
 // in it and below; any other, such as one above, only if nothing is in it.
-func Remove(ctx context.Context, g *store.Cgroup, u store.Undo) error {
+func Remove(ctx context.Context, g *store.Cgroup, u action.RemoveCgroup) error {
 	var dir *live.Dir
 	var err error
 	if u.Inode != 0 {
-		dir, err = live.Reopen(u.Name, u.Inode)
+		dir, err = live.Reopen(u.Path, u.Inode)
 	} else {
-		dir, err = live.Open(u.Name)
+		dir, err = live.Open(u.Path)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -71,9 +76,9 @@ func Remove(ctx context.Context, g *store.Cgroup, u store.Undo) error {
 
 // Stop ends the scope: what is in it is killed, and systemd told if it does
 // not notice. A dead scope vanishes by itself.
-func Stop(ctx context.Context, s *store.State, u store.Undo) error {
+func Stop(ctx context.Context, s *store.State, u action.StopScope) error {
 	if u.Inode == 0 {
-		return stopUnproven(ctx, s, u.Name)
+		return stopUnproven(ctx, s, u.Unit)
 	}
 	dir, err := live.Reopen(ScopeOf(s.Cgroup.Path), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
@@ -96,7 +101,7 @@ func Stop(ctx context.Context, s *store.State, u store.Undo) error {
 		return err
 	}
 	defer conn.Close()
-	return conn.Stop(ctx, u.Name)
+	return conn.Stop(ctx, u.Unit)
 }
 
 // stopUnproven stops a scope in which init was not found, if it is the

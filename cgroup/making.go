@@ -29,11 +29,9 @@ import (
 // Making is a container's cgroup while it is made. It is a value of one caller: not
 // safe for concurrent use. Close it.
 type Making struct {
-	// State is the container's: init, its cgroup, and what is to be undone, which
-	// the actions change.
+	// State is the container's: init, its cgroup, and what is to be undone. The actions
+	// say there what they have made; the caller writes it.
 	State *store.State
-	// Save writes the state.
-	Save func() error
 	// Bus leads to the service manager; nil until it is needed, unless somebody has
 	// connected to it already.
 	Bus *bus.Conn
@@ -94,24 +92,27 @@ func (m *Making) Close() {
 	m.CloseBus()
 }
 
-// make makes the cgroup with the limits, and below it the one that init is
-// cloned into. What is to be made is recorded before, without its number; then
-// what was made, with it. A cgroup that was there is nothing to undo (runtime.md,
-// "Delete").
-func (m *Making) make(a action.MakeCgroup) error {
-	before, own := len(m.State.Undo), a.Choice
+// ToBeMade is what undoes a cgroup that is to be made, without its number, and those
+// above it. One that is there already is nothing to undo (runtime.md, "Delete").
+func ToBeMade(a action.MakeCgroup) (list action.Undos) {
+	own := a.Choice
 	own.Path = path.Join(own.Path, a.Below)
-	m.State.Cgroup.Path, m.State.Cgroup.LimitsAbove = path.Join(a.Mount, own.Path), true
-	m.undoCgroups(before, live.Missing(own, a.Mount), false)
-	if err := m.Save(); err != nil {
-		return err
+	for _, name := range live.Missing(own, a.Mount) {
+		list = append(list, action.RemoveCgroup{Path: name})
 	}
+	return list
+}
+
+// make makes the cgroup with the limits, and below it the one that init is
+// cloned into. What was made is listed with its number, in place of what was to be.
+func (m *Making) make(a action.MakeCgroup) error {
+	m.State.Cgroup.Path, m.State.Cgroup.LimitsAbove = path.Join(a.Mount, a.Choice.Path, a.Below), true
 	above, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
 	if err != nil {
 		return err
 	}
 	m.above = above
-	m.undoCgroups(before, made, true)
+	m.made(made)
 	if !slices.Contains(made, above.Path()) {
 		if err := notInUse(above); err != nil {
 			m.State.Cgroup = store.Cgroup{Manager: m.State.Cgroup.Manager}
@@ -130,7 +131,7 @@ func (m *Making) makeBelow(a action.MakeCgroup) error {
 	m.own = leaf
 	m.State.Cgroup.Inode = leaf.ID()
 	if len(made) > 0 {
-		m.State.Undo = append(m.State.Undo, store.Undo{Kind: store.UndoCgroup, Name: leaf.Path(), Inode: leaf.ID()})
+		m.State.Undo = append(m.State.Undo, action.RemoveCgroup{Path: leaf.Path(), Inode: leaf.ID()})
 	}
 	return CheckThawed(leaf)
 }

@@ -49,7 +49,7 @@ func (c *compiler) before() error {
 		c.runtime("default", action.MakeFile{Name: name})
 	}
 	if n := c.wishes.Network; n != nil && !n.Network.NeedsHelper() {
-		c.runtime("default", action.StartNetwork{Connection: n, Hostname: c.spec.Hostname})
+		c.runtime("default", action.StartNetwork{Connection: n, Hostname: c.spec.Hostname, Directory: c.wishes.StateDir})
 	}
 	if c.relays {
 		c.runtime("default", action.MakeNotifySocket{})
@@ -114,10 +114,10 @@ func (c *compiler) outside() error {
 		if err != nil {
 			return &Error{Pointer: "linux.intelRdt", What: "join a class of resctrl", Why: err.Error()}
 		}
-		c.runtime("linux.intelRdt", action.JoinClass{Plan: p})
+		c.runtime("linux.intelRdt", action.JoinClass{Plan: p, Root: intelrdt.Root})
 	}
 	if c.connects() {
-		c.runtime("default", action.StartNetwork{Connection: c.wishes.Network, Hostname: c.spec.Hostname})
+		c.runtime("default", action.StartNetwork{Connection: c.wishes.Network, Hostname: c.spec.Hostname, Directory: c.wishes.StateDir})
 	}
 	h := c.hooks()
 	c.runHooks(action.RunHook{Kind: "prestart", Status: "creating"}, h.Prestart) //nolint:staticcheck // deprecated, and still what callers write

@@ -111,9 +111,7 @@ func (s *starting) record(a action.Record) error {
 			return err
 		}
 	}
-	if scope, next := s.launch.Following().(action.StartScope); next {
-		c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoScope, Name: scope.Unit})
-	}
+	c.State.Undo.Add(s.undoes(s.launch.Following())...)
 	if a.Config {
 		if err := c.keepConfig(s.bundle); err != nil {
 			return err
@@ -164,7 +162,7 @@ func (s *starting) planPidFile(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.c.State.Undo = append(s.c.State.Undo, store.Undo{Kind: store.UndoFile, Name: temporary})
+	s.c.State.Undo = append(s.c.State.Undo, action.RemoveFile{Path: temporary})
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/store"
@@ -15,10 +17,11 @@ import (
 
 // Theory of operation
 //
-// delete undoes what state.json lists, last first, and then removes the
-// directory, whose name makes the container exist. Each step may have been done
-// already, or never: neither is an error. A step that fails does not keep the
-// others from running; the directory stays then, so that delete can be repeated.
+// A start records what undoes each action before it does that (starting.do). A start
+// that fails, and delete, do what was recorded, last first, and then remove the
+// directory, whose name makes the container exist. What is undone may have been done,
+// or undone already, or never: neither is an error. What fails does not keep the rest
+// from being undone; the directory stays then, so that delete can be repeated.
 
 // endLimit is how long a killed process may take to end.
 const endLimit = 10 * time.Second
@@ -82,19 +85,23 @@ func (c *Container) remove(ctx context.Context) error {
 	return nil
 }
 
-// destroy kills what runs, undoes what was made, and removes the directory.
+// destroy undoes all, last first: it kills what runs, undoes what is recorded, and
+// removes the directory, unless something is left to undo. It is the end of delete
+// and of a start that failed.
 func (c *Container) destroy(ctx context.Context) error {
 	var problems []error
-	if err := c.end(); err != nil {
-		problems = append(problems, err)
-	}
-	for i := len(c.State.Undo) - 1; i >= 0; i-- {
-		if err := c.undo(ctx, c.State.Undo[i]); err != nil {
+	s := c.newStarting(nil)
+	list := slices.Concat(action.Undos{action.RemoveDirectory{Path: c.dir.Path()}}, c.State.Undo, action.Undos{action.KillStage{}})
+	for i, u := range slices.Backward(list) {
+		if i == 0 && problems != nil {
+			break
+		}
+		if c.runtime.options.Debug != nil {
+			c.runtime.options.Debug(u.Line())
+		}
+		if err := s.do(ctx, u); err != nil {
 			problems = append(problems, err)
 		}
-	}
-	if len(problems) == 0 {
-		problems = append(problems, c.dir.Remove())
 	}
 	return errors.Join(problems...)
 }
@@ -123,23 +130,30 @@ func (c *Container) end() error {
 }
 
 // undo undoes one thing.
-func (c *Container) undo(ctx context.Context, u store.Undo) error {
-	switch u.Kind {
-	case store.UndoCgroup:
+func (s *starting) undo(ctx context.Context, u action.Undo) error {
+	c := s.c
+	switch u := u.(type) {
+	case action.KillStage:
+		return c.end()
+	case action.RemoveCgroup:
 		return cgroup.Remove(ctx, &c.State.Cgroup, u)
-	case store.UndoScope:
+	case action.StopScope:
 		return cgroup.Stop(ctx, &c.State, u)
-	case store.UndoClass:
-		return leaveClass(u.Name)
-	case store.UndoNetwork:
-		return client.Stop(ctx, u.Name)
-	case store.UndoMade:
-		return c.removeMade(u.Name)
-	case store.UndoFile:
-		if err := os.Remove(u.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove %s: %w", u.Name, unwrap(err))
+	case action.LeaveClass:
+		return leaveClass(u)
+	case action.EndNetwork:
+		return client.Stop(ctx, u.Directory)
+	case action.RemoveMade:
+		return c.removeMade(u.Path)
+	case action.RemoveFile:
+		if err := os.Remove(u.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", u.Path, unwrap(err))
 		}
 		return nil
+	case action.RemoveDirectory:
+		return c.dir.Remove()
+	case action.UnknownUndo:
+		return fmt.Errorf("state.json lists %q to undo, which this homerun does not know", u.Kind)
 	}
-	return fmt.Errorf("state.json lists %q to undo, which this homerun does not know", u.Kind)
+	return fmt.Errorf("BUG: the runtime cannot %s", u.Line())
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plain"
-	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,8 +25,8 @@ import (
 // The kernel unmounts, in every mount namespace, what is mounted on a directory
 // that is removed. So nothing is removed while another container has this root.
 
-// willRemoveMade records what the plan will make in the root.
-func (c *Container) willRemoveMade(f *host.Facts) error {
+// toBeMade is what undoes what the plan will make in the root.
+func (c *Container) toBeMade(f *host.Facts) (list action.Undos) {
 	root, err := unix.Open(f.Rootfs.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil // the plan says so
@@ -38,15 +38,12 @@ func (c *Container) willRemoveMade(f *host.Facts) error {
 			made = append(made, p)
 		}
 	}
-	if len(made) == 0 {
-		return nil
-	}
 	slices.Sort(made) // what is undone last comes first: a directory before what is in it
 	c.State.Rootfs = f.Rootfs.Path
 	for _, p := range made {
-		c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoMade, Name: p})
+		list = append(list, action.RemoveMade{Path: p})
 	}
-	return c.save()
+	return list
 }
 
 func isMissing(root int, p string) bool {

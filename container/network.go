@@ -13,7 +13,6 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
-	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,9 +54,6 @@ func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (net
 	program, places := s.c.runtime.options.Helpers.net()
 	if program == "" {
 		return netns.Result{}, client.NotInstalled(places)
-	}
-	if err := s.c.willUndo(store.Undo{Kind: store.UndoNetwork, Name: s.c.dir.Path()}); err != nil {
-		return netns.Result{}, err
 	}
 	pid := s.launch.Init()
 	pidfd, err := unix.PidfdOpen(pid, 0)

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/homerun-oci/homerun/intelrdt/live"
 	"github.com/homerun-oci/homerun/netns/device"
 	"github.com/homerun-oci/homerun/netns/device/rtnetlink"
-	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -29,46 +27,28 @@ func (s *starting) moveDevices(a action.MoveDevices) error {
 	return rtnetlink.Move(a.List, namespace)
 }
 
-// joinClass puts init into its class of the resctrl file system. What that makes
-// is recorded before, and then as it was made: a class that others made meanwhile
-// is theirs.
-func (c *Container) joinClass(root string, plan *intelrdt.Plan, pid int) error {
-	before := len(c.State.Undo)
-	if err := c.recordClass(before, live.Missing(plan, root)); err != nil {
-		return err
-	}
-	made, err := live.Apply(plan, root, pid)
+// classToBeMade is what undoes a class that is to be made.
+func classToBeMade(a action.JoinClass) action.LeaveClass {
+	return action.LeaveClass(live.Missing(a.Plan, a.Root))
+}
+
+// leaveClass removes what was made of a class.
+func leaveClass(u action.LeaveClass) error { return live.Created(u).Remove() }
+
+// joinClass puts init into its class of the resctrl file system. What that was to
+// make is recorded; what it has made is recorded in its place: a class that others
+// made meanwhile is theirs.
+func (c *Container) joinClass(a action.JoinClass) error {
+	made, err := live.Apply(a.Plan, a.Root, c.State.Pid)
 	if err != nil {
 		return err
 	}
-	return c.recordClass(before, made)
-}
-
-// recordClass writes what is made of a class into the state, in place of the
-// entries from before on.
-func (c *Container) recordClass(before int, made live.Created) error {
-	text, err := json.Marshal(made)
-	if err != nil {
-		return err
+	for i, u := range c.State.Undo {
+		if _, ok := u.(action.LeaveClass); ok {
+			c.State.Undo[i] = action.LeaveClass(made)
+		}
 	}
-	c.State.Undo = c.State.Undo[:before]
-	return c.willUndo(store.Undo{Kind: store.UndoClass, Name: string(text)})
-}
-
-// leaveClass removes what joinClass made.
-func leaveClass(text string) error {
-	made, err := classOf(text)
-	if err != nil {
-		return err
-	}
-	return made.Remove()
-}
-
-func classOf(text string) (made live.Created, err error) {
-	if err := json.Unmarshal([]byte(text), &made); err != nil {
-		return made, fmt.Errorf("state.json lists the resource class %q to undo: %w", text, err)
-	}
-	return made, nil
+	return c.save()
 }
 
 // UpdateClass gives the container's class of resctrl other schemata. Lines that
@@ -87,10 +67,8 @@ func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
 	}
 	var made live.Created
 	for _, u := range c.State.Undo {
-		if u.Kind == store.UndoClass {
-			if made, err = classOf(u.Name); err != nil {
-				return err
-			}
+		if class, ok := u.(action.LeaveClass); ok {
+			made = live.Created(class)
 		}
 	}
 	if err := made.Change(plan.Schemata); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +41,8 @@ func TestClassIsRecordedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	s := c.newStarting(nil)
+	c.State.Version, c.State.ID, c.State.Pid = store.StateVersion, c.ID, 42
 	recorded := func() string {
 		t.Helper()
 		text, err := os.ReadFile(c.dir.FilePath(store.StateFile))
@@ -48,23 +51,23 @@ func TestClassIsRecordedBefore(t *testing.T) {
 		}
 		return strings.ReplaceAll(string(text), `\"`, `"`)
 	}
-	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{}), 42); err == nil {
+	if err := s.do(t.Context(), action.JoinClass{Root: root, Plan: class(t, &specs.LinuxIntelRdt{})}); err == nil {
 		t.Fatal("a class without files is joined")
 	}
 	if text := recorded(); !strings.Contains(text, `"Class":"`+root+`/web"`) {
 		t.Errorf("the class was made, and not recorded before: %s", text)
 	}
-	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{ClosID: "gold", EnableMonitoring: true}), 42); err == nil {
+	if err := s.do(t.Context(), action.JoinClass{Root: root, Plan: class(t, &specs.LinuxIntelRdt{ClosID: "gold", EnableMonitoring: true})}); err == nil {
 		t.Fatal("a monitoring group without files is made")
 	}
 	if text := recorded(); !strings.Contains(text, `"Class":"","Monitor":"`+root+`/gold/mon_groups/web"`) {
 		t.Errorf("the group was made, and not recorded before: %s", text)
 	}
-	if err := c.joinClass(root, class(t, &specs.LinuxIntelRdt{ClosID: "gold"}), 42); err != nil {
+	if err := s.do(t.Context(), action.JoinClass{Root: root, Plan: class(t, &specs.LinuxIntelRdt{ClosID: "gold"})}); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range c.State.Undo {
-		if err := c.undo(t.Context(), u); err != nil {
+		if err := s.do(t.Context(), u); err != nil {
 			t.Error(err)
 		}
 	}

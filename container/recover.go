@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/store"
@@ -34,7 +35,7 @@ func (c *Container) recover(damage error) error {
 		return c.lost(damage, "nothing else says who init is")
 	}
 	s.ID, s.Bundle = c.ID, "/" // where hooks run; the bundle's is not known
-	s.Undo = append(s.Undo, store.Undo{Kind: store.UndoNetwork, Name: c.dir.Path()})
+	s.Undo = append(s.Undo, action.EndNetwork{Directory: c.dir.Path()})
 	c.State = s
 	c.recoverScope()
 	if err := c.recoverMembers(damage); err != nil {
@@ -61,7 +62,7 @@ func (c *Container) recoverScope() {
 		return
 	}
 	defer scope.Close()
-	c.State.Undo = append(c.State.Undo, store.Undo{Kind: store.UndoScope, Name: s.Scope, Inode: scope.ID()})
+	c.State.Undo = append(c.State.Undo, action.StopScope{Unit: s.Scope, Inode: scope.ID()})
 }
 
 // recoverMembers finds in config.json by what the processes are known.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/proc"
@@ -180,18 +181,18 @@ func TestDamagedStateWithoutInit(t *testing.T) {
 // nor the one above that has the limits. That one's number is not recorded, so it
 // is removed only if it is empty.
 func TestRecoverCgroup(t *testing.T) {
-	made := func(name string) store.Undo { return store.Undo{Kind: store.UndoCgroup, Name: name, Inode: 7} }
+	made := func(name string) action.Undo { return action.RemoveCgroup{Path: name, Inode: 7} }
 	for _, test := range []struct {
 		cgroup store.Cgroup
-		undo   []store.Undo
+		undo   action.Undos
 	}{
 		{},
-		{store.Cgroup{Path: "/c/a b/web", Inode: 7}, []store.Undo{made("/c"), made("/c/a b/web")}},
-		{store.Cgroup{Path: "/c/x/é\nweb", Inode: 7}, []store.Undo{made("/c/x")}},
+		{store.Cgroup{Path: "/c/a b/web", Inode: 7}, action.Undos{made("/c"), made("/c/a b/web")}},
+		{store.Cgroup{Path: "/c/x/é\nweb", Inode: 7}, action.Undos{made("/c/x")}},
 		{store.Cgroup{Path: "/c/web/container", Inode: 7, LimitsAbove: true},
-			[]store.Undo{made("/c"), {Kind: store.UndoCgroup, Name: "/c/web"}, made("/c/web/container")}},
-		{store.Cgroup{Path: "/c/web/container", Inode: 7}, []store.Undo{made("/c"), made("/c/web/container")}},
-		{store.Cgroup{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, []store.Undo{made("/c")}},
+			action.Undos{made("/c"), action.RemoveCgroup{Path: "/c/web"}, made("/c/web/container")}},
+		{store.Cgroup{Path: "/c/web/container", Inode: 7}, action.Undos{made("/c"), made("/c/web/container")}},
+		{store.Cgroup{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, action.Undos{made("/c")}},
 	} {
 		r, pid, _ := withInit(t, withPIDNamespace, true)
 		c, err := r.Open("web")
@@ -212,7 +213,7 @@ func TestRecoverCgroup(t *testing.T) {
 		if s.Pid != pid || s.StartTime != start || s.Cgroup != test.cgroup || s.Namespaces != unix.CLONE_NEWPID || s.Annotations["a"] != "b" {
 			t.Errorf("%+v: %+v", test.cgroup, s)
 		}
-		want := []store.Undo{{Kind: store.UndoNetwork, Name: c.dir.Path()}}
+		want := action.Undos{action.EndNetwork{Directory: c.dir.Path()}}
 		if len(test.undo) > 1 {
 			want = append(slices.Clone(test.undo[1:]), want...)
 		}

@@ -54,13 +54,6 @@ type Container struct {
 // Directory is where the container's state is kept.
 func (c *Container) Directory() string { return c.dir.Path() }
 
-// willUndo records something for delete to undo. It comes before the thing is
-// done.
-func (c *Container) willUndo(u store.Undo) error {
-	c.State.Undo = append(c.State.Undo, u)
-	return c.save()
-}
-
 // save writes the state.
 func (c *Container) save() error { return c.dir.WriteState(&c.State) }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
@@ -164,7 +165,7 @@ func TestStateSchema(t *testing.T) {
 	}
 	full, err := json.Marshal(store.State{Version: store.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, Steps: 1,
 		Chroot: true, Cgroup: store.Cgroup{Manager: "disabled", Path: "/p", Scope: "s", LimitsAbove: true, OOMKills: 1}, Annotations: map[string]string{"a": "b"},
-		Undo: []store.Undo{{Kind: store.UndoCgroup, Name: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &store.Members{Inode: 1, ID: 1}})
+		Undo: action.Undos{action.RemoveCgroup{Path: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &store.Members{Inode: 1, ID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
-	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
@@ -55,7 +54,7 @@ type starting struct {
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
-	return &starting{c: c, bundle: b, cgroup: cgroup.Making{State: &c.State, Save: c.save}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+	return &starting{c: c, bundle: b, cgroup: cgroup.Making{State: &c.State}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
 }
 
 // close gives up what no Process has taken over.
@@ -87,9 +86,41 @@ func (s *starting) closeHandles() {
 	}
 }
 
-// do does the actions of a plan that are not about the stage.
+// do does an action of a plan that is not about the stage, or one that undoes such an
+// action. What undoes it is recorded before: what was not done is not undone.
 func (s *starting) do(ctx context.Context, a plan.Action) error {
+	if s.c.State.Undo.Add(s.undoes(a)...) {
+		if err := s.c.save(); err != nil {
+			return err
+		}
+	}
+	return s.act(ctx, a)
+}
+
+// undoes are what is to be recorded before an action. What is there already before
+// something is made is nobody's to undo.
+func (s *starting) undoes(a plan.Action) action.Undos {
 	switch a := a.(type) {
+	case action.MakeDirectory:
+		return nil // which the record is in
+	case action.MakeCgroup:
+		return cgroup.ToBeMade(a)
+	case action.JoinClass:
+		return action.Undos{classToBeMade(a)}
+	case action.RecordMade:
+		return s.c.toBeMade(s.launch.Facts)
+	}
+	if u := action.UndoOf(a); u != nil {
+		return action.Undos{u}
+	}
+	return nil
+}
+
+// act does it.
+func (s *starting) act(ctx context.Context, a plan.Action) error {
+	switch a := a.(type) {
+	case action.Undo:
+		return s.undo(ctx, a)
 	case action.MakeDirectory:
 		return s.makeDirectory()
 	case action.MakeFile:
@@ -119,7 +150,7 @@ func (s *starting) do(ctx context.Context, a plan.Action) error {
 	case action.MapIDs:
 		return s.mapIDs(ctx, a)
 	case action.RecordMade:
-		return s.c.willRemoveMade(s.launch.Facts)
+		return nil // what is to be undone is recorded
 	case action.KeepSteps:
 		return s.keepSteps()
 	case action.Record:
@@ -141,7 +172,7 @@ func (s *starting) doLate(ctx context.Context, a plan.Action) error {
 	case action.MoveDevices:
 		return s.moveDevices(a)
 	case action.JoinClass:
-		return s.c.joinClass(intelrdt.Root, a.Plan, s.launch.Init())
+		return s.c.joinClass(a)
 	case action.StartNetwork:
 		return s.startNetwork(ctx, a)
 	case action.PassListener:

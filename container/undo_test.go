@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/proc/members"
 	"github.com/homerun-oci/homerun/store"
@@ -38,21 +40,22 @@ func TestWillRemoveMade(t *testing.T) {
 		"/":               {Resolved: ".", Kind: host.Missing},
 		"/empty":          {Resolved: "", Kind: host.Missing},
 	}}
-	if err := c.willRemoveMade(f); err != nil {
+	c.State.Version, c.State.ID = store.StateVersion, c.ID
+	s := c.newStarting(nil)
+	s.launch = launch.New(launch.Options{Facts: f})
+	defer s.close()
+	if err := s.do(t.Context(), action.RecordMade{}); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, u := range c.State.Undo {
-		names = append(names, string(u.Kind)+" "+u.Name)
-	}
-	if want := []string{"made new", "made there/deep/a", "made there/deep/a/b", "made there/deep/a/c"}; !slices.Equal(names, want) {
-		t.Fatalf("%q, want %q", names, want)
+	recorded, err := c.dir.ReadState()
+	if want := []string{"new", "there/deep/a", "there/deep/a/b", "there/deep/a/c"}; err != nil || !slices.Equal(recorded.Undo.Names(), want) {
+		t.Fatalf("%q, want %q; %v", recorded.Undo, want, err)
 	}
 	if err := errors.Join(os.MkdirAll(root+"/there/deep/a/b", 0o755), os.WriteFile(root+"/there/deep/a/c", []byte("theirs"), 0o644), os.Mkdir(root+"/new", 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range slices.Backward(c.State.Undo) {
-		if err := c.undo(t.Context(), u); err != nil {
+		if err := s.do(t.Context(), u); err != nil {
 			t.Error(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/action"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +54,10 @@ const (
 // scope's name or one of the above, and the cgroup's path.
 func initText(s *State) string {
 	made := func(name string) bool {
-		return slices.ContainsFunc(s.Undo, func(u Undo) bool { return u.Kind == UndoCgroup && u.Name == name })
+		return slices.ContainsFunc(s.Undo, func(u action.Undo) bool {
+			cgroup, ok := u.(action.RemoveCgroup)
+			return ok && cgroup.Path == name
+		})
 	}
 	owner := cgroupFound
 	switch {
@@ -87,9 +91,9 @@ func parseInit(text string) (State, error) {
 	case cgroupFound:
 	case cgroupsMade:
 		s.Cgroup.LimitsAbove = true
-		s.Undo = []Undo{{Kind: UndoCgroup, Name: path.Dir(f[4])}, {Kind: UndoCgroup, Name: f[4], Inode: inode}}
+		s.Undo = action.Undos{action.RemoveCgroup{Path: path.Dir(f[4])}, action.RemoveCgroup{Path: f[4], Inode: inode}}
 	case cgroupMade:
-		s.Undo = []Undo{{Kind: UndoCgroup, Name: f[4], Inode: inode}}
+		s.Undo = action.Undos{action.RemoveCgroup{Path: f[4], Inode: inode}}
 	default:
 		s.Cgroup.Scope = f[3]
 	}

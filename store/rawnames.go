@@ -27,8 +27,8 @@ func (s *State) keepRaw() {
 	keep(s.Bundle, func(b []byte) { r.Bundle = b })
 	keep(s.Rootfs, func(b []byte) { r.Rootfs = b })
 	keep(s.Cgroup.Path, func(b []byte) { r.Cgroup = b })
-	for i, u := range s.Undo {
-		keep(u.Name, func(b []byte) {
+	for i, name := range s.Undo.Names() {
+		keep(name, func(b []byte) {
 			if r.Undo == nil {
 				r.Undo = map[int][]byte{}
 			}
@@ -54,8 +54,8 @@ func (s *State) restoreRaw() {
 	restore(&s.Rootfs, s.Raw.Rootfs)
 	restore(&s.Cgroup.Path, s.Raw.Cgroup)
 	for i, raw := range s.Raw.Undo {
-		if i >= 0 && i < len(s.Undo) {
-			restore(&s.Undo[i].Name, raw)
+		if raw != nil && i >= 0 && i < len(s.Undo) {
+			s.Undo.Rename(i, string(raw))
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+
+	"github.com/homerun-oci/homerun/action"
 )
 
 // TestRawNames: what state.json says of a path is that path, and not one whose
@@ -12,8 +14,8 @@ import (
 func TestRawNames(t *testing.T) {
 	const odd = "/tmp/\xff\xfe"
 	s := State{Version: StateVersion, ID: "web", Bundle: odd + "/b", Rootfs: odd + "/r", Cgroup: Cgroup{Path: odd + "/c"},
-		Undo: []Undo{{Kind: "file", Name: "/tmp/\ufffd"}, {Kind: "made", Name: odd + "/m"}, {Kind: "network", Name: odd}}}
-	for _, s := range []State{s, {Version: StateVersion, ID: "web", Bundle: "/ü", Undo: []Undo{{Kind: "file", Name: "/tmp/x"}}}} {
+		Undo: action.Undos{action.RemoveFile{Path: "/tmp/\ufffd"}, action.RemoveMade{Path: odd + "/m"}, action.EndNetwork{Directory: odd}}}
+	for _, s := range []State{s, {Version: StateVersion, ID: "web", Bundle: "/ü", Undo: action.Undos{action.RemoveFile{Path: "/tmp/x"}}}} {
 		want := s
 		s.keepRaw()
 		text, err := json.Marshal(&s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +53,7 @@ type State struct {
 	// Cgroup is where the container's processes are; empty without one.
 	Cgroup Cgroup `json:"cgroup,omitzero"`
 	// Undo lists what is to be undone by delete, in the order it was made.
-	Undo []Undo `json:"undo,omitempty"`
+	Undo action.Undos `json:"undo,omitempty"`
 	// Raw has what of the above is not UTF-8.
 	Raw *RawNames `json:"raw,omitempty"`
 }
@@ -85,40 +86,6 @@ type Members struct {
 	// kernel has none.
 	ID uint64 `json:"mountID,omitempty"`
 }
-
-// Undo is one thing that delete undoes. It is recorded before the thing is done,
-// so it may have been done or not.
-type Undo struct {
-	Kind UndoKind `json:"kind"`
-	// Name says which one; see the kinds.
-	Name string `json:"name"`
-	// Inode is the number of a cgroup, or of that of a scope. Without one it is
-	// not known whether it was made.
-	Inode uint64 `json:"inode,omitempty"`
-}
-
-// UndoKind says what is undone, as state.json has it.
-type UndoKind string
-
-// What delete undoes.
-const (
-	// UndoCgroup removes a cgroup that was made for the container, or above its
-	// own; Name is its directory.
-	UndoCgroup UndoKind = "cgroup"
-	// UndoScope stops a systemd scope; Name is the unit's.
-	UndoScope UndoKind = "scope"
-	// UndoNetwork ends the network's helper; Name is the container's directory.
-	UndoNetwork UndoKind = "network"
-	// UndoClass removes what was made of a class of resctrl; Name is an
-	// intelrdt.Created as JSON.
-	UndoClass UndoKind = "intelrdt"
-	// UndoFile removes a file of the host's that a kill may leave, as a pid file's
-	// temporary one; Name is its path.
-	UndoFile UndoKind = "file"
-	// UndoMade removes an empty directory or file that was made in the
-	// container's root for a mount; Name is its path in State.Rootfs.
-	UndoMade UndoKind = "made"
-)
 
 // Init names the container's init. It has no number before init is made.
 func (s *State) Init() proc.ID { return proc.ID{Pid: s.Pid, StartTime: s.StartTime} }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -20,14 +21,14 @@ func full() (s State, text string) {
 			Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), UID: 1000, Pid: 4711, StartTime: 99, Waiter: &proc.ID{Pid: 12, StartTime: 98},
 			Namespaces: 0x20000, Members: &Members{Inode: 3, ID: 4}, Steps: 5, Chroot: true,
 			Cgroup: Cgroup{Manager: "systemd", Path: "/c/x.scope/container", Inode: 6, Scope: "x.scope", OOMKills: 2},
-			Undo: []Undo{{UndoCgroup, "/c", 7}, {UndoScope, "x.scope", 0}, {UndoNetwork, "/r/c", 0}, {UndoClass, "{}", 0}, {UndoFile, "/p", 0},
-				{UndoMade, "run", 0}}},
+			Undo: action.Undos{action.RemoveCgroup{Path: "/c", Inode: 7}, action.StopScope{Unit: "x.scope"}, action.EndNetwork{Directory: "/r/c"}, action.LeaveClass{Class: "/rdt/c"},
+				action.RemoveFile{Path: "/p"}, action.RemoveMade{Path: "run"}}},
 		`{"version":1,"id":"c","ociVersion":"1.3.0","bundle":"/b","rootfs":"/b/rootfs","annotations":{"k":"v"},` +
 			`"created":"2026-01-02T03:04:05.000000006Z","uid":1000,"pid":4711,"startTime":99,"waiter":{"pid":12,"startTime":98},` +
 			`"namespaces":131072,"members":{"mountInode":3,"mountID":4},"steps":5,"chroot":true,` +
 			`"cgroup":{"manager":"systemd","path":"/c/x.scope/container","inode":6,"scope":"x.scope","oomKills":2},` +
 			`"undo":[{"kind":"cgroup","name":"/c","inode":7},{"kind":"scope","name":"x.scope"},{"kind":"network","name":"/r/c"},` +
-			`{"kind":"intelrdt","name":"{}"},{"kind":"file","name":"/p"},{"kind":"made","name":"run"}]}` + "\n"
+			`{"kind":"intelrdt","name":"{\"Class\":\"/rdt/c\",\"Monitor\":\"\"}"},{"kind":"file","name":"/p"},{"kind":"made","name":"run"}]}` + "\n"
 }
 
 // The form of state.json does not change within a version.
@@ -153,13 +154,13 @@ func TestStateFullDisk(t *testing.T) {
 // The link says who init is as state.json does, and of the cgroup whether it goes
 // with the container.
 func TestInit(t *testing.T) {
-	made := func(name string) Undo { return Undo{UndoCgroup, name, 7} }
+	made := func(name string) action.Undo { return action.RemoveCgroup{Path: name, Inode: 7} }
 	for want, s := range map[string]State{
 		"5 6 0 - ":         {},
-		"5 6 7 + /c/a b/é": {Cgroup: Cgroup{Path: "/c/a b/é", Inode: 7}, Undo: []Undo{made("/c"), made("/c/a b/é")}},
-		"5 6 7 - /c/x\nw":  {Cgroup: Cgroup{Path: "/c/x\nw", Inode: 7}, Undo: []Undo{made("/c"), {UndoFile, "/c/x\nw", 0}}},
+		"5 6 7 + /c/a b/é": {Cgroup: Cgroup{Path: "/c/a b/é", Inode: 7}, Undo: action.Undos{made("/c"), made("/c/a b/é")}},
+		"5 6 7 - /c/x\nw":  {Cgroup: Cgroup{Path: "/c/x\nw", Inode: 7}, Undo: action.Undos{made("/c"), action.RemoveFile{Path: "/c/x\nw"}}},
 		"5 6 18446744073709551615 a.scope /c/a.scope/container": {
-			Cgroup: Cgroup{Path: "/c/a.scope/container", Inode: 1<<64 - 1, Scope: "a.scope"}, Undo: []Undo{made("/c/a.scope/container")}},
+			Cgroup: Cgroup{Path: "/c/a.scope/container", Inode: 1<<64 - 1, Scope: "a.scope"}, Undo: action.Undos{made("/c/a.scope/container")}},
 	} {
 		_, d := scratch(t)
 		s.Pid, s.StartTime = 5, 6

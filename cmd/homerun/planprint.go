@@ -123,7 +123,11 @@ func document(c *compiled, pointer string) planDocument {
 	}
 	for i, s := range p.Runtime() {
 		if selects(pointer, s.Pointer) {
-			d.Runtime = append(d.Runtime, runtimeDocument{i + 1, p.RuntimeLine(i), s.Pointer, action.UndoOf(s.Action)})
+			step := runtimeDocument{Index: i + 1, Line: p.RuntimeLine(i), Pointer: s.Pointer}
+			if u := action.UndoOf(s.Action); u != nil {
+				step.Undo = u.Line()
+			}
+			d.Runtime = append(d.Runtime, step)
 		}
 	}
 	return d

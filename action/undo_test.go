@@ -1,0 +1,94 @@
+package action
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/plan"
+)
+
+// What undoes an action is printed as `homerun plan` has always had it.
+func TestUndoLines(t *testing.T) {
+	cgroup := func(base, name string) MakeCgroup {
+		return MakeCgroup{Mount: "/sys/fs/cgroup", Choice: cgroupv2.Choice{Base: base, Path: name}, Below: "container"}
+	}
+	network := func(m netns.Mode) StartNetwork {
+		return StartNetwork{Connection: &netns.Connection{Network: netns.Network{Mode: m}}, Directory: "/run/homerun/web"}
+	}
+	for _, test := range []struct {
+		action plan.Action
+		want   string
+	}{
+		{MakeDirectory{Path: "/run/homerun/web"}, "remove the directory /run/homerun/web"},
+		{StartStage{Name: "homerun"}, "kill the stage"},
+		{cgroup("", "/web"), "remove the cgroup /sys/fs/cgroup/web"},
+		{cgroup("/a/b", "/a/b/web"), "remove the cgroup /sys/fs/cgroup/a/b/web"},
+		{cgroup("/a", "/a/b/web"), "remove the cgroup /sys/fs/cgroup/a/b/web, and those above it that were made"},
+		{StartScope{Unit: "homerun-web.scope"}, "stop the scope homerun-web.scope"},
+		{network(netns.Pasta), "end homerun-net"},
+		{network(netns.None), ""},
+		{JoinClass{}, "remove the class, if it was made"},
+		{RecordMade{}, "remove what was made in the root"},
+		{GiveCgroup{}, ""},
+		{nil, ""},
+	} {
+		got := ""
+		if u := UndoOf(test.action); u != nil {
+			got = u.Line()
+		}
+		if got != test.want {
+			t.Errorf("%T: %q, want %q", test.action, got, test.want)
+		}
+	}
+	for u, want := range map[Undo]string{
+		RemoveMade{"run/x"}:          "remove run/x, which was made in the root",
+		RemoveFile{"/run/.pid.123"}:  "remove the file /run/.pid.123",
+		UnknownUndo{"moon", "\n", 0}: `undo "moon" "\n"`,
+	} {
+		if got := u.Line(); got != want {
+			t.Errorf("%+v: %q, want %q", u, got, want)
+		}
+	}
+}
+
+// What is recorded is read as it was, also what an older homerun wrote, and what
+// only a newer one understands.
+func TestUndosInJSON(t *testing.T) {
+	const text = `[{"kind":"cgroup","name":"/c","inode":7},{"kind":"cgroup","name":"/c/web"},{"kind":"scope","name":"x.scope","inode":8},` +
+		`{"kind":"network","name":"/r/c"},{"kind":"intelrdt","name":"{\"Class\":\"/sys/fs/resctrl/web\",\"Monitor\":\"\",\"Unsure\":true}"},` +
+		`{"kind":"file","name":"/p"},{"kind":"made","name":"run"},{"kind":"moon","name":"m","inode":9}]`
+	want := Undos{RemoveCgroup{Path: "/c", Inode: 7}, RemoveCgroup{Path: "/c/web"}, StopScope{"x.scope", 8}, EndNetwork{"/r/c"},
+		LeaveClass{Class: "/sys/fs/resctrl/web", Unsure: true}, RemoveFile{"/p"}, RemoveMade{"run"}, UnknownUndo{"moon", "m", 9}}
+	var got Undos
+	if err := json.Unmarshal([]byte(text), &got); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if again, err := json.Marshal(got); err != nil || string(again) != text {
+		t.Errorf("%s, %v", again, err)
+	}
+	if err := json.Unmarshal([]byte(`[{"kind":"intelrdt","name":"oh"}]`), &got); err != nil || !slices.Equal(got, Undos{UnknownUndo{"intelrdt", "oh", 0}}) {
+		t.Errorf("a class that is none: %+v, %v", got, err)
+	}
+	for _, bad := range []string{`{}`, `[1]`, `[{"kind":1}]`} {
+		if err := json.Unmarshal([]byte(bad), &got); err == nil {
+			t.Errorf("%s is read", bad)
+		}
+	}
+}
+
+func TestUndos(t *testing.T) {
+	var list Undos
+	if list.Add() || !list.Add(RemoveFile{"/a"}, EndNetwork{"/b"}) || list.Add(EndNetwork{"/b"}) || !list.Add(EndNetwork{"/b"}, EndNetwork{"/c"}) {
+		t.Errorf("%+v", list)
+	}
+	list.Rename(1, "\xff")
+	if want := (Undos{RemoveFile{"/a"}, EndNetwork{"\xff"}, EndNetwork{"/c"}}); !slices.Equal(list, want) {
+		t.Errorf("%+v, want %+v", list, want)
+	}
+	if want := []string{"/a", "\xff", "/c"}; !slices.Equal(list.Names(), want) {
+		t.Errorf("%q, want %q", list.Names(), want)
+	}
+}
