@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // annotations looks at those that crun knows, which callers set to say how a
@@ -19,13 +21,13 @@ func (c *compiler) annotations() error {
 		pointer := fmt.Sprintf("annotations[%q]", name)
 		switch name {
 		case "run.oci.handler":
-			return &Error{Pointer: pointer, What: fmt.Sprintf("run with the handler %q", value),
+			return &fault.Error{Place: pointer, What: fmt.Sprintf("run with the handler %q", value),
 				Why: "homerun has no handlers, and a plain container is not what was asked for"}
 		case "run.oci.seccomp.plugins":
-			return &Error{Pointer: pointer, What: "load seccomp plugins", Why: "homerun has none",
+			return &fault.Error{Place: pointer, What: "load seccomp plugins", Why: "homerun has none",
 				Hint: "an agent of its own can answer the calls: run.oci.seccomp.receiver names its socket"}
 		case "run.oci.systemd.force_cgroup_v1":
-			return &Error{Pointer: pointer, What: "mount a hierarchy of cgroup v1", Why: "homerun has cgroup v2 only"}
+			return &fault.Error{Place: pointer, What: "mount a hierarchy of cgroup v1", Why: "homerun has cgroup v2 only"}
 		}
 		if !slices.Contains(followed[:], name) {
 			ignored = append(ignored, pointer)

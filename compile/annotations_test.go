@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -30,7 +31,7 @@ func TestAnnotations(t *testing.T) {
 		b.Config.Annotations = map[string]string{name: "krun\x1b"}
 		r, err := compileAnswered(b.Config, facts, wishes())
 		got := ""
-		var known *Error
+		var known *fault.Error
 		switch {
 		case err != nil && !errors.As(err, &known):
 			t.Errorf("%q: %v", name, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/plan"
@@ -13,98 +14,79 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StepError is an operation of a plan that failed, in the words of config.json.
-type StepError struct {
-	// What is what the step is a part of, Pointer where config.json asks for
-	// it, and Why the reason with the errno's text at its end.
-	What, Pointer, Why string
-	// Index counts from 1 to Total; Text is the call.
-	Index, Total int
-	Text         string
-	// Errno is 0 when the call returned something unexpected.
-	Errno unix.Errno
-	// Hint is advice, or empty.
-	Hint string
-}
-
-// Error is the first line: complete by itself, errno last.
-func (e *StepError) Error() string {
-	where := ""
-	if e.Pointer != "" && e.Pointer != "default" {
-		where = " (" + e.Pointer + ")"
-	}
-	return e.What + where + ": " + e.Why
-}
-
-// Step is the second line.
-func (e *StepError) Step() string {
-	return fmt.Sprintf("step %d of %d: %s", e.Index, e.Total, e.Text)
-}
-
-// Unwrap gives the errno.
-func (e *StepError) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
-	}
-	return e.Errno
-}
-
 // maxWords bounds each part of a message: two paths fit in most.
 const maxWords = 1000
 
-// Explain turns the failure of step index into words. result is what the call
-// returned: an errno below 0, or a number that was not the wanted one. The words
-// are fit to be shown, whatever paths and names they hold: package plain.
-func Explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
-	e := explain(p, facts, index, result)
-	e.What, e.Why = plain.Short(e.What, maxWords), plain.Short(e.Why, maxWords)
-	return e
+// explanation is the failure of a step while it is put into words.
+type explanation struct {
+	*fault.Error
+	step plan.Step
+	// call is the step's text.
+	call string
 }
 
-func explain(p *plan.Plan, facts *host.Facts, index, result int) *StepError {
-	step := p.Step(index)
-	e := &StepError{What: step.What, Pointer: step.Pointer, Index: index + 1, Total: p.Len(), Text: p.Text(index)}
+// explain begins an explanation; index counts from 1 to total. result is what the call
+// returned: an errno below 0, or a number that was not the wanted one.
+func explain(step plan.Step, call string, index, total, result int) *explanation {
+	e := &explanation{&fault.Error{What: step.What, Place: step.Pointer, Step: fmt.Sprintf("step %d of %d: %s", index, total, call)}, step, call}
+	if e.Place == "default" {
+		e.Place = ""
+	}
 	if result < 0 {
 		e.Errno = unix.Errno(-result)
-		e.Why = errnoWords(e.Errno)
-		explainKinds(e, p, index, facts)
-	}
-	return e.explain(step, facts, result)
-}
-
-// errnoWords is an errno as a reason.
-func errnoWords(errno unix.Errno) string {
-	return fmt.Sprintf("%s (%s)", errno.Error(), plan.ErrnoName(errno))
-}
-
-// explain adds what is known of the step. Where it failed with an errno, that and its
-// words are there.
-func (e *StepError) explain(step plan.Step, facts *host.Facts, result int) *StepError {
-	if e.What == "" {
-		e.What, _, _ = strings.Cut(e.Text, "(")
-	}
-	if result >= 0 {
-		e.Why = unexpected(step, result)
-		explainDirectory(e, step.Op)
-		return e
-	}
-	if explainMissing(e, step.Op) {
-		return e
-	}
-	for _, refine := range []func(*StepError, plan.Operation, *host.Facts) bool{
-		explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
-	} {
-		if refine(e, step.Op, facts) {
-			break
-		}
+		e.Why = fmt.Sprintf("%s (%s)", e.Errno.Error(), plan.ErrnoName(e.Errno))
 	}
 	return e
+}
+
+// Explain turns the failure of step index into words: what it is a part of, where
+// config.json asks for it, and why it failed, the errno's text last; the step and a
+// hint. result is what the call returned: an errno below 0, or a number that was not
+// the wanted one; then there is no errno. The words are fit to be shown, whatever
+// paths and names they hold: package plain.
+func Explain(p *plan.Plan, facts *host.Facts, index, result int) *fault.Error {
+	e := explain(p.Step(index), p.Text(index), index+1, p.Len(), result)
+	explainKinds(e, p, index, facts)
+	return e.refine(facts, result)
+}
+
+// refine adds what is known of the step.
+func (e *explanation) refine(facts *host.Facts, result int) *fault.Error {
+	if e.What == "" {
+		e.What, _, _ = strings.Cut(e.call, "(")
+	}
+	switch {
+	case result >= 0:
+		e.Why = unexpected(e.step, result)
+		explainDirectory(e)
+	case e.step.Purpose == plan.ForHook:
+		explainHook(e)
+	case !explainMissing(e, e.step.Op):
+		for _, known := range []func(*explanation, plan.Operation, *host.Facts) bool{
+			explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
+		} {
+			if known(e, e.step.Op, facts) {
+				break
+			}
+		}
+	}
+	e.What, e.Why = plain.Short(e.What, maxWords), plain.Short(e.Why, maxWords)
+	return e.Error
+}
+
+// explainHook says why a hook did not start, in the errno's words; which one it is is
+// said elsewhere.
+func explainHook(e *explanation) {
+	e.Place, e.Why = "", e.Errno.Error()
+	if _, ok := e.step.Op.(plan.Execve); ok {
+		e.What, e.Hint = "", execHint(e.Errno)
+	}
 }
 
 // explainMissing names the directive of a systemd unit that has a call answered as
 // if the kernel lacked it: systemd.exec(5). A path in the rootfs cannot be opened
 // safely without openat2.
-func explainMissing(e *StepError, op plan.Operation) bool {
+func explainMissing(e *explanation, op plan.Operation) bool {
 	if _, ok := op.(plan.Openat2); !ok || e.Errno != unix.ENOSYS {
 		return false
 	}
@@ -122,17 +104,17 @@ func unexpected(step plan.Step, result int) string {
 
 // explainDirectory words the execution of a directory as the kernel would, if
 // it told it from a file without execute permission.
-func explainDirectory(e *StepError, op plan.Operation) {
-	if o, ok := op.(plan.Faccessat); ok && strings.HasSuffix(o.Path, "/.") {
+func explainDirectory(e *explanation) {
+	if o, ok := e.step.Op.(plan.Faccessat); ok && strings.HasSuffix(o.Path, "/.") {
 		e.Errno = unix.EACCES
-		e.What = fmt.Sprintf("exec %q", strings.TrimPrefix(e.What, "exec "))
+		e.What = fmt.Sprintf("exec %q", e.step.Subject)
 		e.Why = unix.EACCES.Error() + ": " + unix.EISDIR.Error()
 	}
 }
 
 // explainExec words the errors of the program's start as callers match them.
-func explainExec(e *StepError, op plan.Operation, _ *host.Facts) bool {
-	name := strings.TrimPrefix(e.What, "exec ")
+func explainExec(e *explanation, op plan.Operation, _ *host.Facts) bool {
+	name := e.step.Subject
 	switch op.(type) {
 	case plan.Faccessat:
 		if e.Errno == unix.ENOENT || e.Errno == unix.ENOTDIR {
@@ -157,7 +139,7 @@ func explainExec(e *StepError, op plan.Operation, _ *host.Facts) bool {
 
 // because puts a reason before the errno's text. What an engine shows is the
 // first line only, so what explains goes there, and what helps is a hint.
-func (e *StepError) because(reason string) { e.Why = reason + ": " + e.Why }
+func (e *explanation) because(reason string) { e.Why = reason + ": " + e.Why }
 
 func execHint(errno unix.Errno) string {
 	switch errno {
@@ -170,7 +152,7 @@ func execHint(errno unix.Errno) string {
 }
 
 // explainUserNamespace finds who forbids user namespaces.
-func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bool {
+func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) bool {
 	user := false
 	switch o := op.(type) {
 	case plan.Clone3:
@@ -193,14 +175,13 @@ func explainUserNamespace(e *StepError, op plan.Operation, facts *host.Facts) bo
 	if !user {
 		return false
 	}
-	if err, ok := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun").(*userns.Error); ok {
-		e.Why, e.Hint = err.Text, err.Hint
-	}
+	err := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun")
+	e.Why, e.Hint = err.Error(), err.Hint
 	return true
 }
 
 // explainProcesses tells who allows no more processes.
-func explainProcesses(e *StepError, facts *host.Facts) bool {
+func explainProcesses(e *explanation, facts *host.Facts) bool {
 	if e.Errno != unix.EAGAIN {
 		return false
 	}
@@ -208,7 +189,7 @@ func explainProcesses(e *StepError, facts *host.Facts) bool {
 	return true
 }
 
-func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
+func explainMount(e *explanation, op plan.Operation, facts *host.Facts) bool {
 	switch o := op.(type) {
 	case plan.Fsconfig:
 		explainFsconfig(e, o, facts)
@@ -237,7 +218,7 @@ func explainMount(e *StepError, op plan.Operation, facts *host.Facts) bool {
 // explainKinds words the refusal to mount a directory on a file or the reverse,
 // for which the kernel says no more than EINVAL: do_move_mount() in
 // fs/namespace.c. Callers match the words, as other runtimes have them.
-func explainKinds(e *StepError, p *plan.Plan, index int, facts *host.Facts) {
+func explainKinds(e *explanation, p *plan.Plan, index int, facts *host.Facts) {
 	o, ok := p.Step(index).Op.(plan.MoveMount)
 	if !ok || o.ToFD.Slot == 0 || e.Errno != unix.ENOTDIR && e.Errno != unix.EINVAL {
 		return
@@ -273,7 +254,7 @@ func mountedKind(p *plan.Plan, before int, slot plan.Slot, facts *host.Facts) ho
 
 // explainFsmount tells why procfs or sysfs is refused: mount_too_revealing() in
 // fs/namespace.c.
-func explainFsmount(e *StepError) {
+func explainFsmount(e *explanation) {
 	if e.Errno == unix.EPERM {
 		e.because("parts of the outer one are covered, as inside another container, or its access time options differ")
 		e.Hint = "in a user namespace procfs and sysfs can be mounted only where the outer one is fully visible, and with its " +
@@ -283,29 +264,29 @@ func explainFsmount(e *StepError) {
 
 // explainLocked names the flags that a mount of the host would have to lose: in
 // a user namespace they are locked, mount_namespaces(7).
-func explainLocked(e *StepError, o plan.MountSetattr) {
+func explainLocked(e *explanation, o plan.MountSetattr) {
 	names := rootfs.Locked(o)
 	if names == "" {
 		e.Hint = "on the host this mount has flags that a user namespace cannot clear or change"
 		return
 	}
-	e.Pointer += ".options"
+	e.Place += ".options"
 	e.Why = "locked by the host's mount: " + names + ": " + e.Why
 	e.Hint = "a user namespace cannot clear flags that a mount has outside, nor change its access times: leave out the option, or change the mount on the host"
 }
 
-func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
+func explainFsconfig(e *explanation, o plan.Fsconfig, facts *host.Facts) {
 	switch {
 	case o.Command != unix.FSCONFIG_CMD_CREATE && e.Errno == unix.EINVAL:
 		option := o.Key
 		if o.Value != "" {
 			option += "=" + o.Value
 		}
-		e.Pointer += ".options"
+		e.Place += ".options"
 		e.Why = fmt.Sprintf("unknown mount option, or a bad value: %q: %s", option, e.Why)
-	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount proc"):
+	case e.Errno == unix.EPERM && e.mounts("proc"):
 		explainFsmount(e)
-	case e.Errno == unix.EPERM && strings.HasPrefix(e.What, "mount sysfs"):
+	case e.Errno == unix.EPERM && e.mounts("sysfs"):
 		e.because("sysfs needs a network namespace that belongs to the container's user namespace")
 		e.Hint = "with the option ro, /sys of the host is bound instead"
 	default:
@@ -313,15 +294,20 @@ func explainFsconfig(e *StepError, o plan.Fsconfig, facts *host.Facts) {
 	}
 }
 
+// mounts reports whether the step is a part of mounting that type.
+func (e *explanation) mounts(kind string) bool {
+	return e.step.Purpose == plan.ForMount && e.step.Subject == kind
+}
+
 // explainForbidden tells that only root outside of user namespaces mounts most
 // file systems: FS_USERNS_MOUNT in fs/super.c.
-func explainForbidden(e *StepError, facts *host.Facts) {
+func explainForbidden(e *explanation, facts *host.Facts) {
 	if e.Errno == unix.EPERM && (facts.Process.UID != 0 || !facts.UserNamespace.Initial) {
 		e.because("this file system cannot be mounted in a user namespace")
 	}
 }
 
-func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
+func explainFile(e *explanation, op plan.Operation, _ *host.Facts) bool {
 	switch o := op.(type) {
 	case plan.Sendfile:
 		e.Why = "a file changed while it was copied: " + e.Why
@@ -350,12 +336,11 @@ func explainFile(e *StepError, op plan.Operation, _ *host.Facts) bool {
 	return true
 }
 
-func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool {
+func explainCredentials(e *explanation, op plan.Operation, facts *host.Facts) bool {
 	switch o := op.(type) {
 	case plan.Prlimit64:
 		if e.Errno == unix.EPERM {
-			name, _ := strings.CutPrefix(e.What, "set the limit ")
-			if hard, ok := facts.Process.Rlimits[name]; ok {
+			if hard, ok := facts.Process.Rlimits[e.step.Subject]; ok {
 				e.because(fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", hard, o.Hard))
 			}
 		}
@@ -369,7 +354,7 @@ func explainCredentials(e *StepError, op plan.Operation, facts *host.Facts) bool
 				"with noNewPrivileges false a seccomp profile must allow capset"
 		}
 	case plan.Setns:
-		if e.Errno == unix.EPERM && e.Pointer == "default" {
+		if e.Errno == unix.EPERM && e.step.Purpose == plan.ForJoin {
 			e.Hint = "before it is started, a container that shares namespaces with others can be entered only with CAP_SYS_PTRACE on the host"
 		}
 	case plan.Setgroups, plan.Setresgid, plan.Setresuid:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
@@ -60,8 +61,8 @@ func (f failure) text(t *testing.T) string {
 			result = -int(f.errno)
 		}
 		e := Explain(p, facts, i, result)
-		checkStepError(t, f, e)
-		text := e.Error() + "\n" + e.Step() + "\n"
+		checkExplanation(t, f, e)
+		text := e.Error() + "\n" + e.Step + "\n"
 		if e.Hint != "" {
 			text += "hint: " + e.Hint + "\n"
 		}
@@ -83,9 +84,9 @@ func (f failure) plan(t *testing.T) (*plan.Plan, *host.Facts) {
 	return r.Plan, facts
 }
 
-// checkStepError wants the errno to be there for callers, and last in the
+// checkExplanation wants the errno to be there for callers, and last in the
 // first line; podman and others match its words.
-func checkStepError(t *testing.T, f failure, e *StepError) {
+func checkExplanation(t *testing.T, f failure, e *fault.Error) {
 	t.Helper()
 	if f.errno != 0 && !errors.Is(e, e.Errno) || f.errno == 0 && e.Errno == 0 && e.Unwrap() != nil {
 		t.Errorf("%s: the error wraps %v", f.name, e.Unwrap())
@@ -202,7 +203,7 @@ func TestExplainForeign(t *testing.T) {
 	found := 0
 	for i := range r.Plan.Len() {
 		e := Explain(r.Plan, facts, i, -int(unix.ENOENT))
-		text := e.Error() + e.Step()
+		text := e.Error() + e.Step
 		if strings.ContainsAny(text, "\x1b\n\u202e") || len(text) > 6000 {
 			t.Errorf("step %d: %d bytes: %.300q", i+1, len(text), text)
 		}

@@ -3,7 +3,6 @@ package compile
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,10 +12,8 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/process"
-	"github.com/homerun-oci/homerun/rootfs"
-	"github.com/homerun-oci/homerun/userns"
 )
 
 var update = flag.Bool("update", false, "rewrite the wanted parts of the golden files")
@@ -240,30 +237,10 @@ func (g golden) shows(where string) bool {
 // errorText is an error as the command prints it.
 func errorText(err error) string {
 	text := "error: " + err.Error() + "\n"
-	if h := hintOf(err); h != "" {
+	if h := fault.Hint(err); h != "" {
 		text += "hint: " + h + "\n"
 	}
 	return text
-}
-
-func hintOf(err error) string {
-	var (
-		own  *Error
-		root *rootfs.Error
-		proc *process.Error
-		user *userns.Error
-	)
-	switch {
-	case errors.As(err, &own):
-		return own.Hint
-	case errors.As(err, &root):
-		return root.Hint
-	case errors.As(err, &proc):
-		return proc.Hint
-	case errors.As(err, &user):
-		return user.Hint
-	}
-	return ""
 }
 
 // difference shows where two texts part.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -65,7 +66,7 @@ const (
 // first moment.
 func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if j.Process == nil {
-		return nil, &Error{Pointer: "process", What: "start a process", Why: "there is none"}
+		return nil, &fault.Error{Place: "process", What: "start a process", Why: "there is none"}
 	}
 	if err := lacks(JoinNeeds(j), facts); err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	}
 	c.b.At("default", "hide from the container")
 	process.Hide(c.b)
-	c.b.At("default", "join the container's namespaces")
+	c.b.At("default", "join the container's namespaces").For(plan.ForJoin, "")
 	// Inside the cgroup namespace the way from our own cgroup into the
 	// container's is not visible: cgroup_namespaces(7). So that one comes last,
 	// for whoever is cloned into the container's cgroup.
@@ -195,7 +196,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		c.answerAt("default", "continue")
 	}
 	if late != 0 {
-		c.b.At("default", "join the container's cgroup namespace")
+		c.b.At("default", "join the container's cgroup namespace").For(plan.ForJoin, "")
 		c.setns(init, unix.CLONE_NEWCGROUP)
 	}
 	if root != 0 {
@@ -236,20 +237,20 @@ func (c *compiler) execTerminal() {
 // capabilities do not count there or the mount namespace is somebody else's, it
 // is the root, which is where setns(2) has left it.
 func (c *compiler) callersHook(j Join) {
-	c.b.At("hooks", "close all directories")
+	c.b.At("hooks", "close all directories").For(plan.ForHook, "")
 	c.b.Do(plan.CloseRange{First: c.keep})
-	c.b.At("hooks", "enter the working directory "+j.Process.Cwd)
+	c.b.At("hooks", "enter the working directory "+j.Process.Cwd).For(plan.ForHook, "")
 	c.b.Try(plan.Chdir{Path: j.Process.Cwd}, plan.Ignore(unix.EACCES, unix.ENOENT)...)
-	c.b.At("hooks", "close everything at execve")
+	c.b.At("hooks", "close everything at execve").For(plan.ForHook, "")
 	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.execHook(j.Process.Env)
 }
 
 // outsideHook executes a hook in the runtime's namespaces.
 func (c *compiler) outsideHook(j Join) {
-	c.b.At("hooks", "enter the bundle "+j.Process.Cwd)
+	c.b.At("hooks", "enter the bundle "+j.Process.Cwd).For(plan.ForHook, "")
 	c.b.Do(plan.Chdir{Path: j.Process.Cwd})
-	c.b.At("hooks", "close everything at execve")
+	c.b.At("hooks", "close everything at execve").For(plan.ForHook, "")
 	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.execHook(j.Process.Env)
 }
@@ -264,6 +265,6 @@ func (c *compiler) execHook(env []string) {
 	if h.Env != nil {
 		env = h.Env
 	}
-	c.b.At("hooks", "exec "+h.Path)
+	c.b.At("hooks", "exec "+h.Path).For(plan.ForHook, "")
 	c.b.Do(plan.Execve{Path: h.Path, Args: args, Env: env})
 }

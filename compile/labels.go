@@ -38,18 +38,18 @@ func (c *compiler) labelKeys(label string) {
 }
 
 // explainLabel words what security modules answer.
-func explainLabel(e *StepError, op plan.Operation, _ *host.Facts) bool {
+func explainLabel(e *explanation, op plan.Operation, _ *host.Facts) bool {
 	o, ok := op.(plan.Write)
 	switch {
 	case !ok:
-	case e.Pointer == process.AppArmorPointer && e.Errno == unix.ENOENT:
+	case e.step.Purpose == plan.ForAppArmor && e.Errno == unix.ENOENT:
 		e.Why = fmt.Sprintf("the profile is not loaded: %s", e.Why)
 		e.Hint = "load it with apparmor_parser; aa-status lists what is loaded"
-	case e.Pointer == process.AppArmorPointer && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
+	case e.step.Purpose == plan.ForAppArmor && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
 		e.Hint = "the profile that homerun itself runs under does not allow this change of profile"
-	case e.Pointer == process.SELinuxPointer && e.Errno == unix.EINVAL:
+	case e.step.Purpose == plan.ForSELinux && e.Errno == unix.EINVAL:
 		e.Why = fmt.Sprintf("the loaded policy does not know the label %q: %s", o.Data, e.Why)
-	case e.Pointer == process.SELinuxPointer && e.Errno == unix.EACCES:
+	case e.step.Purpose == plan.ForSELinux && e.Errno == unix.EACCES:
 		e.Hint = "the policy does not let the domain that homerun runs in use this label; `ausearch -m avc` shows the denial"
 	default:
 		return false

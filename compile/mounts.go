@@ -75,7 +75,7 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 	process.Hide(c.b)
 	c.b.Do(plan.Umask{})
 	if user {
-		c.b.At("default", "join the container's user namespace")
+		c.b.At("default", "join the container's user namespace").For(plan.ForJoin, "")
 		c.setns(init, unix.CLONE_NEWUSER)
 		c.b.At("default", "a mount namespace to copy sources from")
 		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWNS})
@@ -94,7 +94,7 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 
 // intoContainer joins the other namespaces and makes the process.
 func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
-	c.b.At("default", "join the container's namespaces")
+	c.b.At("default", "join the container's namespaces").For(plan.ForJoin, "")
 	c.setns(init, m.Namespaces&^unix.CLONE_NEWUSER)
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.cloneInit(pid, child)

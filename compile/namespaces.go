@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -14,24 +15,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// Error is a field of config.json that cannot be had on this host.
-type Error struct {
-	Pointer, What, Why string
-	Errno              unix.Errno
-	Hint               string
-}
-
-// Error implements error.
-func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
-
-// Unwrap gives the errno.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
-	}
-	return e.Errno
-}
 
 // namespaces says which namespaces the container gets.
 type namespaces struct {
@@ -89,7 +72,7 @@ func (c *compiler) namespaces() error {
 	for i, ns := range c.spec.Linux.Namespaces {
 		flag := flagOf(ns.Type)
 		if flag == 0 {
-			return &Error{Pointer: "linux.namespaces[" + strconv.Itoa(i) + "].type", What: "make a namespace",
+			return &fault.Error{Place: "linux.namespaces[" + strconv.Itoa(i) + "].type", What: "make a namespace",
 				Why: fmt.Sprintf("unknown type %q", ns.Type)}
 		}
 		if ns.Path == "" {
@@ -121,7 +104,7 @@ func makesUser(s *specs.Spec, facts *host.Facts) bool {
 func (c *compiler) joinByPath(i, flag int, ns specs.LinuxNamespace) error {
 	j := joined{index: i, flag: flag, path: ns.Path}
 	fact := c.facts.Namespaces[ns.Path]
-	e := &Error{Pointer: j.pointer() + ".path", What: "join the " + string(ns.Type) + " namespace " + ns.Path}
+	e := &fault.Error{Place: j.pointer() + ".path", What: "join the " + string(ns.Type) + " namespace " + ns.Path}
 	switch {
 	case fact.Error != "":
 		e.Why, e.Errno = errnoText(fact.Error)
@@ -189,7 +172,7 @@ func (c *compiler) checkMountNamespace() error {
 	if !c.ns.othersMounts {
 		return nil
 	}
-	e := &Error{What: "make the container's file system",
+	e := &fault.Error{What: "make the container's file system",
 		Why: "without a mount namespace of its own the mounts would be the host's"}
 	remove := ", or add a mount namespace to linux.namespaces"
 	if slices.ContainsFunc(c.ns.joined, func(j joined) bool { return j.flag == unix.CLONE_NEWNS }) {
@@ -210,7 +193,7 @@ func (c *compiler) checkMountNamespace() error {
 		{"linux.rootfsPropagation", c.spec.Linux.RootfsPropagation != ""},
 	} {
 		if f.asked {
-			e.Pointer, e.Hint = f.pointer, "remove "+f.pointer+remove
+			e.Place, e.Hint = f.pointer, "remove "+f.pointer+remove
 			return e
 		}
 	}
@@ -265,7 +248,7 @@ func (c *compiler) joinLate() {
 func (c *compiler) checkCgroupNamespace() error {
 	for _, j := range c.ns.joined {
 		if c.joinsLate(j) && c.ns.newUser {
-			return &Error{Pointer: j.pointer(), What: "join the cgroup namespace " + j.path,
+			return &fault.Error{Place: j.pointer(), What: "join the cgroup namespace " + j.path,
 				Why:  "it belongs to another user namespace than the new one",
 				Hint: "give linux.namespaces the path of its user namespace too, or no path for the cgroup namespace"}
 		}

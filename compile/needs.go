@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/plain"
@@ -187,6 +188,6 @@ func lacks(n host.Needs, facts *host.Facts) error {
 	if fact == "" {
 		return nil
 	}
-	return &Error{Pointer: string(place), What: "compile the plan", Why: "the facts about the host lack " + plain.Short(fact, maxFact),
+	return &fault.Error{Place: string(place), What: "compile the plan", Why: "the facts about the host lack " + plain.Short(fact, maxFact),
 		Hint: "`homerun plan --show-facts` prints those that this config.json needs"}
 }

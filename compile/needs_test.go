@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -161,14 +162,14 @@ func TestLacks(t *testing.T) {
 			facts, places := wanted(&c.needs[i], c.facts)
 			for k, path := range facts {
 				_, err := c.compile(without(t, c.facts, path))
-				var e *Error
+				var e *fault.Error
 				if !errors.As(err, &e) || e.Why != "the facts about the host lack "+name(path) || e.Hint == "" {
 					t.Errorf("%s: without %s: %v", file, name(path), err)
 					continue
 				}
 				// Several parts of config.json may need the same.
-				if first := slices.IndexFunc(facts, func(p []string) bool { return slices.Equal(p, path) }); e.Pointer != string(places[first]) {
-					t.Errorf("%s: %s is missed by %s, want %s", file, name(path), e.Pointer, places[k])
+				if first := slices.IndexFunc(facts, func(p []string) bool { return slices.Equal(p, path) }); e.Place != string(places[first]) {
+					t.Errorf("%s: %s is missed by %s, want %s", file, name(path), e.Place, places[k])
 				}
 				kinds[kind(path)] = true
 			}

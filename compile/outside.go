@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/netns/device"
 	"github.com/homerun-oci/homerun/plan"
@@ -112,7 +113,7 @@ func (c *compiler) outside() error {
 	if rdt := c.spec.Linux.IntelRdt; rdt != nil {
 		p, err := intelrdt.New(rdt, c.wishes.ID)
 		if err != nil {
-			return &Error{Pointer: "linux.intelRdt", What: "join a class of resctrl", Why: err.Error()}
+			return &fault.Error{Place: "linux.intelRdt", What: "join a class of resctrl", Why: err.Error()}
 		}
 		c.runtime("linux.intelRdt", action.JoinClass{Plan: p, Root: intelrdt.Root})
 	}

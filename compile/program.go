@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -214,7 +215,7 @@ func (c *compiler) sysctl() error {
 	for _, k := range keys {
 		pointer := "linux.sysctl." + k
 		if why := c.foreignSysctl(sysctlPath(k)); why != "" {
-			return &Error{Pointer: pointer, What: "set the kernel parameter " + k, Why: why}
+			return &fault.Error{Place: pointer, What: "set the kernel parameter " + k, Why: why}
 		}
 		c.b.At(pointer, "set the kernel parameter "+k)
 		if sysctlPath(k) == "kernel/domainname" {

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plan"
 )
 
@@ -29,6 +30,6 @@ func (c *compiler) checkSize() error {
 	if steps <= plan.MaxSteps && longest*leastSteps <= plan.MaxSteps {
 		return nil
 	}
-	return &Error{Pointer: pointer, What: "make the container's file system",
+	return &fault.Error{Place: pointer, What: "make the container's file system",
 		Why: fmt.Sprintf("%d entries are too many: a plan takes %d steps at most, and an entry some of them", longest, plan.MaxSteps)}
 }

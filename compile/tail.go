@@ -1,10 +1,9 @@
 package compile
 
 import (
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
-	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/plan"
-	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -33,9 +32,10 @@ type TailStep struct {
 	Kind Kind `json:"kind,omitempty"`
 	// Path is the operation's.
 	Path string `json:"path,omitempty"`
-	// Text is the call, What and Pointer are the step's.
+	// Text is the call, What, Subject and Pointer are the step's.
 	Text    string `json:"text"`
 	What    string `json:"what,omitempty"`
+	Subject string `json:"subject,omitempty"`
 	Pointer string `json:"pointer,omitempty"`
 }
 
@@ -51,7 +51,7 @@ func (r *Result) Tail() Tail {
 	for i := r.Plan.Len() - 1; i >= 0; i-- {
 		s := r.Plan.Step(i)
 		kind, path := kindOf(s.Op)
-		t.Steps = append(t.Steps, TailStep{kind, path, r.Plan.Text(i), s.What, s.Pointer})
+		t.Steps = append(t.Steps, TailStep{kind, path, r.Plan.Text(i), s.What, s.Subject, s.Pointer})
 		if s.Awaits == "start" {
 			return t
 		}
@@ -102,21 +102,14 @@ func (s *TailStep) operation() plan.Operation {
 
 // Explain is Explain for the step that is the nth from the end, which is 1. Of one
 // that was not recorded it has the errno.
-func (t *Tail) Explain(nth, result int) *StepError {
-	e := &StepError{What: "start the program", Index: t.Total - nth + 1, Total: t.Total}
-	step := plan.Step{}
+func (t *Tail) Explain(nth, result int) *fault.Error {
+	step, call := plan.Step{What: "start the program"}, ""
 	if nth >= 1 && nth <= len(t.Steps) {
 		s := &t.Steps[nth-1]
-		step = plan.Step{Op: s.operation(), What: s.What, Pointer: s.Pointer}
-		if e.What, e.Pointer, e.Text = s.What, s.Pointer, s.Text; nth == len(t.Steps) {
+		step = plan.Step{Op: s.operation(), What: s.What, Subject: s.Subject, Pointer: s.Pointer}
+		if call = s.Text; nth == len(t.Steps) {
 			step.Awaits = "start"
 		}
 	}
-	if result < 0 {
-		e.Errno = unix.Errno(-result)
-		e.Why = errnoWords(e.Errno)
-	}
-	e = e.explain(step, &host.Facts{}, result)
-	e.What, e.Why = plain.Short(e.What, maxWords), plain.Short(e.Why, maxWords)
-	return e
+	return explain(step, call, t.Total-nth+1, t.Total, result).refine(&host.Facts{}, result)
 }

@@ -28,8 +28,8 @@
 //
 // Errors are one line that ends with the errno's text where there is one; a list
 // of errors has a line for each. Programs tell them by [store.ErrNotExist],
-// [store.ErrExists] and [ErrNotRunning], and by errors.As with *compile.StepError,
-// *rootfs.Error, *userns.Error and *live.Error (package cgroupv2/live), which carry hints.
+// [store.ErrExists] and [ErrNotRunning], and what more there is to say is in a *fault.Error
+// (package fault), found by errors.As: where config.json asks for it, the errno, a hint.
 //
 // # Concurrency
 //

@@ -2,10 +2,7 @@ package container
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"strings"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
@@ -85,19 +82,7 @@ func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.Ru
 	}
 	defer s.close()
 	err = s.launch.Run(ctx)
-	return s.launch.Init(), plainly(err)
-}
-
-// plainly says why a hook did not start; which one it is is said elsewhere.
-func plainly(err error) error {
-	var e *compile.StepError
-	switch {
-	case !errors.As(err, &e) || e.Pointer != "hooks" || e.Errno == 0:
-		return err
-	case strings.HasPrefix(e.What, "exec "):
-		return e.Errno
-	}
-	return fmt.Errorf("%s: %w", e.What, e.Errno)
+	return s.launch.Init(), err
 }
 
 // callersHook prepares a hook with the caller's rights, in the runtime's

@@ -7,7 +7,6 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/intelrdt"
 	"github.com/homerun-oci/homerun/intelrdt/live"
-	"github.com/homerun-oci/homerun/netns/device"
 	"github.com/homerun-oci/homerun/netns/device/rtnetlink"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -19,9 +18,9 @@ import (
 func (s *starting) moveDevices(a action.MoveDevices) error {
 	namespace, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		host := a.List[0].Host
-		return &device.Error{Pointer: "linux.netDevices." + host, What: "move the network device " + host,
-			Why: "open the container's network namespace: " + err.Error(), Err: err, Hint: "only root can give a container devices of the host"}
+		e := a.List[0].Failed("open the container's network namespace", err)
+		e.Hint = "only root can give a container devices of the host"
+		return e
 	}
 	defer unix.Close(namespace)
 	return rtnetlink.Move(a.List, namespace)

@@ -7,16 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// Error is a value of config.json that no host can apply.
-type Error struct {
-	Pointer Pointer
-	Reason  string
-}
-
-func (e *Error) Error() string { return "config.json: " + e.Pointer.Place() + ": " + e.Reason }
 
 const (
 	root          Pointer = "linux.resources"
@@ -32,7 +25,7 @@ type reader struct {
 	err      error
 }
 
-// Of reads resources. A value that can hold nowhere is an *Error, and so is one
+// Of reads resources. A value that can hold nowhere is a *fault.Error, and so is one
 // that asks for what only cgroup v1 has; a value that is near what can hold gives
 // a warning, of one line. Device rules are no limits: see cgroupv2.DeviceRules. A
 // nil res, and a 0 where engines send it for "not asked for", gives nothing.
@@ -64,7 +57,7 @@ func (r *reader) add(l Limit) { r.set = append(r.set, l) }
 // fail keeps the first error only: one line reaches the user.
 func (r *reader) fail(at Pointer, reason string) {
 	if r.err == nil {
-		r.err = &Error{Pointer: at, Reason: reason}
+		r.err = &fault.Error{File: "config.json", Place: at.Place(), Why: reason}
 	}
 }
 

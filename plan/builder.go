@@ -8,10 +8,9 @@ import (
 // Builder collects the steps of a plan in order. The zero value is not usable;
 // see NewBuilder. Not safe for concurrent use.
 type Builder struct {
-	plan    Plan
-	pointer string
-	what    string
-	used    map[string]int
+	plan   Plan
+	reason Step // that of At and For
+	used   map[string]int
 }
 
 // NewBuilder starts an empty plan whose stage reports on reportFD.
@@ -26,10 +25,16 @@ func NewBuilder(reportFD int) *Builder {
 }
 
 // At sets the reason of the steps that follow: where in config.json they come
-// from, and what they do in words ("" for the operation alone).
+// from, and what they do in words ("" for the operation alone). They have no purpose
+// until For gives them one.
 func (b *Builder) At(pointer, what string) *Builder {
-	b.pointer, b.what = pointer, what
+	b.reason = Step{Pointer: pointer, What: what}
 	return b
+}
+
+// For sets the purpose of the steps that follow, up to the next At, and its subject.
+func (b *Builder) For(purpose Purpose, subject string) {
+	b.reason.Purpose, b.reason.Subject = purpose, subject
 }
 
 // Slot makes a new slot. A name that is taken gets a number behind it.
@@ -61,7 +66,7 @@ func (b *Builder) Place(l Label) { b.plan.labels[l] = len(b.plan.steps) }
 // Add appends a step, with the reason set by At unless it has its own.
 func (b *Builder) Add(s Step) {
 	if s.Pointer == "" {
-		s.Pointer, s.What = b.pointer, b.what
+		s.Pointer, s.What, s.Purpose, s.Subject = b.reason.Pointer, b.reason.What, b.reason.Purpose, b.reason.Subject
 	}
 	b.plan.steps = append(b.plan.steps, s)
 }

@@ -118,7 +118,7 @@ func isClone(op Operation) bool {
 func isRoot(s *Step) bool {
 	switch o := s.Op.(type) {
 	case OpenTree:
-		return s.Pointer == "root.path"
+		return s.Purpose == ForRoot
 	case Fsmount:
 		return o.FD.Slot != 0
 	}
@@ -298,14 +298,14 @@ func checkCloexec(p *Plan) (int, string) {
 	return 0, ""
 }
 
-// checkMasks: what is masked stays masked: no mount of config.json comes after
-// a mask, on which it could lie.
+// checkMasks: what is masked stays masked: after a mask nothing is mounted that could
+// lie on it, but other masks and the root.
 func checkMasks(p *Plan) (int, string) {
 	masked := false
 	for i := range p.steps {
-		where := p.steps[i].Pointer
-		masked = masked || strings.HasPrefix(where, "linux.maskedPaths") || strings.HasPrefix(where, "linux.readonlyPaths")
-		if masked && strings.HasPrefix(where, "mounts[") && is[MoveMount](p.steps[i].Op) {
+		s := &p.steps[i]
+		masked = masked || s.Purpose == ForMask
+		if masked && s.Purpose != ForMask && s.Purpose != ForRoot && is[MoveMount](s.Op) {
 			return i, "mounts after a mask"
 		}
 	}

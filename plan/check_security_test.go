@@ -7,7 +7,7 @@ const inRoot = unix.RESOLVE_IN_ROOT
 // tree adds the root of a container, from which targets are opened.
 func tree(b *Builder) Slot {
 	hide(b)
-	b.At("root.path", "open the root")
+	b.At("root.path", "open the root").For(ForRoot, "")
 	root := b.Get("root", OpenTree{AtCWD(), "/rootfs", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC})
 	b.At("mounts[0]", "mount")
 	return root
@@ -29,22 +29,18 @@ func mountBreaches() []breach {
 			func(b *Builder) { hide(b); b.Do(Setns{b.Input("ns", 5).Ref(), unix.CLONE_NEWNET}); exit(b) }},
 		{"before execve", dumpable, 1, program, func(b *Builder) { hide(b); program(b) }},
 
-		{"mount after a mask", masks, 4, masked("linux.maskedPaths[0]", true), masked("linux.maskedPaths[0]", false)},
-		{"mount after read-only", masks, 4, masked("linux.readonlyPaths[2]", true), masked("linux.readonlyPaths[2]", false)},
+		{"mount after a mask", masks, 4, mounts(ForMask, ForMount), mounts(ForMount, ForMask, ForMask, ForRoot)},
+		{"mount without a purpose after a mask", masks, 5, mounts(ForMask, ForMask, 0), mounts(0, ForMask)},
 	}
 }
 
-// masked covers a path, and mounts something of config.json behind or before.
-func masked(pointer string, mask bool) func(b *Builder) {
+// mounts mounts something for each purpose.
+func mounts(purposes ...Purpose) func(b *Builder) {
 	return func(b *Builder) {
 		root := tree(b)
 		target := b.Get("target", opened(root.Ref(), "proc", inRoot))
-		pointers := []string{"mounts[1]", pointer}
-		if mask {
-			pointers[0], pointers[1] = pointer, "mounts[1]"
-		}
-		for _, p := range pointers {
-			b.At(p, "")
+		for _, p := range purposes {
+			b.At("linux", "").For(p, "")
 			b.Do(MoveMount{FromFD: root.Ref(), ToFD: target.Ref()})
 		}
 		exit(b)

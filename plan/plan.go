@@ -77,13 +77,15 @@ type Step struct {
 	Tolerate []Errno
 	// OnZero and OnNonzero skip forward after a result of zero, or another.
 	OnZero, OnNonzero Label
+	// Purpose is what the step is for. It is not encoded.
+	Purpose Purpose
 
 	// Pointer says where in config.json the step comes from (mounts[4]), or
 	// "default" for what the specification implies. It is not encoded.
 	Pointer string
 	// What says in words what the step is a part of (mount /srv on /data), for
-	// error messages. It is not encoded.
-	What string
+	// error messages, and Subject which one of its Purpose that is. They are not encoded.
+	What, Subject string
 	// Signals and Awaits name the handshake that the step is a side of.
 	Signals, Awaits string
 }

@@ -73,7 +73,7 @@ func Candidates(name string, env []string) []string {
 // finds out what to say: the first candidate that exists is executed again for
 // its own error, and when none exists the access to the last one says ENOENT.
 func Exec(b *plan.Builder, p *specs.Process, env []string) {
-	b.At("process.args", "exec "+name(p))
+	b.At("process.args", "exec "+name(p)).For(plan.ForProgram, name(p))
 	isDirectory := int32(-1) // no call succeeds with -1: a directory is an error
 	candidates := Candidates(name(p), env)
 	op := func(path string) plan.Execve { return plan.Execve{Path: path, Args: p.Args, Env: env} }
@@ -101,7 +101,7 @@ func Look(b *plan.Builder, p *specs.Process) {
 	if len(p.Args) == 0 {
 		return // a container that can be created, and not started
 	}
-	b.At("process.args", "exec "+name(p))
+	b.At("process.args", "exec "+name(p)).For(plan.ForProgram, name(p))
 	found := b.Label()
 	never := int32(-1)
 	candidates := Candidates(name(p), p.Env)

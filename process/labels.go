@@ -46,7 +46,7 @@ func OpenProc(b *plan.Builder) plan.Slot {
 // for itself: proc_pid_attr(5). Nothing else is executed in between.
 func Labels(b *plan.Builder, proc plan.Slot, p *specs.Process, lsm host.LSM) {
 	if profile := p.ApparmorProfile; profile != "" && !unconfined(p, lsm) {
-		b.At(AppArmorPointer, "run under the AppArmor profile "+profile)
+		b.At(AppArmorPointer, "run under the AppArmor profile "+profile).For(plan.ForAppArmor, "")
 		// Where several modules are stacked attr/exec is that of the first;
 		// before Linux 5.8 it is all there is.
 		file, old, open := b.Slot("attr"), b.Label(), b.Label()
@@ -59,7 +59,7 @@ func Labels(b *plan.Builder, proc plan.Slot, p *specs.Process, lsm host.LSM) {
 		b.Close(file)
 	}
 	if label := p.SelinuxLabel; label != "" {
-		b.At(SELinuxPointer, "run with the SELinux label "+label)
+		b.At(SELinuxPointer, "run with the SELinux label "+label).For(plan.ForSELinux, "")
 		writeAttribute(b, proc, "exec", label)
 	}
 }
@@ -67,7 +67,7 @@ func Labels(b *plan.Builder, proc plan.Slot, p *specs.Process, lsm host.LSM) {
 // KeyLabel writes the SELinux label of keys that are made from now on; a line
 // feed is none.
 func KeyLabel(b *plan.Builder, proc plan.Slot, label string) {
-	b.At(SELinuxPointer, "label the session keyring")
+	b.At(SELinuxPointer, "label the session keyring").For(plan.ForSELinux, "")
 	writeAttribute(b, proc, "keycreate", label)
 }
 

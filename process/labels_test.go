@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,7 +38,7 @@ func checkText(t *testing.T, lines []string, err error, want string) {
 	got := strings.Join(lines, "\n")
 	if err != nil {
 		got = err.Error()
-		if e := new(Error); !errors.As(err, &e) {
+		if e := new(fault.Error); !errors.As(err, &e) {
 			t.Errorf("a %T", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ func MemoryPolicy(b *plan.Builder, p *specs.LinuxMemoryPolicy) error {
 }
 
 func memoryError(field, why string) error {
-	return &Error{Pointer: "linux.memoryPolicy." + field, What: "set the memory policy", Why: why}
+	return &fault.Error{Place: "linux.memoryPolicy." + field, What: "set the memory policy", Why: why}
 }
 
 func memoryMode(m specs.MemoryPolicyModeType) (int, bool) {

@@ -24,29 +24,12 @@ package process
 import (
 	"strconv"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// Error is a field of process that cannot be had.
-type Error struct {
-	Pointer, What, Why string
-	Errno              unix.Errno
-	Hint               string
-}
-
-// Error implements error.
-func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
-
-// Unwrap gives the errno.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
-	}
-	return e.Errno
-}
 
 // Resource is the resource of prlimit(2) by its OCI name (config.md, "POSIX
 // process"). It is a switch and not a map because a map costs its making at
@@ -95,9 +78,9 @@ func Limits(b *plan.Builder, p *specs.Process) error {
 		n, ok := Resource(r.Type)
 		pointer := "process.rlimits[" + strconv.Itoa(i) + "]"
 		if !ok {
-			return &Error{Pointer: pointer + ".type", What: "set the limit " + r.Type, Why: "unknown resource limit"}
+			return &fault.Error{Place: pointer + ".type", What: "set the limit " + r.Type, Why: "unknown resource limit"}
 		}
-		b.At(pointer, "set the limit "+r.Type)
+		b.At(pointer, "set the limit "+r.Type).For(plan.ForLimit, r.Type)
 		b.Do(plan.Prlimit64{Resource: n, Soft: r.Soft, Hard: r.Hard})
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -105,8 +106,8 @@ func TestLimits(t *testing.T) {
 	}
 	for _, name := range []string{"", "RLIMIT_", "NOFILE", "RLIMIT_OPEN", "rlimit_nofile"} {
 		err := Limits(plan.NewBuilder(3), &specs.Process{Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CPU"}, {Type: name}}})
-		var e *Error
-		if !errors.As(err, &e) || e.Pointer != "process.rlimits[1].type" {
+		var e *fault.Error
+		if !errors.As(err, &e) || e.Place != "process.rlimits[1].type" {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -146,15 +147,6 @@ func TestOOMScore(t *testing.T) {
 	expect(t, lines(t, func(b *plan.Builder) { OOMScoreAdj(b, &specs.Process{}, 0) }))
 	if LowersOOMScore(&specs.Process{}, &host.Facts{}) {
 		t.Error("no score at all is worth a warning")
-	}
-}
-
-func TestErrorUnwraps(t *testing.T) {
-	for _, errno := range []unix.Errno{0, unix.EPERM} {
-		e := &Error{Pointer: "process.x", What: "do x", Why: "why", Errno: errno}
-		if e.Error() != "do x (process.x): why" || errors.Is(e, unix.EPERM) != (errno != 0) {
-			t.Errorf("%q, is EPERM: %t", e, errors.Is(e, unix.EPERM))
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func Schedule(b *plan.Builder, p *specs.Process) error {
 
 // invalid is the error for a value of process.scheduler or its like.
 func invalid(pointer, what, why string, args ...any) error {
-	return &Error{Pointer: pointer, What: what, Why: fmt.Sprintf(why, args...)}
+	return &fault.Error{Place: pointer, What: what, Why: fmt.Sprintf(why, args...)}
 }
 
 const setScheduler = "set the scheduling policy"

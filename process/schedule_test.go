@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -64,8 +65,8 @@ func TestScheduleErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		err := Schedule(plan.NewBuilder(3), &test.process)
-		var e *Error
-		if !errors.As(err, &e) || e.Pointer != test.pointer {
+		var e *fault.Error
+		if !errors.As(err, &e) || e.Place != test.pointer {
 			t.Errorf("%+v: got %v, want an error about %s", test.process, err, test.pointer)
 		}
 	}
@@ -127,8 +128,8 @@ func TestCPUsOfWhichThereAreNone(t *testing.T) {
 		}))
 	}
 	_, err := CPUs(plan.NewBuilder(3), &specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: "x"}}, "final")
-	var e *Error
-	if !errors.As(err, &e) || e.Pointer != "process.execCPUAffinity.final" {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Place != "process.execCPUAffinity.final" {
 		t.Error(err)
 	}
 }

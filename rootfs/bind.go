@@ -21,7 +21,7 @@ func (t *Tree) openSources(mounts []Mount) error {
 		if m.later = t.madeEarlier(m, mounts[:i]); m.later {
 			continue
 		}
-		t.b.At(m.pointer(), m.what())
+		t.at(m)
 		if err := t.openSource(m); err != nil {
 			return err
 		}

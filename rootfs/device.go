@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -282,8 +283,8 @@ func (d *device) hostKind() host.Kind {
 	return host.Character
 }
 
-func (d *device) error(why string, errno unix.Errno) *Error {
-	return &Error{Pointer: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
+func (d *device) error(why string, errno unix.Errno) *fault.Error {
+	return &fault.Error{Place: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
 }
 
 // directory opens a directory once and keeps it open, since many nodes go

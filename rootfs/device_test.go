@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -144,8 +145,8 @@ func TestHostDevices(t *testing.T) {
 	} {
 		lines, _, err := devicePlan(t, facts, nil, specs.LinuxDevice{Path: test.path, Type: test.kind, Major: test.major, Minor: test.minor})
 		if test.want != "" {
-			var e *Error
-			if !errors.As(err, &e) || e.Why != test.want || e.Pointer != "linux.devices[0]" {
+			var e *fault.Error
+			if !errors.As(err, &e) || e.Why != test.want || e.Place != "linux.devices[0]" {
 				t.Errorf("%+v: %v", test, err)
 			}
 			continue
@@ -187,7 +188,7 @@ func TestMaskIsNotTheHostsNode(t *testing.T) {
 	b := plan.NewBuilder(3)
 	b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
 	tree.b, tree.root = b, b.Slot("root")
-	tree.b.At("root.path", "open")
+	tree.b.At("root.path", "open").For(plan.ForRoot, "")
 	b.Add(plan.Step{Op: openTree("/rootfs", true), Result: tree.root})
 	tree.masks([]string{"/proc/keys"})
 	b.Do(plan.ExitGroup{})

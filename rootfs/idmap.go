@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -212,7 +213,7 @@ func (t *Tree) setIDMap(m *Mount, mount plan.Slot) {
 // Failed words the errno with which the preparation of an id-mapped mount
 // failed.
 func (im *IDMap) Failed(errno unix.Errno, facts *host.Facts) error {
-	e := &Error{Pointer: im.Pointer, What: im.What, Errno: errno,
+	e := &fault.Error{Place: im.Pointer, What: im.What, Errno: errno,
 		Why: "map its ids: " + errno.Error() + " (" + plan.ErrnoName(errno) + ")"}
 	switch {
 	case errno == unix.EPERM && !(facts.UserNamespace.Initial && facts.Process.UID == 0):

@@ -18,11 +18,11 @@ func (t *Tree) masks(paths []string) {
 	if len(paths) == 0 {
 		return
 	}
-	t.b.At("linux.maskedPaths", "the empty directory for masked paths")
+	t.b.At("linux.maskedPaths", "the empty directory for masked paths").For(plan.ForMask, "")
 	empty := t.emptyDirectory()
 	t.keepNull()
 	for i, p := range paths {
-		t.b.At("linux.maskedPaths["+strconv.Itoa(i)+"]", "mask "+p)
+		t.b.At("linux.maskedPaths["+strconv.Itoa(i)+"]", "mask "+p).For(plan.ForMask, "")
 		t.mask(p, empty)
 	}
 	t.b.Close(empty)
@@ -38,7 +38,7 @@ func (t *Tree) emptyDirectory() plan.Slot {
 // masks are copies of: a mask has the node's owner and mode, and the container's
 // root could change them on the host.
 func (t *Tree) keepNull() {
-	t.b.At("linux.maskedPaths", "the file for masked files")
+	t.b.At("linux.maskedPaths", "the file for masked files").For(plan.ForMask, "")
 	null := t.b.Get("null", openTree("/dev/null", false))
 	t.setattr(null, attributes{set: hostNodeFlags}, 0, false)
 	t.b.Do(plan.MoveMount{FromFD: null.Ref(), ToFD: plan.AtCWD(), ToPath: "/dev/null", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
@@ -107,7 +107,7 @@ func (t *Tree) copyOf(mount plan.Slot) plan.Slot {
 // readonly makes paths read-only with all below them, if they are there.
 func (t *Tree) readonly(paths []string) {
 	for i, p := range paths {
-		t.b.At("linux.readonlyPaths["+strconv.Itoa(i)+"]", "make "+p+" read-only")
+		t.b.At("linux.readonlyPaths["+strconv.Itoa(i)+"]", "make "+p+" read-only").For(plan.ForMask, "")
 		end := t.b.Label()
 		target := t.b.Slot("readonly")
 		t.b.Add(plan.Step{Op: t.openKernel(p), Result: target,

@@ -6,38 +6,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// Error is a mount, device or path of config.json that cannot be made.
-type Error struct {
-	// Pointer is the JSON path (mounts[4].options[1]).
-	Pointer string
-	// What says what was wanted (mount /srv on /data).
-	What string
-	// Why is the reason, Errno's text last where there is one.
-	Why string
-	// Errno is 0 or the reason's number.
-	Errno unix.Errno
-	// Hint is advice, or empty.
-	Hint string
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	return e.What + " (" + e.Pointer + "): " + e.Why
-}
-
-// Unwrap gives the errno.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
-	}
-	return e.Errno
-}
 
 // Mount is a mount of config.json with its options read, and its source open
 // where it has one.
@@ -70,19 +44,28 @@ func (m *Mount) what() string {
 	return "mount " + m.Type + " on " + m.Destination
 }
 
-func (m *Mount) error(why string, errno unix.Errno) *Error {
-	return &Error{Pointer: m.pointer(), What: m.what(), Why: why, Errno: errno}
+func (m *Mount) error(why string, errno unix.Errno) *fault.Error {
+	return &fault.Error{Place: m.pointer(), What: m.what(), Why: why, Errno: errno}
+}
+
+// at sets the reason of the steps that follow: the mount.
+func (t *Tree) at(m *Mount) {
+	kind := m.Type
+	if m.options.bind || m.options.remount {
+		kind = ""
+	}
+	t.b.At(m.pointer(), m.what()).For(plan.ForMount, kind)
 }
 
 // optionError is about an option.
-func (m *Mount) optionError(why string) *Error {
+func (m *Mount) optionError(why string) *fault.Error {
 	e := m.error(why, 0)
-	e.Pointer += ".options"
+	e.Place += ".options"
 	return e
 }
 
 // ReadMounts reads the options of all mounts of config.json. The error is an
-// *Error.
+// *fault.Error.
 func ReadMounts(list []specs.Mount) ([]Mount, error) {
 	mounts := make([]Mount, len(list))
 	for i := range list {
@@ -135,7 +118,7 @@ func (t *Tree) mounts(list []Mount) error {
 	t.findLastBelow(list)
 	for i := range list {
 		m := &list[i]
-		t.b.At(m.pointer(), m.what())
+		t.at(m)
 		if err := t.mount(m); err != nil {
 			return err
 		}

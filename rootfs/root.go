@@ -3,6 +3,7 @@ package rootfs
 import (
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -75,13 +76,13 @@ func (t *Tree) cutOff() {
 // of the host only if its propagation says so.
 func (t *Tree) openRoot(propagation uint64) {
 	p := t.facts.Rootfs.Path
-	t.b.At("root.path", "open the root "+p)
+	t.b.At("root.path", "open the root "+p).For(plan.ForRoot, "")
 	t.root = t.b.Get("root", openTree(p, true))
 	if p == "/" && t.config.Spec.Root.Readonly {
 		// The host's own file system, with all that is mounted on it.
 		t.b.At("root.readonly", "make the host's file systems read-only")
 		t.setattr(t.root, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, true)
-		t.b.At("root.path", "open the root "+p)
+		t.b.At("root.path", "open the root "+p).For(plan.ForRoot, "")
 	}
 	switch propagation {
 	case unix.MS_SHARED:
@@ -101,7 +102,7 @@ func propagationName(s *specs.Spec) string {
 
 // rootfsError says what is wrong with the root directory.
 func rootfsError(r host.Source) error {
-	e := &Error{Pointer: "root.path", What: "open the root " + r.Path}
+	e := &fault.Error{Place: "root.path", What: "open the root " + r.Path}
 	switch {
 	case r.Error == "ENOENT":
 		e.Why, e.Errno = words(unix.ENOENT), unix.ENOENT
@@ -127,7 +128,7 @@ func words(errno unix.Errno) string { return errno.Error() + " (" + plan.ErrnoNa
 // Mounts writes the second part, with the credentials of the container's root:
 // the root attached, all mounts, devices, and links.
 func (t *Tree) Mounts(mounts []Mount) error {
-	t.b.At("root.path", "attach the root "+t.facts.Rootfs.Path)
+	t.b.At("root.path", "attach the root "+t.facts.Rootfs.Path).For(plan.ForRoot, "")
 	at := t.facts.Rootfs.Path
 	if at == "/" {
 		at = "/tmp" // the root itself cannot be covered; any directory serves
@@ -213,7 +214,7 @@ func (t *Tree) OpenInside(name, p string, flags int) plan.Slot {
 func (t *Tree) Finish() {
 	l := linux(t.config.Spec)
 	for _, m := range t.late {
-		t.b.At(m.pointer, m.what+" read-only")
+		t.b.At(m.pointer, m.what+" read-only").For(plan.ForMount, "")
 		t.setattr(m.mount, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, false)
 	}
 	if t.config.NoPivot {
@@ -249,7 +250,7 @@ func (t *Tree) enter() {
 		t.b.At("root.readonly", "make the root read-only")
 		t.setattr(t.root, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, false)
 	}
-	t.b.At("root.path", "enter the root "+t.facts.Rootfs.Path)
+	t.b.At("root.path", "enter the root "+t.facts.Rootfs.Path).For(plan.ForRoot, "")
 	t.b.Do(plan.Fchdir{FD: t.root.Ref()})
 	if t.config.NoPivot {
 		t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: "/", Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})

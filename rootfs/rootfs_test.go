@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"errors"
 	"os"
 	"reflect"
 	"strings"
@@ -96,15 +95,6 @@ func TestDefaultDevices(t *testing.T) {
 	want := "/dev/null /dev/zero /dev/full /dev/tty /dev/random /dev/urandom"
 	if got := strings.Join(DefaultDevices(), " "); got != want {
 		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-func TestErrorUnwraps(t *testing.T) {
-	for _, errno := range []unix.Errno{0, unix.ENOENT} {
-		e := &Error{Pointer: "mounts[1]", What: "mount a on b", Why: "why", Errno: errno}
-		if e.Error() != "mount a on b (mounts[1]): why" || errors.Is(e, unix.ENOENT) != (errno != 0) {
-			t.Errorf("%q, is ENOENT: %t", e, errors.Is(e, unix.ENOENT))
-		}
 	}
 }
 

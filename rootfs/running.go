@@ -32,13 +32,13 @@ func (t *Tree) InNamespaces(mounts []Mount) error {
 	t.openOwnRoot()
 	for i := range mounts {
 		m := &mounts[i]
-		t.b.At(m.pointer(), m.what())
+		t.at(m)
 		if err := t.mount(m); err != nil {
 			return err
 		}
 	}
 	for _, m := range t.late {
-		t.b.At(m.pointer, m.what+" read-only")
+		t.b.At(m.pointer, m.what+" read-only").For(plan.ForMount, "")
 		t.setattr(m.mount, attributes{set: unix.MOUNT_ATTR_RDONLY}, 0, false)
 	}
 	return nil
@@ -46,7 +46,7 @@ func (t *Tree) InNamespaces(mounts []Mount) error {
 
 // openOwnRoot opens the root of a process that is in the container.
 func (t *Tree) openOwnRoot() {
-	t.b.At("root.path", "open the container's root")
+	t.b.At("root.path", "open the container's root").For(plan.ForRoot, "")
 	t.root = t.b.Get("root", plan.OpenTree{DirFD: plan.AtCWD(), Path: "/", Flags: unix.OPEN_TREE_CLOEXEC})
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -111,9 +112,9 @@ func orSingle(kind Kind, facts *host.Facts) string {
 // Unavailable explains why no user namespace could be made: errno is the name
 // of what clone(2) answered, kernel what probe.ExplainUserNamespaces found, and
 // executable the runtime's own path, for the AppArmor profile.
-func Unavailable(errno string, kernel *host.Kernel, executable string) error {
+func Unavailable(errno string, kernel *host.Kernel, executable string) *fault.Error {
 	why, hint := unavailable(errno, kernel, executable)
-	return &Error{Code: CodeUnavailable, Text: "user namespace: " + why, Hint: hint}
+	return &fault.Error{Code: CodeUnavailable, What: "user namespace", Why: why, Hint: hint}
 }
 
 func unavailable(errno string, kernel *host.Kernel, executable string) (why, hint string) {

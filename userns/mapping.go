@@ -3,6 +3,7 @@ package userns
 import (
 	"strconv"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -52,9 +53,10 @@ func Describe(mappings []host.Mapping) string {
 // Unmapped is the error for an id that config.json uses and the namespace
 // does not have; field says where ("process.user.uid").
 func Unmapped(field string, kind Kind, id uint32, mappings []host.Mapping) error {
-	return &Error{
-		Code: CodeMapping,
-		Text: field + ": " + string(kind) + " " + itoa(uint64(id)) +
+	return &fault.Error{
+		Code:  CodeMapping,
+		Place: field,
+		Why: string(kind) + " " + itoa(uint64(id)) +
 			" is not mapped in the user namespace (mapped: " + Describe(mappings) + ")",
 	}
 }

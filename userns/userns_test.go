@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -235,10 +236,10 @@ func TestResolveErrors(t *testing.T) {
 	}
 }
 
-func wantError(t *testing.T, err error, code, text string) *Error {
+func wantError(t *testing.T, err error, code, text string) *fault.Error {
 	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) || e.Code != code || e.Text != text {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Code != code || e.Error() != text {
 		t.Errorf("got %v;\nwant %s %s", err, code, text)
 		return nil
 	}
@@ -295,12 +296,12 @@ func TestUnavailable(t *testing.T) {
 		{"EPERM", host.Kernel{}, "user.max_user_namespaces is 0", "sysctl"},
 		{"EPERM", host.Kernel{MaxUserNamespaces: 3}, "user namespace: operation not permitted (EPERM)", "seccomp"},
 	} {
-		var e *Error
+		var e *fault.Error
 		if !errors.As(Unavailable(test.errno, &test.kernel, "/usr/bin/homerun"), &e) {
-			t.Fatal("not an *Error")
+			t.Fatal("not a *fault.Error")
 		}
-		if !strings.Contains(e.Text, test.text) || !strings.Contains(e.Hint, test.hint) {
-			t.Errorf("%s: got %q, hint %q", test.errno, e.Text, e.Hint)
+		if !strings.Contains(e.Error(), test.text) || !strings.Contains(e.Hint, test.hint) {
+			t.Errorf("%s: got %q, hint %q", test.errno, e.Error(), e.Hint)
 		}
 	}
 }
@@ -341,7 +342,7 @@ func TestHintGrant(t *testing.T) {
 		{user(), m(0, 0, 1), "map uids that are granted (100000-165535), or none but the own one"},
 	} {
 		_, err := Resolve(ms(test.asked), ms(m(0, 1000, 1)), test.facts)
-		var e *Error
+		var e *fault.Error
 		if !errors.As(err, &e) || e.Hint != test.want {
 			t.Errorf("%v: %v: hint is %q; want %q", test.asked, err, e.Hint, test.want)
 		}

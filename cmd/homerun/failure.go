@@ -5,11 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
-	"github.com/homerun-oci/homerun/process"
-	"github.com/homerun-oci/homerun/rootfs"
-	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -114,9 +111,11 @@ func details(err error) []detail {
 		}
 		list = append(list, detail{"more", strings.Join(texts[1:], "\n")})
 	}
-	var step *compile.StepError
-	if errors.As(err, &step) {
-		list = append(list, detail{"step", step.Step()})
+	for e := range fault.All(err) {
+		if e.Step != "" {
+			list = append(list, detail{"step", e.Step})
+			break
+		}
 	}
 	if h := hint(err); h != "" {
 		list = append(list, detail{"hint", h})
@@ -126,16 +125,11 @@ func details(err error) []detail {
 
 // refused is the part of config.json that an error is about, and its errno; empty
 // and 0 where there is none.
-func refused(err error) (pointer string, errno unix.Errno) {
-	var (
-		step *compile.StepError
-		root *rootfs.Error
-	)
-	switch {
-	case errors.As(err, &step):
-		return step.Pointer, step.Errno
-	case errors.As(err, &root):
-		return root.Pointer, root.Errno
+func refused(err error) (place string, errno unix.Errno) {
+	for e := range fault.All(err) {
+		if e.Errno != 0 {
+			return e.Place, e.Errno
+		}
 	}
 	return "", 0
 }
@@ -143,25 +137,12 @@ func refused(err error) (pointer string, errno unix.Errno) {
 // hint is the advice that an error carries.
 func hint(err error) string {
 	var (
-		step *compile.StepError
-		comp *compile.Error
-		root *rootfs.Error
-		proc *process.Error
-		user *userns.Error
 		text interface{ HintText() string }
 		any  interface{ Hint() string }
 	)
-	switch {
-	case errors.As(err, &step):
-		return step.Hint
-	case errors.As(err, &comp):
-		return comp.Hint
-	case errors.As(err, &root):
-		return root.Hint
-	case errors.As(err, &proc):
-		return proc.Hint
-	case errors.As(err, &user):
-		return user.Hint
+	switch h := fault.Hint(err); {
+	case h != "":
+		return h
 	case errors.As(err, &text):
 		return text.HintText()
 	case errors.As(err, &any):

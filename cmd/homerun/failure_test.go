@@ -6,20 +6,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/homerun-oci/homerun/compile"
-	"github.com/homerun-oci/homerun/netns"
-	"github.com/homerun-oci/homerun/netns/device"
-	"github.com/homerun-oci/homerun/process"
-	"github.com/homerun-oci/homerun/rootfs"
-	"github.com/homerun-oci/homerun/userns"
+	"github.com/homerun-oci/homerun/fault"
 )
 
-// TestHints: the hint of each kind of error is found, however wrapped.
+// TestHints: the hint of an error is found, however wrapped, and so are its step and
+// its code.
 func TestHints(t *testing.T) {
-	for _, err := range []error{&compile.StepError{Hint: "h"}, &compile.Error{Hint: "h"}, &rootfs.Error{Hint: "h"}, &process.Error{Hint: "h"},
-		&userns.Error{Hint: "h"}, &netns.Error{Hint: "h"}, &device.Error{Hint: "h"}} {
-		if got := hint(fmt.Errorf("wrapped: %w", err)); got != "h" {
-			t.Errorf("%T: %q", err, got)
+	inner := &fault.Error{Hint: "h", Step: "step 1", Code: "E"}
+	for _, err := range []error{inner, fmt.Errorf("wrapped: %w", inner), &fault.Error{What: "outer", Cause: inner},
+		errors.Join(errors.New("other"), inner)} {
+		if got := hint(err); got != "h" {
+			t.Errorf("%v: %q", err, got)
 		}
 	}
 }

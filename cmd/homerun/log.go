@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
-	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -115,9 +115,11 @@ func (o *options) logError(line string, rest []detail, err error) {
 	if o.log == "" {
 		return
 	}
-	var user *userns.Error
-	if errors.As(err, &user) {
-		rest = append(rest, detail{"code", user.Code})
+	for e := range fault.All(err) {
+		if e.Code != "" {
+			rest = append(rest, detail{"code", e.Code})
+			break
+		}
 	}
 	if len(o.warnings) > 0 {
 		rest = append(rest, detail{"warnings", strings.Join(o.warnings, "\n")})

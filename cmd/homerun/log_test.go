@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/userns"
 )
 
 // TestLog writes a warning and then an error, and reads what a caller would.
 func TestLog(t *testing.T) {
-	coded := fmt.Errorf("wrapped: %w", &userns.Error{Code: userns.CodeHelper, Text: "needs \"newuidmap\""})
+	coded := fmt.Errorf("wrapped: %w", &fault.Error{Code: userns.CodeHelper, Why: "needs \"newuidmap\""})
 	for _, test := range []struct {
 		verb, format, level, prefix string
 		err                         error

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -17,8 +17,8 @@ import (
 // ask for, and for each part once.
 func TestLeaveOut(t *testing.T) {
 	config := &specs.Spec{Hostname: "homerun", Mounts: []specs.Mount{{Destination: "/proc", Type: "proc"}, {Destination: "/data", Type: "bind"}}}
-	hostname := &compile.StepError{Pointer: spec.OptionalHostname, Errno: unix.EPERM}
-	proc := &compile.StepError{Pointer: "mounts[0]", Errno: unix.EPERM}
+	hostname := &fault.Error{Place: spec.OptionalHostname, Errno: unix.EPERM}
+	proc := &fault.Error{Place: "mounts[0]", Errno: unix.EPERM}
 	for name, test := range map[string]struct {
 		flags rootfsFlags
 		err   error
@@ -29,7 +29,7 @@ func TestLeaveOut(t *testing.T) {
 		"proc, with a name":     {rootfsFlags{path: "/", config: config, hostname: "web"}, proc, []string{"/proc"}},
 		"twice":                 {rootfsFlags{path: "/", config: config, without: []string{"/proc"}}, proc, []string{"/proc"}},
 		"both":                  {rootfsFlags{path: "/", config: config, without: []string{spec.OptionalHostname}}, proc, []string{spec.OptionalHostname, "/proc"}},
-		"a volume":              {rootfsFlags{path: "/", config: config}, &compile.StepError{Pointer: "mounts[1]", Errno: unix.EPERM}, nil},
+		"a volume":              {rootfsFlags{path: "/", config: config}, &fault.Error{Place: "mounts[1]", Errno: unix.EPERM}, nil},
 		"a bundle":              {rootfsFlags{config: config}, hostname, nil},
 		"before there was one":  {rootfsFlags{path: "/"}, hostname, nil},
 		"an error of no config": {rootfsFlags{path: "/", config: config}, unix.EPERM, nil},

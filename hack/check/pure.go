@@ -13,12 +13,12 @@ import (
 
 // pure lists the packages without effects. They import, of this module, each
 // other alone, so what is true of each is true of all that it calls.
-var pure = []string{"plain", "plan", "host", "action", "compile", "userns", "rootfs", "process", "netns", "netns/device",
+var pure = []string{"plain", "fault", "plan", "host", "action", "compile", "userns", "rootfs", "process", "netns", "netns/device",
 	"seccomp", "seccomp/bpf", "limits", "cgroupv2", "systemd", "intelrdt", "spec"}
 
 // computing lists what else a pure package may import: what computes and does not
 // act, apart from the names in acting and the functions of x/sys/unix.
-var computing = []string{"bytes", "cmp", "encoding/base64", "encoding/binary", "encoding/json", "errors", "fmt", "maps", "math",
+var computing = []string{"bytes", "cmp", "encoding/base64", "encoding/binary", "encoding/json", "errors", "fmt", "iter", "maps", "math",
 	"math/bits", "net/netip", "path", "reflect", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf16",
 	"unicode/utf8", "github.com/coreos/go-systemd/v22/unit", "github.com/opencontainers/runtime-spec/specs-go", unixPackage}
 

@@ -9,35 +9,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Move is one device: its name on the host and in the container.
 type Move struct{ Host, Container string }
 
-// Error is a device that cannot be moved.
-type Error struct {
-	// Pointer is the JSON path (linux.netDevices.eth1).
-	Pointer string
-	// What says what was wanted, Why the reason, errno last.
-	What, Why string
-	Err       error
-	Hint      string
-}
-
-// Error implements error.
-func (e *Error) Error() string { return e.What + " (" + e.Pointer + "): " + e.Why }
-
-// Unwrap gives the errno.
-func (e *Error) Unwrap() error { return e.Err }
-
-// HintText is Hint, for callers that know the error by this method alone.
-func (e *Error) HintText() string { return e.Hint }
-
 // Failed is the error of a move: why is what was being done, or the reason where
 // there is no errno.
-func (m Move) Failed(why string, err error) *Error {
-	e := &Error{Pointer: "linux.netDevices." + m.Host, What: "move the network device " + m.Host, Why: why, Err: err}
+func (m Move) Failed(why string, err error) *fault.Error {
+	e := &fault.Error{Place: "linux.netDevices." + m.Host, What: "move the network device " + m.Host, Why: why, Cause: err}
 	if err != nil {
 		e.Why += ": " + err.Error()
 	}

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,23 +28,6 @@ type Options struct {
 	// Devices makes device nodes; they are left out otherwise.
 	Devices bool
 }
-
-// Error is what could not be copied. Unwrap gives the errno.
-type Error struct {
-	// Path is relative to the tree; "." is its root.
-	Path string
-	// Call is the system call that failed.
-	Call  string
-	Errno unix.Errno
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	return fmt.Sprintf("copy %q: %s: %v (%s)", e.Path, e.Call, e.Errno, unix.ErrnoName(e.Errno))
-}
-
-// Unwrap implements errors.
-func (e *Error) Unwrap() error { return e.Errno }
 
 // copier is the state of a copy.
 type copier struct {
@@ -56,7 +40,7 @@ type copier struct {
 // Copy copies what is in the directory from, with the credentials of the
 // calling process, which both descriptors may be O_PATH ones of. An owner who
 // has no id in the process's user namespace becomes the process's. The error is
-// an *Error, or the context's.
+// a *fault.Error, or the context's.
 func Copy(ctx context.Context, from, to int, o Options) error {
 	c := &copier{ctx: ctx, options: o}
 	var st unix.Stat_t
@@ -75,7 +59,7 @@ func (c *copier) failed(call string, err error) error {
 	if len(c.path) > 0 {
 		path = strings.Join(c.path, "/")
 	}
-	return &Error{Path: path, Call: call, Errno: errno}
+	return &fault.Error{What: fmt.Sprintf("copy %q", path), Why: fmt.Sprintf("%s: %v (%s)", call, errno, unix.ErrnoName(errno)), Errno: errno}
 }
 
 const openDirectory = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,8 +78,8 @@ func TestErrors(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(from, "d"), 0o755), os.WriteFile(filepath.Join(from, "d/f"), nil, 0o644),
 		os.Mkdir(filepath.Join(to, "d"), 0o755))
 	err := Copy(context.Background(), open(t, from), open(t, to), Options{})
-	var e *Error
-	if !errors.As(err, &e) || e.Path != "d" || !errors.Is(err, unix.EEXIST) {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.What != `copy "d"` || !errors.Is(err, unix.EEXIST) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/userns"
 	"github.com/homerun-oci/homerun/userns/privilege"
@@ -16,15 +17,16 @@ import (
 // explain makes an error of a helper's failure: what it was asked, what it
 // said, how it ended, and what is known about why.
 func explain(p *process, cause error, facts *host.Facts) error {
-	text := fmt.Sprintf("linux.%sMappings: %s", p.m.Kind, strings.Join(p.args, " "))
+	why := strings.Join(p.args, " ")
 	if said := p.complaint(); said != "" {
-		text += ": " + said
+		why += ": " + said
 	}
-	return &userns.Error{
-		Code: userns.CodeHelper,
-		Text: text + ": " + cause.Error(),
-		Hint: strings.Join(diagnose(p, facts), "\n"),
-		Err:  cause,
+	return &fault.Error{
+		Code:  userns.CodeHelper,
+		Place: fmt.Sprintf("linux.%sMappings", p.m.Kind),
+		Why:   why + ": " + cause.Error(),
+		Hint:  strings.Join(diagnose(p, facts), "\n"),
+		Cause: cause,
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/userns"
 )
@@ -42,7 +43,7 @@ const timeout = 30 * time.Second
 // Maps writes both maps of process pid, whose user namespace is a child of the
 // caller's, and returns when they are there. A map with method userns.Self is
 // left to the process itself. The facts are for the explanation of a failure,
-// which is of type *userns.Error and keeps the helper's own words. When ctx
+// which is of type *fault.Error and keeps the helper's own words. When ctx
 // ends, or after 30 seconds, helpers are killed. Calls for different processes
 // may run at the same time.
 func Maps(ctx context.Context, pid int, maps userns.Maps, facts *host.Facts) error {
@@ -97,11 +98,12 @@ func writeMap(pid int, m *userns.Map) error {
 		unix.Close(fd)
 	}
 	if err != nil {
-		return &userns.Error{
-			Code: userns.CodeMapping,
-			Text: fmt.Sprintf("linux.%sMappings: write %s: %s: %s", m.Kind, path, userns.Describe(m.Mappings), err),
-			Hint: writeHint(err),
-			Err:  err,
+		return &fault.Error{
+			Code:  userns.CodeMapping,
+			Place: fmt.Sprintf("linux.%sMappings", m.Kind),
+			Why:   fmt.Sprintf("write %s: %s: %s", path, userns.Describe(m.Mappings), err),
+			Hint:  writeHint(err),
+			Cause: err,
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -304,12 +305,12 @@ func fake(program string) userns.Maps {
 func wantFailure(t *testing.T, maps userns.Maps, f *host.Facts, pid int, text, hint string) {
 	t.Helper()
 	err := Maps(context.Background(), pid, maps, f)
-	var e *userns.Error
+	var e *fault.Error
 	if !errors.As(err, &e) {
-		t.Fatalf("got %v; want a *userns.Error", err)
+		t.Fatalf("got %v; want a *fault.Error", err)
 	}
-	if !strings.Contains(e.Text, text) || strings.Contains(e.Text, "\n") {
-		t.Errorf("text is %q; want %q in one line", e.Text, text)
+	if !strings.Contains(e.Error(), text) || strings.Contains(e.Error(), "\n") {
+		t.Errorf("text is %q; want %q in one line", e.Error(), text)
 	}
 	if !strings.Contains(e.Hint, hint) {
 		t.Errorf("hint is %q; want %q", e.Hint, hint)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/userns"
@@ -55,10 +56,11 @@ func (p *process) fork(null, stderr int) error {
 		Sys:   &syscall.SysProcAttr{PidFD: &p.pidfd},
 	})
 	if err != nil {
-		return &userns.Error{
-			Code: userns.CodeHelper,
-			Text: fmt.Sprintf("start %s: %s", p.m.Program, err),
-			Err:  err,
+		return &fault.Error{
+			Code:  userns.CodeHelper,
+			What:  "start " + p.m.Program,
+			Why:   err.Error(),
+			Cause: err,
 		}
 	}
 	p.pid = pid

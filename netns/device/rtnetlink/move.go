@@ -22,7 +22,7 @@ type address struct {
 // Move moves the devices into the network namespace that the descriptor is
 // open on, gives them their permanent global addresses back, which a move
 // takes, and brings them up. When the namespace ends, the kernel gives a
-// physical device back to the host. The error is a *device.Error. It may be called
+// physical device back to the host. The error is a *fault.Error. It may be called
 // concurrently for other devices.
 func Move(list []device.Move, namespace int) error {
 	if len(list) == 0 {
