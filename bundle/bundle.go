@@ -13,7 +13,10 @@
 // Source: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 package bundle
 
-import "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"github.com/homerun-oci/homerun/fault"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
 
 //go:generate go run ../hack/gendecoder
 
@@ -32,7 +35,7 @@ type Bundle struct {
 	file string
 }
 
-// Decode decodes a config.json. It keeps raw. Any error is an *Error.
+// Decode decodes a config.json. It keeps raw. Any error is a *fault.Error.
 func Decode(raw []byte) (*Bundle, error) {
 	var r reader
 	config, err := decode(&r, raw, decodeSpec)
@@ -47,18 +50,18 @@ func Decode(raw []byte) (*Bundle, error) {
 }
 
 // DecodeProcess decodes what exec --process names: a config.json's process.
-// Any error is an *Error.
+// Any error is a *fault.Error.
 func DecodeProcess(raw []byte) (*specs.Process, error) {
 	return decode(new(reader), raw, decodeProcess)
 }
 
 // DecodeResources decodes what update --resources names: a config.json's
-// linux.resources. Any error is an *Error.
+// linux.resources. Any error is a *fault.Error.
 func DecodeResources(raw []byte) (*specs.LinuxResources, error) {
 	return decode(new(reader), raw, decodeLinuxResources)
 }
 
-// DecodeSeccomp decodes a config.json's linux.seccomp. Any error is an *Error;
+// DecodeSeccomp decodes a config.json's linux.seccomp. Any error is a *fault.Error;
 // its path and line are relative to raw.
 func DecodeSeccomp(raw []byte) (*specs.LinuxSeccomp, error) {
 	return decode(new(reader), raw, decodeLinuxSeccomp)
@@ -77,5 +80,5 @@ func decode[T any](r *reader, raw []byte, read func(*reader, *T)) (*T, error) {
 		return v, nil
 	}
 	line, column := lineColumn(r.text, r.offset)
-	return nil, &Error{Path: locate(r.text, r.offset), Line: line, Column: column, Reason: r.reason}
+	return nil, &fault.Error{Place: locate(r.text, r.offset), Line: line, Column: column, Why: r.reason}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -54,7 +55,7 @@ func (b *Bundle) Check() (warnings []string, err error) {
 	if list, ok := err.(Errors); ok {
 		for _, e := range list {
 			e.File = b.file
-			e.Line, e.Column, _ = Position(b.Raw, e.Path)
+			e.Line, e.Column, _ = Position(b.Raw, e.Place)
 		}
 	}
 	return warnings, err
@@ -82,7 +83,7 @@ func (c *checker) result() (warnings []string, err error) {
 // report adds an error about the value at path below prefix.
 func (c *checker) report(path, format string, args ...any) {
 	if len(c.errors) < maxErrors {
-		c.errors = append(c.errors, &Error{Path: c.prefix + path, Reason: fmt.Sprintf(format, args...)})
+		c.errors = append(c.errors, &fault.Error{Place: c.prefix + path, Why: fmt.Sprintf(format, args...)})
 	}
 }
 

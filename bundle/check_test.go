@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -120,8 +121,8 @@ func TestCheckRejects(t *testing.T) {
 func TestCheckReportsAll(t *testing.T) {
 	_, err := Check(&specs.Spec{Hostname: "a"})
 	want := "ociVersion: missing\nroot: missing\nhostname: needs a uts namespace"
-	var first *Error
-	if err == nil || err.Error() != want || !errors.As(err, &first) || first.Path != "ociVersion" {
+	var first *fault.Error
+	if err == nil || err.Error() != want || !errors.As(err, &first) || first.Place != "ociVersion" {
 		t.Errorf("got %v", err)
 	}
 	_, err = Check(&specs.Spec{Mounts: make([]specs.Mount, 100)})

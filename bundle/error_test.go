@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 func TestDecodeErrors(t *testing.T) {
@@ -89,7 +91,7 @@ func TestDecodePartErrors(t *testing.T) {
 		"1:18: pids.limit: expected an integer, found a string":       resources,
 		"1:23: syscalls[0].names: expected an array, found an object": seccomp,
 	} {
-		var typed *Error
+		var typed *fault.Error
 		if !errors.As(err, &typed) || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -54,9 +55,9 @@ func checkError(t *testing.T, raw []byte, err error) {
 	if err == nil {
 		return
 	}
-	e := err.(*Error)
-	_, _, ok := Position(raw, e.Path)
-	if e.Line < 1 || e.Column < 1 || e.Reason == "" || !ok && len(bytes.TrimLeft(raw, " \r\n\t")) > 0 {
+	e := err.(*fault.Error)
+	_, _, ok := Position(raw, e.Place)
+	if e.Line < 1 || e.Column < 1 || e.Why == "" || !ok && len(bytes.TrimLeft(raw, " \r\n\t")) > 0 {
 		t.Fatalf("%q: %+v", raw, e)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +16,7 @@ const (
 
 // Load reads and decodes a bundle's config. dir may be relative to the current
 // directory; name is a path relative to dir, or absolute, or "" for
-// config.json. Load does not call Check. Any error is an *Error; for a file
+// config.json. Load does not call Check. Any error is a *fault.Error; for a file
 // that cannot be read it wraps the errno.
 func Load(dir, name string) (*Bundle, error) {
 	if name == "" {
@@ -24,7 +25,7 @@ func Load(dir, name string) (*Bundle, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		reason := "the current directory, from which the bundle's path counts, cannot be found: " + err.Error()
-		return nil, &Error{File: name, Reason: reason, Err: err}
+		return nil, &fault.Error{File: name, Why: reason, Cause: err}
 	}
 	path, label := name, name
 	if !filepath.IsAbs(name) {
@@ -32,7 +33,7 @@ func Load(dir, name string) (*Bundle, error) {
 	}
 	raw, err := ReadRegular(path)
 	if err != nil {
-		return nil, &Error{File: label, Reason: err.Error(), Err: err}
+		return nil, &fault.Error{File: label, Why: err.Error(), Cause: err}
 	}
 	return load(raw, dir, name)
 }
@@ -42,7 +43,7 @@ func Load(dir, name string) (*Bundle, error) {
 func LoadAt(at int, name, dir string) (*Bundle, error) {
 	raw, err := ReadRegularAt(at, name)
 	if err != nil {
-		return nil, &Error{File: name, Reason: err.Error(), Err: err}
+		return nil, &fault.Error{File: name, Why: err.Error(), Cause: err}
 	}
 	return load(raw, dir, name)
 }
@@ -50,7 +51,7 @@ func LoadAt(at int, name, dir string) (*Bundle, error) {
 func load(raw []byte, dir, name string) (*Bundle, error) {
 	b, err := Decode(raw)
 	if err != nil {
-		err.(*Error).File = name
+		err.(*fault.Error).File = name
 		return nil, err
 	}
 	b.Dir, b.file = dir, name

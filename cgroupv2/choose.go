@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -100,15 +101,15 @@ func Choose(s Situation) (Choice, error) {
 		return Choice{Manager: None, Reason: "no cgroup: --cgroup-manager=disabled"}, nil
 	case Systemd:
 		if s.Bus == "" {
-			return Choice{}, &noManager{what: "--cgroup-manager=systemd", why: s.NoBus, hint: hintBus}
+			return Choice{}, (&noManager{"--cgroup-manager=systemd", s.NoBus, hintBus}).err()
 		}
-		if err := s.unified(); err != nil {
-			return s.none(err)
+		if n := s.unified(); n != nil {
+			return s.none(n)
 		}
 		return s.systemd(), nil
 	case Cgroupfs:
-		if err := s.unified(); err != nil {
-			return s.none(err)
+		if n := s.unified(); n != nil {
+			return s.none(n)
 		}
 		return s.cgroupfs()
 	case Auto, "":
@@ -118,8 +119,8 @@ func Choose(s Situation) (Choice, error) {
 }
 
 func (s Situation) auto() (Choice, error) {
-	if err := s.unified(); err != nil {
-		return s.none(err)
+	if n := s.unified(); n != nil {
+		return s.none(n)
 	}
 	scope := strings.Contains(s.CgroupsPath, ":")
 	switch {
@@ -128,7 +129,7 @@ func (s Situation) auto() (Choice, error) {
 	case s.Bus != "":
 		return s.systemd(), nil
 	case scope:
-		return s.none(&noManager{what: "cgroupsPath " + strconv.Quote(s.CgroupsPath), why: s.NoBus, hint: hintBus})
+		return s.none(&noManager{"cgroupsPath " + strconv.Quote(s.CgroupsPath), s.NoBus, hintBus})
 	}
 	return s.cgroupfs()
 }
@@ -153,7 +154,7 @@ func (s Situation) cgroupfs() (Choice, error) {
 		reason = "cgroupsPath " + target
 	case base == "":
 		why := "no cgroup at or above " + s.Cgroup.Path + " is delegated to this user"
-		return s.none(&noManager{what: "cgroup", why: why, hint: hintDelegate})
+		return s.none(&noManager{"cgroup", why, hintDelegate})
 	case target == "":
 		target = path.Join(base, "homerun-"+s.ID)
 	default:
@@ -166,7 +167,7 @@ func (s Situation) cgroupfs() (Choice, error) {
 	base, foreign := s.base(target)
 	if base == "" {
 		why := "no cgroup above it is delegated to this user"
-		return s.none(&noManager{what: "cgroup " + target, why: why, hint: hintDelegate})
+		return s.none(&noManager{"cgroup " + target, why, hintDelegate})
 	}
 	return Choice{
 		Manager: Cgroupfs, Path: target, Base: base, Foreign: foreign,
@@ -218,32 +219,31 @@ func escapes(p string) bool {
 
 // unified refuses hosts whose controllers are on cgroup v1, or where no cgroup can
 // be made: below a scope of systemd's, too, there is one of the container's own.
-func (s Situation) unified() error {
+func (s Situation) unified() *noManager {
 	switch {
 	case s.Cgroup.Unified && s.Cgroup.ReadOnly:
-		return &noManager{what: "cgroup", why: s.Cgroup.MountPoint + " is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit",
-			hint: "leave ProtectControlGroups= out, or mount the outer container's cgroups writable (podman: --cgroupns=private --security-opt unmask=/sys/fs/cgroup)"}
+		return &noManager{"cgroup", s.Cgroup.MountPoint + " is mounted read-only, as in a container or by ProtectControlGroups= of a systemd unit",
+			"leave ProtectControlGroups= out, or mount the outer container's cgroups writable (podman: --cgroupns=private --security-opt unmask=/sys/fs/cgroup)"}
 	case s.Cgroup.Unified:
 		return nil
 	}
-	return &noManager{what: "cgroup", why: "this host has cgroup v1 (or none), homerun limits with cgroup v2 only", hint: hintUnified}
+	return &noManager{"cgroup", "this host has cgroup v1 (or none), homerun limits with cgroup v2 only", hintUnified}
 }
 
 // none is the last rung: well without limits, an error with them.
-func (s Situation) none(why error) (Choice, error) {
+func (s Situation) none(n *noManager) (Choice, error) {
 	if s.Limits {
-		return Choice{}, why
+		return Choice{}, n.err()
 	}
-	return Choice{Manager: None, Reason: "no cgroup: " + strings.TrimPrefix(why.Error(), "cgroupv2: ")}, nil
+	return Choice{Manager: None, Reason: "no cgroup: " + n.what + ": " + n.why}, nil
 }
 
-// noManager says why no manager can be used; Hint gives the fix.
+// noManager says why no manager can be used, and gives the fix.
 type noManager struct{ what, why, hint string }
 
-func (e *noManager) Error() string { return "cgroupv2: " + e.what + ": " + e.why }
-
-// Hint is a line for the user, to be printed after the error.
-func (e *noManager) Hint() string { return e.hint }
+func (n *noManager) err() error {
+	return &fault.Error{What: "cgroupv2: " + n.what, Why: n.why, Hint: n.hint}
+}
 
 // isPath tells a path in the cgroup tree from the name of a scope.
 func isPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }

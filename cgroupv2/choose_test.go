@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 )
 
@@ -94,7 +95,7 @@ func TestHintsKeepClearOfTriggers(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Choose(Situation{Manager: Systemd}); fmt.Sprint(err.(interface{ Hint() string }).Hint()) == "" {
+	if _, err := Choose(Situation{Manager: Systemd}); fault.Hint(err) == "" {
 		t.Error("no hint")
 	}
 }

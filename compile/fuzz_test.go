@@ -121,8 +121,7 @@ func compileAll(t *testing.T, b *bundle.Bundle, facts *host.Facts, choice uint16
 
 func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
 	t.Helper()
-	var broken *plan.RuleError
-	if errors.As(err, &broken) {
+	if errors.Is(err, plan.ErrRule) {
 		t.Fatal(err)
 	}
 	if err != nil {

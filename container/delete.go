@@ -51,7 +51,7 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 	c := r.container(d)
 	defer c.Close()
 	err = c.load()
-	if damaged := (*store.DamagedError)(nil); err == nil && c.State.Pid == 0 || errors.As(err, &damaged) {
+	if err == nil && c.State.Pid == 0 || errors.Is(err, store.ErrDamaged) {
 		err = c.recover(err)
 	}
 	if err != nil {

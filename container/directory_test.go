@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -87,8 +88,7 @@ func TestForeignRoot(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), test.says) {
 					t.Errorf("%s: %v", verb, err)
 				}
-				var advice interface{ Hint() string }
-				if test.hint != "" && (!errors.As(err, &advice) || !strings.Contains(advice.Hint(), test.hint)) {
+				if test.hint != "" && !strings.Contains(fault.Hint(err), test.hint) {
 					t.Errorf("%s: no hint: %v", verb, err)
 				}
 			}

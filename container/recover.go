@@ -7,6 +7,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -96,22 +97,6 @@ func (c *Container) recoverMembers(damage error) error {
 
 // lost is for a container that cannot be found, or not all of it.
 func (c *Container) lost(damage error, why string) error {
-	return &lostError{c.ID, c.dir.Path(), damage, why}
-}
-
-type lostError struct {
-	id, dir string
-	damage  error
-	why     string
-}
-
-func (e *lostError) Error() string {
-	return fmt.Sprintf("cannot end container %q: %v, and %s", e.id, e.damage, e.why)
-}
-
-func (e *lostError) Unwrap() error { return e.damage }
-
-// Hint is the advice for it.
-func (e *lostError) Hint() string {
-	return "end what runs of it, if anything does; then: rm -r " + e.dir
+	return &fault.Error{What: fmt.Sprintf("cannot end container %q", c.ID), Why: fmt.Sprintf("%v, and %s", damage, why), Cause: damage,
+		Hint: "end what runs of it, if anything does; then: rm -r " + c.dir.Path()}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
@@ -86,8 +87,7 @@ func TestDamagedState(t *testing.T) {
 			}
 			if name != "missing" { // which is as while it is made
 				_, err := r.Peek("web")
-				var advice interface{ Hint() string }
-				if !errors.As(err, &advice) || !strings.Contains(advice.Hint(), "delete --force web") || !strings.Contains(err.Error(), "is damaged") {
+				if !strings.Contains(fault.Hint(err), "delete --force web") || !strings.Contains(err.Error(), "is damaged") {
 					t.Errorf("state: %v", err)
 				}
 			}
@@ -137,8 +137,7 @@ func TestLostState(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := r.ForceDelete(context.Background(), "web")
-			var advice interface{ Hint() string }
-			if !errors.As(err, &advice) || !strings.Contains(advice.Hint(), "rm -r "+dir) || !strings.Contains(err.Error(), test.says) {
+			if !strings.Contains(fault.Hint(err), "rm -r "+dir) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v", err)
 			}
 			if _, err := os.Stat(dir); err != nil {

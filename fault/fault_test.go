@@ -45,7 +45,7 @@ func TestUnwrap(t *testing.T) {
 // TestAll: errors are found however they are wrapped, outermost first, and the search
 // ends where it is told to.
 func TestAll(t *testing.T) {
-	inner := &Error{What: "3", Hint: "of 3"}
+	inner := &Error{What: "3", Hint: "of 3", Code: "C", Step: "S"}
 	list := errors.Join(errors.New("other"), fmt.Errorf("wrapped: %w", &Error{What: "2", Cause: fmt.Errorf("%w, %w", inner, unix.EIO)}), &Error{What: "4", Hint: "of 4"})
 	err := fmt.Errorf("at last: %w", &Error{What: "1", Cause: list})
 	var found []string
@@ -55,7 +55,7 @@ func TestAll(t *testing.T) {
 	if want := []string{"1", "2", "3", "4"}; !slices.Equal(found, want) {
 		t.Errorf("found %q, want %q", found, want)
 	}
-	if got := Hint(err); got != "of 3" {
+	if got := Hint(err); got != "of 3" || Code(err) != "C" || Step(err) != "S" {
 		t.Errorf("the hint is %q", got)
 	}
 	if Hint(unix.EIO) != "" || Hint(nil) != "" {

@@ -15,18 +15,6 @@ import (
 // ErrDied says that a process of the stage ended without a report.
 var ErrDied = errors.New("init died before the container's program ran")
 
-// killedError is ErrDied with the signal that ended init.
-type killedError struct {
-	err    error
-	signal unix.Signal
-}
-
-func (e *killedError) Error() string {
-	return e.err.Error() + ": killed by " + unix.SignalName(e.signal)
-}
-
-func (e *killedError) Unwrap() error { return e.err }
-
 // await waits until the stage has signaled name. The process that makes init says
 // its id, while init already goes on: their signals arrive in any order.
 func (l *Launch) await(name string) error {

@@ -36,6 +36,7 @@ package launch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -262,7 +263,7 @@ func (l *Launch) fail(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, ErrDied) && status.Signaled():
-		return &killedError{err, status.Signal()}
+		return fmt.Errorf("%w: killed by %s", err, unix.SignalName(status.Signal()))
 	}
 	return err
 }

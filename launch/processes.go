@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/stage"
 	"golang.org/x/sys/unix"
 )
@@ -135,18 +136,9 @@ func ownProc() error {
 	var buf [16]byte
 	n, err := unix.Readlink("/proc/self", buf[:])
 	if err == nil && string(buf[:n]) != strconv.Itoa(unix.Getpid()) {
-		return &procError{string(buf[:n])}
+		return &fault.Error{What: "/proc belongs to another PID namespace",
+			Why:  fmt.Sprintf("it has this process as %s, which calls itself %d", buf[:n], unix.Getpid()),
+			Hint: "mount a /proc of this PID namespace: unshare --mount-proc, bwrap --proc /proc"}
 	}
 	return nil
-}
-
-type procError struct{ seen string }
-
-func (e *procError) Error() string {
-	return fmt.Sprintf("/proc belongs to another PID namespace: it has this process as %s, which calls itself %d", e.seen, unix.Getpid())
-}
-
-// Hint is the advice for it.
-func (e *procError) Hint() string {
-	return "mount a /proc of this PID namespace: unshare --mount-proc, bwrap --proc /proc"
 }

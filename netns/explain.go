@@ -3,6 +3,8 @@ package netns
 import (
 	"fmt"
 	"strings"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // Turning what went wrong into one line and a hint. Drivers report on standard
@@ -23,9 +25,9 @@ const (
 
 // symptom is a piece of a driver's message and what it means.
 type symptom struct {
-	text   string
-	reason Reason
-	hint   string
+	text string
+	code string
+	hint string
 }
 
 // symptoms stand in the order in which they are looked for: the first match
@@ -54,12 +56,12 @@ func symptoms() []symptom {
 // ExplainOutput is the error for a driver that ended without connecting the
 // container. output is what it printed; appArmor says that the host restricts
 // user namespaces by AppArmor.
-func ExplainOutput(driver Mode, output string, appArmor bool) *Error {
+func ExplainOutput(driver Mode, output string, appArmor bool) *fault.Error {
 	lines := meaningful(output)
 	for _, s := range symptoms() {
 		if line, ok := lineWith(lines, s.text); ok {
-			e := &Error{Message: fmt.Sprintf("%s: %s", driver, line), Hint: s.hint, Reason: s.reason}
-			if s.reason == Refused && appArmor {
+			e := &fault.Error{What: string(driver), Why: line, Hint: s.hint, Code: s.code}
+			if s.code == Refused && appArmor {
 				e.Hint = hintAppArmor
 			}
 			return e
@@ -69,7 +71,7 @@ func ExplainOutput(driver Mode, output string, appArmor bool) *Error {
 	if len(lines) > 0 {
 		last = lines[len(lines)-1]
 	}
-	return &Error{Message: fmt.Sprintf("%s: %s", driver, last)}
+	return &fault.Error{What: string(driver), Why: last}
 }
 
 // meaningful drops the lines that say nothing about a failure.
@@ -112,16 +114,16 @@ func lineWith(lines []string, text string) (string, bool) {
 // ExplainBind is the error for a port that cannot be bound on the host. errno
 // is the symbolic name, text its words; unprivileged is the first port that a
 // user may bind (net.ipv4.ip_unprivileged_port_start).
-func ExplainBind(f Forward, port uint16, errno, text string, unprivileged int) *Error {
+func ExplainBind(f Forward, port uint16, errno, text string, unprivileged int) *fault.Error {
 	one := Forward{HostIP: f.HostIP, HostPort: port}
-	e := &Error{Message: fmt.Sprintf("publish %s: port %s%d/%s: %s", f, one.prefix(), port, f.Protocol, text)}
+	e := errorf(text, "publish %s: port %s%d/%s", f, one.prefix(), port, f.Protocol)
 	switch errno {
 	case "EADDRINUSE":
-		e.Reason, e.Hint = PortBusy, hintBusy
+		e.Code, e.Hint = PortBusy, hintBusy
 	case "EADDRNOTAVAIL":
-		e.Reason, e.Hint = PortAddress, hintAddress
+		e.Code, e.Hint = PortAddress, hintAddress
 	case "EACCES":
-		e.Reason = PortPrivileged
+		e.Code = PortPrivileged
 		if int(port) < unprivileged {
 			e.Hint = lowPortHint(port, unprivileged)
 		}
@@ -134,8 +136,8 @@ func lowPortHint(port uint16, unprivileged int) string {
 }
 
 // ExplainTun is the error for a /dev/net/tun that cannot be opened.
-func ExplainTun(errno, text string) *Error {
-	e := &Error{Message: "network: /dev/net/tun: " + text, Reason: NoTun}
+func ExplainTun(errno, text string) *fault.Error {
+	e := &fault.Error{What: "network: /dev/net/tun", Why: text, Code: NoTun}
 	switch errno {
 	case "EACCES", "EPERM":
 		e.Hint = hintTunMode
@@ -146,7 +148,7 @@ func ExplainTun(errno, text string) *Error {
 }
 
 // ExplainMissing is the error for drivers that are not installed.
-func ExplainMissing(driver Mode, directories []string) *Error {
+func ExplainMissing(driver Mode, directories []string) *fault.Error {
 	what := string(driver)
 	if driver == Auto {
 		what = "neither pasta nor slirp4netns"
@@ -155,13 +157,14 @@ func ExplainMissing(driver Mode, directories []string) *Error {
 	if driver == Auto {
 		verb = " is installed in "
 	}
-	return &Error{Message: "network: " + what + verb + strings.Join(directories, ", "), Hint: hintInstall, Reason: NotInstalled}
+	return &fault.Error{What: "network", Why: what + verb + strings.Join(directories, ", "), Hint: hintInstall, Code: NotInstalled}
 }
 
 // ExplainFixed is the error for a port that an old pasta cannot take back.
-func ExplainFixed(f Forward) *Error {
-	return &Error{
-		Message: fmt.Sprintf("remove port %s: pasta published it when the container started", f),
-		Hint:    "taking ports back needs pasta of 2026-05-07 or newer, or a container started with --net slirp4netns",
+func ExplainFixed(f Forward) *fault.Error {
+	return &fault.Error{
+		What: "remove port " + f.String(),
+		Why:  "pasta published it when the container started",
+		Hint: "taking ports back needs pasta of 2026-05-07 or newer, or a container started with --net slirp4netns",
 	}
 }

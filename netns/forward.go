@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // Protocol is a transport whose ports can be published.
@@ -69,7 +71,7 @@ func splitForward(s, rest string) (ip, host, container string, err error) {
 	}
 	switch {
 	case len(parts) == 1, len(parts) == 2 && parts[0] == "":
-		return "", "", "", &Error{Message: fmt.Sprintf("-p %q: no host port", s), Hint: noHostPort}
+		return "", "", "", &fault.Error{What: fmt.Sprintf("-p %q", s), Why: "no host port", Hint: noHostPort}
 	case len(parts) > 2:
 		e := errorf("too many colons", "-p %q", s)
 		e.Hint = "an IPv6 address goes into brackets: -p '[::1]:8080:80'"

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // hinted is a message with its hint, for tables.
@@ -13,14 +15,14 @@ func hinted(err error) string {
 	if err == nil {
 		return ""
 	}
-	e, ok := err.(*Error)
+	e, ok := err.(*fault.Error)
 	if !ok {
 		return err.Error()
 	}
 	if e.Hint != "" {
-		return e.Message + " | " + e.Hint
+		return e.Error() + " | " + e.Hint
 	}
-	return e.Message
+	return e.Error()
 }
 
 // fails checks an error: want is how its message begins, then | and a part of

@@ -2,11 +2,11 @@ package netns
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
 )
 
@@ -122,11 +122,11 @@ type Result struct {
 	Failure
 }
 
-// Failure is an Error on its way through JSON.
+// Failure is an error on its way through JSON.
 type Failure struct {
 	Error  string `json:"error,omitempty"`
 	Hint   string `json:"hint,omitempty"`
-	Reason Reason `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Err is the failure as an error, or nil.
@@ -134,7 +134,7 @@ func (f Failure) Err() error {
 	if f.Error == "" {
 		return nil
 	}
-	return &Error{Message: f.Error, Hint: f.Hint, Reason: f.Reason}
+	return &fault.Error{Why: f.Error, Hint: f.Hint, Code: f.Reason}
 }
 
 // of is the failure of an answer, or nil if that says ok: one that says neither is
@@ -143,7 +143,7 @@ func (f Failure) of(ok bool) error {
 	if err := f.Err(); err != nil || ok {
 		return err
 	}
-	return &Error{Message: "network: homerun-net answers neither that it was done nor why not"}
+	return &fault.Error{What: "network", Why: "homerun-net answers neither that it was done nor why not"}
 }
 
 // Err is why the container is not connected, or nil.
@@ -158,12 +158,7 @@ const maxFailure = 1000
 
 // NewFailure is an error in a form that can be sent, and shown.
 func NewFailure(err error) Failure {
-	f := Failure{Error: plain.Short(err.Error(), maxFailure)}
-	var e *Error
-	if errors.As(err, &e) {
-		f.Hint, f.Reason = e.Hint, e.Reason
-	}
-	return f
+	return Failure{Error: plain.Short(err.Error(), maxFailure), Hint: fault.Hint(err), Reason: fault.Code(err)}
 }
 
 // Process is a process that must not be mistaken for a later one with its PID.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
 )
 
@@ -137,7 +138,7 @@ func FuzzReply(f *testing.F) {
 
 // TestFailure: an error comes out of JSON as it went in.
 func TestFailure(t *testing.T) {
-	before := &Error{Message: "who: what: why", Hint: "do this", Reason: NoTun}
+	before := &fault.Error{Why: "who: what: why", Hint: "do this", Code: NoTun}
 	data, err := json.Marshal(Result{Failure: NewFailure(before)})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestFailure(t *testing.T) {
 	if err := json.Unmarshal(data, &after); err != nil {
 		t.Fatal(err)
 	}
-	var got *Error
+	var got *fault.Error
 	if !errors.As(after.Err(), &got) || *got != *before {
 		t.Errorf("%s: %+v", data, got)
 	}
@@ -174,7 +175,7 @@ func TestFailure(t *testing.T) {
 func TestExplainOutput(t *testing.T) {
 	for _, c := range []struct {
 		name, output, message, hint string
-		reason                      Reason
+		reason                      string
 		appArmor                    bool
 	}{
 		{"pasta 2023, port", "Failed to bind any port for '-t 80:80', exiting\n", "pasta: Failed to bind any port for '-t 80:80', exiting", "ss -ltnup", PortBusy, false},
@@ -189,7 +190,7 @@ func TestExplainOutput(t *testing.T) {
 		{"something new", "first\nthe reason\n\n", "pasta: the reason", "", "", false},
 	} {
 		e := ExplainOutput(Pasta, c.output, c.appArmor)
-		if e.Message != c.message || e.Reason != c.reason || !strings.Contains(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") {
+		if e.Error() != c.message || e.Code != c.reason || !strings.Contains(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") {
 			t.Errorf("%s: %+v", c.name, e)
 		}
 	}
@@ -200,7 +201,7 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, e := range map[string]*Error{
+	for want, e := range map[string]*fault.Error{
 		"publish 127.0.0.1:80-81:80-81/tcp: port 127.0.0.1:81/tcp: address already in use | ss -ltnup":   ExplainBind(f, 81, "EADDRINUSE", "address already in use", 1024),
 		"publish 127.0.0.1:80-81:80-81/tcp: port 127.0.0.1:80/tcp: permission denied | from 1024 on":     ExplainBind(f, 80, "EACCES", "permission denied", 1024),
 		"network: /dev/net/tun: permission denied | chmod 0666":                                          ExplainTun("EACCES", "permission denied"),

@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,23 +16,6 @@ import (
 // structural rules keep the stage from acting on garbage; the security rules
 // are the audit: each names a class of bugs that runtimes had, and makes a plan
 // with that bug impossible to run.
-
-// RuleError is a violation of a named rule.
-type RuleError struct {
-	Rule string
-	// Index is the step, counted from 0; -1 when no one step is to blame.
-	Index int
-	Text  string
-	Why   string
-}
-
-// Error implements error.
-func (e *RuleError) Error() string {
-	if e.Index < 0 {
-		return fmt.Sprintf("BUG: plan check: rule %s: %s", e.Rule, e.Why)
-	}
-	return fmt.Sprintf("BUG: plan check: rule %s: step %d, %s: %s", e.Rule, e.Index+1, e.Text, e.Why)
-}
 
 type rule struct {
 	name  string
@@ -68,13 +53,17 @@ func Rules() []string {
 	return names
 }
 
-// Check reports the first violation of a rule as a *RuleError.
+// ErrRule is what errors.Is finds in each error of Check.
+var ErrRule = errors.New("a rule of plans is broken")
+
+// Check reports the first violation of a rule as a *fault.Error, whose code is the
+// rule's name. One step is to blame, or none.
 func Check(p *Plan) error {
 	for _, r := range rules() {
 		if i, why := r.check(p); why != "" {
-			e := &RuleError{Rule: r.name, Index: i, Why: why}
+			e := &fault.Error{What: "BUG: plan check: rule " + r.name, Why: why, Code: r.name, Cause: ErrRule}
 			if i >= 0 {
-				e.Text = p.Text(i)
+				e.What += fmt.Sprintf(": step %d, %s", i+1, p.Text(i))
 			}
 			return e
 		}

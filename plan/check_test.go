@@ -2,9 +2,11 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,18 +27,17 @@ func TestCheck(t *testing.T) {
 
 func (c breach) test(t *testing.T) {
 	_, err := built(c.bad)
-	var broken *RuleError
+	var broken *fault.Error
 	if !errors.As(err, &broken) {
 		t.Fatalf("the bad plan passes: %v", err)
 	}
-	if broken.Rule != c.rule || broken.Index != c.step || broken.Why == "" {
-		t.Errorf("got %v (index %d), want rule %s at index %d", err, broken.Index, c.rule, c.step)
+	want := "BUG: plan check: rule " + c.rule
+	if c.step >= 0 {
+		want += fmt.Sprintf(": step %d, ", c.step+1)
 	}
-	if !strings.HasPrefix(err.Error(), "BUG: plan check: rule "+c.rule+": ") {
-		t.Errorf("the error reads %q", err)
-	}
-	if c.step >= 0 && broken.Text == "" {
-		t.Errorf("the error %q does not show the step", err)
+	if broken.Code != c.rule || broken.Why == "" || !errors.Is(err, ErrRule) || !strings.HasPrefix(broken.What, want) ||
+		(len(broken.What) > len(want)) != (c.step >= 0) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 	if _, err := built(c.good); err != nil {
 		t.Errorf("the good neighbour: %v", err)

@@ -134,7 +134,7 @@ func (d *Dir) openFile(name string, flags int, mode uint32) (int, error) {
 func (d *Dir) ReadFile(name string) ([]byte, error) { return bundle.ReadRegularAt(d.fd, name) }
 
 // Config reads the container's config.json, whose paths count from dir, the
-// bundle's. Errors are a *bundle.Error.
+// bundle's. Errors are a *fault.Error.
 func (d *Dir) Config(dir string) (*bundle.Bundle, error) {
 	return bundle.LoadAt(d.fd, ConfigFile, dir)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -308,11 +308,11 @@ func TestConfig(t *testing.T) {
 	if _, err := d.Config("/"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing one: %v", err)
 	}
-	var fault *bundle.Error
+	var known *fault.Error
 	if err := d.WriteFile(ConfigFile, []byte("{")); err != nil {
 		t.Error(err)
 	}
-	if _, err := d.Config("/"); !errors.As(err, &fault) {
+	if _, err := d.Config("/"); !errors.As(err, &known) {
 		t.Errorf("a damaged one: %v", err)
 	}
 }

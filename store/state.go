@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -92,7 +93,7 @@ func (s *State) Init() proc.ID { return proc.ID{Pid: s.Pid, StartTime: s.StartTi
 
 // ReadState reads state.json. A container without one is still being made, and
 // has the state of one without an init. Errors are ErrNotExist when the container
-// is gone, a *DamagedError, or say that the file is of a version to come.
+// is gone, ErrDamaged, or say that the file is of a version to come.
 func (d *Dir) ReadState() (State, error) {
 	text, err := d.ReadFile(StateFile)
 	if err == unix.ENOENT {
@@ -136,21 +137,12 @@ func parseState(text []byte) (s State, err error) {
 }
 
 func (d *Dir) damaged(reason error) error {
-	return &DamagedError{d.FilePath(StateFile), d.ID, reason}
+	return &fault.Error{What: d.FilePath(StateFile) + " is damaged", Why: reason.Error(), Cause: ErrDamaged,
+		Hint: "homerun delete --force " + d.ID + " finds the container by what else there is, and ends it"}
 }
 
-// DamagedError is for a state.json that does not tell what the container is.
-type DamagedError struct {
-	file, id string
-	reason   error
-}
-
-func (e *DamagedError) Error() string { return e.file + " is damaged: " + e.reason.Error() }
-
-// Hint is the advice for it.
-func (e *DamagedError) Hint() string {
-	return "homerun delete --force " + e.id + " finds the container by what else there is, and ends it"
-}
+// ErrDamaged is for a state.json that does not tell what the container is.
+var ErrDamaged = errors.New("the state is damaged")
 
 // WriteState writes state.json as a whole: when the disk is full the old one
 // stays.

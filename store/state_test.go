@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -112,9 +113,8 @@ func TestDamagedState(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, err := d.ReadState()
-			var damaged *DamagedError
-			if !errors.As(err, &damaged) || !strings.HasPrefix(err.Error(), d.FilePath(StateFile)+" is damaged: ") || !strings.Contains(err.Error(), test.says) ||
-				!strings.Contains(damaged.Hint(), "delete --force c") || !reflect.DeepEqual(s, State{}) {
+			if !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), d.FilePath(StateFile)+" is damaged: ") || !strings.Contains(err.Error(), test.says) ||
+				!strings.Contains(fault.Hint(err), "delete --force c") || !reflect.DeepEqual(s, State{}) {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})
@@ -123,8 +123,7 @@ func TestDamagedState(t *testing.T) {
 	if err := put(`{"version":2,"id":"c","pid":7}`)(d.FilePath(StateFile)); err != nil {
 		t.Fatal(err)
 	}
-	var damaged *DamagedError
-	if s, err := d.ReadState(); err == nil || errors.As(err, &damaged) || !strings.Contains(err.Error(), "is of version 2, newer than this homerun") || s.Pid != 0 {
+	if s, err := d.ReadState(); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "is of version 2, newer than this homerun") || s.Pid != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

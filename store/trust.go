@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,42 +85,25 @@ func private(st *unix.Stat_t, what, path string) error {
 	self := os.Geteuid()
 	switch {
 	case int(st.Uid) != self:
-		return &rootError{fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what, st.Uid, self),
-			"choose another state root: --root DIR"}
+		return &fault.Error{Why: fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what, st.Uid, self),
+			Hint: "choose another state root: --root DIR"}
 	case st.Mode&0o002 != 0:
-		return &rootError{fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what, st.Mode&0o7777),
-			"choose another state root: --root DIR; or, if only you have put something there: chmod go-w " + path}
+		return &fault.Error{Why: fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what, st.Mode&0o7777),
+			Hint: "choose another state root: --root DIR; or, if only you have put something there: chmod go-w " + path}
 	case st.Mode&0o020 != 0:
-		return &rootError{fmt.Sprintf("%s can be written by group %d (mode %04o), so what is in it is not trusted", what, st.Gid, st.Mode&0o7777),
-			"if nobody else is in that group, or has put something there: chmod g-w " + path}
+		return &fault.Error{Why: fmt.Sprintf("%s can be written by group %d (mode %04o), so what is in it is not trusted", what, st.Gid, st.Mode&0o7777),
+			Hint: "if nobody else is in that group, or has put something there: chmod g-w " + path}
 	}
 	return nil
 }
 
-// rootError is about the state root.
-type rootError struct{ text, hint string }
-
-func (e *rootError) Error() string { return e.text }
-
-// Hint is the advice for it.
-func (e *rootError) Hint() string { return e.hint }
-
 // notWritable adds what helps where the state root cannot be written.
 func notWritable(err error) error {
 	if err == unix.EROFS || err == unix.EACCES {
-		return &placeError{err}
+		return &fault.Error{Why: err.Error(), Cause: err,
+			Hint: "keep the state elsewhere: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory that you can write"}
 	}
 	return err
-}
-
-type placeError struct{ errno error }
-
-func (e *placeError) Error() string { return e.errno.Error() }
-func (e *placeError) Unwrap() error { return e.errno }
-
-// Hint is the advice for it.
-func (e *placeError) Hint() string {
-	return "keep the state elsewhere: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory that you can write"
 }
 
 // unwrap takes the errno out of an *os.PathError, whose words repeat ours.

@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
 // Apply makes the writes in their order. A limit that cannot be set is an
-// *Error with the controller, the file, the value and the fix; what was written
+// *fault.Error with the controller, the file, the value and the fix; what was written
 // before it stays. All checks are done before the first write.
 func (d *Dir) Apply(writes []cgroupv2.Write) error { return d.apply(writes, d.put) }
 
@@ -56,16 +57,15 @@ func (d *Dir) put(w cgroupv2.Write) error {
 	if err == nil {
 		return nil
 	}
-	e := d.fault("write", w.File, err)
-	e.Value, e.Pointer = w.Value, w.Pointer
+	e := d.failed(writing(w.Value), w.File, err)
+	e.Place = w.Pointer
 	switch {
 	case e.Errno == unix.ENOENT && w.Else != nil:
 		return d.put(*w.Else)
 	case slices.Contains(w.Tolerate, e.Errno):
 		return nil
 	}
-	e, missing := d.explain(e, w.Controller())
-	if missing && w.Unlimited {
+	if missing := d.explain(e, w.File, w.Controller()); missing && w.Unlimited {
 		return nil
 	}
 	return e
@@ -73,18 +73,19 @@ func (d *Dir) put(w cgroupv2.Write) error {
 
 // explain tells a missing controller from a missing file. EACCES comes from
 // open(2) of a file that does not exist in a directory that is not ours, too.
-func (d *Dir) explain(e *Error, controller string) (explained *Error, missing bool) {
+func (d *Dir) explain(e *fault.Error, file, controller string) (missing bool) {
 	have, err := d.Available()
 	missing = err == nil && controller != "cgroup" && !slices.Contains(have, controller)
-	e.Reason = "controller " + controller
+	reason := "controller " + controller
 	switch {
 	case missing:
-		e.Reason += " is not available here"
+		reason += " is not available here"
 	case e.Errno == unix.ENOENT:
-		e.Reason += " is available but the kernel has no such file"
+		reason += " is available but the kernel has no such file"
 	}
-	e.hint = cgroupv2.Refusal{File: e.File, Errno: e.Errno, Missing: missing, Privileged: privileged()}.Hint()
-	return e, missing
+	e.Why = why(reason, e.Errno)
+	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno, Missing: missing, Privileged: privileged()}.Hint()
+	return missing
 }
 
 // checks are those that the writes ask for.
@@ -106,8 +107,9 @@ func (d *Dir) Check(checks []cgroupv2.Check) error {
 		if err != nil || c.Limit > used {
 			continue
 		}
-		return &Error{Op: "limit", Dir: d.path, Pointer: c.Pointer, hint: cgroupv2.HintInUse,
-			Reason: fmt.Sprintf("%d bytes are in use, so %d is refused", used, c.Limit)}
+		e := d.because("limit", "", fmt.Sprintf("%d bytes are in use, so %d is refused", used, c.Limit), 0)
+		e.Place, e.Hint = c.Pointer, cgroupv2.HintInUse
+		return e
 	}
 	return nil
 }

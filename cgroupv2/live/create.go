@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ var accounting = []string{"cpu", "io", "memory", "pids"}
 // Create makes the chosen cgroup, below a mount point: it evacuates our own
 // processes where they are in the way, and gives the required controllers to
 // it (see Dir.Create). made holds the absolute paths of the directories that
-// did not exist before, outermost first: the undo list. Errors are *Error.
+// did not exist before, outermost first: the undo list. Errors are *fault.Error.
 func Create(c cgroupv2.Choice, mountPoint string, required []string) (leaf *Dir, made []string, err error) {
 	base, err := Open(path.Join(mountPoint, c.Base))
 	if err != nil {
@@ -61,7 +62,7 @@ func booted() bool {
 // that are to be had. It returns the open leaf and the relative paths of the
 // directories that did not exist before, outermost first: the undo list.
 //
-// A required controller that the leaf does not have in the end is an *Error
+// A required controller that the leaf does not have in the end is a *fault.Error
 // that says which step refused it; whatever was made is removed again. The
 // ancestors keep the controllers they were given.
 func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []string, err error) {
@@ -104,9 +105,7 @@ func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []stri
 func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
 	err = unix.Mkdirat(d.fd, name, 0o755)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		e := d.fault("create", name, err)
-		e.hint = e.refusal()
-		return nil, false, e
+		return nil, false, d.refused("create", name, err)
 	}
 	isNew = err == nil
 	child, err = d.Sub(name)
@@ -144,16 +143,15 @@ func (d *Dir) lacks(required []string, refused error) error {
 	return nil
 }
 
-func (d *Dir) unavailable(controller string) *Error {
-	return &Error{
-		Op: "use", Dir: d.path, Reason: "controller " + controller + " is not available here",
-		hint: cgroupv2.Refusal{File: controller, Missing: true, Privileged: privileged()}.Hint(),
-	}
+func (d *Dir) unavailable(controller string) *fault.Error {
+	e := d.because("use", "", "controller "+controller+" is not available here", 0)
+	e.Hint = cgroupv2.Refusal{File: controller, Missing: true, Privileged: privileged()}.Hint()
+	return e
 }
 
 // Enable gives d's children the required controllers and those of accounting
 // that d has (cgroup.subtree_control): all in one write, and one by one when
-// the kernel refuses that. Only a required controller gives an *Error: EBUSY
+// the kernel refuses that. Only a required controller gives a *fault.Error: EBUSY
 // when d has processes of its own, EACCES when d is not delegated.
 //
 // A foreign cgroup's controllers are left as they are: systemd takes away again
@@ -166,7 +164,7 @@ func (d *Dir) Enable(required []string) error {
 	}
 	on, err := d.words("cgroup.subtree_control")
 	if err != nil {
-		return d.fault("read", "cgroup.subtree_control", err)
+		return d.failed("read", "cgroup.subtree_control", err)
 	}
 	var missing []string
 	for _, name := range slices.Concat(required, accounting) {
@@ -180,7 +178,7 @@ func (d *Dir) Enable(required []string) error {
 	refused := d.enable(missing)
 	for _, name := range required {
 		if e := refused[name]; e != nil {
-			return d.refused(name, e)
+			return d.notEnabled(name, e)
 		}
 		if !slices.Contains(have, name) {
 			return d.unavailable(name)
@@ -207,10 +205,9 @@ func (d *Dir) borrow(required, have, on []string) error {
 			}
 			continue
 		}
-		return &Error{
-			Op: "use", Dir: d.path, hint: cgroupv2.HintForeign,
-			Reason: "controller " + name + " is turned on and off here by the service manager, whose cgroup this is",
-		}
+		e := d.because("use", "", "controller "+name+" is turned on and off here by the service manager, whose cgroup this is", 0)
+		e.Hint = cgroupv2.HintForeign
+		return e
 	}
 	return nil
 }
@@ -224,7 +221,7 @@ func (d *Dir) enableUnmanaged(name string, have, on []string) error {
 		return nil
 	}
 	if err := d.enable([]string{name})[name]; err != nil {
-		return d.refused(name, err)
+		return d.notEnabled(name, err)
 	}
 	return nil
 }
@@ -265,12 +262,10 @@ func (d *Dir) inhabited() bool {
 	return err == nil
 }
 
-func (d *Dir) refused(controller string, err error) *Error {
-	e := d.fault("write", "cgroup.subtree_control", err)
-	e.Value = "+" + controller
-	e.hint = e.refusal()
+func (d *Dir) notEnabled(controller string, err error) *fault.Error {
+	e := d.refused(writing("+"+controller), "cgroup.subtree_control", err)
 	if e.Errno == unix.EBUSY {
-		e.Reason = "has processes of its own"
+		e.Why = why("has processes of its own", e.Errno)
 	}
 	return e
 }
@@ -279,7 +274,7 @@ func (d *Dir) refused(controller string, err error) *Error {
 // makes, so that d can give controllers to its children. It is meant for our
 // own delegated cgroup, whose processes are all our unit's. A process that
 // forks meanwhile is caught by the next of ten passes; then EBUSY tells.
-// Zombies do not count. Errors are *Error.
+// Zombies do not count. Errors are *fault.Error.
 func (d *Dir) Evacuate() error {
 	leaf, _, err := d.child(cgroupv2.EvacuationLeaf)
 	if err != nil {
@@ -289,7 +284,7 @@ func (d *Dir) Evacuate() error {
 	for range 10 {
 		pids, err := d.pids("cgroup.procs")
 		if err != nil {
-			return d.fault("read", "cgroup.procs", err)
+			return d.failed("read", "cgroup.procs", err)
 		}
 		if len(pids) == 0 {
 			return nil
@@ -298,7 +293,7 @@ func (d *Dir) Evacuate() error {
 			return err
 		}
 	}
-	return &Error{Op: "evacuate", Dir: d.path, Reason: "processes keep appearing", Errno: unix.EBUSY}
+	return d.because("evacuate", "", "processes keep appearing", unix.EBUSY)
 }
 
 func (d *Dir) adopt(pids []int) error {
@@ -323,13 +318,10 @@ func privileged() bool {
 
 // Attach moves a process into d; 0 is the caller itself. It waits for an RCU
 // grace period (11 to 17 ms on an idle machine): CLONE_INTO_CGROUP with FD does
-// not. Errors are *Error; ESRCH when the process is gone.
+// not. Errors are *fault.Error; ESRCH when the process is gone.
 func (d *Dir) Attach(pid int) error {
 	if err := d.write("cgroup.procs", strconv.Itoa(pid)); err != nil {
-		e := d.fault("write", "cgroup.procs", err)
-		e.Value = strconv.Itoa(pid)
-		e.hint = e.refusal()
-		return e
+		return d.refused(writing(strconv.Itoa(pid)), "cgroup.procs", err)
 	}
 	return nil
 }
@@ -341,7 +333,7 @@ const delegable = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\nmemory.
 // Delegate hands d to a container's root user: the directory and the files
 // that the kernel lists as delegable, no other (a limit must stay ours). It
 // does nothing where uid and gid own the directory already, which is the rule
-// without root. Errors are *Error.
+// without root. Errors are *fault.Error.
 func (d *Dir) Delegate(uid, gid int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(d.fd, &st); err == nil && int(st.Uid) == uid && int(st.Gid) == gid {
@@ -354,11 +346,11 @@ func (d *Dir) Delegate(uid, gid int) error {
 	for _, name := range strings.Fields(list) {
 		err := unix.Fchownat(d.fd, path.Base(name), uid, gid, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return d.fault("delegate", name, err)
+			return d.failed("delegate", name, err)
 		}
 	}
 	if err := unix.Fchown(d.fd, uid, gid); err != nil {
-		return d.fault("delegate", "", err)
+		return d.failed("delegate", "", err)
 	}
 	return nil
 }

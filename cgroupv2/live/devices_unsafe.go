@@ -53,27 +53,27 @@ const maxPrograms = 64
 // before the old ones leave. It needs CAP_BPF (or CAP_SYS_ADMIN) in the first
 // user namespace: elsewhere EPERM, which callers without root ignore, because
 // their container can open no device that they themselves cannot. Errors are
-// *Error; the program stays with the cgroup until that is removed.
+// *fault.Error; the program stays with the cgroup until that is removed.
 func (d *Dir) AttachDevices(code []cgroupv2.Instruction) error {
 	program, err := loadProgram(code)
 	if err != nil {
-		return d.fault("load device program for", "", err)
+		return d.failed("load device program for", "", err)
 	}
 	defer unix.Close(program)
 	old, err := d.programs()
 	if err != nil {
-		return d.fault("query device programs of", "", err)
+		return d.failed("query device programs of", "", err)
 	}
 	defer closeAll(old)
 	if err := d.attachProgram(program, old); err != nil {
-		return d.fault("attach device program to", "", err)
+		return d.failed("attach device program to", "", err)
 	}
 	if len(old) < 2 {
 		return nil
 	}
 	for _, fd := range old {
 		if err := d.detachProgram(fd); err != nil {
-			return d.fault("detach device program from", "", err)
+			return d.failed("detach device program from", "", err)
 		}
 	}
 	return nil

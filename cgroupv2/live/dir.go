@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,91 +34,63 @@ type Dir struct {
 	foreign bool
 }
 
-// Error says which file of which cgroup could not be used, and why.
-type Error struct {
-	// Op is what was tried: "write", "read", "create", "delete", ...
-	Op string
-	// Dir is the cgroup's absolute path, File the file's name in it.
-	Dir, File string
-	// Value is what was to be written, Pointer the part of config.json that
-	// asked for it.
-	Value, Pointer string
-	// Reason adds to the errno what is known, as "controller io is not
-	// available here".
-	Reason string
-	Errno  unix.Errno
-
-	hint string
+// failed is the error of what a system call said; op is what was tried with a file of
+// the cgroup, or with the cgroup itself.
+func (d *Dir) failed(op, file string, err error) *fault.Error {
+	var errno unix.Errno
+	reason := err.Error()
+	if errors.As(err, &errno) {
+		reason = strings.TrimSuffix(strings.TrimSuffix(reason, errno.Error()), ": ")
+	}
+	return d.because(op, file, reason, errno)
 }
 
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("cgroupv2: " + e.Op)
-	if e.Value != "" {
-		b.WriteString(" " + strconv.Quote(e.Value) + " to")
-	}
-	b.WriteString(" " + path.Join(e.Dir, e.File))
-	if e.Pointer != "" {
-		b.WriteString(" (" + e.Pointer + ")")
-	}
-	if e.Reason != "" {
-		b.WriteString(": " + e.Reason)
-	}
-	if e.Errno != 0 {
-		b.WriteString(": " + errnoText(e.Errno))
-	}
-	return b.String()
+// because is an error with a reason, an errno, or both.
+func (d *Dir) because(op, file, reason string, errno unix.Errno) *fault.Error {
+	return &fault.Error{What: "cgroupv2: " + op + " " + path.Join(d.path, file), Why: why(reason, errno), Errno: errno}
 }
 
-// Unwrap gives the errno for errors.Is.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
+// why puts an errno after what is known beside it.
+func why(reason string, errno unix.Errno) string {
+	if errno != 0 {
+		reason = strings.TrimPrefix(reason+": "+errnoText(errno), ": ")
 	}
-	return e.Errno
+	return reason
 }
 
-// Hint is a line for the user that says how to make it work, or "". Print it
-// on a line of its own, after the error.
-func (e *Error) Hint() string { return e.hint }
+// writing is a write to a file as what was tried.
+func writing(value string) string { return "write " + strconv.Quote(value) + " to" }
 
-// fault makes an *Error from what a system call said.
-func (d *Dir) fault(op, file string, err error) *Error {
-	e := &Error{Op: op, Dir: d.path, File: file}
-	e.Reason = err.Error()
-	if errors.As(err, &e.Errno) {
-		e.Reason = strings.TrimSuffix(strings.TrimSuffix(e.Reason, e.Errno.Error()), ": ")
-	}
+// refused is the error of what the kernel refused although the controller is there,
+// with the fix.
+func (d *Dir) refused(op, file string, err error) *fault.Error {
+	e := d.failed(op, file, err)
+	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno, Privileged: privileged()}.Hint()
 	return e
-}
-
-// refusal is the fix for what the kernel refused although the controller is there.
-func (e *Error) refusal() string {
-	return cgroupv2.Refusal{File: e.File, Errno: e.Errno, Privileged: privileged()}.Hint()
 }
 
 // Open opens the cgroup at an absolute path; it must be a directory of a
 // cgroup2 file system. The descriptor (see FD) also serves CLONE_INTO_CGROUP.
-// Errors are *Error.
+// Errors are *fault.Error.
 func Open(name string) (*Dir, error) {
 	d := &Dir{path: name}
 	fd, err := retry(func() (int, error) {
 		return unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
-		return nil, d.fault("open", "", err)
+		return nil, d.failed("open", "", err)
 	}
 	d.fd = fd
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
 		unix.Close(fd)
-		return nil, &Error{Op: "open", Dir: name, Reason: "is not on a cgroup2 file system"}
+		return nil, d.because("open", "", "is not on a cgroup2 file system", 0)
 	}
 	return d, nil
 }
 
 // Reopen opens the cgroup at an absolute path if it is still the one with this
-// ID. One that was removed is an *Error with ENOENT, also when another has its
+// ID. One that was removed is a *fault.Error with ENOENT, also when another has its
 // name by now.
 func Reopen(name string, id uint64) (*Dir, error) {
 	d, err := Open(name)
@@ -126,7 +99,7 @@ func Reopen(name string, id uint64) (*Dir, error) {
 	}
 	if d.ID() != id {
 		d.Close()
-		return nil, &Error{Op: "open", Dir: name, Reason: "is another cgroup by now", Errno: unix.ENOENT}
+		return nil, d.because("open", "", "is another cgroup by now", unix.ENOENT)
 	}
 	return d, nil
 }
@@ -148,11 +121,11 @@ func (d *Dir) Path() string { return d.path }
 // Close releases the descriptor; the cgroup stays.
 func (d *Dir) Close() error { return unix.Close(d.fd) }
 
-// Sub opens a cgroup below d by a relative path. Errors are *Error.
+// Sub opens a cgroup below d by a relative path. Errors are *fault.Error.
 func (d *Dir) Sub(relative string) (*Dir, error) {
 	fd, err := d.open(relative, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, d.fault("open", relative, err)
+		return nil, d.failed("open", relative, err)
 	}
 	return &Dir{fd: fd, path: path.Join(d.path, relative)}, nil
 }
@@ -228,11 +201,11 @@ func (d *Dir) words(name string) ([]string, error) {
 }
 
 // Available names the controllers that d's children may be given
-// (cgroup.controllers). Errors are *Error.
+// (cgroup.controllers). Errors are *fault.Error.
 func (d *Dir) Available() ([]string, error) {
 	names, err := d.words("cgroup.controllers")
 	if err != nil {
-		return nil, d.fault("read", "cgroup.controllers", err)
+		return nil, d.failed("read", "cgroup.controllers", err)
 	}
 	return names, nil
 }

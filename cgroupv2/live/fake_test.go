@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"golang.org/x/sys/unix"
 )
@@ -52,8 +53,8 @@ func TestCheck(t *testing.T) {
 			}
 			continue
 		}
-		var e *Error
-		if !errors.As(err, &e) || !strings.HasSuffix(e.Error(), refused) || e.Hint() != cgroupv2.HintInUse || errors.Is(err, unix.EINVAL) {
+		var e *fault.Error
+		if !errors.As(err, &e) || !strings.HasSuffix(e.Error(), refused) || e.Hint != cgroupv2.HintInUse || errors.Is(err, unix.EINVAL) {
 			t.Errorf("%s: %v", limit, err)
 		}
 	}
@@ -98,7 +99,7 @@ func TestMissing(t *testing.T) {
 // The first refusal names the controller and who has processes; nothing is left.
 func TestCreateRefused(t *testing.T) {
 	d := fakeCgroup(t, map[string]string{"cgroup.controllers": "memory\n", "cgroup.subtree_control": "", "cgroup.procs": "5\n", "cgroup.type": "domain\n"})
-	var e *Error
+	var e *fault.Error
 	if leaf, made, err := d.Create("a/b", []string{"memory"}); leaf != nil || made != nil || !errors.As(err, &e) {
 		t.Errorf("made %v, %v", made, err)
 	}
@@ -106,7 +107,7 @@ func TestCreateRefused(t *testing.T) {
 		t.Errorf("left: %v", names)
 	}
 	err := d.Enable([]string{"memory"})
-	if !errors.As(err, &e) || e.Errno != unix.EBUSY || e.Value != "+memory" || e.Hint() == "" || !strings.Contains(err.Error(), "has processes of its own") {
+	if !errors.As(err, &e) || e.Errno != unix.EBUSY || !strings.Contains(e.What, `write "+memory" to `) || e.Hint == "" || !strings.Contains(err.Error(), "has processes of its own") {
 		t.Errorf("%v", err)
 	}
 	free := fakeCgroup(t, map[string]string{"cgroup.controllers": "cpu memory\n", "cgroup.subtree_control": "cpu\n", "cgroup.procs": "", "cgroup.type": "domain\n"})
@@ -116,7 +117,7 @@ func TestCreateRefused(t *testing.T) {
 	if err := free.Enable([]string{"io"}); !errors.As(err, &e) || !strings.Contains(err.Error(), "controller io is not available here") {
 		t.Errorf("%v", err)
 	}
-	if err := fakeCgroup(t, nil).Attach(7); !errors.As(err, &e) || e.Value != "7" || e.File != "cgroup.procs" {
+	if err := fakeCgroup(t, nil).Attach(7); !errors.As(err, &e) || !strings.HasPrefix(e.What, `cgroupv2: write "7" to `) || !strings.HasSuffix(e.What, "/cgroup.procs") {
 		t.Errorf("%v", err)
 	}
 }

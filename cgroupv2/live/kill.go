@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,14 +59,14 @@ func pollTimeout(ctx context.Context) int {
 
 // Freeze stops every process of the cgroup and its children and waits until
 // all of them stand. When ctx ends first they are thawed again. Errors are
-// *Error; ENOENT on a root cgroup, which cannot freeze.
+// *fault.Error; ENOENT on a root cgroup, which cannot freeze.
 func (d *Dir) Freeze(ctx context.Context) error {
 	if err := d.write("cgroup.freeze", "1"); err != nil {
-		return d.fault("write", "cgroup.freeze", err)
+		return d.failed("write", "cgroup.freeze", err)
 	}
 	if err := d.await(ctx, "frozen", 1); err != nil {
 		_ = d.write("cgroup.freeze", "0")
-		return d.fault("freeze", "", fmt.Errorf("a process does not stop: %w", err))
+		return d.failed("freeze", "", fmt.Errorf("a process does not stop: %w", err))
 	}
 	return nil
 }
@@ -74,7 +75,7 @@ func (d *Dir) Freeze(ctx context.Context) error {
 // them frozen.
 func (d *Dir) Thaw() error {
 	if err := d.write("cgroup.freeze", "0"); err != nil && !gone(err) {
-		return d.fault("write", "cgroup.freeze", err)
+		return d.failed("write", "cgroup.freeze", err)
 	}
 	return nil
 }
@@ -108,11 +109,11 @@ func (d *Dir) Freezes() bool {
 
 // AwaitFrozen waits until the cgroup stands frozen, by itself or by a parent,
 // or until other, a descriptor of the caller's, is ready to be read; frozen says
-// which. Errors are *Error, or those of ctx.
+// which. Errors are *fault.Error, or those of ctx.
 func (d *Dir) AwaitFrozen(ctx context.Context, other int) (frozen bool, err error) {
 	events, err := d.open("cgroup.events", unix.O_RDONLY)
 	if err != nil {
-		return false, d.fault("read", "cgroup.events", err)
+		return false, d.failed("read", "cgroup.events", err)
 	}
 	defer unix.Close(events)
 	fds := [2]unix.PollFd{{Fd: int32(other), Events: unix.POLLIN}, {Fd: int32(events), Events: unix.POLLPRI}}
@@ -120,13 +121,13 @@ func (d *Dir) AwaitFrozen(ctx context.Context, other int) (frozen bool, err erro
 		text := make([]byte, 256)
 		n, err := unix.Pread(events, text, 0)
 		if err != nil && err != unix.EINTR {
-			return false, d.fault("read", "cgroup.events", err)
+			return false, d.failed("read", "cgroup.events", err)
 		}
 		if cgroupv2.ParseFields(string(text[:max(n, 0)]))["frozen"] == 1 {
 			return true, nil
 		}
 		if _, err = unix.Poll(fds[:], pollTimeout(ctx)); err != nil && err != unix.EINTR {
-			return false, d.fault("wait for", "cgroup.events", err)
+			return false, d.failed("wait for", "cgroup.events", err)
 		}
 		if fds[0].Revents != 0 {
 			return false, nil
@@ -146,7 +147,7 @@ func (d *Dir) Populated() bool {
 // frozen ones, and waits until none is left (zombies do not count).
 // cgroup.kill (Linux 5.14) does it at once; where it is missing or refused
 // (threaded cgroups: EOPNOTSUPP) the cgroup is frozen, signalled and thawed
-// until it is empty, which a fork bomb cannot outrun. Errors are *Error; a
+// until it is empty, which a fork bomb cannot outrun. Errors are *fault.Error; a
 // cgroup that is gone is none.
 func (d *Dir) Kill(ctx context.Context) error {
 	err := d.write("cgroup.kill", "1")
@@ -159,7 +160,7 @@ func (d *Dir) Kill(ctx context.Context) error {
 	if err == nil || gone(err) {
 		return nil
 	}
-	return d.fault("kill", "", fmt.Errorf("%w%s", err, d.survivors()))
+	return d.failed("kill", "", fmt.Errorf("%w%s", err, d.survivors()))
 }
 
 func (d *Dir) killByHand(ctx context.Context) error {
@@ -189,7 +190,7 @@ func (d *Dir) survivors() string {
 // Signal sends a signal to every process of the cgroup and its children. They
 // are frozen meanwhile, so that none escapes by a fork and no pid can be given
 // to a stranger: a frozen process exits only by SIGKILL. A cgroup that was
-// frozen before stays so. Errors are *Error.
+// frozen before stays so. Errors are *fault.Error.
 func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
 	if !d.Frozen() {
 		short, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -204,7 +205,7 @@ func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
 	}
 	for _, pid := range pids {
 		if err := unix.Kill(pid, signal); err != nil && err != unix.ESRCH {
-			return d.fault("signal", strconv.Itoa(pid), err)
+			return d.failed("signal", strconv.Itoa(pid), err)
 		}
 	}
 	return nil
@@ -212,7 +213,7 @@ func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
 
 // Processes lists the pids, in the caller's pid namespace, of all processes in
 // the cgroup and its children, sorted, each once. Processes of namespaces that
-// the caller cannot see (pid 0) are left out. Errors are *Error; a cgroup that
+// the caller cannot see (pid 0) are left out. Errors are *fault.Error; a cgroup that
 // is gone has none.
 func (d *Dir) Processes() ([]int, error) {
 	var pids []int
@@ -267,11 +268,11 @@ func (d *Dir) walk(visit func(*Dir) error) error {
 	if err == nil || gone(err) {
 		return nil
 	}
-	var typed *Error
+	var typed *fault.Error
 	if errors.As(err, &typed) {
 		return err
 	}
-	return d.fault("read", "", err)
+	return d.failed("read", "", err)
 }
 
 // children names the directories in d.
@@ -312,7 +313,7 @@ func (d *Dir) directories(names []string) []string {
 // Delete removes the cgroup and its children. Processes in it are killed. The
 // kernel answers EBUSY as long as a process is there, or a zombie's parent has
 // not caught up: it is tried again, ever more slowly, until ctx ends; then the
-// *Error names who is left. A cgroup that is gone already is no error. d must
+// *fault.Error names who is left. A cgroup that is gone already is no error. d must
 // still be closed.
 func (d *Dir) Delete(ctx context.Context) error {
 	wait := time.Millisecond
@@ -322,8 +323,8 @@ func (d *Dir) Delete(ctx context.Context) error {
 			return nil
 		}
 		if !errors.Is(err, unix.EBUSY) || ctx.Err() != nil {
-			e := d.fault("delete", "", err)
-			e.Reason = strings.TrimPrefix(d.survivors(), ", ")
+			e := d.failed("delete", "", err)
+			e.Why = why(strings.TrimPrefix(d.survivors(), ", "), e.Errno)
 			return e
 		}
 		_ = d.Kill(ctx)
@@ -344,7 +345,7 @@ func (d *Dir) RemoveEmpty(ctx context.Context) error {
 	if err == nil || gone(err) || errors.Is(err, unix.EBUSY) {
 		return nil
 	}
-	return d.fault("delete", "", err)
+	return d.failed("delete", "", err)
 }
 
 func sleep(ctx context.Context, wait time.Duration) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/limits"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -263,8 +264,8 @@ func TestApplyNamesTheController(t *testing.T) {
 	if err == nil || errors.Is(err, unix.EINVAL) {
 		t.Skip("this host gave the misc controller")
 	}
-	var e *Error
-	if !errors.As(err, &e) || e.Hint() == "" || !errors.Is(err, unix.ENOENT) {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Hint == "" || !errors.Is(err, unix.ENOENT) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("cgroupv2: write %q to %s/misc.max (linux.resources.unified.misc.max): controller misc is not available here: ENOENT", "x 1", d.Path())

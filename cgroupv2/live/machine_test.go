@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -146,11 +147,11 @@ func TestMachineMissingController(t *testing.T) {
 	}
 	defer base.Close()
 	_, made, err := base.Create("homerun-missing", []string{"rdma"})
-	var e *Error
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "controller rdma is not available here") || e.Hint() == "" || made != nil {
+	var e *fault.Error
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "controller rdma is not available here") || e.Hint == "" || made != nil {
 		t.Errorf("%v, made %v", err, made)
 	}
-	t.Log(err, "\nhint:", e.Hint())
+	t.Log(err, "\nhint:", e.Hint)
 }
 
 func TestMachineDelegation(t *testing.T) {
@@ -217,7 +218,7 @@ func TestInUnit(t *testing.T) {
 		}
 		defer own.Close()
 		_, _, err = own.Create("x", []string{"memory", "pids"})
-		if !errors.Is(err, unix.EBUSY) || err.(*Error).Hint() == "" {
+		if !errors.Is(err, unix.EBUSY) || err.(*fault.Error).Hint == "" {
 			t.Error("inner processes:", err)
 		}
 		if kind := own.text("cgroup.type"); kind != "domain" {
@@ -266,8 +267,8 @@ func testCPU(t *testing.T, d *Dir) {
 		}
 	}
 	writes := writesOf(t, `{"cpu":{"quota":1000,"burst":5000}}`)
-	var e *Error
-	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint() != (cgroupv2.Refusal{File: "cpu.max", Errno: unix.EINVAL}).Hint() {
+	var e *fault.Error
+	if err := d.Apply(writes); !errors.As(err, &e) || e.Hint != (cgroupv2.Refusal{File: "cpu.max", Errno: unix.EINVAL}).Hint() {
 		t.Errorf("burst above quota: %v", err)
 	}
 }
@@ -283,8 +284,8 @@ func TestMachineForeignController(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, made, err := Create(choice, c.MountPoint, []string{"cpu"})
-	var e *Error
-	if d != nil || !errors.As(err, &e) || e.Hint() != cgroupv2.HintForeign || made != nil {
+	var e *fault.Error
+	if d != nil || !errors.As(err, &e) || e.Hint != cgroupv2.HintForeign || made != nil {
 		t.Fatal(err, made)
 	}
 	t.Log(err)

@@ -11,7 +11,7 @@ func (d *Dir) Stats() (*cgroupv2.Stats, error) {
 	for _, name := range cgroupv2.StatsFiles(names) {
 		text, err := d.read(name)
 		if err != nil && name == "cpu.stat" && !d.alive() {
-			return nil, d.fault("read", name, err)
+			return nil, d.failed("read", name, err)
 		}
 		if err == nil {
 			files[name] = text

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -36,7 +37,7 @@ func checkHeld(list []netns.Forward, s settings) error {
 	for _, f := range list {
 		err := s.eachPort(f, func(a netip.Addr, port uint16) error {
 			if errno := tryBind(f.Protocol, a, port); errno == 0 {
-				return &netns.Error{Message: fmt.Sprintf("pasta: publish %s: port %d was not taken", f, port)}
+				return &fault.Error{What: fmt.Sprintf("pasta: publish %s", f), Why: fmt.Sprintf("port %d was not taken", port)}
 			}
 			return nil
 		})

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port/builtin"
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,7 @@ type inner struct {
 func (h *helper) startInner(arguments []string, extra ...*os.File) (*inner, error) {
 	nsenter, err := find("nsenter")
 	if err != nil {
-		return nil, &netns.Error{Message: err.Error(), Hint: "install util-linux", Reason: netns.NotInstalled}
+		return nil, &fault.Error{Why: err.Error(), Cause: err, Hint: "install util-linux", Code: netns.NotInstalled}
 	}
 	// By descriptor: the file may have been replaced by an upgrade, and from
 	// inside a container's user namespace /proc/PID/exe is out of reach.
@@ -146,7 +147,7 @@ func (m *manager) meet(child *inner) error {
 	case <-child.process.gone:
 		err = netns.ExplainOutput("nsenter", child.process.output(), appArmorRestricts())
 	case <-time.After(portLimit):
-		err = &netns.Error{Message: fmt.Sprintf("network: port driver: not ready after %v", portLimit)}
+		err = &fault.Error{What: "network: port driver", Why: fmt.Sprintf("not ready after %v", portLimit)}
 	}
 	// The driver may still wait for the inner half to open its FIFO.
 	if f, e := os.OpenFile(builtinFIFO, os.O_WRONLY|unix.O_NONBLOCK, 0); e == nil {

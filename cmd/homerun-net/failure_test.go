@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -18,7 +19,7 @@ import (
 )
 
 // fails connects a box, which must fail and leave nothing behind.
-func fails(t *testing.T, driver netns.Mode, ports ...string) *netns.Error {
+func fails(t *testing.T, driver netns.Mode, ports ...string) *fault.Error {
 	t.Helper()
 	b := newBox(t)
 	err := b.connect(netns.Network{Mode: driver}, ports...)
@@ -26,7 +27,7 @@ func fails(t *testing.T, driver netns.Mode, ports ...string) *netns.Error {
 		t.Fatalf("connected: %+v", b.result)
 	}
 	leftOnlyLog(t, b.state)
-	return err.(*netns.Error)
+	return err.(*fault.Error)
 }
 
 // TestPortErrors: pasta of 2023 would keep silent about most of these.
@@ -45,7 +46,7 @@ func TestPortErrors(t *testing.T) {
 	for _, driver := range []netns.Mode{netns.Pasta, netns.Slirp4netns, netns.Auto} {
 		for _, c := range []struct {
 			port, message, hint string
-			reason              netns.Reason
+			reason              string
 		}{
 			{"8090:80", "publish 8090:80/tcp: port 8090/tcp: address already in use", "ss -ltnup", netns.PortBusy},
 			{"8088-8092:80-84", "publish 8088-8092:80-84/tcp: port 8090/tcp: address already in use", "ss -ltnup", netns.PortBusy},
@@ -54,7 +55,7 @@ func TestPortErrors(t *testing.T) {
 			{"[2001:db8::77]:8080:80", "publish [2001:db8::77]:8080:80/tcp: port [2001:db8::77]:8080/tcp: cannot assign requested address", "ip address", netns.PortAddress},
 		} {
 			e := fails(t, driver, c.port)
-			if e.Message != c.message || e.Reason != c.reason || !strings.Contains(e.Hint, c.hint) {
+			if e.Error() != c.message || e.Code != c.reason || !strings.Contains(e.Hint, c.hint) {
 				t.Errorf("%s %s: %+v", driver, c.port, e)
 			}
 		}
@@ -67,7 +68,7 @@ func TestTunErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := fails(t, netns.Auto)
-	if e.Message != "network: /dev/net/tun: permission denied" || !strings.Contains(e.Hint, "chmod 0666 /dev/net/tun") {
+	if e.Error() != "network: /dev/net/tun: permission denied" || !strings.Contains(e.Hint, "chmod 0666 /dev/net/tun") {
 		t.Errorf("closed: %+v", e)
 	}
 	unix.Unmount("/dev/net/tun", 0)
@@ -75,7 +76,7 @@ func TestTunErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = fails(t, netns.Auto)
-	if e.Message != "network: /dev/net/tun: no such file or directory" || !strings.Contains(e.Hint, "modprobe tun") {
+	if e.Error() != "network: /dev/net/tun: no such file or directory" || !strings.Contains(e.Hint, "modprobe tun") {
 		t.Errorf("missing: %+v", e)
 	}
 	unix.Unmount("/dev/net", 0)
@@ -91,7 +92,7 @@ func TestNoRoute(t *testing.T) {
 	defer w.routes(true)
 	installPasta(t, help2026)
 	e := fails(t, netns.Pasta)
-	if e.Reason != netns.NoRoute || !strings.HasPrefix(e.Message, "pasta: ") || !strings.Contains(e.Hint, "default route") {
+	if e.Code != netns.NoRoute || !strings.HasPrefix(e.Error(), "pasta: ") || !strings.Contains(e.Hint, "default route") {
 		t.Errorf("%+v", e)
 	}
 	b := connected(t, netns.Auto, "8080:80")
@@ -128,14 +129,14 @@ func TestNotInstalled(t *testing.T) {
 		t.Errorf("%+v", b.result)
 	}
 	e := fails(t, netns.Pasta)
-	if !strings.HasPrefix(e.Message, "network: pasta is not installed in /usr/bin, ") || e.Hint == "" {
+	if !strings.HasPrefix(e.Error(), "network: pasta is not installed in /usr/bin, ") || e.Hint == "" {
 		t.Errorf("%+v", e)
 	}
 	// Writable by everybody is as good as absent.
 	hide(t, "slirp4netns", "#!/bin/sh\nexit 0\n", 0o777)
 	os.Chmod("/usr/bin/slirp4netns", 0o777)
 	e = fails(t, netns.Auto)
-	if !strings.HasPrefix(e.Message, "network: neither pasta nor slirp4netns is installed in /usr/bin, ") {
+	if !strings.HasPrefix(e.Error(), "network: neither pasta nor slirp4netns is installed in /usr/bin, ") {
 		t.Errorf("%+v", e)
 	}
 }

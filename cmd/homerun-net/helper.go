@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"net"
 	"os"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -102,7 +102,7 @@ func (h *helper) watch() error {
 		h.container = fd
 	}
 	if ended, err := proc.AwaitEnd(context.Background(), h.container, 0); err != nil || ended {
-		return &netns.Error{Message: fmt.Sprintf("network: container process %d: ended before it was connected", h.request.PID)}
+		return &fault.Error{What: fmt.Sprintf("network: container process %d", h.request.PID), Why: "ended before it was connected"}
 	}
 	var end func()
 	h.life, end = context.WithCancel(h.life)
@@ -176,21 +176,14 @@ func (h *helper) chosen(l *link, why error) *link {
 
 // hopeless tells whether the other driver would meet the same obstacle.
 func hopeless(err error) bool {
-	var e *netns.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Reason {
+	switch fault.Code(err) {
 	case netns.PortBusy, netns.PortPrivileged, netns.PortAddress, netns.NoTun:
 		return true
 	}
 	return false
 }
 
-func missing(err error) bool {
-	var e *netns.Error
-	return errors.As(err, &e) && e.Reason == netns.NotInstalled
-}
+func missing(err error) bool { return fault.Code(err) == netns.NotInstalled }
 
 // result is what the caller is told.
 func (h *helper) result() netns.Result {

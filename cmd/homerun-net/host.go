@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -128,7 +129,7 @@ func (s settings) hidden() error {
 	if !s.exposed || s.sameUser {
 		return nil
 	}
-	return &netns.Error{Message: "network: the container has no PID namespace of its own, so its root could take over what connects it",
+	return &fault.Error{What: "network", Why: "the container has no PID namespace of its own, so its root could take over what connects it",
 		Hint: "add a namespace of type pid to linux.namespaces, or take the network away"}
 }
 

@@ -10,11 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port"
 	pesto "github.com/rootless-containers/rootlesskit/v3/pkg/port/pasta"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port/slirp4netns"
-
-	"github.com/homerun-oci/homerun/netns"
 )
 
 // portLimit bounds one call of a port driver.
@@ -75,7 +74,7 @@ func runManager(d port.ParentDriver, err error, s settings) (*manager, error) {
 		return m, nil
 	case <-time.After(portLimit):
 		close(m.quit)
-		return nil, &netns.Error{Message: fmt.Sprintf("network: port driver: not ready after %v", portLimit)}
+		return nil, &fault.Error{What: "network: port driver", Why: fmt.Sprintf("not ready after %v", portLimit)}
 	}
 }
 

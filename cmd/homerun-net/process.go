@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -128,7 +129,7 @@ func (p *process) await(ctx context.Context, f *os.File) error {
 func (p *process) explain(driver netns.Mode, err error) error {
 	if errors.Is(err, errTimeout) {
 		p.kill()
-		return &netns.Error{Message: fmt.Sprintf("%s: not ready after %v", driver, startLimit)}
+		return &fault.Error{What: string(driver), Why: fmt.Sprintf("not ready after %v", startLimit)}
 	}
 	if errors.Is(err, errGone) {
 		// It may have closed its end before its last words.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/rootless-containers/rootlesskit/v3/pkg/port"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -128,11 +129,11 @@ func (p *publisher) takeBack(before int) {
 func (p *publisher) addOne(f netns.Forward) error {
 	for _, g := range p.list {
 		if f.Overlaps(g.Forward) {
-			return &netns.Error{Message: fmt.Sprintf("publish %s: %s is published already", f, g.Forward), Reason: netns.PortBusy}
+			return &fault.Error{What: "publish " + f.String(), Why: g.Forward.String() + " is published already", Code: netns.PortBusy}
 		}
 	}
 	if f.Count > maxServed {
-		return &netns.Error{Message: fmt.Sprintf("publish %s: at most %d ports are served at once", f, maxServed)}
+		return &fault.Error{What: "publish " + f.String(), Why: fmt.Sprintf("at most %d ports are served at once", maxServed)}
 	}
 	if err := p.helper.settings.checkForward(f); err != nil {
 		return err
@@ -158,7 +159,7 @@ func (p *publisher) addOne(f netns.Forward) error {
 func explainAdd(f netns.Forward, by string, err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	e := netns.ExplainOutput(netns.Mode(by), text, false)
-	e.Message = fmt.Sprintf("publish %s: %s", f, e.Message)
+	e.What = fmt.Sprintf("publish %s: %s", f, e.What)
 	return e
 }
 
@@ -183,7 +184,7 @@ func (p *publisher) remove(forwards []netns.Forward) ([]netns.Published, error) 
 	for _, f := range forwards {
 		i := slices.IndexFunc(p.list, func(d published) bool { return d.Forward == f })
 		if i < 0 {
-			return nil, &netns.Error{Message: fmt.Sprintf("remove port %s: it is not published", f), Hint: "`homerun port ID` lists what is"}
+			return nil, &fault.Error{What: "remove port " + f.String(), Why: "it is not published", Hint: "`homerun port ID` lists what is"}
 		}
 		if p.list[i].Fixed {
 			return nil, netns.ExplainFixed(f)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/netns"
 )
 
@@ -80,7 +81,7 @@ func (h *helper) startSlirp() (*link, error) {
 	}
 	features := detectSlirp(h.life, path)
 	if !h.settings.loopback && !features.disableHostLoopback {
-		return nil, &netns.Error{Message: "slirp4netns: too old to close the host's loopback", Hint: "slirp4netns 0.4.0 or newer can"}
+		return nil, &fault.Error{What: "slirp4netns", Why: "too old to close the host's loopback", Hint: "slirp4netns 0.4.0 or newer can"}
 	}
 	// slirp4netns always has IPv4.
 	h.settings.v4 = true

@@ -111,11 +111,8 @@ func details(err error) []detail {
 		}
 		list = append(list, detail{"more", strings.Join(texts[1:], "\n")})
 	}
-	for e := range fault.All(err) {
-		if e.Step != "" {
-			list = append(list, detail{"step", e.Step})
-			break
-		}
+	if step := fault.Step(err); step != "" {
+		list = append(list, detail{"step", step})
 	}
 	if h := hint(err); h != "" {
 		list = append(list, detail{"hint", h})
@@ -136,15 +133,10 @@ func refused(err error) (place string, errno unix.Errno) {
 
 // hint is the advice that an error carries.
 func hint(err error) string {
-	var (
-		text interface{ HintText() string }
-		any  interface{ Hint() string }
-	)
+	var any interface{ Hint() string }
 	switch h := fault.Hint(err); {
 	case h != "":
 		return h
-	case errors.As(err, &text):
-		return text.HintText()
 	case errors.As(err, &any):
 		return any.Hint()
 	case errors.Is(err, unix.EMFILE):

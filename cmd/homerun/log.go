@@ -115,11 +115,8 @@ func (o *options) logError(line string, rest []detail, err error) {
 	if o.log == "" {
 		return
 	}
-	for e := range fault.All(err) {
-		if e.Code != "" {
-			rest = append(rest, detail{"code", e.Code})
-			break
-		}
+	if code := fault.Code(err); code != "" {
+		rest = append(rest, detail{"code", code})
 	}
 	if len(o.warnings) > 0 {
 		rest = append(rest, detail{"warnings", strings.Join(o.warnings, "\n")})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -28,10 +29,11 @@ func NotInstalled(places []string) error {
 	if len(places) == 2 {
 		where = "neither at "
 	}
-	return &netns.Error{
-		Message: "network: " + Name + " is " + where + strings.Join(places, " nor at "),
-		Hint:    "install all of homerun's programs together, or use --net none or --net host",
-		Reason:  netns.NotInstalled,
+	return &fault.Error{
+		What: "network",
+		Why:  Name + " is " + where + strings.Join(places, " nor at "),
+		Hint: "install all of homerun's programs together, or use --net none or --net host",
+		Code: netns.NotInstalled,
 	}
 }
 
@@ -160,7 +162,7 @@ func (h *Helper) read(result *netns.Result, timeout time.Duration) error {
 		if os.IsTimeout(err) {
 			why = fmt.Sprintf("no answer within %v", timeout)
 		}
-		return &netns.Error{Message: "network: " + Name + ": " + why, Hint: "see " + h.log}
+		return &fault.Error{What: "network: " + Name, Why: why, Hint: "see " + h.log}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/netns"
@@ -66,9 +67,10 @@ func dial(stateDir string, timeout time.Duration) (*os.File, error) {
 // noHelper is the error for a container without a helper that listens.
 func noHelper(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
-		return &netns.Error{
-			Message: "network: the container has no network helper that runs",
-			Hint:    "only containers of `homerun run --net pasta` or `--net slirp4netns` have one, while they run",
+		return &fault.Error{
+			What: "network",
+			Why:  "the container has no network helper that runs",
+			Hint: "only containers of `homerun run --net pasta` or `--net slirp4netns` have one, while they run",
 		}
 	}
 	return fmt.Errorf("network: control socket: %w", err)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/seccomp"
@@ -116,8 +117,9 @@ func readKernelActions() string {
 // NotInstalled is the error for a helper that is at none of the places where it
 // was looked for. It is an ErrNotInstalled.
 func NotInstalled(places []string) error {
-	return fmt.Errorf("seccomp: %w (looked at %s), and config.json has a profile; hint: install libseccomp-dev and run `make deps && make build`, which puts it next to homerun",
-		ErrNotInstalled, strings.Join(places, ", "))
+	return &fault.Error{What: "seccomp", Cause: ErrNotInstalled,
+		Why:  fmt.Sprintf("%v (looked at %s), and config.json has a profile", ErrNotInstalled, strings.Join(places, ", ")),
+		Hint: "install libseccomp-dev and run `make deps && make build`, which puts it next to homerun"}
 }
 
 // identity tells one build of the helper from another without running it, or

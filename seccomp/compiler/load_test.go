@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/seccomp"
@@ -87,7 +88,7 @@ func TestLoadErrors(t *testing.T) {
 		{strings.Repeat(" ", 1<<20), script("deaf", "exec 0<&-; exit 1"), "exit status 1"},
 	} {
 		_, _, err := Load([]byte(c.raw), Options{HelperPath: c.helper, CacheDir: filepath.Join(dir, "a", "b")})
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error()+"; hint: "+fault.Hint(err), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", c.helper, err, c.want)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/fault"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/limits"
@@ -356,8 +357,8 @@ func TestErrorsAreWorded(t *testing.T) {
 	} {
 		m.with(func() { m.dbusError = dbus.NewError(tt.name, []any{tt.text}) })
 		_, err := start(t, c, "a.scope")
-		var e *Error
-		if !errors.As(err, &e) || e.Name != tt.name || err.Error() != "systemd: start a.scope: "+tt.want {
+		var e *fault.Error
+		if !errors.As(err, &e) || e.Code != tt.name || err.Error() != "systemd: start a.scope: "+tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -401,7 +402,7 @@ func TestConnectSaysWhatWasWrong(t *testing.T) {
 			t.Errorf("%v\ndoes not say %s", err, want)
 		}
 	}
-	if hint := err.(*Error).Hint(); !strings.Contains(hint, "loginctl enable-linger") {
+	if hint := err.(*fault.Error).Hint; !strings.Contains(hint, "loginctl enable-linger") {
 		t.Errorf("hint %q", hint)
 	}
 }

@@ -63,7 +63,7 @@ func (externalAuth) HandleData([]byte) (response []byte, status dbus.AuthStatus)
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
 // $XDG_RUNTIME_DIR/bus, /run/user/UID/bus, then the private sockets; for root of
 // the first user namespace the system bus. The first at which a manager answers
-// is taken. The *Error of a failure says what was wrong with each. Close the
+// is taken. The *fault.Error of a failure says what was wrong with each. Close the
 // Conn in the end.
 func Connect(ctx context.Context, p Place) (*Conn, error) {
 	list, reasons := p.candidates()
@@ -76,7 +76,7 @@ func Connect(ctx context.Context, p Place) (*Conn, error) {
 			reasons = append(reasons, reason)
 		}
 	}
-	return nil, &Error{Op: "connect to the service manager", Reason: strings.Join(reasons, "; "), hint: p.hint()}
+	return nil, because("connect to the service manager", "", strings.Join(reasons, "; "), p.hint())
 }
 
 func (p Place) hint() string {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // unable ends a test that this host cannot run. It skips: hack/testrun then
@@ -84,7 +85,7 @@ func TestConnectNobodyAnswers(t *testing.T) {
 	bus, quiet := startBus(t), silent(t)
 	begin := time.Now()
 	_, err := Connect(limited(t, time.Second), place(t, "unix:path="+bus+";unix:path="+quiet, ""))
-	if err == nil || err.(*Error).Hint() == "" {
+	if err == nil || err.(*fault.Error).Hint == "" {
 		t.Fatal(err)
 	}
 	for _, want := range []string{bus + ": no service manager is on this bus; ", quiet + ": no answer in time; ", "/bus: ENOENT"} {

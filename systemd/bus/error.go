@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // Names of D-Bus errors that have a meaning here.
@@ -14,32 +15,6 @@ const (
 	errNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
 	errNoProcess  = "org.freedesktop.systemd1.UnixProcessIdUnknown"
 )
-
-// Error is what systemd, or the way to it, said.
-type Error struct {
-	// Op is what was tried, Unit with which unit (may be empty).
-	Op, Unit string
-	// Name is the D-Bus error's, where there was one.
-	Name   string
-	Reason string
-
-	hint  string
-	cause error
-}
-
-func (e *Error) Error() string {
-	what := "systemd: " + e.Op
-	if e.Unit != "" {
-		what += " " + e.Unit
-	}
-	return what + ": " + e.Reason
-}
-
-// Unwrap gives a context's error, for errors.Is.
-func (e *Error) Unwrap() error { return e.cause }
-
-// Hint is a line for the user, to be printed after the error, or "".
-func (e *Error) Hint() string { return e.hint }
 
 // meanings words the errors that users meet. The rest comes in systemd's own
 // words.
@@ -60,22 +35,33 @@ func meanings() map[string]struct{ reason, hint string } {
 	}
 }
 
-// fault makes an *Error of what godbus or a context said.
-func fault(op, unit string, err error) *Error {
-	e := &Error{Op: op, Unit: unit, cause: err}
-	var text string
-	e.Name, text = details(err)
-	switch known, ok := meanings()[e.Name]; {
+// failed makes an error of what godbus or a context said. Its code is the name of the
+// D-Bus error, where there was one.
+func failed(op, unit string, err error) *fault.Error {
+	e := because(op, unit, "", "")
+	name, text := details(err)
+	e.Code, e.Cause = name, err
+	switch known, ok := meanings()[name]; {
 	case ok:
-		e.Reason, e.hint = known.reason, known.hint
+		e.Why, e.Hint = known.reason, known.hint
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Reason = "no answer in time"
+		e.Why = "no answer in time"
 	case errors.Is(err, dbus.ErrClosed):
-		e.Reason = errLost.Error()
+		e.Why = errLost.Error()
 	default:
-		e.Reason = safe(text)
+		e.Why = safe(text)
 	}
 	return e
+}
+
+// because is an error with its reason; op is what was tried, unit with which unit (may
+// be empty).
+func because(op, unit, reason, hint string) *fault.Error {
+	what := "systemd: " + op
+	if unit != "" {
+		what += " " + unit
+	}
+	return &fault.Error{What: what, Why: reason, Hint: hint}
 }
 
 // details takes a D-Bus error apart; name is empty for other errors.

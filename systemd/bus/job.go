@@ -42,14 +42,14 @@ type Job struct {
 // Start asks for a new transient unit and returns once the call was sent, so
 // that the caller can do its mounts meanwhile. Its process, which takes the place
 // of the property PIDs, is a child that was not waited for; a slice has none: 0.
-// Only one job at a time may be waited for on a Conn. Errors are *Error.
+// Only one job at a time may be waited for on a Conn. Errors are *fault.Error.
 func (c *Conn) Start(unit string, process int, list []systemd.Property) (*Job, error) {
 	list, err := c.withProcess(list, process)
 	if errors.Is(err, unix.ESRCH) {
 		err = dbus.Error{Name: errNoProcess}
 	}
 	if err != nil {
-		return nil, fault("start", unit, err)
+		return nil, failed("start", unit, err)
 	}
 	if err := c.watch(unit); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (c *Conn) watch(unit string) error {
 		strings.TrimSuffix(manager, ".") + "',member='JobRemoved',arg2='" + unit + "'"
 	call := c.bus.BusObject().Go("org.freedesktop.DBus.AddMatch", dbus.FlagNoReplyExpected, nil, rule)
 	if call != nil && call.Err != nil {
-		return fault("watch", unit, call.Err)
+		return failed("watch", unit, call.Err)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (j *Job) send() {
 // live.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
 // out one by one (see Dropped). After an error the unit may be somebody else's of
-// the same name: see Description before it is stopped. Errors are *Error.
+// the same name: see Description before it is stopped. Errors are *fault.Error.
 func (j *Job) Wait(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -107,7 +107,7 @@ func (j *Job) Wait(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return fault("start", j.unit, ctx.Err())
+			return failed("start", j.unit, ctx.Err())
 		case <-j.call.Done:
 			if j.call.Err == nil {
 				j.call.Err = j.call.Store(&job)
@@ -122,7 +122,7 @@ func (j *Job) Wait(ctx context.Context) error {
 			j.call = &dbus.Call{}
 		case signal, open := <-j.conn.signals:
 			if !open {
-				return fault("start", j.unit, errLost)
+				return failed("start", j.unit, errLost)
 			}
 			removed(signal, results)
 		}
@@ -155,7 +155,7 @@ func (j *Job) verdict(result string) error {
 	if result == "done" {
 		return nil
 	}
-	return &Error{Op: "start", Unit: j.unit, Reason: "the job ended with result " + result}
+	return because("start", j.unit, "the job ended with result "+result, "")
 }
 
 // again repairs the request and sends it once more, or says why it cannot.
@@ -175,7 +175,7 @@ func (j *Job) again(ctx context.Context, err error) error {
 		j.send()
 		return nil
 	}
-	return fault("start", j.unit, err)
+	return failed("start", j.unit, err)
 }
 
 // Dropped are the properties that this systemd does not know, valid after
@@ -212,7 +212,7 @@ func (c *Conn) call(ctx context.Context, method string, args ...any) *dbus.Call 
 // SetProperties changes a unit that runs, until it ends (runtime): for update,
 // so that a daemon-reload does not bring old limits back. Properties that this
 // systemd does not know come back as dropped, to be written to files instead.
-// Errors are *Error.
+// Errors are *fault.Error.
 func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Property) (dropped []systemd.Property, err error) {
 	list = systemd.Changeable(list)
 	for len(list) > 0 {
@@ -222,7 +222,7 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 		}
 		p, ok := refused(list, err)
 		if !ok {
-			return dropped, fault("set properties of", unit, err)
+			return dropped, failed("set properties of", unit, err)
 		}
 		list = without(list, p.Name)
 		dropped = append(dropped, p)
@@ -232,7 +232,7 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 
 // Stop stops a unit, waits for it to be gone, and forgets its failure. Kill its
 // processes first (live.Dir.Kill), else this takes up to TimeoutStopUSec.
-// A unit that systemd does not know is no error. Errors are *Error.
+// A unit that systemd does not know is no error. Errors are *fault.Error.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -245,16 +245,16 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 		return nil
 	}
 	if err != nil {
-		return fault("stop", unit, err)
+		return failed("stop", unit, err)
 	}
 	results := map[dbus.ObjectPath]string{}
 	for results[job] == "" {
 		select {
 		case <-ctx.Done():
-			return fault("stop", unit, ctx.Err())
+			return failed("stop", unit, ctx.Err())
 		case signal, open := <-c.signals:
 			if !open {
-				return fault("stop", unit, errLost)
+				return failed("stop", unit, errLost)
 			}
 			removed(signal, results)
 		}
@@ -263,7 +263,7 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 }
 
 // Description asks for a unit's Description=, by which its maker knows it; a unit
-// that does not exist has its name for one. Errors are *Error.
+// that does not exist has its name for one. Errors are *fault.Error.
 func (c *Conn) Description(ctx context.Context, unit string) (string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -271,32 +271,32 @@ func (c *Conn) Description(ctx context.Context, unit string) (string, error) {
 	err := c.bus.Object(destination, object+"/unit/"+dbus.ObjectPath(sdbus.PathBusEscape(unit))).CallWithContext(ctx,
 		"org.freedesktop.DBus.Properties.Get", 0, destination+".Unit", "Description").Store(&answer)
 	if err != nil {
-		return "", fault("look at", unit, err)
+		return "", failed("look at", unit, err)
 	}
 	text, _ := answer.Value().(string)
 	return text, nil
 }
 
 // ResetFailed forgets that a unit failed, which frees its name. A unit that
-// systemd does not know is no error. Errors are *Error.
+// systemd does not know is no error. Errors are *fault.Error.
 func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 	err := c.call(ctx, "ResetFailedUnit", unit).Err
 	if err == nil || isUnknown(err) {
 		return nil
 	}
-	return fault("reset", unit, err)
+	return failed("reset", unit, err)
 }
 
 // Delegated asks whether the service or scope that a process is in has
 // Delegate=yes. pid is in systemd's pid namespace; 0 is the caller. Errors are
-// *Error. It costs two round trips, and is needed for services of a user
+// *fault.Error. It costs two round trips, and is needed for services of a user
 // manager only (cgroupv2.Delegation.Maybe).
 func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	var unit dbus.ObjectPath
 	if err := c.call(ctx, "GetUnitByPID", pid).Store(&unit); err != nil {
-		return false, fault("find own unit", "", err)
+		return false, failed("find own unit", "", err)
 	}
 	kind := "Service"
 	if strings.HasSuffix(string(unit), "_2escope") {
@@ -306,7 +306,7 @@ func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 	err := c.bus.Object(destination, unit).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0,
 		destination+"."+kind, "Delegate").Store(&answer)
 	if err != nil {
-		return false, fault("ask for Delegate of", string(unit), err)
+		return false, failed("ask for Delegate of", string(unit), err)
 	}
 	delegated, _ := answer.Value().(bool)
 	return delegated, nil
@@ -316,16 +316,16 @@ func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 // it, which must exist ("" for the unit's own): the way for exec when the caller's cgroup and the
 // unit have no common ancestor that the caller may write (an ssh session's
 // scope). It is refused from another PID namespace than systemd's. Errors are
-// *Error.
+// *fault.Error.
 func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...uint32) error {
 	if err := c.at.sharesNumbers(); err != nil {
-		return fault("attach processes to", unit, err)
+		return failed("attach processes to", unit, err)
 	}
 	if sub != "" && !strings.HasPrefix(sub, "/") {
 		sub = "/" + sub
 	}
 	if err := c.call(ctx, "AttachProcessesToUnit", unit, sub, pids).Err; err != nil {
-		return fault("attach processes to", unit, err)
+		return failed("attach processes to", unit, err)
 	}
 	return nil
 }

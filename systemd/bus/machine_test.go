@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
@@ -385,7 +386,7 @@ func TestMachineWays(t *testing.T) {
 		})
 	}
 	_, err := Connect(context.Background(), Place{UID: uid, HostUID: 4000000})
-	if err == nil || err.(*Error).Hint() == "" {
+	if err == nil || err.(*fault.Error).Hint == "" {
 		t.Error(err)
 	}
 	t.Log(err)
