@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/bus"
@@ -80,20 +81,11 @@ func CheckThawed(dir *live.Dir) error {
 	if !dir.Freezes() {
 		return nil
 	}
-	return &FrozenError{dir.Path()}
+	return NotThawed(dir)
 }
 
-// FrozenError is for a cgroup in which nothing can start.
-type FrozenError struct {
-	// Path is its directory.
-	Path string
-}
-
-func (e *FrozenError) Error() string {
-	return "the cgroup " + e.Path + " is frozen, or one above it is: nothing can start in it"
-}
-
-// Hint is the advice for it.
-func (e *FrozenError) Hint() string {
-	return "thaw it first: systemctl --user thaw UNIT, or write 0 to the cgroup.freeze of the cgroup that was frozen"
+// NotThawed is the error of a cgroup in which nothing can start.
+func NotThawed(dir *live.Dir) error {
+	return &fault.Error{What: "the cgroup " + dir.Path() + " is frozen, or one above it is", Why: "nothing can start in it",
+		Hint: "thaw it first: systemctl --user thaw UNIT, or write 0 to the cgroup.freeze of the cgroup that was frozen"}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -146,11 +147,11 @@ func reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	var h *hook.Error
-	if !errors.As(err, &h) {
-		return "no *hook.Error: " + err.Error()
+	var h *fault.Error
+	if !errors.As(err, &h) || !hook.Failed(err) {
+		return "not a hook's: " + err.Error()
 	}
-	return h.Err.Error()
+	return h.Why
 }
 
 // TestHookTimeout: a limit of its own, of the caller's, both, and one that is

@@ -91,8 +91,7 @@ func (c *Container) startable() error {
 // destroyed: runtime.md, "Lifecycle", steps 7 and 9. Any other stays to be
 // deleted.
 func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause error) error {
-	var failed *hook.Error
-	if !errors.As(cause, &failed) {
+	if !hook.Failed(cause) {
 		_ = c.killInit(unix.SIGKILL)
 		return cause
 	}
@@ -158,7 +157,7 @@ func (c *Container) awaitOutcome(ctx context.Context, outcome int) error {
 	defer dir.Close()
 	frozen, err := dir.AwaitFrozen(ctx, outcome)
 	if err == nil && frozen {
-		err = &cgroup.FrozenError{Path: dir.Path()}
+		err = cgroup.NotThawed(dir)
 	}
 	if err != nil && ctx.Err() == nil && !c.State.Init().Alive() {
 		return nil

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/proc/talk"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -70,31 +71,31 @@ func List(h *specs.Hooks, kind string) []specs.Hook {
 	return h.Poststop
 }
 
-// Error is the failure of a hook: runtime.md, "Lifecycle", ends the container for
-// it, and runs the last hooks.
-type Error struct {
-	// Kind, Index and Path say which hook failed.
-	Kind  string
-	Index int
-	Path  string
-	// Err is why.
-	Err error
+// Code is the code of the failure of a hook: runtime.md, "Lifecycle", ends the
+// container for it, and runs the last hooks.
+const Code = "E_HOOK"
+
+// Failed reports whether an error is, or has in it, that of a hook.
+func Failed(err error) bool {
+	for e := range fault.All(err) {
+		if e.Code == Code {
+			return true
+		}
+	}
+	return false
 }
 
-func (e *Error) Error() string {
-	return fmt.Sprintf("hook %s %s (hooks.%s[%d]): %v", e.Kind, plain.Text(e.Path), e.Kind, e.Index, e.Err)
-}
-
-func (e *Error) Unwrap() error { return e.Err }
-
-// Run runs the hook, and returns when it has ended. The error is an *Error.
+// Run runs the hook, and returns when it has ended. The error is a *fault.Error with
+// that code.
 func (h *Hook) Run(ctx context.Context, start Start) error {
 	state, err := json.Marshal(h.State)
 	if err == nil {
 		err = h.timed(ctx, state, start)
 	}
 	if err != nil {
-		return &Error{h.Action.Kind, h.Action.Index, h.Action.Path, err}
+		a := &h.Action
+		return &fault.Error{What: "hook " + a.Kind + " " + plain.Text(a.Path), Place: fmt.Sprintf("hooks.%s[%d]", a.Kind, a.Index),
+			Why: err.Error(), Cause: err, Code: Code}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -116,7 +117,7 @@ func TestFirstThreadEnds(t *testing.T) {
 	}
 	defer unix.Close(pidfd)
 	in.Close()
-	if ended, err := AwaitEnd(pidfd, time.Minute); !ended || err != nil || id.Alive() {
+	if ended, err := AwaitEnd(context.Background(), pidfd, time.Minute); !ended || err != nil || id.Alive() {
 		t.Errorf("%+v: ended %v, %v; lives: %v", id, ended, err, id.Alive())
 	}
 }

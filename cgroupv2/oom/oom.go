@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -134,29 +135,6 @@ func (w *Watch) Wait(pidfd int, milliseconds int) (ended bool, err error) {
 	return false, err
 }
 
-// Error says that init was killed for memory before the program ran.
-type Error struct {
-	// Limit is the memory limit, in bytes.
-	Limit int64
-	// Sure: the kernel has counted a kill.
-	Sure bool
-	// Err is how the start failed.
-	Err error
-}
-
-func (e *Error) Error() string {
-	if e.Sure {
-		return fmt.Sprintf("out of memory (OOM): the kernel killed init before the container's program ran, "+
-			"since it needs more than %d bytes (linux.resources.memory.limit)", e.Limit)
-	}
-	return fmt.Sprintf("%v (it may need more than linux.resources.memory.limit, %d bytes)", e.Err, e.Limit)
-}
-
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hint is the advice for it.
-func (e *Error) Hint() string { return "raise linux.resources.memory.limit" }
-
 // small is a memory limit that is suspected first, in bytes: no libc's program with a
 // few libraries starts in less.
 const small = 1 << 20
@@ -165,9 +143,15 @@ const small = 1 << 20
 // limit, the kernel has killed so many in the container's cgroup, and died says that
 // init ended without a word.
 func Explain(err error, limit int64, kills uint64, died bool) error {
-	e := &Error{Limit: limit, Sure: kills > 0, Err: err}
-	if e.Sure || limit <= small && died {
-		return e
+	e := &fault.Error{Cause: err, Hint: "raise linux.resources.memory.limit"}
+	switch {
+	case kills > 0:
+		e.What = "out of memory (OOM)"
+		e.Why = fmt.Sprintf("the kernel killed init before the container's program ran, since it needs more than %d bytes (linux.resources.memory.limit)", limit)
+	case limit <= small && died:
+		e.Why = fmt.Sprintf("%v (it may need more than linux.resources.memory.limit, %d bytes)", err, limit)
+	default:
+		return err
 	}
-	return err
+	return e
 }

@@ -133,12 +133,9 @@ func refused(err error) (place string, errno unix.Errno) {
 
 // hint is the advice that an error carries.
 func hint(err error) string {
-	var any interface{ Hint() string }
 	switch h := fault.Hint(err); {
 	case h != "":
 		return h
-	case errors.As(err, &any):
-		return any.Hint()
 	case errors.Is(err, unix.EMFILE):
 		return "raise the limit on open files: ulimit -n, or LimitNOFILE= of a systemd unit"
 	}
