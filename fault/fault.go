@@ -95,21 +95,3 @@ func walk(err error, yield func(*Error) bool) bool {
 	}
 	return true
 }
-
-// Hint is the outermost advice that an error has, or empty.
-func Hint(err error) string { return first(err, func(e *Error) string { return e.Hint }) }
-
-// Code is the outermost code that an error has, or empty.
-func Code(err error) string { return first(err, func(e *Error) string { return e.Code }) }
-
-// Step is the outermost step that failed, or empty.
-func Step(err error) string { return first(err, func(e *Error) string { return e.Step }) }
-
-func first(err error, field func(*Error) string) string {
-	for e := range All(err) {
-		if text := field(e); text != "" {
-			return text
-		}
-	}
-	return ""
-}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plain"
@@ -16,11 +14,11 @@ import (
 // to its user, or takes for the container's output: it gets the first line alone,
 // which says all. A person at a terminal gets the step and the hint too.
 func (o *options) fail(err error) int {
-	line, rest := o.line(err), details(err)
+	line, rest := o.line(err), fault.Details(err)
 	text := "homerun: " + line + "\n"
 	if isTerminal(2) || o.logs(levelDebug) {
 		for _, d := range rest {
-			text += d.lines()
+			text += d.Lines()
 		}
 	}
 	say(text)
@@ -45,8 +43,8 @@ func writeText(fd int, text string) error {
 	return nil
 }
 
-// maxLine is how many bytes a line has at most: conmon reads 8191 of all.
-const maxLine = 4000
+// maxLine is how many bytes a line has at most.
+const maxLine = fault.MaxLine
 
 // line is the first line: who, what, and why.
 func (o *options) line(err error) string {
@@ -57,27 +55,12 @@ func (o *options) line(err error) string {
 	if who != "" {
 		who += ": "
 	}
-	list := errorList(err)
+	list := fault.List(err)
 	who += list[0]
 	if more := len(list) - 1; more > 0 {
 		who += " (and " + strconv.Itoa(more) + " more)"
 	}
 	return plain.Short(who, maxLine)
-}
-
-// errorList is an error as text, or several where it is a list. The line ends in
-// the text of one are somebody's path or name.
-func errorList(err error) []string {
-	var list []string
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range several.Unwrap() {
-			list = append(list, e.Error())
-		}
-	}
-	if text := err.Error(); strings.Join(list, "\n") != text {
-		return []string{text}
-	}
-	return list
 }
 
 // exitStatus is 255 for exec, so that it cannot be confused with a command's
@@ -89,37 +72,6 @@ func (o *options) exitStatus() int {
 	return 1
 }
 
-// detail is one of the further things to say, and a field of a log entry.
-type detail struct{ name, text string }
-
-// lines shows a detail below the first line.
-func (d detail) lines() string {
-	prefix, text := map[string]string{"hint": "hint: "}[d.name], ""
-	for line := range strings.SplitSeq(d.text, "\n") {
-		text += "    " + prefix + plain.Short(line, maxLine) + "\n"
-		prefix = "      "
-	}
-	return text
-}
-
-// details are the further errors, the step, and the hint.
-func details(err error) []detail {
-	var list []detail
-	if texts := errorList(err); len(texts) > 1 {
-		for i := range texts {
-			texts[i] = plain.Text(texts[i])
-		}
-		list = append(list, detail{"more", strings.Join(texts[1:], "\n")})
-	}
-	if step := fault.Step(err); step != "" {
-		list = append(list, detail{"step", step})
-	}
-	if h := hint(err); h != "" {
-		list = append(list, detail{"hint", h})
-	}
-	return list
-}
-
 // refused is the part of config.json that an error is about, and its errno; empty
 // and 0 where there is none.
 func refused(err error) (place string, errno unix.Errno) {
@@ -129,15 +81,4 @@ func refused(err error) (place string, errno unix.Errno) {
 		}
 	}
 	return "", 0
-}
-
-// hint is the advice that an error carries.
-func hint(err error) string {
-	switch h := fault.Hint(err); {
-	case h != "":
-		return h
-	case errors.Is(err, unix.EMFILE):
-		return "raise the limit on open files: ulimit -n, or LimitNOFILE= of a systemd unit"
-	}
-	return ""
 }

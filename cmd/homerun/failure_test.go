@@ -15,7 +15,7 @@ func TestHints(t *testing.T) {
 	inner := &fault.Error{Hint: "h", Step: "step 1", Code: "E"}
 	for _, err := range []error{inner, fmt.Errorf("wrapped: %w", inner), &fault.Error{What: "outer", Cause: inner},
 		errors.Join(errors.New("other"), inner)} {
-		if got := hint(err); got != "h" {
+		if got := fault.Hint(err); got != "h" {
 			t.Errorf("%v: %q", err, got)
 		}
 	}

@@ -111,21 +111,21 @@ func (o *options) explain(text string) {
 }
 
 // logError writes the final error: its first line, and the rest as fields.
-func (o *options) logError(line string, rest []detail, err error) {
+func (o *options) logError(line string, rest []fault.Detail, err error) {
 	if o.log == "" {
 		return
 	}
 	if code := fault.Code(err); code != "" {
-		rest = append(rest, detail{"code", code})
+		rest = append(rest, fault.Detail{Name: "code", Text: code})
 	}
 	if len(o.warnings) > 0 {
-		rest = append(rest, detail{"warnings", strings.Join(o.warnings, "\n")})
+		rest = append(rest, fault.Detail{Name: "warnings", Text: strings.Join(o.warnings, "\n")})
 	}
 	o.writeLog(levelError, line, rest)
 }
 
 // writeLog writes one entry to a file, or to journald:IDENT or syslog:IDENT.
-func (o *options) writeLog(l level, line string, rest []detail) {
+func (o *options) writeLog(l level, line string, rest []fault.Detail) {
 	var err error
 	switch kind, ident, _ := strings.Cut(o.log, ":"); kind {
 	case "journald":
@@ -158,39 +158,39 @@ func (o *options) appendLog(l level, entry string) error {
 }
 
 // entry is one line of a file.
-func (o *options) entry(l level, line string, rest []detail) string {
+func (o *options) entry(l level, line string, rest []fault.Detail) string {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	if o.logFormat != "json" {
 		return now + " " + l.String() + ": " + line + inText(rest) + "\n"
 	}
 	fields := ""
 	for _, d := range rest {
-		fields += `,"` + d.name + `":` + jsonString(d.text)
+		fields += `,"` + d.Name + `":` + jsonString(d.Text)
 	}
 	return `{"level":"` + l.String() + `","msg":` + jsonString(line) + `,"time":"` + now + `"` + fields + "}\n"
 }
 
 // inText shows fields in a line of text: hint="use rbind".
-func inText(rest []detail) string {
+func inText(rest []fault.Detail) string {
 	text := ""
 	for _, d := range rest {
-		text += " " + d.name + "=" + strconv.Quote(d.text)
+		text += " " + d.Name + "=" + strconv.Quote(d.Text)
 	}
 	return text
 }
 
 // journalEntry is one in journald's native protocol
 // (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), with each field in one line.
-func journalEntry(l level, ident, line string, rest []detail) string {
+func journalEntry(l level, ident, line string, rest []fault.Detail) string {
 	text := "MESSAGE=" + line + "\nPRIORITY=" + strconv.Itoa(l.priority()) + "\nSYSLOG_IDENTIFIER=" + identifier(ident) + "\n"
 	for _, d := range rest {
-		text += "HOMERUN_" + strings.ToUpper(d.name) + "=" + plain.Text(strings.ReplaceAll(d.text, "\n", "; ")) + "\n"
+		text += "HOMERUN_" + strings.ToUpper(d.Name) + "=" + plain.Text(strings.ReplaceAll(d.Text, "\n", "; ")) + "\n"
 	}
 	return text
 }
 
 // syslogEntry is one as syslog(3) sends it, of the facility "user".
-func syslogEntry(l level, ident, line string, rest []detail) string {
+func syslogEntry(l level, ident, line string, rest []fault.Detail) string {
 	return fmt.Sprintf("<%d>%s[%d]: %s%s", 1<<3|l.priority(), identifier(ident), os.Getpid(), line, inText(rest))
 }
 

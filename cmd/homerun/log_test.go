@@ -33,7 +33,7 @@ func TestLog(t *testing.T) {
 		o := &options{verb: test.verb, logFormat: test.format, logLevel: test.level, log: test.prefix + name}
 		o.warn("careful\x01")
 		o.warn("careful\x01") // as in another attempt of run
-		o.logError(o.line(test.err), details(test.err), test.err)
+		o.logError(o.line(test.err), fault.Details(test.err), test.err)
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -79,11 +79,11 @@ func TestCheckLog(t *testing.T) {
 }
 
 func TestEntries(t *testing.T) {
-	if got, want := journalEntry(levelError, "", "a", []detail{{"code", "E"}, {"hint", "b\nMESSAGE=c\x1b"}}),
+	if got, want := journalEntry(levelError, "", "a", []fault.Detail{{Name: "code", Text: "E"}, {Name: "hint", Text: "b\nMESSAGE=c\x1b"}}),
 		"MESSAGE=a\nPRIORITY=3\nSYSLOG_IDENTIFIER=homerun\nHOMERUN_CODE=E\nHOMERUN_HINT=b; MESSAGE=c\\x1b\n"; got != want {
 		t.Errorf("%q", got)
 	}
-	if got := syslogEntry(levelWarning, "web", "a", []detail{{"hint", "b\nc"}}); !strings.HasPrefix(got, "<12>web[") || !strings.HasSuffix(got, `]: a hint="b\nc"`) {
+	if got := syslogEntry(levelWarning, "web", "a", []fault.Detail{{Name: "hint", Text: "b\nc"}}); !strings.HasPrefix(got, "<12>web[") || !strings.HasSuffix(got, `]: a hint="b\nc"`) {
 		t.Errorf("%q", got)
 	}
 }
