@@ -145,7 +145,7 @@ type UnknownUndo struct {
 // Line implements plan.Action.
 func (a UnknownUndo) Line() string { return "undo " + quoted(a.Kind) + " " + quoted(a.Name) }
 
-func (a UnknownUndo) record() record { return record{a.Kind, a.Name, a.Inode} }
+func (a UnknownUndo) record() record { return record(a) }
 
 // Undos are what is to be undone, in the order in which it was done. As JSON they are
 // what docs/state.schema.json says of undo.
