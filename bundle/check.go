@@ -11,7 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Check tells what in a config cannot run on any machine. The error is nil or
+// Check says what in a config cannot run on any machine. The error is nil or
 // an Errors, whose paths begin at the config's root. Warnings are about what
 // will be ignored; each begins with a JSON path too. What depends on the host
 // is left to those who know it. A config without a process is one to create from,
@@ -149,7 +149,7 @@ func (c *checker) version(version string) {
 	}
 }
 
-// isVersion1 tells whether version is 1.MINOR or 1.MINOR.PATCH, with -PRERELEASE
+// isVersion1 reports whether version is 1.MINOR or 1.MINOR.PATCH, with -PRERELEASE
 // or +BUILD or not.
 func isVersion1(version string) bool {
 	if end := strings.IndexAny(version, "-+"); end >= 0 {

@@ -81,7 +81,7 @@ func (c *checker) mappings(list []specs.LinuxIDMapping, pattern string, index ..
 	}
 }
 
-// mappingFault tells what is wrong with a mapping after those before it. The
+// mappingFault says what is wrong with a mapping after those before it. The
 // last id, 2^32-1, stands for "no id" and cannot be mapped.
 func mappingFault(m specs.LinuxIDMapping, before []specs.LinuxIDMapping) string {
 	size := uint64(m.Size)
@@ -102,7 +102,7 @@ func mappingFault(m specs.LinuxIDMapping, before []specs.LinuxIDMapping) string 
 	return ""
 }
 
-// overlap tells whether the ranges that start at a and b meet.
+// overlap reports whether the ranges that start at a and b meet.
 func overlap(a, b, sizeA, sizeB uint32) bool {
 	return uint64(a) < uint64(b)+uint64(sizeB) && uint64(b) < uint64(a)+uint64(sizeA)
 }
@@ -144,7 +144,7 @@ func (c *checker) sysctl(settings map[string]string) {
 	}
 }
 
-// isSysctl tells whether key names a file below /proc/sys, and none elsewhere.
+// isSysctl reports whether key names a file below /proc/sys, and none elsewhere.
 // As in sysctl(8) the first separator decides: after a "." each "/" stands for
 // a ".", and after a "/" a "." is itself.
 func isSysctl(key string) bool {

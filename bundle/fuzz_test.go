@@ -77,7 +77,7 @@ func agree[T any](t *testing.T, raw []byte, got *T, err error) {
 	}
 }
 
-// alike tells whether raw is free of that in which Decode and encoding/json
+// alike reports whether raw is free of that in which Decode and encoding/json
 // differ by intent, or is not even JSON.
 func alike(raw []byte, names map[string]string) bool {
 	if !json.Valid(raw) {

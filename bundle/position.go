@@ -143,7 +143,7 @@ func (s step) appendTo(path *strings.Builder) {
 	}
 }
 
-// isName tells whether a property name stands in a path without quotes.
+// isName reports whether a property name stands in a path without quotes.
 func isName(key string) bool {
 	return key != "" && !strings.ContainsFunc(key, func(c rune) bool {
 		return c != '_' && c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')

@@ -245,7 +245,7 @@ func (n *noManager) err() error {
 	return &fault.Error{What: "cgroupv2: " + n.what, Why: n.why, Hint: n.hint}
 }
 
-// isPath tells a path in the cgroup tree from the name of a scope.
+// isPath reports whether it is a path in the cgroup tree, and not the name of a scope.
 func isPath(p string) bool { return strings.Contains(p, "/") && !strings.Contains(p, ":") }
 
 // Asks says what Choose depends on beside the cgroup tree: the caller's delegation,

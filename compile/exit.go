@@ -10,7 +10,7 @@ import (
 // How a process ended is told to its parent alone, and a detached container's
 // would be whatever reaps orphans on this host. So the first process stays: init
 // is its child, it waits for it, and writes one byte to a file of the
-// container's, at the offset that is the wait status: the file's length tells
+// container's, at the offset that is the wait status: the file's length says
 // it. It holds nothing else open, and is outside of the container's namespaces
 // and cgroup. Who kills it loses the record, and nothing more.
 

@@ -180,7 +180,7 @@ func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) 
 	return true
 }
 
-// explainProcesses tells who allows no more processes.
+// explainProcesses says who allows no more processes.
 func explainProcesses(e *explanation, facts *host.Facts) bool {
 	if e.Errno != unix.EAGAIN {
 		return false
@@ -252,7 +252,7 @@ func mountedKind(p *plan.Plan, before int, slot plan.Slot, facts *host.Facts) ho
 	return host.Missing
 }
 
-// explainFsmount tells why procfs or sysfs is refused: mount_too_revealing() in
+// explainFsmount says why procfs or sysfs is refused: mount_too_revealing() in
 // fs/namespace.c.
 func explainFsmount(e *explanation) {
 	if e.Errno == unix.EPERM {
@@ -299,7 +299,7 @@ func (e *explanation) mounts(kind string) bool {
 	return e.step.Purpose == plan.ForMount && e.step.Subject == kind
 }
 
-// explainForbidden tells that only root outside of user namespaces mounts most
+// explainForbidden reports whether only root outside of user namespaces mounts most
 // file systems: FS_USERNS_MOUNT in fs/super.c.
 func explainForbidden(e *explanation, facts *host.Facts) {
 	if e.Errno == unix.EPERM && (facts.Process.UID != 0 || !facts.UserNamespace.Initial) {

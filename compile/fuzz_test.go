@@ -19,7 +19,7 @@ import (
 // and fits its image. A broken rule of Check is a defect of the compiler, so it
 // is none of the errors that a config may cause. The bytes of mix choose golden
 // files whose patches are laid over the base, config and facts, lists one
-// behind the other.
+// after the other.
 func FuzzCompile(f *testing.F) {
 	patches := allPatches(f)
 	for i, p := range patches {

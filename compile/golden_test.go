@@ -217,7 +217,7 @@ func (g golden) print(r *Result) string {
 	return b.String()
 }
 
-// shows tells whether the file is about steps from there.
+// shows reports whether the file is about steps from there.
 func (g golden) shows(where string) bool {
 	limited := false
 	for _, line := range strings.Split(g.about, "\n") {

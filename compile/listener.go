@@ -48,7 +48,7 @@ type listener struct {
 	nearNumber, watchNumber int
 }
 
-// listens tells whether the filter has a listener.
+// listens reports whether the filter has a listener.
 func (c *compiler) listens() bool {
 	return c.wishes.Seccomp != nil && c.wishes.Seccomp.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // TestCompileMounts checks where the work is done: sources before the
-// container's mount namespace is joined, targets behind it.
+// container's mount namespace is joined, targets after it.
 func TestCompileMounts(t *testing.T) {
 	facts := &host.Facts{Sources: map[string]host.Source{"/src": {Path: "/src", Kind: host.Directory}, "/b/rel": {Path: "/b/rel"}}}
 	list := []specs.Mount{
@@ -48,7 +48,7 @@ func TestCompileMounts(t *testing.T) {
 		for _, want := range test.want {
 			_, after, found := strings.Cut(rest, want)
 			if !found {
-				t.Errorf("%s: no %q behind what comes before it:\n%s", test.name, want, text.String())
+				t.Errorf("%s: no %q after what comes before it:\n%s", test.name, want, text.String())
 				break
 			}
 			rest = after

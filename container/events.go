@@ -21,7 +21,7 @@ type Event struct {
 	Data *cgroupv2.Stats `json:"data,omitempty"`
 }
 
-// Stats tells what a container that has not stopped uses.
+// Stats says what a container that has not stopped uses.
 func (r *Runtime) Stats(id string) (*cgroupv2.Stats, error) {
 	_, dir, err := r.measured(id)
 	if err != nil {

@@ -30,7 +30,7 @@ func Filter(b *bundle.Bundle, h Helpers) (*seccomp.Filter, error) {
 // compiledAnnotation has a filter instead of a profile, as crun has it.
 const compiledAnnotation = "run.oci.seccomp_bpf_data"
 
-// mayListen tells whether the profile may have a listener: its action's name is
+// mayListen reports whether the profile may have a listener: its action's name is
 // in the text, unless part of it is escaped, or it comes compiled.
 func mayListen(b *bundle.Bundle) bool {
 	return b.Config.Annotations[compiledAnnotation] != "" || bytes.Contains(b.Seccomp, []byte("SCMP_ACT_NOTIFY")) ||

@@ -22,7 +22,7 @@ import (
 // What cannot be found is said, and the container then stays.
 
 // recover makes a state by which delete can end the container when state.json
-// tells none: damage says why, or is nil when there is no state.json. A container
+// names none: damage says why, or is nil when there is no state.json. A container
 // that has no init yet needs none.
 func (c *Container) recover(damage error) error {
 	s, err := c.dir.ReadInit()

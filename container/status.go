@@ -20,7 +20,7 @@ const (
 	Paused   = "paused"
 )
 
-// Status tells what the container does now. It is an error when it cannot be
+// Status says what the container does now. It is an error when it cannot be
 // seen whether init lives.
 func (c *Container) Status() (string, error) {
 	s := &c.State

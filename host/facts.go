@@ -32,11 +32,11 @@ type Facts struct {
 	Notify Notify `json:"notify,omitzero"`
 	// Listen are the descriptors that a service manager passed to the runtime.
 	Listen Listen `json:"listen,omitzero"`
-	// LSM tells which security modules label processes.
+	// LSM says which security modules label processes.
 	LSM LSM `json:"lsm,omitzero"`
 	// Rootfs is the container's root directory; its Path is absolute.
 	Rootfs Source `json:"rootfs,omitzero"`
-	// Sources describes the host path behind each bind mount and each host
+	// Sources describes the host path of each bind mount and each host
 	// device that is bind-mounted, by the absolute path that is opened.
 	Sources map[string]Source `json:"sources,omitempty"`
 	// Nodes says where the host has those devices of config.json, by their
@@ -50,7 +50,7 @@ type Facts struct {
 	// KernelMounts lists where procfs and sysfs are mounted in the runtime
 	// namespace; measured only for --no-pivot, which must hide them.
 	KernelMounts []string `json:"kernelMounts,omitempty"`
-	// Proc tells the kinds of the paths below /proc and /sys that config.json
+	// Proc has the kinds of the paths below /proc and /sys that config.json
 	// masks or makes read-only, as seen on the host ("" where missing).
 	Proc map[string]Kind `json:"proc,omitempty"`
 	// Namespaces describes the namespaces that config.json joins, by path.

@@ -24,7 +24,7 @@ type Addresses struct {
 }
 
 // IPv4 gives the addresses inside a subnet: .100, .2 and .3, as slirp4netns has
-// them. The same for both drivers, so that an address never tells which driver
+// them. The same for both drivers, so that an address never shows which driver
 // runs, and private: a container that had the host's own address, pasta's
 // default, could not reach what the host publishes there.
 func IPv4(subnet netip.Prefix) Addresses {
@@ -46,7 +46,7 @@ func IPv6() Addresses {
 	return Addresses{Container: at(1, 0), Gateway: at(0, 2), DNS: at(0, 3), Bits: 64}
 }
 
-// CheckSubnet tells why a network cannot be a container's.
+// CheckSubnet says why a network cannot be a container's.
 func CheckSubnet(p netip.Prefix) error {
 	if !p.IsValid() || !p.Addr().Is4() || p.Bits() > 24 || p.Bits() < 8 {
 		return errorf("want an IPv4 network of /24 to /8", "subnet %s", p)

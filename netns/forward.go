@@ -164,7 +164,7 @@ func ports(first, count uint16) string {
 	return fmt.Sprintf("%d-%d", first, int(first)+int(count)-1)
 }
 
-// Check tells what is wrong with a forward that did not come from
+// Check says what is wrong with a forward that did not come from
 // ParseForward.
 func (f Forward) Check() error {
 	switch {
@@ -180,7 +180,7 @@ func (f Forward) Check() error {
 	return nil
 }
 
-// Overlaps tells whether two forwards want the same port of the same host
+// Overlaps reports whether two forwards want the same port of the same host
 // address.
 func (f Forward) Overlaps(g Forward) bool {
 	same := f.Protocol == g.Protocol && sameHost(f.HostIP, g.HostIP)
@@ -188,7 +188,7 @@ func (f Forward) Overlaps(g Forward) bool {
 		int(g.HostPort) < int(f.HostPort)+int(f.Count)
 }
 
-// sameHost tells whether listening on a takes ports away from b.
+// sameHost reports whether listening on a takes ports away from b.
 func sameHost(a, b netip.Addr) bool {
 	if !a.IsValid() || !b.IsValid() || a == b {
 		return true

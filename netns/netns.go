@@ -51,7 +51,7 @@ type Network struct {
 	HostLoopback bool
 }
 
-// NeedsHelper tells whether homerun-net must be started.
+// NeedsHelper reports whether homerun-net must be started.
 func (n Network) NeedsHelper() bool {
 	return n.Mode == Auto || n.Mode == Pasta || n.Mode == Slirp4netns
 }

@@ -74,7 +74,7 @@ func ParseRequest(data []byte) (Request, error) {
 	return r, r.Check()
 }
 
-// Check tells what is wrong with a request.
+// Check says what is wrong with a request.
 func (r Request) Check() error {
 	switch {
 	case r.Version != Version:

@@ -104,7 +104,7 @@ func (in ResolvInput) reaches(a netip.Addr) bool {
 	return !Local(a) && a.Zone() == "" && (in.IPv6 || a.Unmap().Is4())
 }
 
-// Local tells whether an address, as a resolver's, means the machine itself,
+// Local reports whether an address, as a resolver's, means the machine itself,
 // which is another one inside a network namespace.
 func Local(a netip.Addr) bool {
 	return a.Unmap().IsLoopback() || a.IsUnspecified()
@@ -152,7 +152,7 @@ func ParseDNS(s string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// NeedsForward tells for which protocols pasta has to answer DNS itself: where
+// NeedsForward says for which protocols pasta has to answer DNS itself: where
 // the first resolver, which is the one that pasta asks, is the host's own
 // loopback. Otherwise it must not: the pasta of 2023 takes every answer that
 // comes from that resolver for one to its own address, so that a container that

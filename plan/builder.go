@@ -37,7 +37,7 @@ func (b *Builder) For(purpose Purpose, subject string) {
 	b.reason.Purpose, b.reason.Subject = purpose, subject
 }
 
-// Slot makes a new slot. A name that is taken gets a number behind it.
+// Slot makes a new slot. A name that is taken gets a number after it.
 func (b *Builder) Slot(name string) Slot {
 	b.used[name]++
 	if n := b.used[name]; n > 1 {

@@ -48,7 +48,7 @@ type share struct {
 	n     int
 }
 
-// Pointer is an address inside a Memory: of Text with a NUL behind it, or of
+// Pointer is an address inside a Memory: of Text with a NUL after it, or of
 // another Memory.
 type Pointer struct {
 	Offset int
@@ -78,7 +78,7 @@ func flags(n int, show func(int64) string) Arg { return Arg{ref: Int(n), show: s
 // octal is a file mode.
 func octal(n uint32) Arg { return Arg{ref: Int(int(n)), show: showOctal} }
 
-// text is a pointer to a string with a NUL behind it.
+// text is a pointer to a string with a NUL after it.
 func text(s string) Arg { return Arg{text: &s} }
 
 // null is a NULL pointer.

@@ -91,7 +91,7 @@ func (p *Plan) first(f func(Operation) bool) int {
 	return -1
 }
 
-// is tells whether an operation is of type T.
+// is reports whether an operation is of type T.
 func is[T Operation](op Operation) bool {
 	_, ok := op.(T)
 	return ok

@@ -106,14 +106,14 @@ func mark(s Slot, yes bool, good, bad bits) {
 	}
 }
 
-// isClone tells an operation that makes a detached mount, below which
+// isClone reports whether an operation makes a detached mount, below which
 // RESOLVE_IN_ROOT keeps a path inside what the container sees.
 func isClone(op Operation) bool {
 	o, ok := op.(OpenTree)
 	return ok && o.Flags&unix.OPEN_TREE_CLONE != 0
 }
 
-// isRoot tells the step that makes the container's root mount, or another
+// isRoot reports whether a step makes the container's root mount, or another
 // mount of its own: files made directly in it are inside by construction.
 func isRoot(s *Step) bool {
 	switch o := s.Op.(type) {

@@ -216,14 +216,14 @@ func joined(after ...Operation) func(b *Builder) {
 	}
 }
 
-// reopened opens a directory behind or before the closing.
-func reopened(behind bool) func(b *Builder) {
+// reopened opens a directory after or before the closing.
+func reopened(after bool) func(b *Builder) {
 	return func(b *Builder) {
 		hide(b)
 		root := b.Input("root", 5)
 		b.Do(PivotRoot{".", "."})
 		open := opened(root.Ref(), "etc", inRoot)
-		if behind {
+		if after {
 			do(CloseRange{First: 6}, open, Chdir{"/home"})(b)
 		} else {
 			do(open, CloseRange{First: 6}, Chdir{"/home"})(b)
@@ -258,7 +258,7 @@ func processBreaches() []breach {
 		{"open_tree", cloexec, 1, hidden(OpenTree{AtCWD(), "/", unix.OPEN_TREE_CLONE}),
 			hidden(OpenTree{AtCWD(), "/", unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC})},
 		{"dup3", cloexec, 0, do(Dup3{Int(0), 3, 0}), do(Dup3{Int(0), 3, unix.O_CLOEXEC})},
-		{"dup3 behind the preserved", cloexec, 0, preserving(2, Dup3{Int(0), 5, 0}), preserving(3, Dup3{Int(0), 5, 0})},
+		{"dup3 after the preserved", cloexec, 0, preserving(2, Dup3{Int(0), 5, 0}), preserving(3, Dup3{Int(0), 5, 0})},
 		{"socket", cloexec, 0, do(Socket{unix.AF_UNIX, unix.SOCK_DGRAM, 0}), do(Socket{unix.AF_UNIX, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC, 0})},
 		{"terminal", cloexec, 0, do(Ioctl{Int(3), unix.TIOCGPTPEER, unix.O_RDWR}), do(Ioctl{Int(3), unix.TIOCGPTPEER, unix.O_RDWR | unix.O_CLOEXEC})},
 		{"no close_range", cloexec, 1, func(b *Builder) { hide(b); b.Do(Execve{Path: "/bin/true"}) }, func(b *Builder) { hide(b); program(b) }},

@@ -10,7 +10,7 @@ import (
 //
 // The stage reads records of RecordSize bytes one after the other. Everything
 // that an argument points to has a fixed address, chosen here, so the stage
-// needs no relocation. Constants (strings, structures) stand behind the
+// needs no relocation. Constants (strings, structures) stand after the
 // records; cells and buffers stand in a separate, writable block, so that one
 // private page is all that a run dirties.
 //
@@ -27,7 +27,7 @@ import (
 //	 0 u32 offset of the record that failed    4 i32 its result
 //	 8 i32 the report descriptor              12 unused
 //
-// A skip counts records behind the present one. An argument is sign-extended
+// A skip counts records after the present one. An argument is sign-extended
 // to 64 bits: addresses are below 2 GiB, and no operation needs a larger number.
 
 // RecordSize is the size of one encoded operation in bytes.
@@ -41,7 +41,7 @@ const headerSize = 16
 
 // Image is an encoded plan.
 type Image struct {
-	// Code holds the records with the constants behind them.
+	// Code holds the records with the constants after them.
 	Code []byte
 	// Data is the writable block.
 	Data []byte
@@ -151,7 +151,7 @@ func (e *encoder) writable(b []byte) uint32 {
 	return at
 }
 
-// constant appends a block behind the records and returns its address.
+// constant appends a block after the records and returns its address.
 func (e *encoder) constant(b []byte) uint32 {
 	e.code = align8(e.code)
 	at := e.codeBase + uint32(len(e.code))

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encoded lowers what fill adds, behind two inputs, and encodes it.
+// encoded lowers what fill adds, after two inputs, and encodes it.
 func encoded(fill func(b *Builder, s slots)) image {
 	b := NewBuilder(7)
 	fill(b, slots{b.Input("dir", dirFD), b.Input("file", fileFD)})
@@ -214,7 +214,7 @@ func TestEncodeIsDeterministic(t *testing.T) {
 }
 
 // TestCodeSizeIsABound with large content wherever an operation can have some:
-// the writable block begins behind it.
+// the writable block begins after it.
 func TestCodeSizeIsABound(t *testing.T) {
 	big := strings.Repeat("b", 3000)
 	for _, op := range []Operation{

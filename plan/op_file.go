@@ -105,7 +105,7 @@ type Chdir struct{ Path string }
 func (o Chdir) Call() Call { return Call{"chdir", unix.SYS_CHDIR, []Arg{text(o.Path)}} }
 
 // Getcwd asks for the name of the working directory, in Size bytes: getcwd(2).
-// Nobody reads the name; that it does not fit (ERANGE) tells more than "/".
+// Nobody reads the name; that it does not fit (ERANGE) says more than "/".
 type Getcwd struct{ Size int }
 
 // Call implements Operation.

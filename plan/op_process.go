@@ -294,7 +294,7 @@ func (o Execve) Call() Call {
 	return Call{"execve", unix.SYS_EXECVE, []Arg{text(o.Path), memory(stringArray(o.Args)), memory(env)}}
 }
 
-// Wait4 waits for a child's end, whatever signal tells of it, and keeps its wait
+// Wait4 waits for a child's end, whatever signal announces it, and keeps its wait
 // status: wait4(2).
 type Wait4 struct {
 	PID    Ref

@@ -117,7 +117,7 @@ func bounded(s string, values bool) string {
 }
 
 // quote shows a string as strace does: octal escapes for what is not
-// printable ASCII, as short as the character behind them allows.
+// printable ASCII, as short as the character after them allows.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

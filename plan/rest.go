@@ -9,11 +9,11 @@ package plan
 // signals, it writes the second part to the descriptor and seals it.
 //
 // The stage needs no code for that: the second part's records lie a whole
-// number of records behind the first one's, so the mmap is a step that skips
+// number of records after the first one's, so the mmap is a step that skips
 // forward to them.
 
 const (
-	// RestAddress is where the stage maps the second part: behind the largest
+	// RestAddress is where the stage maps the second part: after the largest
 	// first part, and in reach of a skip.
 	RestAddress = 0x480000
 	// RestSize is how much it maps, in bytes, and so a bound for the second part.
@@ -107,7 +107,7 @@ func checkParts(p *Plan) (int, string) {
 	return p.checkHomesOfParts()
 }
 
-// leaves tells whether step i of the first part skips out of it.
+// leaves reports whether step i of the first part skips out of it.
 func (p *Plan) leaves(i int) bool {
 	s := &p.steps[i]
 	out := func(l Label) bool { return l != 0 && p.labels[l] >= p.split }
@@ -141,7 +141,7 @@ func (p *Plan) checkHomesOfParts() (int, string) {
 	return 0, ""
 }
 
-// holds tells whether one of the slots lives in the block.
+// holds reports whether one of the slots lives in the block.
 func (m *Memory) holds(slots bits) bool {
 	for _, c := range m.Cells {
 		if slots.has(c.Slot) {

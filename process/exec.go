@@ -35,7 +35,7 @@ func Environment(env []string, home string) []string {
 	return append(list, "HOME="+home)
 }
 
-// HasHome tells whether an environment sets HOME to something.
+// HasHome reports whether an environment sets HOME to something.
 func HasHome(env []string) bool {
 	home := ""
 	for _, e := range env {
@@ -69,7 +69,7 @@ func Candidates(name string, env []string) []string {
 }
 
 // Exec writes the search for the program and the execve. The happy way is one
-// execve for each candidate up to the one that is there. The way behind it only
+// execve for each candidate up to the one that is there. The way after it only
 // finds out what to say: the first candidate that exists is executed again for
 // its own error, and when none exists the access to the last one says ENOENT.
 func Exec(b *plan.Builder, p *specs.Process, env []string) {

@@ -13,7 +13,7 @@ const (
 	SELinuxPointer  = "process.selinuxLabel"
 )
 
-// Labeled tells whether the process gets a label of a security module, for
+// Labeled reports whether the process gets a label of a security module, for
 // which OpenProc is needed. A label that cannot be had is an error: a program
 // is never less confined than config.json says.
 func Labeled(p *specs.Process, lsm host.LSM) (bool, error) {

@@ -100,7 +100,7 @@ func (t *Tree) openSource(m *Mount) error {
 	return nil
 }
 
-// sourceError tells why a bind's source cannot be used.
+// sourceError says why a bind's source cannot be used.
 func (m *Mount) sourceError() error {
 	for _, errno := range []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOTDIR, unix.ELOOP, unix.EPERM} {
 		if unix.ErrnoName(errno) == m.host.Error {

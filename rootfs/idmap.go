@@ -41,7 +41,7 @@ type IDMap struct {
 	index int
 }
 
-// mapped tells an id-mapped mount.
+// mapped reports whether the mount is id-mapped.
 func (m *Mount) mapped() bool {
 	return m.options.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0
 }
@@ -56,7 +56,7 @@ func IDMaps(c Config) ([]IDMap, error) {
 		}
 		mounts, err := ReadMounts(c.Spec.Mounts[i : i+1])
 		if err != nil || !mounts[0].mapped() {
-			continue // Sources tells the error, in its order
+			continue // Sources reports the error, in its order
 		}
 		m := &mounts[0]
 		m.index = i
@@ -69,7 +69,7 @@ func IDMaps(c Config) ([]IDMap, error) {
 	return list, nil
 }
 
-// MayMap tells a mount that may be id-mapped; it spares those of every container
+// MayMap reports whether a mount may be id-mapped; it spares those of every container
 // a second reading.
 func MayMap(m specs.Mount) bool {
 	for _, o := range m.Options {

@@ -76,7 +76,7 @@ func (t *Tree) mask(p string, empty plan.Slot) {
 }
 
 // maskEither covers a path of unknown kind: a file cannot be mounted on a
-// directory, and that refusal tells.
+// directory, and that refusal says so.
 func (t *Tree) maskEither(target, empty plan.Slot) {
 	directory, end := t.b.Label(), t.b.Label()
 	null := t.b.Get("null", openTree("/dev/null", false))

@@ -26,7 +26,7 @@ type Mount struct {
 	late, later bool
 }
 
-// IsCgroup tells a mount of the cgroup tree.
+// IsCgroup reports whether it is a mount of the cgroup tree.
 func (m *Mount) IsCgroup() bool { return m.Type == "cgroup" || m.Type == "cgroup2" }
 
 func (m *Mount) pointer() string { return "mounts[" + strconv.Itoa(m.index) + "]" }
@@ -189,7 +189,7 @@ func (t *Tree) hostInstead(m *Mount) string {
 	return ""
 }
 
-// filledLater tells a new file system in which something is still to be made,
+// filledLater reports whether it is a new file system in which something is still to be made,
 // so that it can be read-only only after that.
 func (t *Tree) filledLater(m *Mount) bool {
 	p := inside(m.Destination)

@@ -149,7 +149,7 @@ func (o *options) propagate(s string) bool {
 	return ok
 }
 
-// idmapped takes idmap and ridmap, with crun's mappings behind a "=".
+// idmapped takes idmap and ridmap, with crun's mappings after a "=".
 func (o *options) idmapped(s string) bool {
 	name, text, _ := strings.Cut(s, "=")
 	if name != "idmap" && name != "ridmap" {

@@ -118,12 +118,12 @@ func (t *Tree) openKernel(p string) plan.Openat2 {
 	return t.open(p, pathFlags)
 }
 
-// isBelow tells that p lies below the directory dir.
+// isBelow reports whether p lies below the directory dir.
 func isBelow(p, dir string) bool {
 	return dir == "" && p != "" || strings.HasPrefix(p, dir+"/") && dir != ""
 }
 
-// isCovered tells whether a mount of the plan lies at or above p.
+// isCovered reports whether a mount of the plan lies at or above p.
 func (t *Tree) isCovered(p string) bool {
 	for {
 		if t.mountpoints[p] {
@@ -319,7 +319,7 @@ func (t *Tree) note(p string) {
 	}
 }
 
-// isMissing tells that a path directly inside a fresh file system is not there.
+// isMissing reports whether a path directly inside a fresh file system is not there.
 func (t *Tree) isMissing(p string) bool {
 	dir, name := path.Split(p)
 	names, ok := t.fresh[strings.TrimSuffix(dir, "/")]

@@ -79,7 +79,7 @@ func (f *Filter) WithReceiver(path string) (*Filter, error) {
 }
 
 // Disassemble prints a program, one line per instruction with jump targets and
-// the names of architectures and system calls where the flow of control tells
+// the names of architectures and system calls where the flow of control says
 // them. A program that is not whole instructions gives one line that says so.
 func Disassemble(program []byte) []string {
 	p, err := bpf.Parse(program)

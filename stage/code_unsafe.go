@@ -10,7 +10,7 @@ var stagePC *byte
 //lint:ignore U1000 the assembly has its body, and the address in stagePC
 func stage()
 
-// endMark stands behind the code.
+// endMark stands after the code.
 const endMark = "stageend"
 
 // maxCode is one page.

@@ -69,7 +69,7 @@ func experiments() []experiment {
 		{"exit status", leave, 5, nil},
 		{"signals", func(b *plan.Builder) { signal(b, 1); signal(b, 1<<30); leave(b) }, 5, tagged(1, 1<<30)},
 		{"failure of the first", func(b *plan.Builder) { b.Do(missing()); leave(b) }, 255, failed(0, unix.ENOENT)},
-		{"failure behind others", func(b *plan.Builder) {
+		{"failure after others", func(b *plan.Builder) {
 			signal(b, 7)
 			b.Do(plan.Umask{Mask: 0o22})
 			b.Do(missing())
@@ -174,7 +174,7 @@ func skipExperiments() []experiment {
 	return list
 }
 
-// ways adds a step behind which three labels stand, each before a signal with
+// ways adds a step after which three labels stand, each before a signal with
 // its number. The umask is 022 before.
 func ways(step func(b *plan.Builder, to []plan.Label) plan.Step) func(b *plan.Builder) {
 	return func(b *plan.Builder) {

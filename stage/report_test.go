@@ -22,7 +22,7 @@ func TestReadRecord(t *testing.T) {
 		{"failure", failure, []Record{{Failed: true, Index: 3, Result: -2}}, io.EOF},
 		{"both", signal + failure, []Record{{Tag: 5, Value: -2}, {Failed: true, Index: 3, Result: -2}}, io.EOF},
 		{"cut off", signal[:1], nil, ErrShort},
-		{"cut off behind another", signal + signal[:7], []Record{{Tag: 5, Value: -2}}, ErrShort},
+		{"cut off after another", signal + signal[:7], []Record{{Tag: 5, Value: -2}}, ErrShort},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

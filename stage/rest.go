@@ -48,5 +48,5 @@ func (s Stage) WriteRest(fd int, whole *plan.Plan) error {
 // Step is the index of the step that a record of a stage's failure names.
 func Step(p *plan.Plan, r Record) int { return p.Index(r.Index, base+recordsAt(code())) }
 
-// End is the number behind that of the plan's last record.
+// End is the number after that of the plan's last record.
 func End(p *plan.Plan) int { return p.Record(p.Len(), base+recordsAt(code())) }

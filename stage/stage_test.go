@@ -146,7 +146,7 @@ func TestStopAndContinue(t *testing.T) {
 	}
 }
 
-// TestManyFiles has more descriptors than the image's own would be behind.
+// TestManyFiles has so many descriptors open that the image's own gets a large number.
 func TestManyFiles(t *testing.T) {
 	null := nothing(t)
 	files := make([]uintptr, 200)

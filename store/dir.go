@@ -18,7 +18,7 @@ const (
 	// InitLink is a symbolic link whose text is the second record of init; see
 	// Dir.WriteInit.
 	InitLink = "init"
-	// ExitFile tells by its length how init ended; see Dir.ReadExit.
+	// ExitFile says by its length how init ended; see Dir.ReadExit.
 	ExitFile = "exit"
 	// StartFIFO and OutcomeFIFO are where start and an init that waits for it meet.
 	StartFIFO, OutcomeFIFO = "start", "outcome"

@@ -26,7 +26,7 @@ type Exit struct {
 	Time time.Time `json:"time"`
 }
 
-// NewExit is what a wait status tells, now: wait(2).
+// NewExit is what a wait status says, now: wait(2).
 func NewExit(status unix.WaitStatus) *Exit {
 	e := &Exit{Status: status.ExitStatus(), Time: time.Now().UTC()}
 	if status.Signaled() {

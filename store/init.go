@@ -29,7 +29,7 @@ func (d *Dir) WriteInit(s *State) error {
 	return nil
 }
 
-// ReadInit reads the second record into a state that has what the record tells:
+// ReadInit reads the second record into a state that has what the record says:
 // init, its cgroup, and whether delete removes that. An error is an errno (ENOENT
 // without a record), or says that it is none.
 func (d *Dir) ReadInit() (State, error) {

@@ -38,7 +38,7 @@ type State struct {
 	Waiter *proc.ID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
 	Namespaces int `json:"namespaces"`
-	// Marked says that the directory's mode tells when the container is made; see
+	// Marked says that the directory's mode says when the container is made; see
 	// Dir.Made. It is false in what an older homerun wrote.
 	Marked bool `json:"marked,omitempty"`
 	// KeepsKeyring says that the program has its caller's session keyring.

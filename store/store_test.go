@@ -329,7 +329,7 @@ func TestForeignDirectory(t *testing.T) {
 	}
 }
 
-// What no homerun made is no container: the sticky bit tells. It is neither listed
+// What no homerun made is no container: the sticky bit says so. It is neither listed
 // nor opened, and its name cannot be had.
 func TestNoContainer(t *testing.T) {
 	r, _ := scratch(t)

@@ -42,7 +42,7 @@ func TestCrashScope(t *testing.T) {
 	t.Run(w.name, func(t *testing.T) { crashWorld(t, w) })
 }
 
-// hasScopes tells whether containers of the caller get scopes.
+// hasScopes reports whether containers of the caller get scopes.
 func hasScopes() bool {
 	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	if err == nil && os.Getuid() != 0 {

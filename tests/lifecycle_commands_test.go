@@ -14,7 +14,7 @@ import (
 // lifecycleCommands are those that scripts about single verbs have:
 //
 //	oci STATUS VERB [ARG...]  run a verb, which exits with STATUS; "fail" is any but 0
-//	becomes ID STATUS         wait until `state` tells STATUS
+//	becomes ID STATUS         wait until `state` prints STATUS
 //	json PATH EXPRESSION      a member of the JSON in stdout, as text, matches
 //	silent                    the last program wrote nothing
 //	log FILE COUNT EXPRESSION the log: so many JSON objects, and the last one's message
@@ -159,7 +159,7 @@ func cmdAlive(ts *script, neg bool, args []string) {
 	}
 }
 
-// running tells whether a process exists and is no zombie.
+// running reports whether a process exists and is no zombie.
 func running(pid int) bool {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -12,7 +12,7 @@
 //	# groups: 4 24                        supplementary groups of the user
 //
 // root is the initial user namespace as root, user an ordinary user with
-// subordinate ids, nested the same user behind `unshare -r`, podman behind
+// subordinate ids, nested the same user below `unshare -r`, podman below
 // `podman unshare`. Each script runs in each world in a process of its own, the
 // session: this very binary, executed again with the world's credentials. The
 // session is a subreaper, so whatever a script leaves running comes to it and is
@@ -20,7 +20,7 @@
 // parallel and each has a deadline.
 //
 // RUNTIME=crun (or runc) runs the scripts that name it against that runtime,
-// which tells whether a failing script is about homerun or about the script.
+// which reports whether a failing script is about homerun or about the script.
 // HOMERUN names a binary to test in place of one that is built here.
 //
 // Where a world cannot be had, its tests fail, or with HOMERUN_TEST_MAY_SKIP=1

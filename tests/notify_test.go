@@ -43,7 +43,7 @@ func notifyProgram(t *testing.T) string {
 }
 
 // agent answers one notification for each listener that it gets with EXDEV, and
-// tells what came with the listener.
+// says what came with the listener.
 func agent(t *testing.T, path string) <-chan map[string]any {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})

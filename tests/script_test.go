@@ -124,7 +124,7 @@ func startSession(t *testing.T, s *session) ([]byte, error) {
 	return out, err
 }
 
-// enter sets up a world: who runs the session, and behind what.
+// enter sets up a world: who runs the session, and below what.
 func (s *session) enter(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	root := os.Getuid() == 0

@@ -107,7 +107,7 @@ func (s *stepper) follow(pid, at int) (calls, status int, err error) {
 // resume goes on to the next system call. The thread may have been killed.
 func resume(thread, signal int) { _ = unix.PtraceSyscall(thread, signal) }
 
-// enters tells which call a thread is about to make, at the first of its two
+// enters says which call a thread is about to make, at the first of its two
 // stops: ptrace(2), PTRACE_GET_SYSCALL_INFO.
 func enters(thread int) (number uint64, ok bool) {
 	const getSyscallInfo, entry = 0x420e, 1

@@ -235,7 +235,7 @@ func reapOrphans(t *testing.T) {
 	}()
 }
 
-// nested tells whether a process is in a PID namespace below ours.
+// nested reports whether a process is in a PID namespace below ours.
 func nested(pid int) bool {
 	for _, line := range lines(filepath.Join("/proc", strconv.Itoa(pid), "status")) {
 		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {

@@ -100,7 +100,7 @@ func subordinate(kind Kind, facts *host.Facts) []host.Mapping {
 	return m.Mappings
 }
 
-// cutNotes tells when one map has fewer ids than the other: such images fail
+// cutNotes says when one map has fewer ids than the other: such images fail
 // to unpack in ways that are hard to read.
 func cutNotes(uids, gids []host.Mapping) []string {
 	u, g := count(uids), count(gids)

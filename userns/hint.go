@@ -71,13 +71,13 @@ func troubleText(kind Kind, facts *host.Facts) (why, hint string) {
 	return "", ""
 }
 
-// HintNoNewPrivileges tells where no_new_privs may come from.
+// HintNoNewPrivileges says where no_new_privs may come from.
 func HintNoNewPrivileges() string {
 	return "no_new_privs is inherited: from NoNewPrivileges= or a hardening option of a systemd unit, " +
 		"from an outer container's noNewPrivileges, or from a sandbox; run outside of it, or map only the own id"
 }
 
-// HintNotSetuid tells how to give the helper at path its privilege.
+// HintNotSetuid says how to give the helper at path its privilege.
 func HintNotSetuid(kind Kind, path string) string {
 	return fmt.Sprintf("%s is neither setuid root nor has the file capability cap_set%s: sudo chmod u+s %s (or: sudo setcap cap_set%s=ep %s)",
 		path, kind, path, kind, path)

@@ -7,7 +7,7 @@ import (
 	"github.com/homerun-oci/homerun/host"
 )
 
-// Mapped tells whether id, inside the namespace, stands for an id outside.
+// Mapped reports whether id, inside the namespace, stands for an id outside.
 // With no mappings at all nothing is mapped.
 func Mapped(id uint32, mappings []host.Mapping) bool {
 	_, ok := ToHost(id, mappings)

@@ -52,7 +52,7 @@ func (m *Map) choose(asked []host.Mapping, facts *host.Facts) error {
 	return m.checkRoot(facts)
 }
 
-// single tells whether the map is one line with the runtime's own id.
+// single reports whether the map is one line with the runtime's own id.
 func (m *Map) single(facts *host.Facts) bool {
 	return len(m.Mappings) == 1 && m.Mappings[0].Size == 1 &&
 		m.Mappings[0].HostID == ownID(m.Kind, facts)
@@ -102,7 +102,7 @@ func (m *Map) checkRoot(facts *host.Facts) error {
 	return needsSetFCap()
 }
 
-// privileged tells whether the runtime may write any map of its children.
+// privileged reports whether the runtime may write any map of its children.
 func privileged(kind Kind, facts *host.Facts) bool {
 	if kind == GID {
 		return has(facts, capSetGID)

@@ -69,7 +69,7 @@ type Maps struct {
 	GID Map `json:"gid"`
 }
 
-// Self tells whether the process itself may write both maps.
+// Self reports whether the process itself may write both maps.
 func (m *Maps) Self() bool { return m.UID.Method == Self && m.GID.Method == Self }
 
 // Text is what is written to uid_map or gid_map, in one write(2).

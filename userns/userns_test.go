@@ -349,7 +349,7 @@ func TestHintGrant(t *testing.T) {
 	}
 }
 
-// The free range is behind all that is granted to anybody, and has no login in
+// The free range comes after all that is granted to anybody, and has no login in
 // it; a line of the caller's that cannot be read is told.
 func TestSurvey(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -273,7 +273,7 @@ func (d *Dir) notEnabled(controller string, err error) *fault.Error {
 // Evacuate moves every process of d into its child cgroupv2.EvacuationLeaf, which it
 // makes, so that d can give controllers to its children. It is meant for our
 // own delegated cgroup, whose processes are all our unit's. A process that
-// forks meanwhile is caught by the next of ten passes; then EBUSY tells.
+// forks meanwhile is caught by the next of ten passes; then EBUSY says so.
 // Zombies do not count. Errors are *fault.Error.
 func (d *Dir) Evacuate() error {
 	leaf, _, err := d.child(cgroupv2.EvacuationLeaf)

@@ -111,7 +111,7 @@ func (h *helper) startBuiltin() (*manager, error) {
 	return m, nil
 }
 
-// canKeepSource tells whether what rootlesskit keeps source addresses with is
+// canKeepSource reports whether what rootlesskit keeps source addresses with is
 // there. Where only half of it is, each connection would wait a second for an
 // answer that gets lost.
 func canKeepSource() bool {
@@ -121,7 +121,7 @@ func canKeepSource() bool {
 	return noIP == nil && (noNFT == nil || noIPTables == nil)
 }
 
-// keepsSource tells whether the running driver found a firewall that it can
+// keepsSource reports whether the running driver found a firewall that it can
 // use in the container's namespace.
 func (m *manager) keepsSource() bool {
 	info, err := m.driver.Info(context.Background())

@@ -45,7 +45,7 @@ type link struct {
 	process *process
 	// fixed are the forwards that the driver's own options publish.
 	fixed []netns.Forward
-	// pesto tells that a running pasta takes changes through its socket.
+	// pesto reports whether a running pasta takes changes through its socket.
 	pesto bool
 	// closers end what belongs to the driver, last one first.
 	closers []func()
@@ -174,7 +174,7 @@ func (h *helper) chosen(l *link, why error) *link {
 	return l
 }
 
-// hopeless tells whether the other driver would meet the same obstacle.
+// hopeless reports whether the other driver would meet the same obstacle.
 func hopeless(err error) bool {
 	switch fault.Code(err) {
 	case netns.PortBusy, netns.PortPrivileged, netns.PortAddress, netns.NoTun:

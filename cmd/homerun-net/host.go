@@ -146,7 +146,7 @@ func unprivilegedPort() int {
 	return n
 }
 
-// appArmorRestricts tells whether AppArmor confines user namespaces (Ubuntu).
+// appArmorRestricts reports whether AppArmor confines user namespaces (Ubuntu).
 func appArmorRestricts() bool {
 	return strings.TrimSpace(readText("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == "1"
 }

@@ -50,7 +50,7 @@ func dialForever(opaque string) error {
 }
 
 // acceptDAD holds accept_dad at 0 as long as its input is open. Descriptor 4
-// tells that it is.
+// says that it is.
 func acceptDAD() error {
 	const path = "/proc/sys/net/ipv6/conf/default/accept_dad"
 	old, err := os.ReadFile(path)

@@ -57,7 +57,7 @@ type pasta struct {
 // old is true of a pasta from before 2024-10-30.
 func (p *pasta) old() bool { return !p.hostLoToNSLo }
 
-// findPasta looks for pasta once and reads its help: one run tells about every
+// findPasta looks for pasta once and reads its help: one run says about every
 // option. That of Debian 13 (May 2025) exits before it has written more than
 // 4096 bytes of it, and is asked for what may be in the rest.
 func (h *helper) findPasta() (*pasta, error) {
@@ -78,7 +78,7 @@ func (h *helper) findPasta() (*pasta, error) {
 	return h.pasta, nil
 }
 
-// knows tells whether a program has an option, from its help or, where that
+// knows reports whether a program has an option, from its help or, where that
 // is cut off, by giving it the option.
 func (h *helper) knows(path, help string, option ...string) bool {
 	if strings.Contains(help, option[0]) || len(help) != 4096 {
@@ -186,7 +186,7 @@ func (s settings) pastaTarget() []string {
 	return target
 }
 
-// reaches tells whether pasta itself can publish a forward: it must speak the
+// reaches reports whether pasta itself can publish a forward: it must speak the
 // protocol of the host's address.
 func (s settings) reaches(a netip.Addr) bool {
 	return !a.IsValid() || a.Is4() && s.v4 || a.Is6() && s.v6

@@ -16,7 +16,7 @@ import (
 
 // How slirp4netns is run
 //
-// It tells on one descriptor that it is ready and ends when another one is
+// It says on one descriptor that it is ready and ends when another one is
 // closed, which it is with our end, however that comes. It makes the tap device
 // itself (-c); rootlesskit's network driver runs nsenter and ip in the
 // container's mount namespace for that, where there may be neither.

@@ -105,7 +105,7 @@ func convention(d bpf.Data) string {
 	return ""
 }
 
-// isNewer tells whether d must give ENOSYS for being newer than the profile.
+// isNewer reports whether d must give ENOSYS for being newer than the profile.
 func (s *subject) isNewer(d bpf.Data) bool {
 	c := convention(d)
 	top := s.newest[c]
@@ -160,8 +160,8 @@ func (s *subject) asKernelReads(d bpf.Data) bpf.Data {
 	return d
 }
 
-// denied tells whether a rule equal to the default may stand behind the
-// difference: it matches, or it is about a call behind socketcall or ipc.
+// denied reports whether a rule equal to the default may stand after the
+// difference: it matches, or it is about a call inside socketcall or ipc.
 func (s *subject) denied(d bpf.Data) bool {
 	name := s.callName(d)
 	if d.Arch == auditX86 && (name == "socketcall" || name == "ipc") {

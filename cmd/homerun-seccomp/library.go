@@ -14,7 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/seccomp/bpf"
 )
 
-// build compiles a profile. assemble.go tells what the program is made of.
+// build compiles a profile. assemble.go says what the program is made of.
 func build(p *profile, failUnknown bool) (*seccomp.Filter, error) {
 	// The level depends on the kernel otherwise, and what depends on the
 	// kernel is not the same on the next one. knownTo covers the actions.

@@ -131,7 +131,7 @@ type dispatch struct{ tests []bpf.Instruction }
 const leave = 0xffffffff
 
 // testUpper goes to program when an upper half is not 0, and leaves when all
-// are; another number goes on behind it with the number still in A.
+// are; another number goes on after it with the number still in A.
 func testUpper(nr uint32, arguments []uint, program uint32) []bpf.Instruction {
 	body := []bpf.Instruction{{Op: bpf.JeqK, K: nr, JF: uint8(3*len(arguments) + 1)}}
 	for _, a := range arguments {
@@ -143,7 +143,7 @@ func testUpper(nr uint32, arguments []uint, program uint32) []bpf.Instruction {
 	return append(body, bpf.Instruction{Op: bpf.Ja, K: leave})
 }
 
-// link puts the programs behind the tests and resolves the jumps. What falls
+// link puts the programs after the tests and resolves the jumps. What falls
 // off the tests jumps over the programs.
 func (d *dispatch) link(calls []narrow) []bpf.Instruction {
 	p := append(d.tests, bpf.Instruction{Op: bpf.Ja, K: leave})

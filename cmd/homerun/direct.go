@@ -32,7 +32,7 @@ func direct(ctx context.Context, root *cobra.Command, args []string) (done bool,
 	return true, c.RunE(c, args)
 }
 
-// isPlain tells that run has no --rootfs, and needs no flags that go with it.
+// isPlain reports whether run has no --rootfs, and needs no flags that go with it.
 func isPlain(args []string) bool {
 	return !slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, "-rootfs") })
 }

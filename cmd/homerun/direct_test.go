@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDirect tells which command lines are run without cobra's own way, and
+// TestDirect shows which command lines are run without cobra's own way, and
 // which are left to it. None does anything: there is no such place.
 func TestDirect(t *testing.T) {
 	const place = "/no such place"

@@ -10,7 +10,7 @@ import (
 
 // normalize gives long flags with a single dash their second one, as callers
 // that were written for Go's flag package pass them (-no-subreaper). It stops
-// where flags do: behind the id of exec and run comes the container's command.
+// where flags do: after the id of exec and run comes the container's command.
 func normalize(root *cobra.Command, args []string) []string {
 	out := slices.Clone(args)
 	var verb *cobra.Command
@@ -43,7 +43,7 @@ func command(root *cobra.Command, name string) *cobra.Command {
 	return root
 }
 
-// isLong tells a long flag with a single dash.
+// isLong reports whether it is a long flag with a single dash.
 func isLong(root, verb *cobra.Command, a string) bool {
 	name, _, _ := strings.Cut(a[1:], "=")
 	return a[1] != '-' && len(name) > 2 && lookup(root, verb, name) != nil
@@ -56,7 +56,7 @@ func lookup(root, verb *cobra.Command, name string) *pflag.Flag {
 	return verb.Flags().Lookup(name)
 }
 
-// takesNext tells whether the next argument is the value of this flag.
+// takesNext reports whether the next argument is the value of this flag.
 func takesNext(root, verb *cobra.Command, a string) bool {
 	if name, long := strings.CutPrefix(a, "--"); long {
 		f := lookup(root, verb, name) // a name with = has none

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// linked is what `go list -deps -json` tells about a package.
+// linked is what `go list -deps -json` says about a package.
 type linked struct {
 	ImportPath string
 	Standard   bool

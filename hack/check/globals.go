@@ -107,7 +107,7 @@ func isLiteral(value ast.Expr, f *gofile) bool {
 	return !ok || !slices.Contains([]string{"sync", "sync/atomic"}, f.imports[lastName(sel.X)])
 }
 
-// embeds tells whether a file of the repository fills the variable.
+// embeds reports whether a file of the repository fills the variable.
 func embeds(g *ast.GenDecl) bool {
 	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool {
 		return strings.HasPrefix(c.Text, "//go:embed ")

@@ -1,6 +1,6 @@
 // Check holds the repository to rules that a compiler does not know: what may
 // import what, how large things may grow, what a rootfs must not be touched
-// with. Each rule tells why it is there, in the message that breaks it.
+// with. Each rule says why it is there, in the message that breaks it.
 //
 //	go run ./hack/check [DIRECTORY]
 package main

@@ -47,7 +47,7 @@ func fileSizes(t *tree) ([]finding, error) {
 	return found, nil
 }
 
-// isCode tells what people write and read line by line. Scripts have no ending.
+// isCode reports whether people write and read it line by line. Scripts have no ending.
 func isCode(name string) bool {
 	return slices.Contains([]string{".go", ".s", ".c", ".h", ".sh", ""}, path.Ext(name)) && path.Base(name) != "LICENSE"
 }
@@ -73,7 +73,7 @@ func functionSizes(t *tree) ([]finding, error) {
 	return found, nil
 }
 
-// isFlat tells whether a function is mostly one table, or one switch of short
+// isFlat reports whether a function is mostly one table, or one switch of short
 // cases. Those are long because their subject is, and read at any length.
 func (t *tree) isFlat(fn *ast.FuncDecl) bool {
 	flat := false

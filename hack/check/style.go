@@ -170,7 +170,7 @@ func isErrno(e ast.Expr) bool {
 	return ok && lastName(sel.X) == "unix" && strings.HasPrefix(sel.Sel.Name, "E")
 }
 
-// onErrnos tells whether a switch has no other cases than errnos and nil.
+// onErrnos reports whether a switch has no other cases than errnos and nil.
 func onErrnos(b *ast.BlockStmt) bool {
 	for _, s := range b.List {
 		c, ok := s.(*ast.CaseClause)

@@ -142,7 +142,7 @@ func (t *tree) product() []*gofile {
 	return list
 }
 
-// within tells whether dir is parent or lies below it.
+// within reports whether dir is parent or lies below it.
 func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }

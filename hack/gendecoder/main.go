@@ -96,13 +96,13 @@ func decoder(t reflect.Type) (source string, needs []reflect.Type, err error) {
 	return out.String(), needs, nil
 }
 
-// holdsSeccomp tells whether t is the struct with the section that is only
+// holdsSeccomp reports whether t is the struct with the section that is only
 // located: of two such structs in a document the last counts.
 func holdsSeccomp(t reflect.Type) bool {
 	return slices.ContainsFunc(fields(t), isSeccomp)
 }
 
-// isSeccomp tells whether f is linux.seccomp, which is not decoded.
+// isSeccomp reports whether f is linux.seccomp, which is not decoded.
 func isSeccomp(f reflect.StructField) bool {
 	return f.Type == reflect.TypeFor[*specs.LinuxSeccomp]()
 }
@@ -122,7 +122,7 @@ func key(f reflect.StructField) string {
 	return name
 }
 
-// foreign tells whether f is a whole section for other platforms.
+// foreign reports whether f is a whole section for other platforms.
 func foreign(f reflect.StructField) bool {
 	platform := f.Tag.Get("platform")
 	return f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct &&

@@ -218,7 +218,7 @@ func statusField(status []byte, name string) int {
 // many is how often pids.limit 1 is tried.
 const many = 30
 
-// count tells how often a program runs and prints where no other process can be.
+// count says how often a program runs and prints where no other process can be.
 func (l *lab) count(r runtime) (n int) {
 	for range many {
 		if out, err := l.run(r, object{"pids": object{"limit": 1}}, "/bin/busybox", "echo", "alone"); err == nil && out == "alone\n" {

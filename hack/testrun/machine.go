@@ -18,7 +18,7 @@ import (
 // path it has here, so they are found there.
 const binaries = "bin/test"
 
-// sectionMark begins the line that tells in the machine's output which
+// sectionMark begins the line that says in the machine's output which
 // package's tests come next.
 const sectionMark = "#testrun-package "
 

@@ -72,7 +72,7 @@ func (p *Prober) restriction() string {
 	return ""
 }
 
-// unconfined tells whether no AppArmor profile applies. With the restriction
+// unconfined reports whether no AppArmor profile applies. With the restriction
 // on, the kernel moves such a process into the profile unprivileged_userns
 // when it makes a user namespace, and from there it sees that label. A profile
 // may be called "unconfined_x", so the whole label counts.

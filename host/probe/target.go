@@ -249,7 +249,7 @@ func (w *walk) step() error {
 }
 
 // up goes to the parent, and at the root stays, as chroot(2) has it. Leaving
-// what is missing behind, it comes back to what exists.
+// what is missing after that, it comes back to what exists.
 func (w *walk) up() {
 	if len(w.done) > 0 {
 		w.done = w.done[:len(w.done)-1]
@@ -326,10 +326,10 @@ func clean(destination string) string {
 	return strings.Join(kept, "/")
 }
 
-// hasDot tells whether one of the components is ".".
+// hasDot reports whether one of the components is ".".
 func hasDot(path string) bool { return hasComponent(path, ".") }
 
-// hasDotDot tells whether one of the components is "..".
+// hasDotDot reports whether one of the components is "..".
 func hasDotDot(path string) bool { return hasComponent(path, "..") }
 
 func hasComponent(path, name string) bool {

@@ -179,7 +179,7 @@ func TestTargetDenied(t *testing.T) {
 }
 
 // TestTargetsCovered: what an earlier mount covers is not looked at, also when
-// only a link tells that it is covered.
+// only a link shows that it is covered.
 func TestTargetsCovered(t *testing.T) {
 	root := makeTree(t, "run/x", "var/run => ../run", "data/", "link => data")
 	n := host.Needs{Rootfs: root}

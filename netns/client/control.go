@@ -94,7 +94,7 @@ func exchange(conn *os.File, command netns.Command) (netns.Reply, error) {
 	return reply, json.Unmarshal(data, &reply)
 }
 
-// List tells what is published.
+// List lists what is published.
 func List(ctx context.Context, stateDir string) ([]netns.Published, error) {
 	reply, err := Control(ctx, stateDir, netns.Command{Op: netns.OpList}, commandTimeout)
 	return reply.Ports, err

@@ -8,7 +8,7 @@
 // those of that namespace. Without both, what init leaves lives on, and is known
 // by the mount namespace that was made for init and recorded then: whether init
 // still lives does not matter. A namespace that is joined by its path has
-// processes of others in it, and tells nothing.
+// processes of others in it, and says nothing.
 //
 // The kernel gives the inode number of a namespace that has ended to a new one,
 // perhaps a stranger's. Its other number, NS_GET_MNTNS_ID of Linux 6.11, is

@@ -26,7 +26,7 @@ func checkEach(p []Instruction) error {
 	return nil
 }
 
-// refuse tells what is wrong with in, which has rest instructions behind it.
+// refuse says what is wrong with in, which has rest instructions after it.
 func refuse(in Instruction, rest int) string {
 	switch in.Op {
 	case LdW:

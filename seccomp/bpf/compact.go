@@ -214,7 +214,7 @@ func (s *specializer) branch(pc int, in Instruction, a value) *decision {
 	return n
 }
 
-// exact tells whether the numbers and architectures that are tried show all
+// exact reports whether the numbers and architectures that are tried show all
 // that a test of a known word can do.
 func (s *specializer) exact(in Instruction, a value) bool {
 	switch a.offset {

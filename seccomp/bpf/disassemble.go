@@ -6,7 +6,7 @@ import (
 )
 
 // Disassemble prints p, one line per instruction: its index, what it does,
-// and at a jump where it goes. Where the flow of control tells which word of
+// and at a jump where it goes. Where the flow of control says which word of
 // seccomp_data is in the accumulator and which architecture was tested, the
 // operands are printed as architecture and system call names.
 //

@@ -9,7 +9,7 @@ import (
 
 // A container whose state.json is empty is found with its cgroup, and all of it
 // ended: while init lives, and after init has left a process in the cgroup that
-// neither a PID namespace nor init tells of. Nothing is left of the cgroup or the
+// neither a PID namespace nor init knows of. Nothing is left of the cgroup or the
 // scope, though only their name remained.
 func TestDamagedState(t *testing.T) {
 	const leaves = "sleep 1000 </dev/null >/dev/null 2>&1 & "

@@ -24,7 +24,7 @@ const callLimit = 30 * time.Second
 
 type object = map[string]any
 
-// unified tells whether this host has cgroup v2 alone.
+// unified reports whether this host has cgroup v2 alone.
 func unified() bool {
 	var st unix.Statfs_t
 	return unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC

@@ -60,7 +60,7 @@ func TestOutOfMemoryStopped(t *testing.T) {
 	})
 }
 
-// events tells of each kill, and the state knows afterwards.
+// events reports each kill, and the state knows afterwards.
 func TestOutOfMemoryEvent(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
 		b := newBox(t, manager, little, "sh", "-c", "sleep 1; tail /dev/zero; sleep 1; exec tail /dev/zero")

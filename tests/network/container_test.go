@@ -140,7 +140,7 @@ func (r *running) wait(t *testing.T) {
 	}
 }
 
-// state is init's process id, as `state` tells.
+// state is init's process id, as `state` prints it.
 func (r *running) init(t *testing.T) int {
 	t.Helper()
 	var s struct{ Pid int }

@@ -34,7 +34,7 @@ func inside(args []string) int {
 	return 0
 }
 
-// serve tells that it listens by a line, and ends with the container.
+// serve reports whether it listens by a line, and ends with the container.
 func serve(port string) error {
 	packets, err := net.ListenPacket("udp", ":"+port)
 	if err != nil {

@@ -59,7 +59,7 @@ func (r *running) timed(args ...string) result {
 }
 
 // TestExecWaitsForNobody: whatever /etc/passwd and /etc/group are in the
-// container, exec looks at them without waiting, and tells names it cannot look
+// container, exec looks at them without waiting, and reports names it cannot look
 // up from ids.
 func TestExecWaitsForNobody(t *testing.T) {
 	forAll(t, func(t *testing.T, c caller) {

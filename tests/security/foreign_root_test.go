@@ -162,7 +162,7 @@ func TestForeignStateRoot(t *testing.T) {
 				}
 				if test.onlyThis && verb[len(verb)-1] != "web" {
 					if strings.Contains(r.stdout, "web") {
-						t.Errorf("%s tells of what is not the victim's: %s", where, r.stdout)
+						t.Errorf("%s speaks of what is not the victim's: %s", where, r.stdout)
 					}
 					continue
 				}

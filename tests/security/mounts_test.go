@@ -84,7 +84,7 @@ func propagationRows() []flagRow {
 	}
 }
 
-// holds tells whether a mount shows a word.
+// holds reports whether a mount shows a word.
 func (m mountLine) holds(word string) bool {
 	kind, name, ok := strings.Cut(word, ":")
 	switch {

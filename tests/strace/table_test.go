@@ -95,7 +95,7 @@ const (
 	number     = `\d+`
 )
 
-// askSystemd is what tells who makes cgroups, and how a connection begins.
+// askSystemd is what says who makes cgroups, and how a connection begins.
 const askSystemd = `*(?:connect\(` + socket + `, \{sa_family=AF_UNIX, sun_path="(?:/proc/self/fd/\d+|[^"]*/(?:bus|private|system_bus_socket))"` +
 	`|sendmsg\(` + socket + `, .*iov_base="\\0"|write\(` + socket + `, "(?:AUTH|DATA|NEGOTIATE_UNIX_FD|BEGIN)\b` +
 	`|(?:Hello|Get|GetUnit|GetUnitByPID|AddMatch|RemoveMatch)\()`

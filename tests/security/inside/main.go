@@ -1,5 +1,5 @@
 // Command inside is the program that the security tests run in containers. It
-// tells what it sees as one line of JSON, or plays the enemy.
+// prints what it sees as one line of JSON, or plays the enemy.
 package main
 
 import (
@@ -248,7 +248,7 @@ func list(path string) string {
 	return strings.Join(names, " ")
 }
 
-// stat tells type, permissions, owner, device number and extended attributes.
+// stat prints type, permissions, owner, device number and extended attributes.
 func stat(path string) string {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -265,7 +265,7 @@ func stat(path string) string {
 	return s
 }
 
-// exchange swaps the names in pairs until its standard input ends, and tells
+// exchange swaps the names in pairs until its standard input ends, and prints
 // how often.
 func exchange(dir string, pairs []string) {
 	end := make(chan struct{})
