@@ -28,7 +28,7 @@ func Begin(spec *specs.Spec, facts *host.Facts, wishes Wishes) (*Beginning, erro
 	}
 	c.surroundings()
 	for _, step := range []func() error{c.annotations, c.chooseCgroup, c.decide, c.namespaces, c.mappings, c.inputs, c.checkSize,
-		c.before, c.outer, c.inner, c.split} {
+		c.before, c.firstProcess, c.beginInit, c.split} {
 		if err := step(); err != nil {
 			return nil, err
 		}

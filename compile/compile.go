@@ -220,8 +220,8 @@ func (c *compiler) absolute(p string) string {
 	return c.wishes.BundleDir + "/" + p
 }
 
-// outer writes what the first process does: the container's namespaces.
-func (c *compiler) outer() error {
+// firstProcess writes what the first process does: the container's namespaces.
+func (c *compiler) firstProcess() error {
 	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
 	if c.wishes.RemoveMade {
 		c.runtime("default", action.RecordMade{})
@@ -295,8 +295,8 @@ func (c *compiler) clone() plan.Clone3 {
 	return op
 }
 
-// inner writes the start of init: who it is.
-func (c *compiler) inner() error {
+// beginInit writes the start of init: who it is.
+func (c *compiler) beginInit() error {
 	c.labels()
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")

@@ -35,17 +35,17 @@ const (
 	InputListener = "listener"
 	// InputWatch keeps a number free for init's pidfd.
 	InputWatch = "watch"
-	// InputNear and InputFar are the ends of a socket pair: the first process's
+	// InputFirstEnd and InputInitEnd are the ends of a socket pair: the first process's
 	// and init's.
-	InputNear = "near"
-	InputFar  = "far"
+	InputFirstEnd = "first-end"
+	InputInitEnd  = "init-end"
 )
 
-// listener has the descriptors for passing a listener on; near and watch by
+// listener has the descriptors for passing a listener on; firstEnd and watch by
 // number too, for poll.
 type listener struct {
-	socket, near, far       plan.Slot
-	nearNumber, watchNumber int
+	socket, firstEnd, initEnd   plan.Slot
+	firstEndNumber, watchNumber int
 }
 
 // listens reports whether the filter has a listener.
@@ -62,8 +62,8 @@ func (c *compiler) listenerInputs() {
 	l.socket = c.input(InputListener)
 	l.watchNumber = c.highest
 	c.input(InputWatch)
-	l.nearNumber = c.highest
-	l.near, l.far = c.input(InputNear), c.input(InputFar)
+	l.firstEndNumber = c.highest
+	l.firstEnd, l.initEnd = c.input(InputFirstEnd), c.input(InputInitEnd)
 }
 
 // leave ends the first process once init is made; with a listener it first
@@ -86,9 +86,9 @@ func (c *compiler) passOn(init plan.Slot) {
 	c.watch(init)
 	gone, found, record := c.b.Label(), c.b.Label(), int32(8)
 	copied, number := c.b.Slot("copy"), c.b.Slot("number")
-	c.b.Do(plan.Ppoll{FDs: []int{l.watchNumber, l.nearNumber}})
+	c.b.Do(plan.Ppoll{FDs: []int{l.watchNumber, l.firstEndNumber}})
 	// When init is dead this finds nothing: both ends are ours.
-	c.b.Add(plan.Step{Op: plan.RecvSignal{FD: l.near.Ref(), Value: number}, Want: &record,
+	c.b.Add(plan.Step{Op: plan.RecvSignal{FD: l.firstEnd.Ref(), Value: number}, Want: &record,
 		Tolerate: []plan.Errno{{Errno: unix.EAGAIN, To: gone}}})
 	for i := range attempts {
 		c.b.Add(plan.Step{Op: plan.DuplicateFD{FD: number.Ref()}, Result: copied, Tolerate: plan.Ignore(unix.EBADF),
@@ -110,7 +110,7 @@ func (c *compiler) watch(init plan.Slot) {
 	pidfd := c.b.Get("pidfd", plan.PidfdOpen{PID: init.Ref()})
 	c.b.Do(plan.Dup3{Old: pidfd.Ref(), New: c.listener.watchNumber, Flags: unix.O_CLOEXEC})
 	c.b.Close(pidfd)
-	c.b.Do(plan.Write{FD: c.listener.near.Ref(), Data: "\x00"})
+	c.b.Do(plan.Write{FD: c.listener.firstEnd.Ref(), Data: "\x00"})
 }
 
 // awaitWatch is init's side: until the first process has its descriptors, the
@@ -121,7 +121,7 @@ func (c *compiler) awaitWatch() {
 	}
 	one := int32(1)
 	c.b.At("linux.seccomp", "wait for who passes the seccomp listener on")
-	c.b.Add(plan.Step{Op: plan.Read{FD: c.listener.far.Ref(), Size: 1}, Want: &one})
+	c.b.Add(plan.Step{Op: plan.Read{FD: c.listener.initEnd.Ref(), Size: 1}, Want: &one})
 }
 
 // announce tells the number that the listener is about to have: the kernel
@@ -132,5 +132,5 @@ func (c *compiler) announce() {
 	}
 	next := c.b.Get("next", plan.DuplicateFD{FD: c.report.Ref()})
 	c.b.Close(next)
-	c.b.Do(plan.Signal{FD: c.listener.far.Ref(), Value: next})
+	c.b.Do(plan.Signal{FD: c.listener.initEnd.Ref(), Value: next})
 }

@@ -17,19 +17,19 @@ func (c *Container) agentFor(f *seccomp.Filter, b *bundle.Bundle, status string)
 // connectAgent makes what a plan with a listener is started with. A container that
 // is only created gets a socket to which start will connect.
 func (s *starting) connectAgent() error {
-	near, far, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
+	firstEnd, initEnd, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
 	if err != nil {
 		return err
 	}
-	s.launch.SetInput(compile.InputNear, near)
-	s.launch.SetInput(compile.InputFar, far)
+	s.launch.SetInput(compile.InputFirstEnd, firstEnd)
+	s.launch.SetInput(compile.InputInitEnd, initEnd)
 	if s.waits {
 		fd, err := listener.Listen(s.c.dir.DescriptorPath(listener.SocketName))
 		if err != nil {
 			return err
 		}
 		s.launch.SetInput(compile.InputListener, fd)
-		return s.watch(near)
+		return s.watch(firstEnd)
 	}
 	if err := s.agent.Dial(); err != nil {
 		return err

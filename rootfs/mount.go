@@ -149,7 +149,7 @@ func (t *Tree) mount(m *Mount) error {
 	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m)
 	p := inside(m.Destination)
 	t.forget(p)
-	err := t.make1(m)
+	err := t.makeByKind(m)
 	if !m.options.copyUp {
 		delete(t.copied, p)
 	}
@@ -158,8 +158,8 @@ func (t *Tree) mount(m *Mount) error {
 	return err
 }
 
-// make1 makes a mount by its kind.
-func (t *Tree) make1(m *Mount) error {
+// makeByKind makes a mount by its kind.
+func (t *Tree) makeByKind(m *Mount) error {
 	switch {
 	case m.options.bind:
 		t.bind(m)

@@ -23,7 +23,7 @@ import (
 //     at the others each 20 us, which the default slack of 50 us makes some forty
 //     times a run, each with an interrupt on the CPU that sets up the container,
 //     and where that is virtual, a trap or two. Threads inherit the slack, and so
-//     do processes (prctl(2), PR_SET_TIMERSLACK): calm gives the first thread its
+//     do processes (prctl(2), PR_SET_TIMERSLACK): undoEntry gives the first thread its
 //     own back, and keeps the main goroutine there, which alone starts processes.
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
@@ -53,10 +53,10 @@ var memProfileRate = &runtime.MemProfileRate
 // nanoseconds.
 var timerSlack uintptr
 
-// calm is entry's other half: programs that homerun starts get what the caller
+// undoEntry is entry's other half: programs that homerun starts get what the caller
 // has, not what entry made of it. Where entry did not run, the slack of 0 stands for
 // the one that the process began with.
-func calm() {
+func undoEntry() {
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) // never fails
 	if timerSlack != 0 {

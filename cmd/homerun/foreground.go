@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soon is when a program that still runs is worth a goroutine for its signals.
-const soon = 10 * time.Millisecond
+// handOver is when a program that still runs is worth a goroutine for its signals.
+const handOver = 10 * time.Millisecond
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
@@ -20,7 +20,7 @@ func follow(p *container.Process, signals *signals) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	after := soon
+	after := handOver
 	if t.master != nil {
 		after = 0 // its size may change
 	}

@@ -17,7 +17,7 @@ var (
 )
 
 func main() {
-	calm()
+	undoEntry()
 	if os.Args[0] == copytree.ProgramName {
 		os.Exit(copytree.Program(os.Args))
 	}
