@@ -1,6 +1,9 @@
 package host
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Needs says which facts a plan depends on, beside those that every plan does
 // (Process, UserNamespace and Kernel, which are always there). Package compile
@@ -188,6 +191,12 @@ func (d *Device) missing(f *Facts) string {
 // Is reports whether what lies at a path is the device.
 func (d *Device) Is(s Source) bool { return s.Kind == d.Kind && s.Rdev == d.Rdev }
 
+// covered reports whether an earlier target is mounted on the same path: then nobody
+// looks at what lies there in the root.
+func (n *Needs) covered(i int) bool {
+	return slices.ContainsFunc(n.Targets[:i], func(d Destination) bool { return d.Mount && d.Path == n.Targets[i].Path })
+}
+
 // missingInRoot looks for what is in the root, if that is a directory.
 func (n *Needs) missingInRoot(f *Facts) (string, Place) {
 	switch {
@@ -198,12 +207,12 @@ func (n *Needs) missingInRoot(f *Facts) (string, Place) {
 	case f.Rootfs.Kind != Directory:
 		return "", ""
 	}
-	for _, d := range n.Targets {
+	for i, d := range n.Targets {
 		t, ok := f.Targets[d.Path]
 		if !ok {
 			return member("targets", d.Path), d.Place
 		}
-		if d.Tree && t.Kind == Directory && t.Tree == nil {
+		if d.Tree && t.Kind == Directory && t.Tree == nil && !n.covered(i) {
 			return member("targets", d.Path) + ".tree", d.Place
 		}
 	}
