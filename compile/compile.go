@@ -103,6 +103,7 @@ type compiler struct {
 
 	ns                 namespaces
 	report, sync, rest plan.Slot
+	syncNumber         int
 	terminal, cgroup   plan.Slot
 	startFIFO, outcome plan.Slot
 	copies             plan.Slot // a socket
@@ -168,6 +169,7 @@ func (c *compiler) inputs() error {
 	c.b = plan.NewBuilder(c.highest)
 	c.b.Preserve(c.wishes.Preserve)
 	c.report = c.input(InputReport)
+	c.syncNumber = c.highest
 	c.sync = c.input(InputSync)
 	if c.parts {
 		c.rest = c.input(InputRest)

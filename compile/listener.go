@@ -41,11 +41,12 @@ const (
 	InputInitEnd  = "init-end"
 )
 
-// listener has the descriptors for passing a listener on; firstEnd and watch by
-// number too, for poll.
+// listener has the descriptors for passing a listener on; those that are polled
+// by number too.
 type listener struct {
 	socket, firstEnd, initEnd   plan.Slot
 	firstEndNumber, watchNumber int
+	initEndNumber               int
 }
 
 // listens reports whether the filter has a listener.
@@ -63,7 +64,9 @@ func (c *compiler) listenerInputs() {
 	l.watchNumber = c.highest
 	c.input(InputWatch)
 	l.firstEndNumber = c.highest
-	l.firstEnd, l.initEnd = c.input(InputFirstEnd), c.input(InputInitEnd)
+	l.firstEnd = c.input(InputFirstEnd)
+	l.initEndNumber = c.highest
+	l.initEnd = c.input(InputInitEnd)
 }
 
 // leave ends the first process once init is made; with a listener it first
@@ -114,17 +117,20 @@ func (c *compiler) watch(init plan.Slot) {
 }
 
 // awaitWatch is init's side: until the first process has its descriptors, the
-// table that both share must not change.
+// table that both share must not change. In that table the socket never ends, so
+// that nobody would hear that the first process was killed just then: but the
+// runtime does, and its side of sync ends. The socket does not block then.
 func (c *compiler) awaitWatch() {
 	if !c.listens() {
 		return
 	}
 	one := int32(1)
 	c.b.At("linux.seccomp", "wait for who passes the seccomp listener on")
+	c.b.Do(plan.Ppoll{FDs: []int{c.listener.initEndNumber}, Ends: []int{c.syncNumber}})
 	c.b.Add(plan.Step{Op: plan.Read{FD: c.listener.initEnd.Ref(), Size: 1}, Want: &one})
 }
 
-// announce tells the number that the listener is about to have: the kernel
+// announce says the number that the listener is about to have: the kernel
 // takes the lowest free one.
 func (c *compiler) announce() {
 	if !c.listens() {

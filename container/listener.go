@@ -17,7 +17,7 @@ func (c *Container) agentFor(f *seccomp.Filter, b *bundle.Bundle, status string)
 // connectAgent makes what a plan with a listener is started with. A container that
 // is only created gets a socket to which start will connect.
 func (s *starting) connectAgent() error {
-	firstEnd, initEnd, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
+	firstEnd, initEnd, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
 	if err != nil {
 		return err
 	}

@@ -56,9 +56,11 @@ func (o RecvSignal) Call() Call {
 }
 
 // Ppoll waits until one of the descriptors can be read, or for Timeout, which
-// when 0 is without end: poll(2). The result is how many can be read.
+// when 0 is without end: poll(2). The result is how many can be read. Of Ends only
+// the end counts, when nobody has the other side any more.
 type Ppoll struct {
 	FDs     []int
+	Ends    []int
 	Timeout time.Duration
 }
 
@@ -70,12 +72,16 @@ func (o Ppoll) Call() Call {
 		fds.Bytes = append(fds.Bytes, halves(uint32(fd), unix.POLLIN)...)
 		names = append(names, "{fd="+strconv.Itoa(fd)+", events=POLLIN}")
 	}
+	for _, fd := range o.Ends {
+		fds.Bytes = append(fds.Bytes, halves(uint32(fd), 0)...)
+		names = append(names, "{fd="+strconv.Itoa(fd)+", events=0}")
+	}
 	fds.Show = func(func(Ref) string) string { return "[" + strings.Join(names, ", ") + "]" }
 	timeout := null()
 	if o.Timeout != 0 {
 		timeout = memory(timespec(o.Timeout))
 	}
-	return Call{"ppoll", unix.SYS_PPOLL, []Arg{memory(fds), number(len(o.FDs)), timeout, null(), number(0)}}
+	return Call{"ppoll", unix.SYS_PPOLL, []Arg{memory(fds), number(len(names)), timeout, null(), number(0)}}
 }
 
 // timespec is a struct timespec; the kernel writes what is left of it.
