@@ -1,14 +1,13 @@
 package container
 
 import (
-	"bufio"
+	"context"
+	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/compile"
@@ -16,61 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
-
-// manager answers as a service manager does that takes numbers of processes,
-// and makes no scope.
-type manager struct{}
-
-func (manager) Get(string, string) (dbus.Variant, *dbus.Error) { return dbus.MakeVariant("252"), nil }
-
-// startManager runs a bus with a manager on it, as the caller's session.
-func startManager(t *testing.T) {
-	t.Helper()
-	dir := t.TempDir()
-	address := "unix:path=" + filepath.Join(dir, "bus")
-	config := filepath.Join(dir, "bus.conf")
-	text := `<busconfig><type>session</type><listen>` + address + `</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address=1")
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		mayNot(t, "needs dbus-daemon (apt-get install dbus): "+err.Error())
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatal("dbus-daemon does not start: ", err)
-	}
-	bus, err := dbus.Connect(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { bus.Close() })
-	if err := bus.Export(manager{}, "/org/freedesktop/systemd1", "org.freedesktop.DBus.Properties"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bus.RequestName("org.freedesktop.systemd1", 0); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
-}
-
-// mayNot skips a test where the environment allows that, and fails it elsewhere.
-func mayNot(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" || testing.Short() {
-		t.Skip(why)
-	}
-	t.Fatal(why)
-}
 
 // connections counts the sockets that this process has open.
 func connections(t *testing.T) int {
@@ -88,31 +33,37 @@ func connections(t *testing.T) int {
 	return n
 }
 
-// failWithBus takes a container on a host with cgroup v2 as far as it comes.
-func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
-	t.Helper()
+// prepareUnified is prepare on a host with cgroup v2, whatever this one has.
+func (r *Runtime) prepareUnified(ctx context.Context, request *Request, to intent) (*preparation, error) {
 	prober, err := probe.New([3]int{0, 1, 2})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	facts := prober.Facts
 	facts.UserNamespace.Initial = false // a session's manager, not the machine's
 	facts.Cgroup = &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
-	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}}
-	c, err := r.unmade("web")
+	c, err := r.unmade(request.ID)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	request := &Request{ID: "web", Bundle: b, Facts: facts, Streams: OwnStreams()}
-	p := &preparation{intent: to, starting: c.newStarting(b), request: request, prober: prober}
-	needs := compile.Needs(b.Config, facts, p.wishes())
+	request.Facts = facts
+	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request, prober: prober}
+	needs := compile.Needs(request.Bundle.Config, facts, p.wishes())
 	if err := prober.Measure(&needs); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if p.starting.cgroup.Bus = r.surroundings(t.Context(), request, &needs); p.starting.cgroup.Bus == nil {
-		t.Fatal(facts.ServiceManager.Trouble)
+	if p.starting.cgroup.Bus = r.surroundings(ctx, request, &needs); p.starting.cgroup.Bus == nil {
+		return nil, errors.New(facts.ServiceManager.Trouble)
 	}
-	if err := p.begin(t.Context()); err != nil {
+	return p, p.begin(ctx)
+}
+
+// failWithBus takes a container on a host with cgroup v2 as far as it comes.
+func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
+	t.Helper()
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}}
+	p, err := r.prepareUnified(t.Context(), &Request{ID: "web", Bundle: b, Streams: OwnStreams()}, to)
+	if err != nil {
 		return err
 	}
 	defer p.starting.close()
@@ -123,7 +74,7 @@ func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 // the service manager is closed. Tried: a path that is none, what is refused in
 // either part of the plan, a scope that is not made.
 func TestFailureLeavesNoConnection(t *testing.T) {
-	startManager(t)
+	startManager(t, t.TempDir(), &scopes{refuses: true})
 	const times = 8
 	for want, change := range map[string]func(*specs.Spec){
 		"takes slice:prefix:name": func(s *specs.Spec) { s.Linux.CgroupsPath = "a:b:c:d" },

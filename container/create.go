@@ -77,6 +77,9 @@ func (s *starting) run(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	if s.network != nil {
+		s.network.Abandon() // our child, for which nobody else waits
+	}
 	if s.c.dir.IsOpen() {
 		err = s.c.abandon(ctx, s.c.explainOOM(err, s.bundle.Config))
 	}

@@ -65,7 +65,11 @@ func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (net
 	if err != nil {
 		return netns.Result{}, err
 	}
-	return helper.Wait(ctx, connectLimit)
+	result, err := helper.Wait(ctx, connectLimit)
+	if err == nil {
+		s.network = helper
+	}
+	return result, err
 }
 
 // networkFiles are where in the root the container looks for the files that its

@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/rootfs/idmap"
@@ -38,6 +39,8 @@ type starting struct {
 	// pidfds are connections to those who receive the process's pidfd, in the order
 	// in which it is sent to them.
 	pidfds []int
+	// network is the helper that connects the container's network.
+	network *client.Helper
 	// relay is the program's socket for notifications, if this process serves it.
 	relay *notify.Relay
 	// held: the process of an exec is moved into its cgroup while it waits.

@@ -32,10 +32,12 @@ import (
 type stepKind struct {
 	name   string
 	create bool
-	change func(t *testing.T, r *Request)
+	// scope: a service manager makes the cgroup. helper: a process of ours stays beside init.
+	scope, helper bool
+	change        func(t *testing.T, r *Request)
 }
 
-func stepKinds() []stepKind {
+func stepKinds(p place) []stepKind {
 	hook := func(names ...string) []specs.Hook {
 		var list []specs.Hook
 		for _, n := range names {
@@ -44,21 +46,44 @@ func stepKinds() []stepKind {
 		return list
 	}
 	return []stepKind{
-		{"run", false, func(*testing.T, *Request) {}},
-		{"create", true, func(*testing.T, *Request) {}},
-		{"detached", false, func(_ *testing.T, r *Request) { r.Detached = true }},
-		{"files", false, func(t *testing.T, r *Request) {
+		{name: "run", change: func(*testing.T, *Request) {}},
+		{name: "create", create: true, change: func(*testing.T, *Request) {}},
+		{name: "detached", change: func(_ *testing.T, r *Request) { r.Detached = true }},
+		{name: "files", change: func(t *testing.T, r *Request) {
 			r.PidFile, r.RemoveMade = filepath.Join(t.TempDir(), "pid"), true
 			r.Network = &netns.Connection{Network: netns.Network{Mode: netns.None}}
 		}},
-		{"hooks", false, func(_ *testing.T, r *Request) {
+		{name: "hooks", change: func(_ *testing.T, r *Request) {
 			r.Bundle.Config.Hooks = &specs.Hooks{CreateRuntime: hook("a", "b"), CreateContainer: hook("c"), StartContainer: hook("d"), Poststart: hook("e")}
 		}},
-		{"created with hooks", true, func(_ *testing.T, r *Request) {
+		{name: "created with hooks", create: true, change: func(_ *testing.T, r *Request) {
 			r.Bundle.Config.Hooks = &specs.Hooks{CreateRuntime: hook("a"), StartContainer: hook("b")}
 		}},
-		{"terminal", false, func(_ *testing.T, r *Request) { r.Bundle.Config.Process.Terminal = true }},
+		{name: "terminal", change: func(_ *testing.T, r *Request) { r.Bundle.Config.Process.Terminal = true }},
+		{name: "surroundings", helper: true, change: func(_ *testing.T, r *Request) {
+			r.Network = &netns.Connection{Network: netns.Network{Mode: netns.Pasta}, Explicit: true}
+			p.surround(r.Bundle.Config)
+		}},
+		{name: "created in surroundings", create: true, helper: true, change: func(_ *testing.T, r *Request) { p.surround(r.Bundle.Config) }},
 	}
+}
+
+// scopeKinds are those for which a service manager makes the cgroup.
+func scopeKinds(p place) []stepKind {
+	return []stepKind{
+		{name: "scope", scope: true, change: p.inScope},
+		{name: "created in a scope", create: true, scope: true, change: p.inScope},
+	}
+}
+
+// prepare is Runtime.prepare for a kind.
+func (k stepKind) prepare(ctx context.Context, r *Runtime, request *Request) (*preparation, error) {
+	if !k.scope {
+		return r.prepare(ctx, request, intent{create: k.create})
+	}
+	own := *r
+	own.options.Manager = cgroupv2.Systemd
+	return own.prepareUnified(ctx, request, intent{create: k.create})
 }
 
 // stepRequest describes the container web for a kind.
@@ -76,13 +101,14 @@ func stepRequest(t *testing.T, k stepKind) *Request {
 
 // attempt makes the container, and calls trouble before step at.
 func attempt(ctx context.Context, r *Runtime, request *Request, k stepKind, at int, trouble func(*starting)) (steps int, err error) {
-	p, err := r.prepare(ctx, request, intent{create: k.create})
+	p, err := k.prepare(ctx, r, request)
 	if err != nil {
 		return 0, err
 	}
 	s := p.starting
 	defer s.close()
 	s.serves = !k.create
+	s.launch.Do = s.doWithFakes(place(filepath.Dir(r.options.Root)))
 	s.launch.Debug = func(string) {
 		if steps == at {
 			trouble(s)
@@ -116,16 +142,36 @@ func troubles() map[string]func(cancel func(), s *starting) {
 }
 
 func TestTroubleAtEachStep(t *testing.T) {
-	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}}
+	p := newPlace(t)
+	p.trouble(t, stepKinds(p))
+}
+
+func TestTroubleInScope(t *testing.T) {
+	if asUser(t) {
+		return
+	}
+	p := newPlace(t)
+	startManager(t, string(p), &scopes{})
+	p.trouble(t, scopeKinds(p))
+}
+
+// trouble makes all trouble at each step of each kind.
+func (p place) trouble(t *testing.T, kinds []stepKind) {
+	t.Helper()
+	r := p.runtime()
 	other := bystander(t, r)
 	noChildren(t, "what other tests left")
 	const others = 1
-	for _, k := range stepKinds() {
+	for _, k := range kinds {
 		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", k.name, err)
 		}
-		if left := children(t); len(left) > 1+others {
+		beside := others
+		if k.helper {
+			beside++
+		}
+		if left := children(t); len(left) > 1+beside {
 			t.Errorf("%s: beside init and the other container there are: %v", k.name, left)
 		}
 		remove(t, r)
@@ -148,6 +194,7 @@ func TestTroubleAtEachStep(t *testing.T) {
 					t.Errorf("%s: who was started was not waited for: %v", where, left)
 				}
 				checkTrouble(t, r, where, err)
+				p.check(t, where)
 				if name == "cancelled" && !errors.Is(err, context.Canceled) {
 					t.Errorf("%s: %v", where, err)
 				}
@@ -199,7 +246,7 @@ func noChildren(t *testing.T, where string) {
 	}
 }
 
-// children lists this process's, with their command lines.
+// children lists this process's but the bus, with their command lines.
 func children(t *testing.T) (list []string) {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/children")
@@ -213,7 +260,9 @@ func children(t *testing.T) (list []string) {
 		}
 		for _, pid := range strings.Fields(string(text)) {
 			line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-			list = append(list, pid+" "+strings.ReplaceAll(string(line), "\x00", " "))
+			if !strings.HasPrefix(string(line), "dbus-daemon") {
+				list = append(list, pid+" "+strings.ReplaceAll(string(line), "\x00", " "))
+			}
 		}
 	}
 	return list
@@ -225,7 +274,7 @@ func bystander(t *testing.T, r *Runtime) func() string {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	request := stepRequest(t, stepKinds()[0])
+	request := stepRequest(t, stepKinds("")[0])
 	request.ID = "other"
 	p, err := r.Run(t.Context(), *request)
 	if err != nil {
@@ -260,12 +309,32 @@ const killVariable = "HOMERUN_TEST_KILL_AT_STEP"
 // TestKilledAtEachStep: what a runtime that is killed leaves goes with delete --force.
 func TestKilledAtEachStep(t *testing.T) {
 	if text := os.Getenv(killVariable); text != "" {
-		killedRuntime(t, strings.SplitN(text, " ", 3))
+		killedRuntime(t, stepKinds, strings.SplitN(text, " ", 3))
 		return
 	}
-	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "state"), Manager: cgroupv2.None}}
+	p := newPlace(t)
+	p.kill(t, stepKinds(p))
+}
+
+func TestKilledInScope(t *testing.T) {
+	if text := os.Getenv(killVariable); text != "" {
+		killedRuntime(t, scopeKinds, strings.SplitN(text, " ", 3))
+		return
+	}
+	if asUser(t) {
+		return
+	}
+	p := newPlace(t)
+	startManager(t, string(p), &scopes{})
+	p.kill(t, scopeKinds(p))
+}
+
+// kill kills the runtime at each step of each kind.
+func (p place) kill(t *testing.T, kinds []stepKind) {
+	t.Helper()
+	r := p.runtime()
 	other := bystander(t, r)
-	for i, k := range stepKinds() {
+	for i, k := range kinds {
 		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", k.name, err)
@@ -273,7 +342,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		remove(t, r)
 		for at := range steps {
 			where := k.name + ", killed at step " + strconv.Itoa(at+1)
-			cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilledAtEachStep$")
+			cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
 			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.options.Root)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe, which a program that runs on would hold
 			err := cmd.Run()
@@ -287,6 +356,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Errorf("%s: the container is there: %v", where, err)
 			}
 			noChildren(t, where)
+			p.check(t, where)
 		}
 	}
 	if s := other(); s != Running {
@@ -295,14 +365,15 @@ func TestKilledAtEachStep(t *testing.T) {
 }
 
 // killedRuntime makes a container and ends in the middle of it.
-func killedRuntime(t *testing.T, words []string) {
+func killedRuntime(t *testing.T, kinds func(place) []stepKind, words []string) {
 	kind, err1 := strconv.Atoi(words[0])
 	at, err2 := strconv.Atoi(words[1])
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	k := stepKinds()[kind]
-	_, err := attempt(t.Context(), &Runtime{Options{Root: words[2], Manager: cgroupv2.None}}, stepRequest(t, k), k, at, func(*starting) {
+	p := place(filepath.Dir(words[2]))
+	k := kinds(p)[kind]
+	_, err := attempt(t.Context(), p.runtime(), stepRequest(t, k), k, at, func(*starting) {
 		unix.Kill(os.Getpid(), unix.SIGKILL)
 		select {}
 	})
