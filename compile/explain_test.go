@@ -51,6 +51,16 @@ func TestExplain(t *testing.T) {
 
 func (f failure) text(t *testing.T) string {
 	t.Helper()
+	e := f.explain(t)
+	text := e.Error() + "\n" + e.Step + "\n"
+	if e.Hint != "" {
+		text += "hint: " + e.Hint + "\n"
+	}
+	return text
+}
+
+func (f failure) explain(t *testing.T) *fault.Error {
+	t.Helper()
 	p, facts := f.plan(t)
 	for i := range p.Len() {
 		if !strings.HasPrefix(p.Text(i), f.step) {
@@ -62,14 +72,10 @@ func (f failure) text(t *testing.T) string {
 		}
 		e := Explain(p, facts, i, result)
 		checkExplanation(t, f, e)
-		text := e.Error() + "\n" + e.Step + "\n"
-		if e.Hint != "" {
-			text += "hint: " + e.Hint + "\n"
-		}
-		return text
+		return e
 	}
 	t.Fatalf("%s: no step begins with %s", f.name, f.step)
-	return ""
+	return nil
 }
 
 func (f failure) plan(t *testing.T) (*plan.Plan, *host.Facts) {

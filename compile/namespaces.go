@@ -174,10 +174,10 @@ func (c *compiler) checkMountNamespace() error {
 	}
 	e := &fault.Error{What: "make the container's file system",
 		Why: "without a mount namespace of its own the mounts would be the host's"}
-	remove := ", or add a mount namespace to linux.namespaces"
+	otherHint := ", or add a mount namespace to linux.namespaces"
 	if slices.ContainsFunc(c.ns.joined, func(j joined) bool { return j.flag == unix.CLONE_NEWNS }) {
 		e.Why = "the mount namespace is joined by its path, so its mounts belong to whoever made it"
-		remove = ", or the path of the mount namespace"
+		otherHint = ", or the path of the mount namespace"
 	}
 	for _, f := range []struct {
 		pointer string
@@ -193,7 +193,7 @@ func (c *compiler) checkMountNamespace() error {
 		{"linux.rootfsPropagation", c.spec.Linux.RootfsPropagation != ""},
 	} {
 		if f.asked {
-			e.Place, e.Hint = f.pointer, "remove "+f.pointer+remove
+			e.Place, e.Hint = f.pointer, "remove "+f.pointer+otherHint
 			return e
 		}
 	}

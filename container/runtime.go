@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/store"
 )
 
@@ -22,10 +23,18 @@ func New(o Options) (*Runtime, error) {
 // root is the state root.
 func (r *Runtime) root() store.Root { return store.Root(r.options.Root) }
 
+// warn hands a warning on, with the hint of an error that is in it.
 func (r *Runtime) warn(format string, args ...any) {
-	if r.options.Warn != nil {
-		r.options.Warn(fmt.Sprintf(format, args...))
+	if r.options.Warn == nil {
+		return
 	}
+	text := fmt.Sprintf(format, args...)
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			text = fault.OneLine(text, err)
+		}
+	}
+	r.options.Warn(text)
 }
 
 func (r *Runtime) note(format string, args ...any) {

@@ -67,6 +67,15 @@ func Hint(err error) string {
 	return hint
 }
 
+// OneLine is a text about an error with the error's hint in the same line, for a
+// warning, which has no others.
+func OneLine(text string, err error) string {
+	if hint := Hint(err); hint != "" {
+		text += "; hint: " + strings.ReplaceAll(hint, "\n", "; ")
+	}
+	return text
+}
+
 // Code is the outermost code that an error has, or empty.
 func Code(err error) string { return first(err, func(e *Error) string { return e.Code }) }
 

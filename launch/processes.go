@@ -135,10 +135,18 @@ func (l *Launch) reap(pid int) unix.WaitStatus {
 func ownProc() error {
 	var buf [16]byte
 	n, err := unix.Readlink("/proc/self", buf[:])
-	if err == nil && string(buf[:n]) != strconv.Itoa(unix.Getpid()) {
-		return &fault.Error{What: "/proc belongs to another PID namespace",
-			Why:  fmt.Sprintf("it has this process as %s, which calls itself %d", buf[:n], unix.Getpid()),
-			Hint: "mount a /proc of this PID namespace: unshare --mount-proc, bwrap --proc /proc"}
+	if err != nil {
+		return nil
 	}
-	return nil
+	return checkProc(string(buf[:n]), unix.Getpid())
+}
+
+// checkProc refuses a /proc that has this process as seen.
+func checkProc(seen string, pid int) error {
+	if seen == strconv.Itoa(pid) {
+		return nil
+	}
+	return &fault.Error{What: "/proc belongs to another PID namespace",
+		Why:  fmt.Sprintf("it has this process as %s, which calls itself %d", seen, pid),
+		Hint: "mount a /proc of this PID namespace: unshare --mount-proc, bwrap --proc /proc"}
 }

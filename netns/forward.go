@@ -31,7 +31,7 @@ type Forward struct {
 	Protocol Protocol `json:"protocol"`
 }
 
-const noHostPort = "name the host's port: -p 8080:80 (homerun picks no random one)"
+const hintHostPort = "name the host's port: -p 8080:80 (homerun picks no random one)"
 
 // ParseForward reads the value of -p: [IP:]HOST[-HOST]:CTR[-CTR][/tcp|udp].
 // An IPv6 address stands in brackets: [::1]:8080:80.
@@ -71,7 +71,7 @@ func splitForward(s, rest string) (ip, host, container string, err error) {
 	}
 	switch {
 	case len(parts) == 1, len(parts) == 2 && parts[0] == "":
-		return "", "", "", &fault.Error{What: fmt.Sprintf("-p %q", s), Why: "no host port", Hint: noHostPort}
+		return "", "", "", &fault.Error{What: fmt.Sprintf("-p %q", s), Why: "no host port", Hint: hintHostPort}
 	case len(parts) > 2:
 		e := errorf("too many colons", "-p %q", s)
 		e.Hint = "an IPv6 address goes into brackets: -p '[::1]:8080:80'"

@@ -40,10 +40,14 @@ type inner struct {
 	input *os.File
 }
 
+func noNsenter(err error) error {
+	return &fault.Error{Why: err.Error(), Cause: err, Hint: "install util-linux", Code: netns.NotInstalled}
+}
+
 func (h *helper) startInner(arguments []string, extra ...*os.File) (*inner, error) {
 	nsenter, err := find("nsenter")
 	if err != nil {
-		return nil, &fault.Error{Why: err.Error(), Cause: err, Hint: "install util-linux", Code: netns.NotInstalled}
+		return nil, noNsenter(err)
 	}
 	// By descriptor: the file may have been replaced by an upgrade, and from
 	// inside a container's user namespace /proc/PID/exe is out of reach.

@@ -73,6 +73,14 @@ func slirpArguments(s settings, f slirpFeatures) []string {
 	return append(a, strconv.Itoa(s.pid), netns.Device)
 }
 
+// check refuses one that would leave the host's loopback open where it is to be closed.
+func (f slirpFeatures) check(loopback bool) error {
+	if loopback || f.disableHostLoopback {
+		return nil
+	}
+	return &fault.Error{What: "slirp4netns", Why: "too old to close the host's loopback", Hint: "slirp4netns 0.4.0 or newer can"}
+}
+
 // startSlirp connects the container through slirp4netns.
 func (h *helper) startSlirp() (*link, error) {
 	path, err := find("slirp4netns")
@@ -80,8 +88,8 @@ func (h *helper) startSlirp() (*link, error) {
 		return nil, err
 	}
 	features := detectSlirp(h.life, path)
-	if !h.settings.loopback && !features.disableHostLoopback {
-		return nil, &fault.Error{What: "slirp4netns", Why: "too old to close the host's loopback", Hint: "slirp4netns 0.4.0 or newer can"}
+	if err := features.check(h.settings.loopback); err != nil {
+		return nil, err
 	}
 	// slirp4netns always has IPv4.
 	h.settings.v4 = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -144,7 +145,7 @@ func newWaitCommand(o *options) *cobra.Command {
 			e, err := r.Wait(ctx, id)
 			switch {
 			case errors.Is(err, container.ErrExitUnknown):
-				o.warn(err.Error()) // it has been waited for all the same
+				o.warn(fault.OneLine(err.Error(), err)) // it has been waited for all the same
 				return nil
 			case err == nil:
 				o.status = e.Status

@@ -20,18 +20,18 @@ const (
 // words.
 func meanings() map[string]struct{ reason, hint string } {
 	return map[string]struct{ reason, hint string }{
-		errUnitExists: {"a unit of this name exists", "another container, or its remains, has it: see systemctl --user status"},
-		errNoProcess:  {"the container's process ended before it was moved", ""},
-		"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {"the container's process ended before it was moved", ""},
+		errUnitExists: {reason: "a unit of this name exists", hint: "another container, or its remains, has it: see systemctl --user status"},
+		errNoProcess:  {reason: "the container's process ended before it was moved"},
+		"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {reason: "the container's process ended before it was moved"},
 		"org.freedesktop.DBus.Error.ServiceUnknown": {
-			"no service manager is on this bus",
-			"dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",
+			reason: "no service manager is on this bus",
+			hint:   "dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",
 		},
-		"org.freedesktop.DBus.Error.NameHasNoOwner":                   {"no service manager is on this bus", "--cgroup-manager=cgroupfs works without it"},
-		"org.freedesktop.DBus.Error.AccessDenied":                     {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
-		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {"the service manager refuses this user", "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
-		"org.freedesktop.DBus.Error.NoReply":                          {"no answer from the service manager", ""},
-		"org.freedesktop.DBus.Error.LimitsExceeded":                   {"the bus is at its limit of connections or messages", ""},
+		"org.freedesktop.DBus.Error.NameHasNoOwner":                   {reason: "no service manager is on this bus", hint: "--cgroup-manager=cgroupfs works without it"},
+		"org.freedesktop.DBus.Error.AccessDenied":                     {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
+		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
+		"org.freedesktop.DBus.Error.NoReply":                          {reason: "no answer from the service manager"},
+		"org.freedesktop.DBus.Error.LimitsExceeded":                   {reason: "the bus is at its limit of connections or messages"},
 	}
 }
 

@@ -25,13 +25,13 @@ func explain(p *process, cause error, facts *host.Facts) error {
 		Code:  userns.CodeHelper,
 		Place: fmt.Sprintf("linux.%sMappings", p.m.Kind),
 		Why:   why + ": " + cause.Error(),
-		Hint:  strings.Join(diagnose(p, facts), "\n"),
+		Hint:  strings.Join(hints(p, facts), "\n"),
 		Cause: cause,
 	}
 }
 
-// diagnose lists what is wrong with the helper, or else what it went by.
-func diagnose(p *process, facts *host.Facts) []string {
+// hints lists what is wrong with the helper, or else what it went by.
+func hints(p *process, facts *host.Facts) []string {
 	var found []string
 	path, kind := p.m.Program, p.m.Kind
 	if !privilege.Gains(path, kind) {
@@ -46,12 +46,12 @@ func diagnose(p *process, facts *host.Facts) []string {
 	if strings.Contains(string(p.said), "owned by a different user") {
 		found = append(found, userns.HintOwner(unix.Getgid()))
 	}
-	return append(found, grants(kind, facts)...)
+	return append(found, grantHints(kind, facts)...)
 }
 
-// grants names the lines that grant ids to the caller, or says that none does
+// grantHints names the lines that grant ids to the caller, or says that none does
 // and how to get one.
-func grants(kind userns.Kind, facts *host.Facts) []string {
+func grantHints(kind userns.Kind, facts *host.Facts) []string {
 	granted := userns.Granted(facts)
 	if granted.Source != "" {
 		return []string{"subordinate ids come from " + granted.Source}

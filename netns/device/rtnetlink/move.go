@@ -58,16 +58,20 @@ func apply(m device.Move, socket, namespace int) error {
 	r.attribute(unix.IFLA_NET_NS_FD, word(uint32(namespace)))
 	r.attribute(unix.IFLA_IFNAME, append([]byte(m.Container), 0))
 	if err := ask(socket, r, ignore); err != nil {
-		e := m.Failed("move it to "+m.Container, err)
-		if errors.Is(err, unix.EPERM) {
-			e.Hint = "only root of the host may give a device of the host away"
-		}
-		return e
+		return notMoved(m, err)
 	}
 	if err := inNamespace(namespace, func(socket int) error { return finish(m, socket, index, list) }); err != nil {
 		return m.Failed("set it up in the container", err)
 	}
 	return nil
+}
+
+func notMoved(m device.Move, err error) error {
+	e := m.Failed("move it to "+m.Container, err)
+	if errors.Is(err, unix.EPERM) {
+		e.Hint = "only root of the host may give a device of the host away"
+	}
+	return e
 }
 
 func ignore(uint16, []byte) {}

@@ -1,0 +1,12 @@
+package cgroup
+
+import (
+	"testing"
+
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/fault/faulttest"
+)
+
+func TestHints(t *testing.T) {
+	faulttest.Walk(t, func(s *faulttest.Shown) { s.Error(NotThawed(&live.Dir{})) })
+}

@@ -1,0 +1,15 @@
+package client
+
+import (
+	"testing"
+
+	"github.com/homerun-oci/homerun/fault/faulttest"
+	"golang.org/x/sys/unix"
+)
+
+func TestHints(t *testing.T) {
+	faulttest.Walk(t, func(s *faulttest.Shown) {
+		s.Error(NotInstalled([]string{"/none/homerun-net"}))
+		s.Error(noHelper(unix.ENOENT))
+	})
+}
