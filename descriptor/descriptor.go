@@ -87,6 +87,9 @@ func Receive(socket int, what string) (fd int, err error) {
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 		return -1, fmt.Errorf("receive %s: %w", what, ErrNone)
 	}
 	return fds[0], nil

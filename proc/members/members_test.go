@@ -1,14 +1,17 @@
 package members
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/proc"
+	"golang.org/x/sys/unix"
 )
 
 // child is a process of this one that waits until the test ends.
@@ -82,5 +85,120 @@ func TestMembers(t *testing.T) {
 		if inode := namespaceInode(pid, "mnt"); inode != own.Inode && inode != 0 {
 			t.Errorf("process %d is in %d, not in %d", pid, inode, own.Inode)
 		}
+	}
+}
+
+// apart is a child in a namespace of its own, with a child of its own that is a
+// stranger's as far as this process can tell; ended waits for the end of the first,
+// for a short time only.
+func apart(t *testing.T, kind uintptr) (pid, stranger int, ended func() bool) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "sleep 100 & echo $!; wait")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: kind, Pdeathsig: unix.SIGKILL}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscan(out, &stranger); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		if kind != unix.CLONE_NEWPID { // where it ends with its init
+			unix.Kill(stranger, unix.SIGKILL)
+		}
+		<-done
+	})
+	return cmd.Process.Pid, stranger, func() bool {
+		select {
+		case <-done:
+			return true
+		case <-time.After(5 * time.Second):
+			return false
+		}
+	}
+}
+
+// All in the PID namespace of init are signalled, whatever their number.
+func TestSignalInPIDNamespace(t *testing.T) {
+	pid, _, ended := apart(t, unix.CLONE_NEWPID)
+	init, err := proc.Of(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := InPIDNamespace(init)
+	if pids, err := m.List(); err != nil || len(pids) != 2 || !slices.Contains(pids, pid) {
+		t.Errorf("%v, %v", pids, err)
+	}
+	if err := m.Signal(0, time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := m.Signal(unix.SIGKILL, 5*time.Second); err != nil || !ended() {
+		t.Errorf("it lives: %v", err)
+	}
+	if pids, err := m.List(); err != nil || pids != nil {
+		t.Errorf("%v, %v", pids, err)
+	}
+	if m := InPIDNamespace(init); m != nil {
+		t.Errorf("of an init that has ended: %+v", m)
+	}
+}
+
+// Those of a mount namespace are signalled as long as init proves its number; then
+// our own children alone, and who may be a stranger's is named.
+func TestSignalInMountNamespace(t *testing.T) {
+	pid, stranger, ended := apart(t, unix.CLONE_NEWNS)
+	n, err := MountNamespace(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, err := MountNamespace(os.Getpid()); err != nil || own.Inode == n.Inode {
+		t.Fatalf("no namespace of its own: %v", err)
+	}
+	init, err := proc.Of(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.ID = 0 // as before Linux 6.11
+	if pids, err := InMountNamespace(n, init).List(); err != nil || len(pids) != 2 || !slices.Contains(pids, stranger) {
+		t.Errorf("%v, %v", pids, err)
+	}
+	m := InMountNamespace(n, proc.ID{})
+	err = m.Signal(unix.SIGTERM, time.Second)
+	if !ended() {
+		t.Error("our own child was not signalled")
+	}
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("processes [%d] may be left", stranger)) || !slices.Equal(m.Doubtful, []int{stranger}) {
+		t.Errorf("%v, %v", err, m.Doubtful)
+	}
+	if err := m.Signal(unix.SIGKILL, time.Second); err == nil || !slices.Equal(m.Doubtful, []int{stranger}) {
+		t.Errorf("%v, %v", err, m.Doubtful)
+	}
+	if id, err := proc.Of(stranger); err != nil || !id.Alive() {
+		t.Errorf("the stranger was ended: %v", err)
+	}
+}
+
+// Nothing tells the processes of an unknown namespace from others, and that is
+// nobody rather than everybody.
+func TestNobody(t *testing.T) {
+	m := InMountNamespace(Namespace{}, proc.ID{})
+	if pids, err := m.List(); m != nil || pids != nil || err != nil || m.Signal(unix.SIGKILL, 0) != nil {
+		t.Errorf("%+v, %v, %v", m, pids, err)
+	}
+	if n, err := MountNamespace(1 << 22); err == nil || n != (Namespace{}) {
+		t.Errorf("%+v, %v", n, err)
+	}
+	self, err := MountNamespace(os.Getpid())
+	if err != nil || self.Inode == 0 {
+		t.Errorf("%+v, %v", self, err)
 	}
 }
