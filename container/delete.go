@@ -28,7 +28,7 @@ const endLimit = 10 * time.Second
 
 // Delete removes a container that has stopped.
 func (r *Runtime) Delete(ctx context.Context, id string) error {
-	c, err := r.Open(id)
+	c, err := r.Open(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -40,9 +40,10 @@ func (r *Runtime) Delete(ctx context.Context, id string) error {
 }
 
 // ForceDelete removes any container: one that runs is killed, one that is half made
-// is cleared, and one that does not exist is fine.
+// is cleared, and one that does not exist is fine. What ctx leaves undone, it undoes
+// when it is called again.
 func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
-	d, err := r.root().Open(id)
+	d, err := r.root().Open(ctx, id)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -107,17 +108,17 @@ func (c *Container) destroy(ctx context.Context) error {
 }
 
 // end kills all processes and waits for init.
-func (c *Container) end() error {
+func (c *Container) end(ctx context.Context) error {
 	if c.State.Pid == 0 {
 		return nil
 	}
-	done, err := c.killCgroup(unix.SIGKILL)
+	done, err := c.killCgroup(ctx, unix.SIGKILL)
 	if err != nil {
 		c.runtime.warn("%v", err)
 	}
 	if !done && !c.endsWithInit() {
 		m := c.membership()
-		if err := m.Signal(unix.SIGKILL, endLimit); err != nil && len(m.Doubtful) == 0 {
+		if err := m.Signal(ctx, unix.SIGKILL, endLimit); err != nil && len(m.Doubtful) == 0 {
 			return err
 		} else if err != nil {
 			c.runtime.warn("%v", err)
@@ -126,7 +127,7 @@ func (c *Container) end() error {
 	if err := c.killInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	return c.awaitEnd(endLimit)
+	return c.awaitEnd(ctx)
 }
 
 // undo undoes one thing.
@@ -134,7 +135,7 @@ func (s *starting) undo(ctx context.Context, u action.Undo) error {
 	c := s.c
 	switch u := u.(type) {
 	case action.KillStage:
-		return c.end()
+		return c.end(ctx)
 	case action.RemoveCgroup:
 		return cgroup.Remove(ctx, &c.State.Cgroup, u)
 	case action.StopScope:

@@ -109,7 +109,7 @@ func (w *leakWorld) run(args ...string) {
 	w.change(func(s *specs.Spec) { s.Process.Args = args }, func() {
 		p, err := w.runtime.Run(w.t.Context(), w.request())
 		w.must(err)
-		_, err = p.Wait()
+		_, err = p.Wait(w.t.Context())
 		w.must(err)
 		w.must(p.Delete(w.t.Context()))
 	})
@@ -137,7 +137,7 @@ func (w *leakWorld) exec(ctx context.Context, args ...string) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Wait()
+	_, err = p.Wait(w.t.Context())
 	return err
 }
 
@@ -165,7 +165,7 @@ func leakVerbs() []leakVerb {
 				for range 3 {
 					c, err := w.runtime.Peek("web")
 					w.must(err)
-					_, err = c.Processes()
+					_, err = c.Processes(ctx)
 					w.must(err)
 					_, err = c.Status()
 					w.must(err)
@@ -189,7 +189,7 @@ func leakVerbs() []leakVerb {
 				_, err := w.runtime.Stats("web")
 				w.mustNot(err)
 				w.mustNot(w.runtime.Update(ctx, "web", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}))
-				w.mustNot(w.runtime.UpdateClass("web", &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"}))
+				w.mustNot(w.runtime.UpdateClass(ctx, "web", &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"}))
 			})
 		}},
 	}...)

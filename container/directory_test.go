@@ -24,7 +24,7 @@ func verbs(r *Runtime) map[string]func() error {
 		"list":         func() error { return r.List(func(*Container) error { return nil }) },
 		"ids":          func() error { _, err := r.IDs(); return err },
 		"state":        func() error { _, err := r.Peek("web"); return err },
-		"open":         func() error { _, err := r.Open("web"); return err },
+		"open":         func() error { _, err := r.Open(context.Background(), "web"); return err },
 		"create":       func() error { _, err := made(r, "new"); return err },
 		"start":        func() error { return r.Start(ctx, "web") },
 		"exec":         func() error { _, err := r.Exec(ctx, "web", ExecRequest{}); return err },
@@ -47,7 +47,7 @@ func made(r *Runtime, id string) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.dir.Make()
+	return c, c.dir.Make(context.Background())
 }
 
 // planted makes a state root with a container in it, which has stopped.
@@ -209,7 +209,7 @@ func TestNoContainer(t *testing.T) {
 // directory that was opened and checked.
 func TestOpenedOnce(t *testing.T) {
 	r := planted(t)
-	c, err := r.Open("web")
+	c, err := r.Open(t.Context(), "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func (c *Container) makeFIFOsAlone() error {
 // was made since.
 func TestDeleteOwn(t *testing.T) {
 	r := planted(t)
-	c, err := r.Open("web")
+	c, err := r.Open(t.Context(), "web")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,17 +69,17 @@ func (r *Runtime) Events(ctx context.Context, id string, interval time.Duration,
 	}
 	defer func() {
 		w.close()
-		c.keepOOMKills(w.kernel.Kills)
+		c.keepOOMKills(ctx, w.kernel.Kills)
 	}()
 	next := time.Now()
-	for ctx.Err() == nil {
+	for {
 		if !time.Now().Before(next) {
 			if err := w.stats(emit); err != nil {
 				return err
 			}
 			next = time.Now().Add(interval)
 		}
-		ended, err := w.wait(min(time.Until(next), maxWait))
+		ended, err := w.wait(ctx, time.Until(next))
 		if err == nil {
 			err = w.oom(emit)
 		}
@@ -87,11 +87,7 @@ func (r *Runtime) Events(ctx context.Context, id string, interval time.Duration,
 			return err
 		}
 	}
-	return ctx.Err()
 }
-
-// maxWait is how long the end of a context may be noticed late.
-const maxWait = 500 * time.Millisecond
 
 // watch is what Events looks at.
 type watch struct {
@@ -118,9 +114,9 @@ func (w *watch) close() {
 }
 
 // wait waits for a change, or the time given.
-func (w *watch) wait(limit time.Duration) (ended bool, err error) {
-	ended, err = w.kernel.Wait(w.init, max(int(limit.Milliseconds()), 0)+1)
-	if err != nil {
+func (w *watch) wait(ctx context.Context, limit time.Duration) (ended bool, err error) {
+	ended, err = w.kernel.Wait(ctx, w.init, max(limit, 0))
+	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("wait for events: %w", err)
 	}
 	return ended, err

@@ -49,7 +49,7 @@ func ExampleRuntime_Run() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	status, err := process.Wait()
+	status, err := process.Wait(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}

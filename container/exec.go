@@ -53,7 +53,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 
 // Exec starts a process in a running container.
 func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, error) {
-	status, err := c.executable(request.IgnorePaused)
+	status, err := c.executable(ctx, request.IgnorePaused)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err := checkTerminal(request.Process, request.ConsoleSocket, terminalTaker(!request.Detached)); err != nil {
 		return nil, err
 	}
-	s, err := c.prepareExec(b, &request, status)
+	s, err := c.prepareExec(ctx, b, &request, status)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 }
 
 // PlanExec measures and compiles what Exec would do, and does nothing of it.
-func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
-	status, err := c.executable(request.IgnorePaused)
+func (c *Container) PlanExec(ctx context.Context, request ExecRequest) (*Plan, error) {
+	status, err := c.executable(ctx, request.IgnorePaused)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.prepareExec(b, &request, status)
+	s, err := c.prepareExec(ctx, b, &request, status)
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +93,12 @@ func (c *Container) PlanExec(request ExecRequest) (*Plan, error) {
 }
 
 // prepareExec prepares the process of a request, in a container of that status.
-func (c *Container) prepareExec(b *bundle.Bundle, r *ExecRequest, status string) (*starting, error) {
+func (c *Container) prepareExec(ctx context.Context, b *bundle.Bundle, r *ExecRequest, status string) (*starting, error) {
 	files, err := openFiles(r.Streams, r.Files)
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.joinAsProgram(b, r.join(), files.stdio(), status)
+	s, err := c.joinAsProgram(ctx, b, r.join(), files.stdio(), status)
 	if err != nil {
 		files.close()
 		return nil, err
@@ -114,12 +114,12 @@ func (r *ExecRequest) join() compile.Join {
 
 // joinAsProgram prepares a process that is confined as the container's program
 // is. status is the container's, as a seccomp agent hears it.
-func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*starting, error) {
+func (c *Container) joinAsProgram(ctx context.Context, b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*starting, error) {
 	facts, err := c.joinFacts(j, stdio)
 	if err != nil {
 		return nil, err
 	}
-	filter, err := c.filter(b)
+	filter, err := c.filter(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +137,8 @@ func (c *Container) joinAsProgram(b *bundle.Bundle, j compile.Join, stdio [3]int
 
 // executable refuses a container in which nothing can be started. The status of
 // another one is Created or Running.
-func (c *Container) executable(ignorePaused bool) (status string, err error) {
-	status, err = c.awaitMade()
+func (c *Container) executable(ctx context.Context, ignorePaused bool) (status string, err error) {
+	status, err = c.awaitMade(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -154,13 +154,13 @@ func (c *Container) executable(ignorePaused bool) (status string, err error) {
 
 // awaitMade is the status of a container that is not just about to be made: its
 // program may have told somebody that it runs before its runtime has marked it.
-func (c *Container) awaitMade() (status string, err error) {
+func (c *Container) awaitMade(ctx context.Context) (status string, err error) {
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 		status, err = c.Status()
 		if err != nil || status != Creating || c.State.Pid == 0 || time.Since(begun) > madeLimit {
 			return status, err
 		}
-		if err := c.dir.Check(); err != nil {
+		if err := errors.Join(ctx.Err(), c.dir.Check()); err != nil {
 			return "", err
 		}
 	}
@@ -301,13 +301,13 @@ func (s *starting) openContainer(chroot bool) error {
 
 // Pause freezes the container's processes; Resume thaws them.
 func (r *Runtime) Pause(ctx context.Context, id string) error {
-	return r.freezer(id, Running, func(d *live.Dir) error { return d.Freeze(ctx) })
+	return r.freezer(ctx, id, Running, func(d *live.Dir) error { return d.Freeze(ctx) })
 }
 
 // Resume lets a paused container go on. It is an error when a cgroup above the
 // container's is frozen and still holds it.
-func (r *Runtime) Resume(_ context.Context, id string) error {
-	return r.freezer(id, Paused, func(d *live.Dir) error {
+func (r *Runtime) Resume(ctx context.Context, id string) error {
+	return r.freezer(ctx, id, Paused, func(d *live.Dir) error {
 		if err := d.Thaw(); err != nil {
 			return err
 		}
@@ -316,8 +316,8 @@ func (r *Runtime) Resume(_ context.Context, id string) error {
 }
 
 // freezer does something with the cgroup of a container of the wanted status.
-func (r *Runtime) freezer(id, want string, do func(*live.Dir) error) error {
-	c, err := r.Open(id)
+func (r *Runtime) freezer(ctx context.Context, id, want string, do func(*live.Dir) error) error {
+	c, err := r.Open(ctx, id)
 	if err != nil {
 		return err
 	}

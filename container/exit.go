@@ -45,31 +45,30 @@ func (r *Runtime) Wait(ctx context.Context, id string) (*store.Exit, error) {
 	defer c.Close()
 	pidfd, err := c.openInit()
 	if errors.Is(err, ErrNotRunning) {
-		return c.exitAfter(-1)
+		return c.exitAfter(ctx, -1)
 	} else if err != nil {
 		return nil, err
 	}
 	defer unix.Close(pidfd)
 	w := c.watchOOM()
 	defer w.Close()
-	for ctx.Err() == nil {
-		if ended, err := w.Wait(pidfd, 1000); err != nil {
+	for {
+		if ended, err := w.Wait(ctx, pidfd, -1); err != nil {
 			return nil, err
 		} else if ended {
-			c.keepOOMKills(w.Kills)
-			return c.exitAfter(pidfd)
+			c.keepOOMKills(ctx, w.Kills)
+			return c.exitAfter(ctx, pidfd)
 		}
 	}
-	return nil, ctx.Err()
 }
 
 // exitAfter finds how init, which has ended, ended. pidfd is init's, or -1.
-func (c *Container) exitAfter(pidfd int) (*store.Exit, error) {
+func (c *Container) exitAfter(ctx context.Context, pidfd int) (*store.Exit, error) {
 	if c.State.Pid == 0 {
 		return nil, ErrNotRunning
 	}
 	if waiter := c.State.Waiter; waiter != nil {
-		awaitWaiter(*waiter)
+		awaitWaiter(ctx, *waiter)
 	}
 	if e, err := c.Exit(); e != nil || err != nil {
 		return e, err
@@ -77,12 +76,15 @@ func (c *Container) exitAfter(pidfd int) (*store.Exit, error) {
 	var status unix.WaitStatus
 	known := false
 	if pidfd >= 0 {
-		status, known = proc.AwaitStatus(context.Background(), pidfd, reapLimit)
+		status, known = proc.AwaitStatus(ctx, pidfd, reapLimit)
+	}
+	if err := ctx.Err(); !known && err != nil {
+		return nil, err
 	}
 	if !known {
 		return nil, fmt.Errorf("container %q: %w", c.ID, ErrExitUnknown)
 	}
-	if now, err := c.runtime.Open(c.ID); err == nil {
+	if now, err := c.runtime.Open(ctx, c.ID); err == nil {
 		defer now.Close()
 		if now.State.Init() == c.State.Init() {
 			if err := now.dir.WriteExit(status); err != nil {
@@ -94,11 +96,11 @@ func (c *Container) exitAfter(pidfd int) (*store.Exit, error) {
 }
 
 // awaitWaiter waits for the end of the process that records how init ended.
-func awaitWaiter(p proc.ID) {
+func awaitWaiter(ctx context.Context, p proc.ID) {
 	fd, err := p.Open()
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
-	_, _ = proc.AwaitEnd(context.Background(), fd, reapLimit)
+	_, _ = proc.AwaitEnd(ctx, fd, reapLimit)
 }

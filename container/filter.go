@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,18 +14,18 @@ import (
 )
 
 // filter is the seccomp filter of a container.
-func (c *Container) filter(b *bundle.Bundle) (*seccomp.Filter, error) {
-	return loadFilter(b, c.runtime.options.Helpers, c.runtime.options.Cache)
+func (c *Container) filter(ctx context.Context, b *bundle.Bundle) (*seccomp.Filter, error) {
+	return loadFilter(ctx, b, c.runtime.options.Helpers, c.runtime.options.Cache)
 }
 
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it
 // has none.
-func Filter(b *bundle.Bundle, h Helpers) (*seccomp.Filter, error) {
+func Filter(ctx context.Context, b *bundle.Bundle, h Helpers) (*seccomp.Filter, error) {
 	b, err := withProfile(b)
 	if err != nil {
 		return nil, err
 	}
-	return loadFilter(b, h, "")
+	return loadFilter(ctx, b, h, "")
 }
 
 // compiledAnnotation has a filter instead of a profile, as crun has it.
@@ -42,7 +43,7 @@ func mayListen(b *bundle.Bundle) bool {
 const receiverVariable = "RUN_OCI_SECCOMP_RECEIVER"
 
 // loadFilter compiles the seccomp profile, or finds it in the cache.
-func loadFilter(b *bundle.Bundle, h Helpers, cache string) (*seccomp.Filter, error) {
+func loadFilter(ctx context.Context, b *bundle.Bundle, h Helpers, cache string) (*seccomp.Filter, error) {
 	a := b.Config.Annotations
 	data := a[compiledAnnotation]
 	if data == "" && b.Seccomp == nil {
@@ -59,7 +60,7 @@ func loadFilter(b *bundle.Bundle, h Helpers, cache string) (*seccomp.Filter, err
 	if helper == "" {
 		return nil, compiler.NotInstalled(places)
 	}
-	f, _, err := compiler.Load(b.Seccomp, compiler.Options{CacheDir: cache, HelperPath: helper,
+	f, _, err := compiler.Load(ctx, b.Seccomp, compiler.Options{CacheDir: cache, HelperPath: helper,
 		FailUnknown: a["run.oci.seccomp_fail_unknown_syscall"] != "", Receiver: receiver})
 	return f, err
 }

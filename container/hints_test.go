@@ -35,7 +35,7 @@ func TestHints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Error((&preparation{intent: intent{only: true}, starting: starting, request: &Request{Bundle: b}}).load())
+		s.Error((&preparation{intent: intent{only: true}, starting: starting, request: &Request{Bundle: b}}).load(t.Context()))
 		if err := os.Mkdir(c.dir.FilePath(compile.NotifyDirectory), 0o700); err != nil || c.relay() != nil {
 			t.Errorf("a relay to nowhere, %v", err)
 		}

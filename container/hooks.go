@@ -76,7 +76,7 @@ func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.Ru
 	if a.AsProgram {
 		prepare = c.imagesHook
 	}
-	s, err := prepare(b, a, stdio)
+	s, err := prepare(ctx, b, a, stdio)
 	if err != nil {
 		return 0, err
 	}
@@ -88,7 +88,7 @@ func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.Ru
 // callersHook prepares a hook with the caller's rights, in the runtime's
 // namespaces or in the container's. The path is resolved in the runtime's file
 // system, which before the pivot is still the root in the container.
-func (c *Container) callersHook(b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
+func (c *Container) callersHook(_ context.Context, b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
 	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals()}}
 	j := compile.Join{ContainerID: c.ID, Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: hookOf(b, a), AsCaller: true}
 	if a.Inside {
@@ -113,10 +113,10 @@ func (c *Container) callersNamespaces(s *specs.Spec) int {
 }
 
 // imagesHook prepares a hook whose path is resolved in the container.
-func (c *Container) imagesHook(b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
+func (c *Container) imagesHook(ctx context.Context, b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
 	p := *b.Config.Process
 	p.Terminal = false
-	s, err := c.joinAsProgram(b, compile.Join{Process: &p, Hook: hookOf(b, a)}, stdio, Created)
+	s, err := c.joinAsProgram(ctx, b, compile.Join{Process: &p, Hook: hookOf(b, a)}, stdio, Created)
 	if err != nil {
 		return nil, err
 	}

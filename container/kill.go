@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/proc"
@@ -18,24 +17,27 @@ var ErrNotRunning = errors.New("container not running")
 
 // KillAll sends a signal to every process of the container. It works when init is
 // dead, and is no error when nobody is left.
-func (r *Runtime) KillAll(_ context.Context, id string, s unix.Signal) error {
+func (r *Runtime) KillAll(ctx context.Context, id string, s unix.Signal) error {
 	c, err := r.Peek(id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.killAll(s)
+	return c.killAll(ctx, s)
 }
 
 // Kill sends a signal to init.
-func (r *Runtime) Kill(_ context.Context, id string, s unix.Signal) error {
+func (r *Runtime) Kill(ctx context.Context, id string, s unix.Signal) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	c, err := r.Peek(id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if s == unix.SIGKILL && c.State.Pid != 0 && !c.endsWithInit() {
-		if err := c.killAll(s); err != nil {
+		if err := c.killAll(ctx, s); err != nil {
 			return err
 		}
 		if err := c.killInit(s); !errors.Is(err, ErrNotRunning) {
@@ -75,13 +77,13 @@ func (c *Container) openInit() (int, error) {
 
 // killAll signals every process of the container; where nothing tells them from
 // others, init.
-func (c *Container) killAll(s unix.Signal) error {
-	done, err := c.killCgroup(s)
+func (c *Container) killAll(ctx context.Context, s unix.Signal) error {
+	done, err := c.killCgroup(ctx, s)
 	if done {
 		return err
 	}
 	if m := c.membership(); m != nil {
-		return m.Signal(s, endLimit)
+		return m.Signal(ctx, s, endLimit)
 	}
 	if initErr := c.killInit(s); !errors.Is(initErr, ErrNotRunning) {
 		err = errors.Join(err, initErr)
@@ -107,13 +109,13 @@ func (c *Container) populated() (dir *live.Dir, nobody bool, err error) {
 
 // killCgroup signals all processes of the container's cgroup; done is false when
 // it has none, or none that can be opened.
-func (c *Container) killCgroup(s unix.Signal) (done bool, err error) {
+func (c *Container) killCgroup(ctx context.Context, s unix.Signal) (done bool, err error) {
 	dir, nobody, err := c.populated()
 	if dir == nil {
 		return nobody, err
 	}
 	defer dir.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
 	defer cancel()
 	if s == unix.SIGKILL {
 		return true, dir.Kill(ctx)
@@ -134,13 +136,13 @@ func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
 
 // Processes lists the ids of the container's processes: those in its cgroup,
 // or without one those in a namespace that is its own.
-func (c *Container) Processes() ([]int, error) {
+func (c *Container) Processes(ctx context.Context) ([]int, error) {
 	pids, done, err := c.cgroupProcesses()
 	if done {
 		return pids, err
 	}
 	if m := c.membership(); m != nil {
-		return m.List()
+		return m.List(ctx)
 	}
 	if err == nil && c.State.Init().Alive() {
 		pids = []int{c.State.Pid}
@@ -148,8 +150,8 @@ func (c *Container) Processes() ([]int, error) {
 	return pids, err
 }
 
-// awaitEnd waits until init has ended, for the given time at most.
-func (c *Container) awaitEnd(limit time.Duration) error {
+// awaitEnd waits until init, which was killed, has ended.
+func (c *Container) awaitEnd(ctx context.Context) error {
 	pidfd, err := c.openInit()
 	if errors.Is(err, ErrNotRunning) {
 		return nil
@@ -157,11 +159,11 @@ func (c *Container) awaitEnd(limit time.Duration) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	switch ended, err := proc.AwaitEnd(context.Background(), pidfd, limit); {
+	switch ended, err := proc.AwaitEnd(ctx, pidfd, endLimit); {
 	case err != nil:
 		return fmt.Errorf("wait for init: %w", err)
 	case !ended:
-		return fmt.Errorf("init %d does not end %s after SIGKILL", c.State.Pid, limit)
+		return fmt.Errorf("init %d does not end %s after SIGKILL", c.State.Pid, endLimit)
 	}
 	return nil
 }

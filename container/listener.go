@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
@@ -75,11 +76,11 @@ func (s *starting) processID() int {
 
 // meet prepares start for a listener: it connects to the agent, and to the
 // process that waits beside init. It is nil for a container without.
-func (c *Container) meet(b *bundle.Bundle) (*listener.Agent, error) {
+func (c *Container) meet(ctx context.Context, b *bundle.Bundle) (*listener.Agent, error) {
 	if b.Seccomp == nil && b.Config.Annotations[compiledAnnotation] == "" || !c.dir.Has(listener.SocketName) {
 		return nil, nil
 	}
-	f, err := c.filter(b)
+	f, err := c.filter(ctx, b)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TestNoMembership(t *testing.T) {
 		if m := c.membership(); m != nil {
 			t.Errorf("%s: %+v", name, m)
 		}
-		if err := c.membership().Signal(unix.SIGKILL, endLimit); err != nil {
+		if err := c.membership().Signal(t.Context(), unix.SIGKILL, endLimit); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -71,19 +71,19 @@ func TestGoneCgroup(t *testing.T) {
 				}
 				c.State.Pid, c.State.StartTime, c.State.Cgroup = pid, id.StartTime, store.Cgroup{Path: path, Inode: 7}
 				unseen := name == "init alone" && what == "another file system"
-				if pids, err := c.Processes(); !unseen && (err != nil || !slices.Equal(pids, []int{pid})) || unseen && err == nil {
+				if pids, err := c.Processes(t.Context()); !unseen && (err != nil || !slices.Equal(pids, []int{pid})) || unseen && err == nil {
 					t.Errorf("processes %v, %v, want %d", pids, err, pid)
 				}
-				if err := c.killAll(unix.SIGKILL); (err != nil) != unseen {
+				if err := c.killAll(t.Context(), unix.SIGKILL); (err != nil) != unseen {
 					t.Errorf("kill: %v", err)
 				}
 				if !ended() {
 					t.Error("init was not signalled")
 				}
-				if err := c.killAll(unix.SIGTERM); (err != nil) != unseen {
+				if err := c.killAll(t.Context(), unix.SIGTERM); (err != nil) != unseen {
 					t.Errorf("kill, when init has ended: %v", err)
 				}
-				if pids, err := c.Processes(); len(pids) != 0 || (err != nil) != unseen {
+				if pids, err := c.Processes(t.Context()); len(pids) != 0 || (err != nil) != unseen {
 					t.Errorf("processes %v, %v, when init has ended", pids, err)
 				}
 			})

@@ -28,7 +28,7 @@ func (r *Runtime) RemoveMounts(ctx context.Context, id string, list []specs.Moun
 }
 
 func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts) error {
-	c, err := r.Open(id)
+	c, err := r.Open(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -79,8 +79,12 @@ func (c *Container) runMounts(ctx context.Context, result *compile.Result, facts
 	if err := s.launch.Run(ctx); err != nil {
 		return err
 	}
-	p := &Process{Pid: s.launch.Init(), pidfd: -1}
-	status, err := p.Wait()
+	p := &Process{Pid: s.launch.Init(), pidfd: s.launch.TakePidfd()}
+	status, err := p.Wait(ctx)
+	if err != nil && ctx.Err() != nil { // which a file system may keep from ending
+		p.Signal(unix.SIGKILL)
+		_, _ = p.Wait(context.WithoutCancel(ctx))
+	}
 	if err == nil && status != 0 {
 		err = fmt.Errorf("the process that changes mounts ended with status %d", status)
 	}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 
 	"github.com/homerun-oci/homerun/cgroup"
@@ -25,12 +26,12 @@ func (c *Container) oomKills() uint64 {
 
 // keepOOMKills writes the count to state.json when there is something to tell.
 // The container may be gone.
-func (c *Container) keepOOMKills(n uint64) {
+func (c *Container) keepOOMKills(ctx context.Context, n uint64) {
 	if n == c.State.Cgroup.OOMKills {
 		return
 	}
 	c.State.Cgroup.OOMKills = n
-	now, err := c.runtime.Open(c.ID)
+	now, err := c.runtime.Open(ctx, c.ID)
 	if err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -54,8 +55,8 @@ func (c *Container) joinClass(a action.JoinClass) error {
 // it does not name stay as they are. A class that was there before the container
 // belongs to others too, and a container without linux.intelRdt is in theirs:
 // both are an error.
-func (r *Runtime) UpdateClass(id string, rdt *specs.LinuxIntelRdt) error {
-	c, err := r.openUpdatable(id)
+func (r *Runtime) UpdateClass(ctx context.Context, id string, rdt *specs.LinuxIntelRdt) error {
+	c, err := r.openUpdatable(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func TestPidfdReceivers(t *testing.T) {
 			t.Errorf("%s: %q, want %q", l.Addr(), got, want)
 		}
 	}
-	if _, err := p.Wait(); err != nil {
+	if _, err := p.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := p.Delete(t.Context()); err != nil {
@@ -122,7 +122,7 @@ func TestExecThatFailsLate(t *testing.T) {
 				break
 			}
 			p.Signal(unix.SIGKILL)
-			if _, err := p.Wait(); err != nil {
+			if _, err := p.Wait(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
@@ -131,7 +131,7 @@ func TestExecThatFailsLate(t *testing.T) {
 			t.Fatal(peekErr)
 		}
 		defer c.Close()
-		if pids, err := c.Processes(); err != nil || len(pids) != 1 {
+		if pids, err := c.Processes(t.Context()); err != nil || len(pids) != 1 {
 			t.Errorf("processes %v are left, %v", pids, err)
 		}
 		return err
@@ -152,7 +152,7 @@ func inSleeper(t *testing.T, o container.Options, do func(*container.Runtime) er
 	}
 	err = do(runtime)
 	p.Signal(unix.SIGKILL)
-	if _, err := p.Wait(); err != nil {
+	if _, err := p.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := p.Delete(t.Context()); err != nil {

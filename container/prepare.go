@@ -124,7 +124,7 @@ func (r *Runtime) plan(ctx context.Context, request Request, to intent) (*Plan, 
 		return nil, err
 	}
 	defer p.starting.close()
-	result, err := p.finish()
+	result, err := p.finish(ctx)
 	return &Plan{p.Beginning.Spec(), request.Facts, result}, err
 }
 
@@ -188,14 +188,14 @@ func (p *preparation) first(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return p.compile()
+	return p.compile(ctx)
 }
 
 // compile compiles the first part of the plan.
-func (p *preparation) compile() (err error) {
+func (p *preparation) compile(ctx context.Context) (err error) {
 	r, w := p.request, p.wishes()
 	if mayListen(r.Bundle) {
-		if err := p.load(); err != nil {
+		if err := p.load(ctx); err != nil {
 			return err
 		}
 	}
@@ -238,9 +238,9 @@ func (p *preparation) complete() error {
 }
 
 // load loads the filter, once.
-func (p *preparation) load() (err error) {
+func (p *preparation) load(ctx context.Context) (err error) {
 	if !p.loaded {
-		p.filter, err = p.starting.c.filter(p.request.Bundle)
+		p.filter, err = p.starting.c.filter(ctx, p.request.Bundle)
 		p.loaded = true
 	}
 	if p.only && errors.Is(err, compiler.ErrNotInstalled) { // it may be for another machine
@@ -251,11 +251,11 @@ func (p *preparation) load() (err error) {
 }
 
 // finish measures and compiles the second part.
-func (p *preparation) finish() (*compile.Result, error) {
+func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
 	if err := p.complete(); err != nil {
 		return nil, err
 	}
-	if err := p.load(); err != nil {
+	if err := p.load(ctx); err != nil {
 		return nil, err
 	}
 	result, err := p.Finish(program(p.filter))

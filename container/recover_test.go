@@ -194,7 +194,7 @@ func TestRecoverCgroup(t *testing.T) {
 		{store.Cgroup{Path: "/c/homerun-web.scope/container", Inode: 1 << 63, Scope: "homerun-web.scope"}, action.Undos{made("/c")}},
 	} {
 		r, pid, _ := withInit(t, withPIDNamespace, true)
-		c, err := r.Open("web")
+		c, err := r.Open(t.Context(), "web")
 		if err != nil {
 			t.Fatal(err)
 		}

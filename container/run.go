@@ -38,26 +38,83 @@ type Process struct {
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap bool
 	// taken: status is that of the process, which was among them.
-	taken     bool
+	taken bool
+	// ended: it was seen that the process has.
+	ended bool
+	// kernel and relayed are there while somebody attends to the process.
+	kernel    *oom.Watch
+	relayed   func()
 	container *Container
 	bundle    *bundle.Bundle
 }
 
 // Wait waits for the process to end, and returns its exit status: 128 and the
 // signal's number when a signal ended it. Meanwhile it passes on to the service
-// manager what the program reports.
-func (p *Process) Wait() (int, error) {
-	return p.WaitLong(0, func() {})
+// manager what the program reports. When ctx ends before, its error is returned,
+// the process goes on, and Wait may be called again.
+func (p *Process) Wait(ctx context.Context) (int, error) {
+	p.attend()
+	for !p.ended && p.pidfd >= 0 {
+		limit := time.Duration(-1)
+		if p.reap {
+			limit = orphansInterval
+		}
+		ended, err := p.kernel.Wait(ctx, p.pidfd, limit)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return -1, ctx.Err()
+		case ended || err != nil: // then the wait for its status will do
+			p.ended = true
+		case p.reap:
+			p.reapOrphans()
+		}
+	}
+	if p.bundle != nil {
+		p.OOMKills = p.kernel.Kills
+		p.container.keepOOMKills(ctx, p.OOMKills)
+	}
+	status, err := p.reapEnded()
+	p.leave()
+	p.forget()
+	return status, err
 }
 
-// WaitLong is Wait for a caller that has something to start beside a program
-// that runs for long: it calls long, once, when the process has not ended in
-// the given time.
-func (p *Process) WaitLong(after time.Duration, long func()) (int, error) {
-	defer p.forget()
-	defer p.relaying()()
-	p.awaitEnd(after, long)
-	return p.reapEnded()
+// EndsWithin reports whether the process ends in the given time, for a caller that
+// has something to start beside one that runs for long. Wait comes after it in
+// either case.
+func (p *Process) EndsWithin(limit time.Duration) bool {
+	p.attend()
+	for deadline := time.Now().Add(limit); !p.ended && p.pidfd >= 0; {
+		var err error
+		p.ended, err = p.kernel.Wait(context.Background(), p.pidfd, max(time.Until(deadline), 0))
+		if err != nil || !time.Now().Before(deadline) {
+			break
+		}
+	}
+	return p.ended
+}
+
+// attend begins what goes on beside the process: it is counted whom the kernel
+// kills for memory in a container that Run made, and passed on what the program
+// reports.
+func (p *Process) attend() {
+	if p.kernel != nil {
+		return
+	}
+	p.kernel = oom.New("", false, 0)
+	if p.bundle != nil {
+		p.kernel = p.container.watchOOM()
+	}
+	p.relayed = p.relaying()
+}
+
+// leave ends that. What is left to pass on is.
+func (p *Process) leave() {
+	if p.kernel != nil {
+		p.kernel.Close()
+		p.relayed()
+		p.kernel = nil
+	}
 }
 
 // reapEnded takes the exit status, of a child that has ended or will.
@@ -83,36 +140,9 @@ func (p *Process) reapEnded() (int, error) {
 	}
 }
 
-// awaitEnd waits for the end, if it can be waited for without reaping, and
-// counts whom the kernel killed for memory in a container that Run made.
-func (p *Process) awaitEnd(after time.Duration, long func()) {
-	w := oom.New("", false, 0)
-	if p.bundle != nil {
-		w = p.container.watchOOM()
-		defer p.countOOM(w)
-	}
-	if p.pidfd < 0 {
-		long()
-		return
-	}
-	ended, err := w.Wait(p.pidfd, int(after.Milliseconds()))
-	if !ended {
-		long()
-	}
-	limit := -1
-	if p.reap {
-		limit = orphansInterval
-	}
-	for !ended && err == nil {
-		if ended, err = w.Wait(p.pidfd, limit); p.reap && !ended {
-			p.reapOrphans()
-		}
-	}
-}
-
-// orphansInterval is how often orphans that have ended are taken, in
-// milliseconds: each has a process id until then.
-const orphansInterval = 200
+// orphansInterval is how often orphans that have ended are taken: each has a
+// process id until then.
+const orphansInterval = 200 * time.Millisecond
 
 // reapOrphans takes those that have ended.
 func (p *Process) reapOrphans() {
@@ -128,13 +158,6 @@ func (p *Process) reapOrphans() {
 			return
 		}
 	}
-}
-
-// countOOM keeps what was counted.
-func (p *Process) countOOM(w *oom.Watch) {
-	w.Close()
-	p.OOMKills = w.Kills
-	p.container.keepOOMKills(w.Kills)
 }
 
 // Signal sends a signal to the process. It does nothing when that has ended. A
@@ -165,6 +188,7 @@ func (p *Process) signal(s unix.Signal) (sent bool) {
 // Close gives up the descriptors by which Wait, Signal and Delete know the process
 // and its container; Delete closes them, too. Terminal is the caller's.
 func (p *Process) Close() {
+	p.leave()
 	p.forget()
 	if p.bundle != nil {
 		p.container.Close()
@@ -187,7 +211,7 @@ func (p *Process) RecordExit() error { return p.container.dir.WriteExit(p.status
 func (p *Process) Delete(ctx context.Context) error {
 	defer p.Close()
 	c := p.container
-	if err := c.dir.Lock(); errors.Is(err, store.ErrNotExist) {
+	if err := c.dir.Lock(ctx); errors.Is(err, store.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err

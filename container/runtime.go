@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/homerun-oci/homerun/bundle"
@@ -89,9 +90,10 @@ func (r *Runtime) unmade(id string) (*Container, error) {
 	return r.container(d), nil
 }
 
-// Open locks a container and reads its state. Close it.
-func (r *Runtime) Open(id string) (*Container, error) {
-	d, err := r.root().Open(id)
+// Open locks a container and reads its state. It waits for whoever has the lock, or
+// until ctx ends. Close it.
+func (r *Runtime) Open(ctx context.Context, id string) (*Container, error) {
+	d, err := r.root().Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}

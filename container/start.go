@@ -20,7 +20,7 @@ import (
 // with the reason why it cannot. It does not hang when init is dead: then
 // nobody has the other ends of the FIFOs.
 func (r *Runtime) Start(ctx context.Context, id string) error {
-	c, err := r.Open(id)
+	c, err := r.Open(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -52,13 +52,50 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 func (c *Container) runStart(ctx context.Context, b *bundle.Bundle) error {
 	s := c.newStarting(b)
 	defer s.closeHandles()
+	stop := c.endWith(ctx)
+	err := s.startSteps(ctx)
+	if stop() && !hook.Failed(err) {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return c.abandonStart(ctx, b, err)
+	}
+	return nil
+}
+
+// endWith ends init when the context ends: with it, all that is waited for while it
+// starts. stop reports whether that happened.
+func (c *Container) endWith(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return false }
+	}
+	init, killed := c.State.Init(), make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		if pidfd, err := init.Open(); err == nil {
+			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+			unix.Close(pidfd)
+		}
+	})
+	return func() bool {
+		if inTime() {
+			return false
+		}
+		<-killed
+		return true
+	}
+}
+
+// startSteps does the steps.
+func (s *starting) startSteps(ctx context.Context) error {
+	c, b := s.c, s.bundle
 	s.waits = true
 	for _, step := range compile.Start(b.Config, mayListen(b)) {
 		if c.runtime.options.Debug != nil {
 			c.runtime.options.Debug(step.Action.Line())
 		}
 		if err := s.do(ctx, step.Action); err != nil {
-			return c.abandonStart(ctx, b, err)
+			return err
 		}
 	}
 	return nil
@@ -101,7 +138,7 @@ func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause er
 
 // release lets init go on, and connects before that to who hears of it: to init's
 // outcome, and to the agent.
-func (s *starting) release() (err error) {
+func (s *starting) release(ctx context.Context) (err error) {
 	c := s.c
 	if s.launch != nil { // our own ends of the FIFOs would hide that init closed its
 		s.launch.CloseInput(compile.InputStart)
@@ -111,7 +148,7 @@ func (s *starting) release() (err error) {
 		return fmt.Errorf("open the FIFO %s: %w", store.OutcomeFIFO, err)
 	}
 	s.agent.Close()
-	if s.agent, err = c.meet(s.bundle); err != nil {
+	if s.agent, err = c.meet(ctx, s.bundle); err != nil {
 		return err
 	}
 	return c.letGo()

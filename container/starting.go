@@ -125,7 +125,7 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 	case action.Undo:
 		return s.undo(ctx, a)
 	case action.MakeDirectory:
-		return s.makeDirectory()
+		return s.makeDirectory(ctx)
 	case action.MakeFile:
 		return s.c.dir.MakeShared(a.Name)
 	case action.MakeNotifySocket:
@@ -202,7 +202,7 @@ func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 	case action.RecordMembers:
 		return s.c.recordMembersLate()
 	case plan.Answer:
-		return s.release()
+		return s.release(ctx)
 	case action.AwaitProgram:
 		return s.awaitOutcome(ctx)
 	}
@@ -211,8 +211,8 @@ func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 
 // makeDirectory makes the container exist. What is recorded of it is written when
 // there is something to undo.
-func (s *starting) makeDirectory() error {
-	if err := s.c.dir.Make(); err != nil {
+func (s *starting) makeDirectory(ctx context.Context) error {
+	if err := s.c.dir.Make(ctx); err != nil {
 		return err
 	}
 	s.launch.Directories = []string{s.c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}

@@ -55,7 +55,7 @@ func TestStreams(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if status, err := p.Wait(); status != 0 || err != nil {
+				if status, err := p.Wait(t.Context()); status != 0 || err != nil {
 					t.Error(status, err)
 				}
 				end()
@@ -117,7 +117,7 @@ func execed(t *testing.T, r container.Request) (*container.Process, func()) {
 	}
 	return p, func() {
 		init.Signal(unix.SIGKILL)
-		if _, err := init.Wait(); err != nil {
+		if _, err := init.Wait(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if err := init.Delete(t.Context()); err != nil {

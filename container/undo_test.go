@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
@@ -105,7 +107,7 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 	var warned []string
 	c := &Container{runtime: &Runtime{Options{Warn: func(text string) { warned = append(warned, text) }}},
 		State: store.State{Pid: 1 << 22, StartTime: 1, Members: &store.Members{Inode: m.Inode}}}
-	if err := c.end(); err != nil {
+	if err := c.end(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if len(warned) != 1 || !strings.Contains(warned[0], "["+stranger+"]") {
@@ -155,7 +157,7 @@ func TestWaitAfterTheEnd(t *testing.T) {
 	if e, err := r.Wait(t.Context(), "web"); !errors.Is(err, ErrExitUnknown) || e != nil {
 		t.Errorf("without a record: %+v, %v", e, err)
 	}
-	c, err := r.Open("web")
+	c, err := r.Open(t.Context(), "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +178,23 @@ func TestMeetNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if a, err := c.meet(&bundle.Bundle{Config: &specs.Spec{}, Seccomp: []byte("not a profile")}); a != nil || err != nil {
+	if a, err := c.meet(t.Context(), &bundle.Bundle{Config: &specs.Spec{}, Seccomp: []byte("not a profile")}); a != nil || err != nil {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A delete stops with its context while what it killed does not end. This process
+// stands for one that does not.
+func TestCancelledEnd(t *testing.T) {
+	self, err := proc.Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Container{runtime: &Runtime{}, State: store.State{Pid: self.Pid, StartTime: self.StartTime}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	if err := c.awaitEnd(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > endLimit/2 {
+		t.Errorf("%v after %s", err, time.Since(begun))
 	}
 }

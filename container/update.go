@@ -42,7 +42,7 @@ const resourcesFile = "resources.json"
 // once; without, after the kernel was asked to take back what it can; if
 // checkBeforeUpdate is false it is set all the same, and the kernel may kill.
 func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxResources) error {
-	c, err := r.openUpdatable(id)
+	c, err := r.openUpdatable(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (r *Runtime) Update(ctx context.Context, id string, update *specs.LinuxReso
 }
 
 // openUpdatable opens a container that has not stopped. Close it.
-func (r *Runtime) openUpdatable(id string) (*Container, error) {
-	c, err := r.Open(id)
+func (r *Runtime) openUpdatable(ctx context.Context, id string) (*Container, error) {
+	c, err := r.Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}

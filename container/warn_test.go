@@ -29,7 +29,7 @@ func TestWarnedOnce(t *testing.T) {
 	warned = nil
 	e, err := runtime.Exec(t.Context(), "web", container.ExecRequest{Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Capabilities: unknown}, Streams: container.OwnStreams()})
 	if err == nil {
-		_, err = e.Wait()
+		_, err = e.Wait(t.Context())
 	}
 	if err != nil {
 		t.Error(err)
@@ -38,7 +38,7 @@ func TestWarnedOnce(t *testing.T) {
 		t.Errorf("exec: %q", warned)
 	}
 	p.Signal(9)
-	if _, err := p.Wait(); err != nil {
+	if _, err := p.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := p.Delete(t.Context()); err != nil {

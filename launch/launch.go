@@ -54,7 +54,7 @@ type Options struct {
 	// Result has the plan, or its first part.
 	Result *compile.Result
 	// Rest compiles the whole, when Result has the first part only.
-	Rest func() (*compile.Result, error)
+	Rest func(context.Context) (*compile.Result, error)
 	// Facts are those that the plan was compiled with.
 	Facts *host.Facts
 	// Stdio are the standard streams; Files those after them, from 3 on, as many
@@ -196,7 +196,7 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 		case action.StartStage:
 			return l.start(a.Name)
 		case action.CompileRest:
-			return l.compileRest()
+			return l.compileRest(ctx)
 		case action.AwaitProgram:
 			return l.awaitProgram()
 		}
@@ -205,8 +205,8 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 }
 
 // compileRest compiles the plan's second part, and writes it for the stage.
-func (l *Launch) compileRest() error {
-	result, err := l.Rest()
+func (l *Launch) compileRest(ctx context.Context) error {
+	result, err := l.Rest(ctx)
 	if err != nil {
 		return err
 	}

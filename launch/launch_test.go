@@ -421,8 +421,8 @@ func TestFail(t *testing.T) {
 
 // The second part is compiled when its turn comes, and written for the stage.
 func TestCompileRest(t *testing.T) {
-	l := New(Options{Rest: func() (*compile.Result, error) { return nil, unix.EDOM }})
-	if err := l.compileRest(); !errors.Is(err, unix.EDOM) || l.Result != nil {
+	l := New(Options{Rest: func(context.Context) (*compile.Result, error) { return nil, unix.EDOM }})
+	if err := l.compileRest(t.Context()); !errors.Is(err, unix.EDOM) || l.Result != nil {
 		t.Error(err)
 	}
 }

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
@@ -71,19 +73,34 @@ func (d *Dir) DescriptorPath(name string) string {
 func (d *Dir) IsOpen() bool { return d.fd >= 0 }
 
 // Lock locks the directory again, after Unlock, and waits for whoever has the
-// lock. One that was removed meanwhile is ErrNotExist, also when another
-// container has its id by now.
-func (d *Dir) Lock() error {
-	for {
-		err := unix.Flock(d.fd, unix.LOCK_EX)
-		if err == nil {
+// lock, or until ctx ends, whose error is returned then. One that was removed
+// meanwhile is ErrNotExist, also when another container has its id by now.
+func (d *Dir) Lock(ctx context.Context) error {
+	how := unix.LOCK_EX
+	if ctx.Done() != nil {
+		how |= unix.LOCK_NB // since nothing but a signal ends flock(2)
+	}
+	for wait := time.Millisecond; ctx.Err() == nil; wait = min(2*wait, mostWait) {
+		err := unix.Flock(d.fd, how)
+		switch err {
+		case nil:
 			return d.Check()
-		}
-		if err != unix.EINTR {
+		case unix.EINTR:
+			continue
+		case unix.EWOULDBLOCK:
+		default:
 			return fmt.Errorf("lock %s: %w", d.path, err)
 		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
 	}
+	return ctx.Err()
 }
+
+// mostWait is how long a lock that is free may be noticed late.
+const mostWait = 16 * time.Millisecond
 
 // Unlock gives the lock back. The directory can still be used, and be locked
 // again, until it is closed.

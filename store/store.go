@@ -12,6 +12,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (r Root) dir(id string) *Dir {
 // Make makes an unmade directory, and the state root if that is missing, and locks
 // it. An id that is taken is ErrExists; a directory that is no container's is an
 // error, too. Close it.
-func (d *Dir) Make() error {
+func (d *Dir) Make(ctx context.Context) error {
 	root, err := d.parent.make()
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func (d *Dir) Make() error {
 		defer unix.Close(root)
 		return d.parent.cannotMake(root, d.ID, err)
 	}
-	if err := d.lockIn(root); err != nil {
+	if err := d.lockIn(ctx, root); err != nil {
 		_ = unix.Unlinkat(root, d.ID, unix.AT_REMOVEDIR)
 		unix.Close(root)
 		return err
@@ -84,15 +85,15 @@ func (r Root) cannotMake(root int, id string, err error) error {
 }
 
 // Open opens and locks an existing container's directory, and waits for whoever
-// has the lock. One that does not exist, or not any more, is ErrNotExist. Close
-// it.
-func (r Root) Open(id string) (*Dir, error) {
+// has the lock, or until ctx ends. One that does not exist, or not any more, is
+// ErrNotExist. Close it.
+func (r Root) Open(ctx context.Context, id string) (*Dir, error) {
 	root, err := r.openFor(id)
 	if err != nil {
 		return nil, err
 	}
 	d := r.dir(id)
-	if err := d.lockIn(root); err != nil {
+	if err := d.lockIn(ctx, root); err != nil {
 		unix.Close(root)
 		return nil, err
 	}
@@ -181,11 +182,11 @@ func (d *Dir) openIn(root int) (err error) {
 }
 
 // lockIn opens and locks the directory, which has root then.
-func (d *Dir) lockIn(root int) error {
+func (d *Dir) lockIn(ctx context.Context, root int) error {
 	if err := d.openIn(root); err != nil {
 		return err
 	}
-	if err := d.Lock(); err != nil {
+	if err := d.Lock(ctx); err != nil {
 		d.Close()
 		return err
 	}

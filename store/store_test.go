@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func scratch(t *testing.T) (Root, *Dir) {
 func (r Root) Make(id string) (*Dir, error) {
 	d, err := r.Unmade(id)
 	if err == nil {
-		err = d.Make()
+		err = d.Make(context.Background())
 	}
 	return d, err
 }
@@ -60,7 +61,7 @@ func verbs(r Root) map[string]func() error {
 	}
 	return map[string]func() error{
 		"make": func() error { return opened(r.Make("new")) },
-		"open": func() error { return opened(r.Open("c")) },
+		"open": func() error { return opened(r.Open(context.Background(), "c")) },
 		"peek": func() error { return opened(r.Peek("c")) },
 		"list": func() error { return r.List(func(*Dir) error { return nil }, func(error) {}) },
 	}
@@ -72,7 +73,8 @@ func TestLife(t *testing.T) {
 	if list, warned := ids(t, r); list != nil || warned != nil {
 		t.Errorf("a root that is missing has %v, %v", list, warned)
 	}
-	for _, do := range []func(string) (*Dir, error){r.Open, r.Peek} {
+	locked := func(id string) (*Dir, error) { return r.Open(t.Context(), id) }
+	for _, do := range []func(string) (*Dir, error){locked, r.Peek} {
 		if _, err := do("c"); !errors.Is(err, ErrNotExist) || !strings.Contains(err.Error(), `container "c" does not exist`) {
 			t.Errorf("%v", err)
 		}
@@ -137,7 +139,7 @@ func TestIDs(t *testing.T) {
 		if _, err := r.Make(id); err == nil || !strings.HasPrefix(err.Error(), "invalid container id") {
 			t.Errorf("made %q: %v", id, err)
 		}
-		if _, err := r.Open(id); !errors.Is(err, ErrNotExist) {
+		if _, err := r.Open(t.Context(), id); !errors.Is(err, ErrNotExist) {
 			t.Errorf("opened %q: %v", id, err)
 		}
 		if _, err := r.Peek(id); !errors.Is(err, ErrNotExist) {
@@ -148,7 +150,7 @@ func TestIDs(t *testing.T) {
 	if _, err := r.Make(strings.Repeat("x", 1024)); !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Errorf("%v", err)
 	}
-	if _, err := r.Open(strings.Repeat("x", 1024)); !errors.Is(err, unix.ENAMETOOLONG) {
+	if _, err := r.Open(t.Context(), strings.Repeat("x", 1024)); !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Errorf("%v", err)
 	}
 }
@@ -160,7 +162,7 @@ func TestLock(t *testing.T) {
 		r, d := scratch(t)
 		result := make(chan error)
 		go func() {
-			late, err := r.Open("c")
+			late, err := r.Open(t.Context(), "c")
 			if err == nil {
 				late.Close()
 			}
@@ -181,7 +183,7 @@ func TestLock(t *testing.T) {
 		if err := <-result; !errors.Is(err, ErrNotExist) {
 			t.Errorf("made again %v: %v", again, err)
 		}
-		if err := d.Lock(); !errors.Is(err, ErrNotExist) {
+		if err := d.Lock(t.Context()); !errors.Is(err, ErrNotExist) {
 			t.Errorf("locked again, made again %v: %v", again, err)
 		}
 		if _, err := d.ReadState(); !errors.Is(err, ErrNotExist) {
@@ -208,7 +210,7 @@ func TestUnlock(t *testing.T) {
 	if !free() {
 		t.Error("it is locked")
 	}
-	if err := d.Lock(); err != nil || free() {
+	if err := d.Lock(t.Context()); err != nil || free() {
 		t.Errorf("it is not locked again: %v", err)
 	}
 	d.Close()
@@ -216,12 +218,12 @@ func TestUnlock(t *testing.T) {
 	if !free() || d.IsOpen() {
 		t.Error("it is locked by nobody")
 	}
-	again, err := r.Open("c")
+	again, err := r.Open(t.Context(), "c")
 	if err != nil || free() {
 		t.Fatalf("it is not locked when it is opened: %v", err)
 	}
 	again.Close()
-	if err := again.Lock(); !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), again.Path()) {
+	if err := again.Lock(t.Context()); !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), again.Path()) {
 		t.Errorf("locked when closed: %v", err)
 	}
 	if err := again.Check(); !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), again.Path()) {
@@ -324,7 +326,7 @@ func TestForeignDirectory(t *testing.T) {
 	if strings.Join(list, " ") != "b d new" || len(warned) != 1 || !strings.Contains(warned[0].Error(), "written by everybody") {
 		t.Errorf("%v, warned %v", list, warned)
 	}
-	if err := d.Lock(); err == nil || !strings.Contains(err.Error(), "written by everybody") {
+	if err := d.Lock(t.Context()); err == nil || !strings.Contains(err.Error(), "written by everybody") {
 		t.Errorf("%v", err)
 	}
 }
@@ -342,7 +344,8 @@ func TestNoContainer(t *testing.T) {
 		t.Errorf("%v, %v", list, warned)
 	}
 	for _, id := range []string{"empty", ".cache", "link", "broken", "file", "fifo", "an id, not"} {
-		for _, do := range []func(string) (*Dir, error){r.Open, r.Peek} {
+		locked := func(id string) (*Dir, error) { return r.Open(t.Context(), id) }
+		for _, do := range []func(string) (*Dir, error){locked, r.Peek} {
 			if _, err := do(id); !errors.Is(err, ErrNotExist) {
 				t.Errorf("%s: %v", id, err)
 			}
@@ -413,7 +416,7 @@ func TestDescriptors(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"none", "stray"} {
-			_, _ = r.Open(id)
+			_, _ = r.Open(t.Context(), id)
 			_, _ = r.Peek(id)
 		}
 		_, _ = r.Make("stray")
@@ -449,5 +452,31 @@ func TestNotWritable(t *testing.T) {
 	defer func() { _ = unix.Chmod(string(r), 0o700) }()
 	if _, err := r.Make("new"); !errors.Is(err, unix.EACCES) || fault.Hint(err) == "" || !strings.Contains(err.Error(), "make "+string(r)+"/new") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCancelledLock: who waits for the lock stops with the context, and gets it
+// soon after it is free.
+func TestCancelledLock(t *testing.T) {
+	r, held := scratch(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.Open(ctx, "c"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := held.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a context that has ended: %v", err)
+	}
+	time.AfterFunc(20*time.Millisecond, held.Unlock)
+	long, cancelLong := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancelLong()
+	begun := time.Now()
+	d, err := r.Open(long, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("after %s", took)
 	}
 }

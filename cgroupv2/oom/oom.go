@@ -18,6 +18,7 @@ package oom
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path"
 	"strconv"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -115,10 +117,11 @@ func readKills(fd int) (kills uint64, ok bool) {
 }
 
 // Wait waits until the process of a pidfd ends, or something happened in the cgroup,
-// for the given time at most, in milliseconds (-1: for ever).
-func (w *Watch) Wait(pidfd int, milliseconds int) (ended bool, err error) {
+// for the given time at most, or if that is negative for ever. The error is ctx's
+// when that ends before.
+func (w *Watch) Wait(ctx context.Context, pidfd int, limit time.Duration) (ended bool, err error) {
 	fds := [2]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(w.fd), Events: unix.POLLPRI}}
-	_, err = unix.Poll(fds[:], milliseconds)
+	_, err = proc.Poll(ctx, fds[:], limit)
 	switch {
 	case fds[0].Revents != 0:
 		w.last()
@@ -128,9 +131,6 @@ func (w *Watch) Wait(pidfd int, milliseconds int) (ended bool, err error) {
 		w.seen = time.Now()
 	default: // the cgroup is gone, and would be ready for ever
 		descriptor.Close(&w.fd)
-	}
-	if err == unix.EINTR {
-		err = nil
 	}
 	return false, err
 }

@@ -1,6 +1,7 @@
 package oom
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -87,11 +88,11 @@ func TestCount(t *testing.T) {
 	defer w.Close()
 	write(t, dir, 4)
 	write(t, above, 20)
-	if ended, err := w.Wait(process(t, false), -1); !ended || err != nil || w.Kills != 4 {
+	if ended, err := w.Wait(context.Background(), process(t, false), -1); !ended || err != nil || w.Kills != 4 {
 		t.Errorf("at the end: %v, %v, %d kills", ended, err, w.Kills)
 	}
 	write(t, dir, 1)
-	if ended, err := w.Wait(process(t, false), -1); !ended || err != nil || w.Kills != 4 {
+	if ended, err := w.Wait(context.Background(), process(t, false), -1); !ended || err != nil || w.Kills != 4 {
 		t.Errorf("the count went down: %v, %v, %d kills", ended, err, w.Kills)
 	}
 }
@@ -117,7 +118,7 @@ func TestGoneScope(t *testing.T) {
 		w.seen = time.Now().Add(-test.ago)
 		vanish(t, w)
 		write(t, above, test.slice)
-		if ended, err := w.Wait(process(t, false), -1); !ended || err != nil || w.Kills != test.want {
+		if ended, err := w.Wait(context.Background(), process(t, false), -1); !ended || err != nil || w.Kills != test.want {
 			t.Errorf("%s: %v, %v, %d kills, want %d", name, ended, err, w.Kills, test.want)
 		}
 		w.Close()
@@ -129,7 +130,7 @@ func TestGoneScope(t *testing.T) {
 	w.seen = time.Now()
 	vanish(t, w)
 	write(t, above, 3)
-	if ended, _ := w.Wait(process(t, false), -1); !ended || w.Kills != 3 {
+	if ended, _ := w.Wait(context.Background(), process(t, false), -1); !ended || w.Kills != 3 {
 		t.Errorf("%v, %d kills", ended, w.Kills)
 	}
 }
@@ -145,11 +146,11 @@ func TestNothingToCount(t *testing.T) {
 			t.Errorf("%s: %+v", name, w)
 		}
 		w.seen = time.Now()
-		if ended, err := w.Wait(process(t, false), -1); !ended || err != nil || w.Kills != 3 {
+		if ended, err := w.Wait(context.Background(), process(t, false), -1); !ended || err != nil || w.Kills != 3 {
 			t.Errorf("%s: %v, %v, %d", name, ended, err, w.Kills)
 		}
 		begun := time.Now()
-		if ended, err := w.Wait(process(t, true), 20); ended || err != nil || time.Since(begun) < 15*time.Millisecond {
+		if ended, err := w.Wait(context.Background(), process(t, true), 20*time.Millisecond); ended || err != nil || time.Since(begun) < 15*time.Millisecond {
 			t.Errorf("%s: %v, %v after %v", name, ended, err, time.Since(begun))
 		}
 		w.Close()
@@ -177,14 +178,14 @@ func TestNotices(t *testing.T) {
 	unix.Close(pair[1]) // POLLHUP, as of a cgroup that is gone
 	w := &Watch{fd: pair[0], above: -1}
 	live := process(t, true)
-	if ended, err := w.Wait(live, -1); ended || err != nil || w.fd != -1 {
+	if ended, err := w.Wait(context.Background(), live, -1); ended || err != nil || w.fd != -1 {
 		t.Errorf("%v, %v, %d", ended, err, w.fd)
 	}
 	begun := time.Now()
-	if ended, err := w.Wait(live, 20); ended || err != nil || time.Since(begun) < 15*time.Millisecond {
+	if ended, err := w.Wait(context.Background(), live, 20*time.Millisecond); ended || err != nil || time.Since(begun) < 15*time.Millisecond {
 		t.Errorf("%v, %v after %v", ended, err, time.Since(begun))
 	}
-	if ended, err := w.Wait(-1, 0); ended || err != nil {
+	if ended, err := w.Wait(context.Background(), -1, 0); ended || err != nil {
 		t.Errorf("no process: %v, %v", ended, err)
 	}
 }

@@ -77,7 +77,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 		return err
 	}
 	o.logWarnings()
-	o.status, err = follow(p, signals)
+	o.status, err = follow(ctx, p, signals)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"sync"
@@ -15,7 +16,7 @@ const handOver = 10 * time.Millisecond
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
-func follow(p *container.Process, signals *signals) (int, error) {
+func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
 	t, err := newTerminal(p.Terminal)
 	if err != nil {
 		return 0, err
@@ -24,9 +25,10 @@ func follow(p *container.Process, signals *signals) (int, error) {
 	if t.master != nil {
 		after = 0 // its size may change
 	}
-	status, err := p.WaitLong(after, func() {
+	if !p.EndsWithin(after) {
 		signals.passTo(func(n os.Signal) { forward(n, p, t) })
-	})
+	}
+	status, err := p.Wait(ctx)
 	t.finish()
 	return status, err
 }

@@ -68,7 +68,7 @@ func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, args
 		if err != nil {
 			return err
 		}
-		return printFilter(w, b)
+		return printFilter(ctx, w, b)
 	}
 	p, err := o.compilePlan(ctx, f, args)
 	if err != nil {
@@ -118,7 +118,7 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 		return nil, errors.New("--facts does not go with --exec, which is about a container of this host")
 	}
 	if f.exec != "" {
-		p, err := o.planExec(r, f, args)
+		p, err := o.planExec(ctx, r, f, args)
 		return &compiled{p}, err
 	}
 	request, err := o.planRequest(f, args)
@@ -161,7 +161,7 @@ func (o *options) planRequest(f *planFlags, args []string) (*container.Request, 
 
 // planExec plans a process in a container that exists: without a command what
 // config.json has.
-func (o *options) planExec(r *container.Runtime, f *planFlags, args []string) (*container.Plan, error) {
+func (o *options) planExec(ctx context.Context, r *container.Runtime, f *planFlags, args []string) (*container.Plan, error) {
 	c, err := r.Peek(f.exec)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (o *options) planExec(r *container.Runtime, f *planFlags, args []string) (*
 	if err != nil {
 		return nil, err
 	}
-	return c.PlanExec(*request)
+	return c.PlanExec(ctx, *request)
 }
 
 // readFacts reads the facts from a file; nil without one.

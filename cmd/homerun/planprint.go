@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,8 +28,8 @@ func printSummary(w io.Writer, p *compiled) error {
 }
 
 // printFilter prints the seccomp filter: first how it is loaded.
-func printFilter(w io.Writer, b *bundle.Bundle) error {
-	f, err := container.Filter(b, container.Helpers{})
+func printFilter(ctx context.Context, w io.Writer, b *bundle.Bundle) error {
+	f, err := container.Filter(ctx, b, container.Helpers{})
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		p.AwaitReady(ctx)
 		return nil
 	}
-	o.status, err = follow(p, signals)
+	o.status, err = follow(ctx, p, signals)
 	if p.OOMKills > 0 {
 		note("out of memory (OOM): the kernel killed %d of the container's processes", p.OOMKills)
 	}

@@ -113,7 +113,7 @@ func newPsCommand(o *options) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			pids, err := c.Processes()
+			pids, err := c.Processes(ctx)
 			if err != nil {
 				return err
 			}

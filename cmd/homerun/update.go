@@ -71,7 +71,7 @@ func newUpdateCommand(o *options) *cobra.Command {
 				return err
 			}
 			if rdt := f.class(); rdt != nil {
-				if err := r.UpdateClass(args[0], rdt); err != nil {
+				if err := r.UpdateClass(ctx, args[0], rdt); err != nil {
 					return err
 				}
 			}

@@ -157,12 +157,15 @@ func isChild(pid int) bool {
 
 // each calls do with a pidfd of each process of the container: the one that was
 // asked about, whatever has its number by now.
-func (m *Set) each(do func(pid, pidfd int)) error {
+func (m *Set) each(ctx context.Context, do func(pid, pidfd int)) error {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return fmt.Errorf("read /proc: %w", errors.Unwrap(err))
 	}
 	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || namespaceInode(pid, m.kind) != m.inode {
 			continue
@@ -171,7 +174,7 @@ func (m *Set) each(do func(pid, pidfd int)) error {
 		if err != nil {
 			continue
 		}
-		ended, err := proc.AwaitEnd(context.Background(), pidfd, 0)
+		ended, err := proc.AwaitEnd(ctx, pidfd, 0)
 		if err == nil && !ended && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
 			do(pid, pidfd)
 		}
@@ -180,28 +183,29 @@ func (m *Set) each(do func(pid, pidfd int)) error {
 	return nil
 }
 
-// List lists the ids.
-func (m *Set) List() (pids []int, err error) {
+// List lists the ids. The error is ctx's when that ends before.
+func (m *Set) List(ctx context.Context) (pids []int, err error) {
 	if m == nil {
 		return nil, nil
 	}
-	err = m.each(func(pid, _ int) { pids = append(pids, pid) })
+	err = m.each(ctx, func(pid, _ int) { pids = append(pids, pid) })
 	return pids, err
 }
 
 // Signal sends a signal to each process; SIGKILL until nobody is left, for the given
-// time at most. Who may be a stranger is left alone, and named in an error.
-func (m *Set) Signal(s unix.Signal, limit time.Duration) error {
+// time at most, and until ctx ends. Who may be a stranger is left alone, and named in
+// an error.
+func (m *Set) Signal(ctx context.Context, s unix.Signal, limit time.Duration) error {
 	if m == nil {
 		return nil
 	}
 	for deadline := time.Now().Add(limit); ; {
 		found := 0
 		m.Doubtful = nil
-		err := m.each(func(_, pidfd int) {
+		err := m.each(ctx, func(_, pidfd int) {
 			found++
 			if unix.PidfdSendSignal(pidfd, s, nil, 0) == nil && s == unix.SIGKILL {
-				_, _ = proc.AwaitEnd(context.Background(), pidfd, limit)
+				_, _ = proc.AwaitEnd(ctx, pidfd, limit)
 			}
 		})
 		if err != nil || s != unix.SIGKILL || found == 0 {

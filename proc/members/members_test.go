@@ -77,7 +77,7 @@ func TestMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	sub := child(t)
-	pids, err := (&Set{kind: "mnt", inode: own.Inode, id: own.ID}).List()
+	pids, err := (&Set{kind: "mnt", inode: own.Inode, id: own.ID}).List(t.Context())
 	if err != nil || !slices.Contains(pids, os.Getpid()) || !slices.Contains(pids, sub) {
 		t.Errorf("%v, %v", pids, err)
 	}
@@ -135,16 +135,16 @@ func TestSignalInPIDNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := InPIDNamespace(init)
-	if pids, err := m.List(); err != nil || len(pids) != 2 || !slices.Contains(pids, pid) {
+	if pids, err := m.List(t.Context()); err != nil || len(pids) != 2 || !slices.Contains(pids, pid) {
 		t.Errorf("%v, %v", pids, err)
 	}
-	if err := m.Signal(0, time.Second); err != nil {
+	if err := m.Signal(t.Context(), 0, time.Second); err != nil {
 		t.Error(err)
 	}
-	if err := m.Signal(unix.SIGKILL, 5*time.Second); err != nil || !ended() {
+	if err := m.Signal(t.Context(), unix.SIGKILL, 5*time.Second); err != nil || !ended() {
 		t.Errorf("it lives: %v", err)
 	}
-	if pids, err := m.List(); err != nil || pids != nil {
+	if pids, err := m.List(t.Context()); err != nil || pids != nil {
 		t.Errorf("%v, %v", pids, err)
 	}
 	if m := InPIDNamespace(init); m != nil {
@@ -168,18 +168,18 @@ func TestSignalInMountNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.ID = 0 // as before Linux 6.11
-	if pids, err := InMountNamespace(n, init).List(); err != nil || len(pids) != 2 || !slices.Contains(pids, stranger) {
+	if pids, err := InMountNamespace(n, init).List(t.Context()); err != nil || len(pids) != 2 || !slices.Contains(pids, stranger) {
 		t.Errorf("%v, %v", pids, err)
 	}
 	m := InMountNamespace(n, proc.ID{})
-	err = m.Signal(unix.SIGTERM, time.Second)
+	err = m.Signal(t.Context(), unix.SIGTERM, time.Second)
 	if !ended() {
 		t.Error("our own child was not signalled")
 	}
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("processes [%d] may be left", stranger)) || !slices.Equal(m.Doubtful, []int{stranger}) {
 		t.Errorf("%v, %v", err, m.Doubtful)
 	}
-	if err := m.Signal(unix.SIGKILL, time.Second); err == nil || !slices.Equal(m.Doubtful, []int{stranger}) {
+	if err := m.Signal(t.Context(), unix.SIGKILL, time.Second); err == nil || !slices.Equal(m.Doubtful, []int{stranger}) {
 		t.Errorf("%v, %v", err, m.Doubtful)
 	}
 	if id, err := proc.Of(stranger); err != nil || !id.Alive() {
@@ -191,7 +191,7 @@ func TestSignalInMountNamespace(t *testing.T) {
 // nobody rather than everybody.
 func TestNobody(t *testing.T) {
 	m := InMountNamespace(Namespace{}, proc.ID{})
-	if pids, err := m.List(); m != nil || pids != nil || err != nil || m.Signal(unix.SIGKILL, 0) != nil {
+	if pids, err := m.List(t.Context()); m != nil || pids != nil || err != nil || m.Signal(t.Context(), unix.SIGKILL, 0) != nil {
 		t.Errorf("%+v, %v, %v", m, pids, err)
 	}
 	if n, err := MountNamespace(1 << 22); err == nil || n != (Namespace{}) {

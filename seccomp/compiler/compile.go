@@ -9,6 +9,7 @@ package compiler
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,19 +56,17 @@ type Options struct {
 
 // Load gives the filter for a profile: the raw JSON value of config.json's
 // linux.seccomp. hit reports whether it came from the cache. A hit costs about
-// ten system calls. A miss runs the helper, at most 10 seconds, with an empty
+// ten system calls. A miss runs the helper, at most 10 seconds and until ctx ends, with an empty
 // environment. The helper must be there even for a hit, since its identity
 // (path, device, inode, size, times) stands for the version of libseccomp in
 // the key. Errors: ErrNotInstalled, the helper's complaint about the profile, or
 // why the helper could not be run. It may be called concurrently.
-func Load(raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
+func Load(ctx context.Context, raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
 	identity := identity(o.HelperPath)
 	if identity == "" {
 		return nil, false, NotInstalled([]string{o.HelperPath})
 	}
-	var args []string
 	if o.FailUnknown {
-		args = append(args, failUnknownArg)
 		identity += "\x00" + failUnknownArg
 	}
 	m := material(raw, identity, readKernelActions())
@@ -75,7 +74,7 @@ func Load(raw []byte, o Options) (f *seccomp.Filter, hit bool, err error) {
 		f, err := f.WithReceiver(o.Receiver)
 		return f, true, err
 	}
-	f, err = compile(o.HelperPath, args, raw, o.CacheDir, m)
+	f, err = compile(ctx, raw, o, m)
 	if err != nil {
 		return nil, false, err
 	}
@@ -89,8 +88,12 @@ func lookUp(dir string, material []byte) *seccomp.Filter {
 	return c.get(material)
 }
 
-func compile(helper string, args []string, raw []byte, dir string, material []byte) (*seccomp.Filter, error) {
-	output, err := runHelper(helper, args, raw)
+func compile(ctx context.Context, raw []byte, o Options, material []byte) (*seccomp.Filter, error) {
+	var args []string
+	if o.FailUnknown {
+		args = []string{failUnknownArg}
+	}
+	output, err := runHelper(ctx, o.HelperPath, args, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +101,7 @@ func compile(helper string, args []string, raw []byte, dir string, material []by
 	if err != nil {
 		return nil, err
 	}
-	c := openCache(dir, true)
+	c := openCache(o.CacheDir, true)
 	defer c.close()
 	c.put(material, output)
 	return f, nil
@@ -133,7 +136,7 @@ func identity(path string) string {
 }
 
 // runHelper runs the helper over a profile and gives its standard output.
-func runHelper(path string, args []string, raw []byte) ([]byte, error) {
+func runHelper(ctx context.Context, path string, args []string, raw []byte) ([]byte, error) {
 	pipes, err := newPipes()
 	if err != nil {
 		return nil, fmt.Errorf("seccomp: %s: %w", path, err)
@@ -146,11 +149,15 @@ func runHelper(path string, args []string, raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seccomp: %w", err)
 	}
 	pipes.closeTheirs()
-	timer := time.AfterFunc(helperTimeout, func() { _ = p.Kill() })
+	limited, cancel := context.WithTimeout(ctx, helperTimeout)
+	defer cancel()
+	stop := context.AfterFunc(limited, func() { _ = p.Kill() })
 	output, complaint := pipes.talk(raw)
 	state, err := p.Wait()
-	late := !timer.Stop()
+	late := !stop()
 	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case late:
 		return nil, fmt.Errorf("seccomp: %s: no answer within %v", path, helperTimeout)
 	case err != nil:

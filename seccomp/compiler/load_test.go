@@ -22,11 +22,11 @@ import (
 func TestLoadMissThenHit(t *testing.T) {
 	o := Options{CacheDir: filepath.Join(t.TempDir(), ".cache", "seccomp"), HelperPath: helper(t)}
 	raw := profile(t, "podman.json")
-	first, hit, err := Load(raw, o)
+	first, hit, err := Load(t.Context(), raw, o)
 	if err != nil || hit {
 		t.Fatalf("hit %t, %v", hit, err)
 	}
-	second, hit, err := Load(raw, o)
+	second, hit, err := Load(t.Context(), raw, o)
 	if err != nil || !hit {
 		t.Fatalf("hit %t, %v", hit, err)
 	}
@@ -37,7 +37,7 @@ func TestLoadMissThenHit(t *testing.T) {
 		t.Errorf("library %q", second.Library)
 	}
 	o.FailUnknown = true
-	if _, hit, _ := Load(raw, o); hit {
+	if _, hit, _ := Load(t.Context(), raw, o); hit {
 		t.Error("hit across an option")
 	}
 	st, err := os.Stat(o.CacheDir)
@@ -48,7 +48,7 @@ func TestLoadMissThenHit(t *testing.T) {
 
 func TestLoadListener(t *testing.T) {
 	raw := profile(t, "notify.json")
-	f, _, err := Load(raw, Options{HelperPath: helper(t)})
+	f, _, err := Load(t.Context(), raw, Options{HelperPath: helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +58,12 @@ func TestLoadListener(t *testing.T) {
 	if want := uint(seccomp.FlagNewListener | seccomp.FlagWaitKillableRecv); f.Flags != want || f.FlagsWithoutWaitKillable() != seccomp.FlagNewListener {
 		t.Errorf("flags %#x", f.Flags)
 	}
-	f, _, err = Load(raw, Options{HelperPath: helper(t), Receiver: "/run/other"})
+	f, _, err = Load(t.Context(), raw, Options{HelperPath: helper(t), Receiver: "/run/other"})
 	if err != nil || f.ListenerPath != "/run/other" {
 		t.Errorf("%+v %v", f, err)
 	}
 	nobody := []byte(strings.Replace(string(raw), "/run/agent.sock", "", 1))
-	if _, _, err = Load(nobody, Options{HelperPath: helper(t)}); err == nil || !strings.Contains(err.Error(), "linux.seccomp.listenerPath: missing") {
+	if _, _, err = Load(t.Context(), nobody, Options{HelperPath: helper(t)}); err == nil || !strings.Contains(err.Error(), "linux.seccomp.listenerPath: missing") {
 		t.Error(err)
 	}
 }
@@ -87,15 +87,15 @@ func TestLoadErrors(t *testing.T) {
 		{`{}`, script("noisy", "echo 'homerun-seccomp: linux.seccomp.x: no' >&2; echo two >&2; exit 1"), "seccomp: linux.seccomp.x: no"},
 		{strings.Repeat(" ", 1<<20), script("deaf", "exec 0<&-; exit 1"), "exit status 1"},
 	} {
-		_, _, err := Load([]byte(c.raw), Options{HelperPath: c.helper, CacheDir: filepath.Join(dir, "a", "b")})
+		_, _, err := Load(t.Context(), []byte(c.raw), Options{HelperPath: c.helper, CacheDir: filepath.Join(dir, "a", "b")})
 		if err == nil || !strings.Contains(err.Error()+"; hint: "+fault.Hint(err), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", c.helper, err, c.want)
 		}
 	}
-	if _, _, err := Load([]byte(`{}`), Options{}); !errors.Is(err, ErrNotInstalled) {
+	if _, _, err := Load(t.Context(), []byte(`{}`), Options{}); !errors.Is(err, ErrNotInstalled) {
 		t.Error(err)
 	}
-	if _, _, err := Load([]byte(`{"defaultAction":"x"}`), Options{HelperPath: helper(t)}); err == nil || !strings.HasPrefix(err.Error(), `seccomp: linux.seccomp.defaultAction: unknown action "x"`) {
+	if _, _, err := Load(t.Context(), []byte(`{"defaultAction":"x"}`), Options{HelperPath: helper(t)}); err == nil || !strings.HasPrefix(err.Error(), `seccomp: linux.seccomp.defaultAction: unknown action "x"`) {
 		t.Error(err)
 	}
 }
@@ -106,7 +106,7 @@ func TestHelperHasNoEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("LD_PRELOAD", "")
-	if _, _, err := Load([]byte(`{}`), Options{HelperPath: path}); err == nil || err.Error() != "seccomp: /" {
+	if _, _, err := Load(t.Context(), []byte(`{}`), Options{HelperPath: path}); err == nil || err.Error() != "seccomp: /" {
 		t.Error(err)
 	}
 }
@@ -146,7 +146,7 @@ func TestKernelAgrees(t *testing.T) {
 		t.Skip("the profiles' numbers are amd64's")
 	}
 	for _, name := range []string{"podman.json", "docker.json", "containerd.json"} {
-		f, _, err := Load(profile(t, name), Options{HelperPath: helper(t)})
+		f, _, err := Load(t.Context(), profile(t, name), Options{HelperPath: helper(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func sample(p []bpf.Instruction) (calls []call, want []unix.Errno) {
 }
 
 func TestKernelListener(t *testing.T) {
-	f, _, err := Load(profile(t, "notify.json"), Options{HelperPath: helper(t)})
+	f, _, err := Load(t.Context(), profile(t, "notify.json"), Options{HelperPath: helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestKernelListener(t *testing.T) {
 }
 
 func TestDisassembleOfALoadedFilter(t *testing.T) {
-	f, _, err := Load(profile(t, "docker.json"), Options{HelperPath: helper(t)})
+	f, _, err := Load(t.Context(), profile(t, "docker.json"), Options{HelperPath: helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,13 +224,13 @@ func TestDisassembleOfALoadedFilter(t *testing.T) {
 func TestHitIsFast(t *testing.T) {
 	o := Options{CacheDir: filepath.Join(t.TempDir(), "c"), HelperPath: helper(t)}
 	raw := profile(t, "podman.json")
-	if _, _, err := Load(raw, o); err != nil {
+	if _, _, err := Load(t.Context(), raw, o); err != nil {
 		t.Fatal(err)
 	}
 	best := time.Hour
 	for range 50 {
 		start := time.Now()
-		if _, hit, err := Load(raw, o); err != nil || !hit {
+		if _, hit, err := Load(t.Context(), raw, o); err != nil || !hit {
 			t.Fatal(hit, err)
 		}
 		best = min(best, time.Since(start))
@@ -245,7 +245,7 @@ func BenchmarkHit(b *testing.B) {
 	o := Options{CacheDir: filepath.Join(b.TempDir(), "c"), HelperPath: helper(b)}
 	raw := profile(b, "podman.json")
 	for b.Loop() {
-		if _, _, err := Load(raw, o); err != nil {
+		if _, _, err := Load(b.Context(), raw, o); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -255,7 +255,7 @@ func BenchmarkMiss(b *testing.B) {
 	o := Options{HelperPath: helper(b)}
 	raw := profile(b, "podman.json")
 	for b.Loop() {
-		if _, _, err := Load(raw, o); err != nil {
+		if _, _, err := Load(b.Context(), raw, o); err != nil {
 			b.Fatal(err)
 		}
 	}

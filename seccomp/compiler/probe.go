@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -32,7 +33,7 @@ func SupportedFlags() []string {
 // SupportedArchitectures lists those of seccomp.Architectures that a profile may name,
 // by asking the helper.
 func SupportedArchitectures(helper string) ([]string, error) {
-	output, err := runHelper(helper, []string{"--features"}, nil)
+	output, err := runHelper(context.Background(), helper, []string{"--features"}, nil)
 	if err != nil {
 		return nil, err
 	}

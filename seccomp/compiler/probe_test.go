@@ -25,7 +25,7 @@ func TestSupportedArchitectures(t *testing.T) {
 	}
 	for _, arch := range seccomp.Architectures() {
 		raw := `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["` + arch + `"],"syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_ERRNO"}]}`
-		_, _, err := Load([]byte(raw), Options{HelperPath: helper(t)})
+		_, _, err := Load(t.Context(), []byte(raw), Options{HelperPath: helper(t)})
 		if works := err == nil; works != slices.Contains(told, arch) {
 			t.Errorf("%s: told %t, but %v", arch, !works, err)
 		}

@@ -110,7 +110,7 @@ func hears(t *testing.T, what string, start func(out *os.File) (*container.Proce
 	}
 	text, err := io.ReadAll(in)
 	must(t, err)
-	if status, err := p.Wait(); err != nil || status != 0 {
+	if status, err := p.Wait(t.Context()); err != nil || status != 0 {
 		t.Fatalf("%s: status %d, %v", what, status, err)
 	}
 	if got := (result{stdout: string(text)}).report(t).Status["Seccomp"]; got != "2" {
