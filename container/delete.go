@@ -55,10 +55,27 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 	if err == nil && c.State.Pid == 0 || errors.Is(err, store.ErrDamaged) {
 		err = c.recover(err)
 	}
+	if errors.Is(err, errElsewhere) {
+		err = c.endElsewhere(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
 	return c.remove(ctx)
+}
+
+// endElsewhere ends a container that was made in another PID namespace by its cgroup,
+// which is the same one everywhere. Without one that can be opened it stays: why.
+func (c *Container) endElsewhere(ctx context.Context, why error) error {
+	dir, err := cgroup.Open(&c.State.Cgroup)
+	if dir == nil || err != nil {
+		return why
+	}
+	defer dir.Close()
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	c.ended = true
+	return dir.Kill(ctx)
 }
 
 // deletable refuses a container whose program runs.
@@ -109,7 +126,7 @@ func (c *Container) destroy(ctx context.Context) error {
 
 // end kills all processes and waits for init.
 func (c *Container) end(ctx context.Context) error {
-	if c.State.Pid == 0 {
+	if c.State.Pid == 0 || c.ended {
 		return nil
 	}
 	done, err := c.killCgroup(ctx, unix.SIGKILL)

@@ -19,6 +19,7 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/stage"
@@ -338,6 +339,7 @@ func (c *Container) describe(r *Request, result *compile.Result) {
 	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
 	c.State.Marked = true
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
+	c.State.PIDNamespace, _ = proc.PIDNamespace() // a start without /proc fails later
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
 	c.State.KeepsKeyring = r.NoNewKeyring
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)

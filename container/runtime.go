@@ -59,6 +59,8 @@ type Container struct {
 	// hooked is set once this process has come to the container's hooks: the last
 	// ones run when it fails.
 	hooked *bundle.Bundle
+	// ended: no process of it is left, whoever has init's number.
+	ended bool
 }
 
 // Directory is where the container's state is kept.
@@ -67,11 +69,13 @@ func (c *Container) Directory() string { return c.dir.Path() }
 // save writes the state.
 func (c *Container) save() error { return c.dir.WriteState(&c.State) }
 
-// load reads the state.
+// load reads the state. That of a container whose process ids mean others here is
+// errElsewhere.
 func (c *Container) load() error {
 	s, err := c.dir.ReadState()
 	if err == nil {
 		c.State = s
+		err = c.here()
 	}
 	return err
 }

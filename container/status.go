@@ -1,12 +1,16 @@
 package container
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroup"
+	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +45,29 @@ func (c *Container) Status() (string, error) {
 		return Created, nil
 	}
 	return Running, nil
+}
+
+// errElsewhere is for a container that was made in another PID namespace.
+var errElsewhere = errors.New("the container was made in another PID namespace")
+
+// here refuses a container whose process ids, which were recorded in another PID
+// namespace, are nobody's or others' in this one: it would be taken for one that has
+// stopped.
+func (c *Container) here() error {
+	s := &c.State
+	if s.Pid == 0 || s.PIDNamespace == 0 {
+		return nil
+	}
+	own, err := proc.PIDNamespace()
+	switch {
+	case err != nil:
+		return fmt.Errorf("see whether process %d lives: /proc/self/ns/pid: %w", s.Pid, err)
+	case own != s.PIDNamespace:
+		return &fault.Error{What: fmt.Sprintf("container %q was made in another PID namespace", c.ID), Cause: errElsewhere,
+			Why:  fmt.Sprintf("its init is process %d there, and that number is nobody's or another process's here", s.Pid),
+			Hint: "run homerun where the container was made; if that PID namespace has ended, so has the container: rm -r " + c.dir.Path()}
+	}
+	return nil
 }
 
 // waits reports whether init waits for start: then it reads from the FIFO.

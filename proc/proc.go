@@ -30,7 +30,7 @@ type ID struct {
 	// Pid is its number in this process's PID namespace.
 	Pid int `json:"pid"`
 	// StartTime is its start in clock ticks since boot: field 22 of
-	// /proc/PID/stat, proc_pid_stat(5).
+	// /proc/PID/stat, proc_pid_stat(5), as the first time namespace sees it.
 	StartTime uint64 `json:"startTime"`
 }
 
@@ -38,7 +38,11 @@ type ID struct {
 // an errno where there is no such process.
 func Of(pid int) (ID, error) {
 	now, err := stat(pid)
-	return ID{pid, now.start}, err
+	if err != nil {
+		return ID{Pid: pid}, err
+	}
+	shift, err := startShift()
+	return ID{pid, now.start - shift}, err
 }
 
 // Alive reports whether the process is known to exist, to be the same, and to be
@@ -63,7 +67,11 @@ func (p ID) Lives() (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
 	}
-	return now.start == p.StartTime && now.lives(), nil
+	if now.lives() && now.start != p.StartTime {
+		shift, err := startShift()
+		return now.start-shift == p.StartTime, err
+	}
+	return now.lives(), nil
 }
 
 // Open opens the process as a pidfd, which is close-on-exec and the caller's. An
@@ -114,6 +122,52 @@ func innermost(text string) int {
 		return 0
 	}
 	return inside
+}
+
+// PIDNamespace is the number of this process's PID namespace, in which the numbers
+// of an ID are. The kernel gives it again when that namespace and its processes have
+// ended. An error is an errno.
+func PIDNamespace() (uint64, error) {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/self/ns/pid", &st)
+	return st.Ino, err
+}
+
+// startShift is what this process's time namespace adds to the start times that /proc
+// shows, in clock ticks: time_namespaces(7). It is 0 in the first one, whose number is
+// fixed (PROC_TIME_INIT_INO of linux/proc_ns.h), and before Linux 5.6.
+func startShift() (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/time", &st); err == unix.ENOENT || err == nil && st.Ino == 0xEFFFFFFA {
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("look at /proc/self/ns/time: %w", err)
+	}
+	text, err := bundle.ReadRegular("/proc/self/timens_offsets")
+	if err != nil {
+		return 0, fmt.Errorf("read /proc/self/timens_offsets: %w", err)
+	}
+	return bootShift(string(text))
+}
+
+// ticks are those of a second in /proc: USER_HZ.
+const ticks = 100
+
+// bootShift reads a text like /proc/PID/timens_offsets. The shift of a clock that was
+// set back is a large number, whose subtraction adds.
+func bootShift(text string) (uint64, error) {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[0] != "boottime" && f[0] != "7" {
+			continue
+		}
+		seconds, err := strconv.ParseInt(f[1], 10, 64)
+		nanoseconds, errNano := strconv.ParseInt(f[2], 10, 64)
+		if err == nil && errNano == nil {
+			return uint64(seconds*ticks + nanoseconds/(1e9/ticks)), nil
+		}
+	}
+	return 0, errors.New("unreadable /proc/self/timens_offsets")
 }
 
 // InInitialUserNamespace reports whether this process is in the first user

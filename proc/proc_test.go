@@ -249,3 +249,28 @@ func FuzzParseStat(f *testing.F) {
 		_, _ = parseStat([]byte(other))
 	})
 }
+
+// What a time namespace adds to start times is read from each way in which the kernel
+// has named the clock, and a clock that was set back takes away.
+func TestBootShift(t *testing.T) {
+	for text, want := range map[string]int64{
+		"monotonic           5         0\nboottime       100000         0\n": 10000000,
+		"boottime            3 420000000\nmonotonic           0         0\n": 342,
+		"1          0         0\n7         -2         0\n":                   -200,
+	} {
+		if got, err := bootShift(text); err != nil || int64(got) != want {
+			t.Errorf("%q: %d, %v", text, int64(got), err)
+		}
+	}
+	for _, text := range []string{"", "boottime 1\n", "boottime x 0\n", "monotonic 1 0\n"} {
+		if _, err := bootShift(text); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+	if shift, err := startShift(); err != nil || shift != 0 {
+		t.Errorf("here: %d, %v", shift, err)
+	}
+	if own, err := PIDNamespace(); err != nil || own == 0 {
+		t.Errorf("the PID namespace is %d, %v", own, err)
+	}
+}

@@ -34,6 +34,9 @@ type State struct {
 	// made.
 	Pid       int    `json:"pid,omitempty"`
 	StartTime uint64 `json:"startTime,omitempty"`
+	// PIDNamespace is the number of the PID namespace in which these numbers are; 0 in
+	// what an older homerun wrote.
+	PIDNamespace uint64 `json:"pidNamespace,omitempty"`
 	// Waiter is the process that records how init ended; nil without one.
 	Waiter *proc.ID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
