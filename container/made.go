@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,6 +41,7 @@ func (c *Container) toBeMade(f *host.Facts) (list action.Undos) {
 	}
 	slices.Sort(made) // what is undone last comes first: a directory before what is in it
 	c.State.Rootfs = f.Rootfs.Path
+	c.State.RootfsDevice, c.State.RootfsInode = numbers(root)
 	for _, p := range made {
 		list = append(list, action.RemoveMade{Path: p})
 	}
@@ -59,7 +61,16 @@ func openInRoot(root int, p string) (int, error) {
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS})
 }
 
-// removeMade removes what was made in the root, if it is empty.
+// numbers tell a directory from any other that exists.
+func numbers(dir int) (device, inode uint64) {
+	var st unix.Stat_t
+	_ = unix.Fstat(dir, &st) // of an open directory
+	return st.Dev, st.Ino
+}
+
+// removeMade removes what was made in the root, if it is empty. Another directory
+// that is at the root's path by now is left alone: who may rename the root could
+// have those of others named there.
 func (c *Container) removeMade(p string) error {
 	if c.rootIsShared() {
 		return nil
@@ -71,6 +82,9 @@ func (c *Container) removeMade(p string) error {
 		return fmt.Errorf("open the root %s: %w", c.State.Rootfs, err)
 	}
 	defer unix.Close(root)
+	if device, inode := numbers(root); inode != c.State.RootfsInode || device != c.State.RootfsDevice {
+		return nil
+	}
 	dir, err := openInRoot(root, path.Dir(p))
 	if err == nil {
 		defer unix.Close(dir)
@@ -103,10 +117,11 @@ func removeEmpty(dir int, name string) error {
 // root, or one that lies in it or around it.
 func (c *Container) rootIsShared() bool {
 	shared := false
-	err := c.runtime.List(func(o *Container) error {
-		a, b := o.State.Rootfs+"/", c.State.Rootfs+"/"
-		shared = shared || o.ID != c.ID && o.State.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
-		return nil
+	err := c.runtime.forAll(func(d *store.Dir) error {
+		o, err := d.ReadState()
+		a, b := o.Rootfs+"/", c.State.Rootfs+"/"
+		shared = shared || d.ID != c.ID && o.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+		return err
 	})
 	return shared || err != nil
 }

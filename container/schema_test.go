@@ -163,7 +163,7 @@ func TestStateSchema(t *testing.T) {
 	if faults := faultsOf(t, s, text); faults != nil {
 		t.Errorf("%s: %q", text, faults)
 	}
-	full, err := json.Marshal(store.State{Version: store.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, Steps: 1,
+	full, err := json.Marshal(store.State{Version: store.StateVersion, ID: "x", Created: time.Now(), Pid: 1, StartTime: 1, PIDNamespace: 1, Steps: 1, RootfsDevice: 1, RootfsInode: 1,
 		Chroot: true, Cgroup: store.Cgroup{Manager: "disabled", Path: "/p", Scope: "s", LimitsAbove: true, OOMKills: 1}, Annotations: map[string]string{"a": "b"},
 		Undo: action.Undos{action.RemoveCgroup{Path: "/c", Inode: 1}}, Waiter: &proc.ID{Pid: 1, StartTime: 1}, Members: &store.Members{Inode: 1, ID: 1}})
 	if err != nil {

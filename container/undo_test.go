@@ -71,6 +71,59 @@ func TestWillRemoveMade(t *testing.T) {
 	}
 }
 
+// A directory that has the root's path by now is another one, and what is empty in it
+// is somebody else's.
+func TestRemoveMadeElsewhere(t *testing.T) {
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	dir := t.TempDir()
+	root, others := dir+"/root", dir+"/others"
+	if err := errors.Join(os.Mkdir(root, 0o755), os.MkdirAll(others+"/proc", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	c.State.Version, c.State.ID = store.StateVersion, c.ID
+	s := c.newStarting(nil)
+	s.launch = launch.New(launch.Options{Facts: &host.Facts{Rootfs: host.Source{Path: root},
+		Targets: map[string]host.Target{"/proc": {Resolved: "proc", Kind: host.Missing}}}})
+	defer s.close()
+	if err := errors.Join(s.do(t.Context(), action.RecordMade{}), os.Mkdir(root+"/proc", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, there := range []string{"link", "directory"} {
+		if err := os.Rename(root, dir+"/renamed"); err != nil {
+			t.Fatal(err)
+		}
+		if there == "link" {
+			err = os.Symlink("others", root)
+		} else {
+			err = os.Rename(others, root)
+		}
+		if err == nil {
+			err = s.do(t.Context(), action.RemoveMade{Path: "proc"})
+		}
+		if _, gone := os.Stat(root + "/proc"); err != nil || gone != nil {
+			t.Errorf("a %s: %v, %v", there, err, gone)
+		}
+		if there == "link" {
+			err = os.Remove(root)
+		} else {
+			err = os.Rename(root, others)
+		}
+		if err := errors.Join(err, os.Rename(dir+"/renamed", root)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.do(t.Context(), action.RemoveMade{Path: "proc"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(root + "/proc"); !os.IsNotExist(err) {
+		t.Errorf("in the root itself: %v", err)
+	}
+}
+
 // Whom nobody can prove to be the container's is left alone and named, and is no
 // reason to keep the container: who killed what it can be sure of has done so.
 func TestEndLeavesTheDoubtful(t *testing.T) {

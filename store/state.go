@@ -21,10 +21,14 @@ type State struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	// OCIVersion, Bundle, Annotations are from config.json.
-	OCIVersion  string            `json:"ociVersion"`
-	Bundle      string            `json:"bundle"`
-	Rootfs      string            `json:"rootfs"`
-	Annotations map[string]string `json:"annotations,omitempty"`
+	OCIVersion string `json:"ociVersion"`
+	Bundle     string `json:"bundle"`
+	Rootfs     string `json:"rootfs"`
+	// RootfsDevice and RootfsInode are the root's numbers, where something was made in
+	// it that delete removes: by then another directory may have its path.
+	RootfsDevice uint64            `json:"rootfsDevice,omitempty"`
+	RootfsInode  uint64            `json:"rootfsInode,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
 	// Created is in UTC.
 	Created time.Time `json:"created"`
 	// UID is the effective user id of who made the container.
