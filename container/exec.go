@@ -288,6 +288,9 @@ func (s *starting) openContainer(chroot bool) error {
 		return err
 	}
 	s.launch.SetInput(compile.InputInit, init)
+	if err := s.c.joinable(); err != nil {
+		return err
+	}
 	if !chroot {
 		return nil
 	}

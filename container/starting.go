@@ -230,6 +230,9 @@ func (s *starting) openNamespace(a action.OpenNamespace) error {
 	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != a.Type {
 		return fmt.Errorf("join the namespace %s (%s): it is not of that type", a.Path, a.Pointer)
 	}
+	if a.Type == unix.CLONE_NEWUSER {
+		s.c.recordUsers(fd)
+	}
 	return nil
 }
 

@@ -41,6 +41,8 @@ type State struct {
 	// PIDNamespace is the number of the PID namespace in which these numbers are; 0 in
 	// what an older homerun wrote.
 	PIDNamespace uint64 `json:"pidNamespace,omitempty"`
+	// Users is the user namespace of init; nil in what an older homerun wrote.
+	Users *Users `json:"users,omitempty"`
 	// Waiter is the process that records how init ended; nil without one.
 	Waiter *proc.ID `json:"waiter,omitempty"`
 	// Namespaces are the CLONE_NEW* of the namespaces that exec joins.
@@ -82,6 +84,13 @@ type Cgroup struct {
 	// OOMKills counts the processes that the kernel killed for memory, when
 	// the container had ended.
 	OOMKills uint64 `json:"oomKills,omitempty"`
+}
+
+// Users is the user namespace that init is started in.
+type Users struct {
+	// Inode is its number, or with Above that of the one in which it was made.
+	Inode uint64 `json:"inode"`
+	Above bool   `json:"above,omitempty"`
 }
 
 // Members says how the processes of a container without a PID namespace of its

@@ -1,0 +1,63 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/store"
+	"golang.org/x/sys/unix"
+)
+
+// sleeper starts a process, perhaps in a user namespace of its own, that is asleep
+// when sleeper returns.
+func sleeper(t *testing.T, flags uintptr, args ...string) int {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	if flags != 0 {
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("needs user namespaces: %v", err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for range 1000 {
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)); string(text) == "sleep\n" {
+			return cmd.Process.Pid
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("it does not come to sleep")
+	return 0
+}
+
+// TestJoinable: init is joined in the user namespace that it was started in: the
+// runtime's, or one that was made in that.
+func TestJoinable(t *testing.T) {
+	own := namespaceInode("user")
+	same, below := sleeper(t, 0, "sleep", "100"), sleeper(t, unix.CLONE_NEWUSER, "sleep", "100")
+	further := sleeper(t, unix.CLONE_NEWUSER, "unshare", "-U", "sleep", "100")
+	for name, test := range map[string]struct {
+		pid   int
+		users *store.Users
+		want  bool
+	}{
+		"the runtime's":               {same, &store.Users{Inode: own}, true},
+		"left the runtime's":          {below, &store.Users{Inode: own}, false},
+		"made in it":                  {below, &store.Users{Inode: own, Above: true}, true},
+		"left the one made in it":     {further, &store.Users{Inode: own, Above: true}, false},
+		"an older homerun's":          {below, nil, true},
+		"nothing was to be seen then": {below, &store.Users{}, true},
+		"has ended":                   {1 << 30, &store.Users{Inode: own}, true},
+	} {
+		c := &Container{State: store.State{Pid: test.pid, Users: test.users}}
+		if err := c.joinable(); (err == nil) != test.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
