@@ -62,7 +62,7 @@ func Enter(ctx context.Context, g *store.Cgroup, target string, pid int) error {
 		return err
 	}
 	defer conn.Close()
-	return conn.Attach(ctx, g.Scope, strings.TrimPrefix(target, ScopeOf(target)), uint32(pid))
+	return conn.Attach(ctx, g.Scope, strings.TrimPrefix(target, ScopeOf(g)), uint32(pid))
 }
 
 // Target opens the cgroup for a process that joins the container: init's, or one

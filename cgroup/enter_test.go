@@ -42,6 +42,7 @@ func TestWholeCgroup(t *testing.T) {
 		"/a/x.scope":             {Scope: "x.scope", Path: "/a/x.scope/container"},
 		"/a/shell.scope/mine":    {Path: "/a/shell.scope/mine"},
 		"/a/web.service/mine":    {Path: "/a/web.service/mine"},
+		"/b/x.scope":             {Scope: "x.scope", Path: "/b/x.scope/mine.scope"},
 		"/a/outer.scope/y.scope": {Scope: "y.scope", Path: "/a/outer.scope/y.scope"},
 	} {
 		if got := Whole(&s); got != want {

@@ -80,7 +80,7 @@ func Stop(ctx context.Context, s *store.State, u action.StopScope) error {
 	if u.Inode == 0 {
 		return stopUnproven(ctx, s, u.Unit)
 	}
-	dir, err := live.Reopen(ScopeOf(s.Cgroup.Path), u.Inode)
+	dir, err := live.Reopen(ScopeOf(&s.Cgroup), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

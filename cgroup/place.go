@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/fault"
@@ -53,17 +52,18 @@ func Whole(g *store.Cgroup) string {
 	if g.Scope == "" {
 		return g.Path
 	}
-	return ScopeOf(g.Path)
+	return ScopeOf(g)
 }
 
-// ScopeOf is the scope's cgroup, at or above the container's.
-func ScopeOf(p string) string {
-	for d := p; d != "/" && d != "."; d = path.Dir(d) {
-		if strings.HasSuffix(d, ".scope") {
+// ScopeOf is the scope's cgroup, at or above the container's. A cgroup below that,
+// which the container may have made, can have the name of a scope, too.
+func ScopeOf(g *store.Cgroup) string {
+	for d := g.Path; len(d) > 1; d = path.Dir(d) {
+		if path.Base(d) == g.Scope {
 			return d
 		}
 	}
-	return p
+	return g.Path
 }
 
 // Connect finds the service manager that has the container's scope.

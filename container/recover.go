@@ -58,7 +58,7 @@ func (c *Container) recoverScope() {
 		return
 	}
 	defer dir.Close()
-	scope, err := live.Open(cgroup.ScopeOf(s.Path))
+	scope, err := live.Open(cgroup.ScopeOf(s))
 	if err != nil {
 		return
 	}

@@ -205,7 +205,7 @@ func (c *Container) applyScope(ctx context.Context, dir *live.Dir, set limits.Se
 	if err := setProperties(ctx, c.State.Cgroup.Scope, request.Properties); err != nil {
 		return err
 	}
-	if at := cgroup.ScopeOf(dir.Path()); at != dir.Path() {
+	if at := cgroup.ScopeOf(&c.State.Cgroup); at != dir.Path() {
 		scope, err := live.Open(at)
 		if err != nil {
 			return err
