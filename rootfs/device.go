@@ -19,6 +19,7 @@ type device struct {
 	mode         uint32
 	uid, gid     int
 	pointer      string
+	byDefault    bool // config.json does not ask for it
 }
 
 // defaultDevices are those of config-linux.md, "Default Devices".
@@ -29,7 +30,7 @@ func defaultDevices() []device {
 	}
 	for i := range list {
 		d := &list[i]
-		d.kind, d.mode, d.pointer = unix.S_IFCHR, 0o666, "default"
+		d.kind, d.mode, d.pointer, d.byDefault = unix.S_IFCHR, 0o666, "default", true
 		if d.major == 0 {
 			d.major = 1
 		}
@@ -262,7 +263,7 @@ func (t *Tree) hostNode(d *device) (string, error) {
 		return d.path, nil
 	case elsewhere != "":
 		return elsewhere, nil
-	case source.Error != "" && d.pointer == "default":
+	case source.Error != "" && d.byDefault:
 		return "", nil
 	case source.Error == "ENOENT":
 		e := d.error("the host has no such device: "+unix.ENOENT.Error(), unix.ENOENT)
@@ -284,7 +285,11 @@ func (d *device) hostKind() host.Kind {
 }
 
 func (d *device) error(why string, errno unix.Errno) *fault.Error {
-	return &fault.Error{Place: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
+	e := &fault.Error{Place: d.pointer, What: "device " + d.path, Why: why, Errno: errno}
+	if d.byDefault {
+		e.Place = ""
+	}
+	return e
 }
 
 // directory opens a directory once and keeps it open, since many nodes go

@@ -89,7 +89,7 @@ func (t *Tree) needsDevices(n *host.Needs) {
 		t.needsTarget(d.path, place, n)
 		switch {
 		case !t.restricted || d.kind == unix.S_IFIFO:
-		case d.pointer == "default":
+		case d.byDefault:
 			n.Sources = append(n.Sources, host.Path{Path: d.path, Place: place})
 		default:
 			n.Devices = append(n.Devices, host.Device{Path: d.path, Place: place, Kind: d.hostKind(), Rdev: unix.Mkdev(d.major, d.minor)})

@@ -78,8 +78,8 @@ func TestConfigDevices(t *testing.T) {
 		t.Errorf("%d devices at %d paths", len(list), len(got))
 	}
 	for path, want := range map[string]device{
-		"dev/null": {path: "/dev/null", kind: unix.S_IFCHR, major: 1, minor: 3, mode: 0o666, pointer: "default"},
-		"dev/tty":  {path: "/dev/tty", kind: unix.S_IFCHR, major: 5, mode: 0o666, pointer: "default"},
+		"dev/null": {path: "/dev/null", kind: unix.S_IFCHR, major: 1, minor: 3, mode: 0o666, pointer: "default", byDefault: true},
+		"dev/tty":  {path: "/dev/tty", kind: unix.S_IFCHR, major: 5, mode: 0o666, pointer: "default", byDefault: true},
 		"dev/zero": {path: "/dev//zero", kind: unix.S_IFCHR, major: 1, minor: 5, mode: 0o640, pointer: "linux.devices[1]"},
 		"dev/fuse": {path: "/dev/fuse", kind: unix.S_IFCHR, major: 10, minor: 229, mode: 0o640, uid: 3, gid: 4, pointer: "linux.devices[0]"},
 		"dev/disk": {path: "/dev/disk", kind: unix.S_IFBLK, major: 8, mode: 0o666, pointer: "linux.devices[2]"},
