@@ -10,7 +10,6 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/proc"
-	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +23,8 @@ import (
 
 // CannotEnter reports whether this process cannot start one in the container's
 // cgroup, while systemd can put one there.
-func CannotEnter(g *store.Cgroup, init int) bool {
+func (c Cgroup) CannotEnter() bool {
+	g := &c.State.Cgroup
 	if g.Scope == "" || os.Geteuid() == 0 && proc.InInitialUserNamespace() {
 		return false
 	}
@@ -36,7 +36,7 @@ func CannotEnter(g *store.Cgroup, init int) bool {
 		return false
 	}
 	// Both directories are below the same mount point.
-	theirs, err := live.OfProcess(init)
+	theirs, err := live.OfProcess(c.State.Pid)
 	if err != nil {
 		return false
 	}
@@ -56,51 +56,51 @@ func commonPath(a, b string) string {
 }
 
 // Enter has systemd move a process into the container's cgroup.
-func Enter(ctx context.Context, g *store.Cgroup, target string, pid int) error {
-	conn, err := Connect(ctx)
+func (c Cgroup) Enter(ctx context.Context, target string, pid int) error {
+	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return conn.Attach(ctx, g.Scope, strings.TrimPrefix(target, ScopeOf(g)), uint32(pid))
+	return conn.Attach(ctx, c.State.Cgroup.Scope, strings.TrimPrefix(target, ScopeOf(&c.State.Cgroup)), uint32(pid))
 }
 
 // Target opens the cgroup for a process that joins the container: init's, or one
-// below the container's. Somebody with
-// the right to may have moved init out of the container's, and removed that.
-func Target(g *store.Cgroup, init int, under string) (*live.Dir, error) {
-	dir, err := Open(g)
+// below the container's. Somebody with the right to may have moved init out of the
+// container's, and removed that.
+func (c Cgroup) Target(under string) (*live.Dir, error) {
+	dir, err := c.Open()
 	if err != nil {
 		if under == "" && errors.Is(err, unix.ENOENT) {
-			return openOf(init)
+			return c.ofInit()
 		}
 		return nil, err
 	}
 	defer dir.Close()
-	return dir.Sub(within(g, init, under))
+	return dir.Sub(c.within(under))
 }
 
-// openOf opens the cgroup that a process is in.
-func openOf(pid int) (*live.Dir, error) {
-	own, err := live.OfProcess(pid)
+// ofInit opens the cgroup that init is in.
+func (c Cgroup) ofInit() (*live.Dir, error) {
+	own, err := live.OfProcess(c.State.Pid)
 	if err != nil {
 		return nil, err
 	}
-	return live.Open(probe.CgroupMountPoint() + own)
+	return c.Tree.Open(probe.CgroupMountPoint() + own)
 }
 
 // within is the path of an exec's cgroup below the container's. Init may
 // have moved itself further down, to give controllers to cgroups of its own;
 // then the container's cgroup takes no more processes (EBUSY).
-func within(g *store.Cgroup, init int, under string) string {
+func (c Cgroup) within(under string) string {
 	if under != "" {
 		return relative(under)
 	}
-	own, err := live.OfProcess(init)
+	own, err := live.OfProcess(c.State.Pid)
 	if err != nil {
 		return "."
 	}
-	return relative(below(g.Path, own))
+	return relative(below(c.State.Cgroup.Path, own))
 }
 
 // below is what a process's path, as /proc shows it, has after that of

@@ -10,7 +10,6 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
-	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +31,7 @@ func (m *Making) made(names []string) {
 	})
 	for _, name := range names {
 		u := action.RemoveCgroup{Path: name}
-		if dir, err := live.Open(name); err == nil {
+		if dir, err := m.Tree.Open(name); err == nil {
 			u.Inode = dir.ID()
 			dir.Close()
 		}
@@ -51,13 +50,13 @@ func (m *Making) foundScope(unit string, inode uint64) {
 
 // Remove removes a cgroup that was made for the container: its own with all
 // in it and below; any other, such as one above, only if nothing is in it.
-func Remove(ctx context.Context, g *store.Cgroup, u action.RemoveCgroup) error {
+func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	var dir *live.Dir
 	var err error
 	if u.Inode != 0 {
-		dir, err = live.Reopen(u.Path, u.Inode)
+		dir, err = c.Tree.Reopen(u.Path, u.Inode)
 	} else {
-		dir, err = live.Open(u.Path)
+		dir, err = c.Tree.Open(u.Path)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -66,7 +65,7 @@ func Remove(ctx context.Context, g *store.Cgroup, u action.RemoveCgroup) error {
 		return err
 	}
 	defer dir.Close()
-	if u.Inode != 0 && u.Inode == g.Inode {
+	if u.Inode != 0 && u.Inode == c.State.Cgroup.Inode {
 		return dir.Delete(ctx)
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
@@ -76,11 +75,11 @@ func Remove(ctx context.Context, g *store.Cgroup, u action.RemoveCgroup) error {
 
 // Stop ends the scope: what is in it is killed, and systemd told if it does
 // not notice. A dead scope vanishes by itself.
-func Stop(ctx context.Context, s *store.State, u action.StopScope) error {
+func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	if u.Inode == 0 {
-		return stopUnproven(ctx, s, u.Unit)
+		return c.stopUnproven(ctx, u.Unit)
 	}
-	dir, err := live.Reopen(ScopeOf(&s.Cgroup), u.Inode)
+	dir, err := c.Tree.Reopen(ScopeOf(&c.State.Cgroup), u.Inode)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -96,7 +95,7 @@ func Stop(ctx context.Context, s *store.State, u action.StopScope) error {
 	if err := dir.Delete(ctx); err != nil {
 		return err
 	}
-	conn, err := Connect(ctx)
+	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,13 +105,13 @@ func Stop(ctx context.Context, s *store.State, u action.StopScope) error {
 
 // stopUnproven stops a scope in which init was not found, if it is the
 // container's. Init is dead by now, and nothing else can be in it.
-func stopUnproven(ctx context.Context, s *store.State, unit string) error {
-	conn, err := Connect(ctx)
+func (c Cgroup) stopUnproven(ctx context.Context, unit string) error {
+	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if text, err := conn.Description(ctx, unit); err != nil || !strings.HasSuffix(text, scopeMark(s)) {
+	if text, err := conn.Description(ctx, unit); err != nil || !strings.HasSuffix(text, scopeMark(c.State)) {
 		return err
 	}
 	return conn.Stop(ctx, unit)

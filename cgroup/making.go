@@ -29,9 +29,9 @@ import (
 // Making is a container's cgroup while it is made. It is a value of one caller: not
 // safe for concurrent use. Close it.
 type Making struct {
-	// State is the container's: init, its cgroup, and what is to be undone. The actions
-	// say there what they have made; the caller writes it.
-	State *store.State
+	// Cgroup is the container's. The actions say in its State what they have made; the
+	// caller writes that.
+	Cgroup
 	// Bus leads to the service manager; nil until it is needed, unless somebody has
 	// connected to it already.
 	Bus *bus.Conn
@@ -107,7 +107,7 @@ func ToBeMade(a action.MakeCgroup) (list action.Undos) {
 // cloned into. What was made is listed with its number, in place of what was to be.
 func (m *Making) make(a action.MakeCgroup) error {
 	m.State.Cgroup.Path, m.State.Cgroup.LimitsAbove = path.Join(a.Mount, a.Choice.Path, a.Below), true
-	above, made, err := live.Create(a.Choice, a.Mount, a.Controllers)
+	above, made, err := m.Tree.Create(a.Choice, a.Mount, a.Controllers)
 	if err != nil {
 		return err
 	}
@@ -150,10 +150,15 @@ func (m *Making) write(a action.WriteCgroup) error {
 	one := a.Write
 	one.Retry = false
 	err := write([]cgroupv2.Write{one})
-	if a.Write.Retry && !a.Again && errors.Is(err, unix.EINVAL) {
+	if early(a, err) {
 		return nil
 	}
 	return err
+}
+
+// early reports whether a write has failed that comes again.
+func early(a action.WriteCgroup, err error) bool {
+	return a.Write.Retry && !a.Again && errors.Is(err, unix.EINVAL)
 }
 
 // notInUse refuses a cgroup in which others run: the container would get their
@@ -176,7 +181,7 @@ func (m *Making) startScope(ctx context.Context, a action.StartScope) (err error
 		}
 	}
 	if m.Bus == nil { // the facts are the caller's
-		if m.Bus, err = Connect(ctx); err != nil {
+		if m.Bus, err = m.Connect(ctx); err != nil {
 			return err
 		}
 	}
@@ -204,7 +209,7 @@ func (m *Making) awaitScope(ctx context.Context, a action.AwaitScope) error {
 		// systemd issue 36781: a busy manager takes a new scope for empty.
 		return errors.New("systemd made the scope " + a.Unit + " and ended it at once: init is in " + own)
 	}
-	if m.own, err = live.Open(path.Join(a.Mount, own)); err != nil {
+	if m.own, err = m.Tree.Open(path.Join(a.Mount, own)); err != nil {
 		return err
 	}
 	m.State.Cgroup.Scope, m.State.Cgroup.Path, m.State.Cgroup.Inode = a.Unit, m.own.Path(), m.own.ID()

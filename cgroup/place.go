@@ -12,19 +12,29 @@ import (
 	"github.com/homerun-oci/homerun/systemd/bus"
 )
 
+// Cgroup is the cgroup of one container, as it is recorded in the container's state.
+type Cgroup struct {
+	// State is the container's: its init, its cgroup, and what is to be undone.
+	State *store.State
+	// Tree is where cgroups are, and Manager where the service manager is: the
+	// kernel's, and the one that is found, but in tests.
+	Tree    live.Tree
+	Manager bus.Place
+}
+
 // Open opens the cgroup that is recorded; nil when there is none. One that is gone
 // is os.ErrNotExist, also when its name is another container's by now, as that of
 // a scope which ended with its last process.
-func Open(g *store.Cgroup) (*live.Dir, error) {
-	if g.Path == "" {
+func (c Cgroup) Open() (*live.Dir, error) {
+	if c.State.Cgroup.Path == "" {
 		return nil, nil
 	}
-	return live.Reopen(g.Path, g.Inode)
+	return c.Tree.Reopen(c.State.Cgroup.Path, c.State.Cgroup.Inode)
 }
 
 // Frozen reports whether the container is paused.
-func Frozen(g *store.Cgroup) bool {
-	dir, err := Open(g)
+func (c Cgroup) Frozen() bool {
+	dir, err := c.Open()
 	if err != nil || dir == nil {
 		return false
 	}
@@ -34,8 +44,8 @@ func Frozen(g *store.Cgroup) bool {
 
 // Thaw lets the container go on if it is paused. What somebody else froze above
 // it stays so.
-func Thaw(g *store.Cgroup) {
-	dir, err := Open(g)
+func (c Cgroup) Thaw() {
+	dir, err := c.Open()
 	if err != nil || dir == nil {
 		return
 	}
@@ -67,7 +77,10 @@ func ScopeOf(g *store.Cgroup) string {
 }
 
 // Connect finds the service manager that has the container's scope.
-func Connect(ctx context.Context) (*bus.Conn, error) {
+func (c Cgroup) Connect(ctx context.Context) (*bus.Conn, error) {
+	if c.Manager != (bus.Place{}) {
+		return bus.Connect(ctx, c.Manager)
+	}
 	p, err := probe.New([3]int{})
 	if err != nil {
 		return nil, err

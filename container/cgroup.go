@@ -21,7 +21,7 @@ func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, er
 			err = s.setCgroup(s.cgroup.Descriptor())
 		}
 	case action.EnterScope:
-		done, err = true, cgroup.Enter(ctx, &s.c.State.Cgroup, s.target.Path(), s.launch.Init())
+		done, err = true, s.c.cgroup().Enter(ctx, s.target.Path(), s.launch.Init())
 	}
 	if err != nil && s.c.State.Pid != 0 && !s.c.State.Init().Alive() {
 		err = launch.ErrDied // and its scope went with it
@@ -45,6 +45,9 @@ func resources(s *specs.Spec) *specs.LinuxResources {
 	return s.Linux.Resources
 }
 
+// cgroup is the container's cgroup.
+func (c *Container) cgroup() cgroup.Cgroup { return cgroup.Cgroup{State: &c.State} }
+
 // openCgroup opens the container's cgroup; nil when it has none. One that is gone
 // is os.ErrNotExist.
-func (c *Container) openCgroup() (*live.Dir, error) { return cgroup.Open(&c.State.Cgroup) }
+func (c *Container) openCgroup() (*live.Dir, error) { return c.cgroup().Open() }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
-	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -67,7 +66,7 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 // endElsewhere ends a container that was made in another PID namespace by its cgroup,
 // which is the same one everywhere. Without one that can be opened it stays: why.
 func (c *Container) endElsewhere(ctx context.Context, why error) error {
-	dir, err := cgroup.Open(&c.State.Cgroup)
+	dir, err := c.openCgroup()
 	if dir == nil || err != nil {
 		return why
 	}
@@ -154,9 +153,9 @@ func (s *starting) undo(ctx context.Context, u action.Undo) error {
 	case action.KillStage:
 		return c.end(ctx)
 	case action.RemoveCgroup:
-		return cgroup.Remove(ctx, &c.State.Cgroup, u)
+		return c.cgroup().Remove(ctx, u)
 	case action.StopScope:
-		return cgroup.Stop(ctx, &c.State, u)
+		return c.cgroup().Stop(ctx, u)
 	case action.LeaveClass:
 		return leaveClass(u)
 	case action.EndNetwork:

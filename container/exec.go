@@ -123,7 +123,7 @@ func (c *Container) joinAsProgram(ctx context.Context, b *bundle.Bundle, j compi
 	if err != nil {
 		return nil, err
 	}
-	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, cgroup.CannotEnter(&c.State.Cgroup, c.State.Pid)
+	j.ContainerID, j.Waits, j.Hold = c.ID, status == Created, c.cgroup().CannotEnter()
 	j.Spec, j.Namespaces, j.Chroot, j.Seccomp = b.Config, c.State.Namespaces, c.State.Chroot, program(filter)
 	j.Keyring = !c.State.KeepsKeyring
 	j.IntoCgroup = c.State.Cgroup.Path != "" && !j.Hold
@@ -244,7 +244,7 @@ func (s *starting) execCgroup(below string) (err error) {
 		}
 		return nil
 	}
-	if s.target, err = cgroup.Target(&s.c.State.Cgroup, s.c.State.Pid, below); err != nil || s.held {
+	if s.target, err = s.c.cgroup().Target(below); err != nil || s.held {
 		return err
 	}
 	return s.setCgroup(cgroup.Descriptor(s.target))

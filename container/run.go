@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/oom"
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/store"
@@ -170,7 +169,7 @@ func (p *Process) Signal(s unix.Signal) {
 	switch s {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
 		if p.bundle != nil {
-			cgroup.Thaw(&p.container.State.Cgroup)
+			p.container.cgroup().Thaw()
 		}
 	}
 }

@@ -57,7 +57,7 @@ type starting struct {
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
-	return &starting{c: c, bundle: b, cgroup: cgroup.Making{State: &c.State}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+	return &starting{c: c, bundle: b, cgroup: cgroup.Making{Cgroup: c.cgroup()}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
 }
 
 // close gives up what no Process has taken over.

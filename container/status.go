@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
-	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
@@ -39,7 +38,7 @@ func (c *Container) Status() (string, error) {
 		return Stopped, nil
 	case s.Marked && !c.dir.Made():
 		return Creating, nil
-	case cgroup.Frozen(&c.State.Cgroup):
+	case c.cgroup().Frozen():
 		return Paused, nil
 	case c.waits():
 		return Created, nil

@@ -202,7 +202,7 @@ func enableAbove(name string, controllers []string) error {
 // cgroup.
 func (c *Container) applyScope(ctx context.Context, dir *live.Dir, set limits.Set) error {
 	writes, request := cgroupv2.Files(set), systemd.Resources(set)
-	if err := setProperties(ctx, c.State.Cgroup.Scope, request.Properties); err != nil {
+	if err := c.setProperties(ctx, request.Properties); err != nil {
 		return err
 	}
 	if at := cgroup.ScopeOf(&c.State.Cgroup); at != dir.Path() {
@@ -224,16 +224,16 @@ func (c *Container) applyScope(ctx context.Context, dir *live.Dir, set limits.Se
 	return dir.Ensure(writes)
 }
 
-func setProperties(ctx context.Context, unit string, list []systemd.Property) error {
+func (c *Container) setProperties(ctx context.Context, list []systemd.Property) error {
 	if len(list) == 0 {
 		return nil
 	}
-	conn, err := cgroup.Connect(ctx)
+	conn, err := c.cgroup().Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_, err = conn.SetProperties(ctx, unit, list)
+	_, err = conn.SetProperties(ctx, c.State.Cgroup.Scope, list)
 	return err
 }
 

@@ -156,6 +156,9 @@ func TestOutput(t *testing.T) {
 	for _, annotation := range []string{Stdout, Stderr} {
 		for _, name := range []string{"/", "no/such", "fifo", "a\nb/c"} {
 			h.Annotations = map[string]string{Stdout: "both", annotation: name}
+			if fd, _, err := h.output(annotation); fd != -1 || err == nil {
+				t.Errorf("%s: %d, %v", name, fd, err)
+			}
 			got := reason(h.Run(t.Context(), h.shell("exit 0")))
 			if !strings.HasPrefix(got, "open its output /") || !strings.Contains(got, "(annotations["+annotation+"]): ") || strings.Contains(got, "\n") {
 				t.Errorf("%s: %q", name, got)

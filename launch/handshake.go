@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/stage"
@@ -89,7 +90,7 @@ func (l *Launch) take(r stage.Record) {
 	defer l.lock.Unlock()
 	l.init = r.Value
 	l.pidfd, _ = unix.PidfdOpen(l.init, 0) // it is our child, or waits for us
-	closeOnce(&l.firstFD)
+	descriptor.Close(&l.firstFD)
 }
 
 // awaitProgram waits for the end of the report: the program runs.

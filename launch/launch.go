@@ -42,6 +42,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/proc"
@@ -136,7 +137,7 @@ func (l *Launch) Close() {
 		l.CloseInput(name)
 	}
 	l.lock.Lock()
-	closeOnce(&l.pidfd)
+	descriptor.Close(&l.pidfd)
 	l.lock.Unlock()
 }
 
@@ -243,7 +244,7 @@ const grace = time.Second
 // to say whom it has made.
 func (l *Launch) cancel() {
 	l.lock.Lock()
-	closeOnce(&l.sync)
+	descriptor.Close(&l.sync)
 	making, first := l.init == 0, l.firstFD
 	l.lock.Unlock()
 	if making && first >= 0 {
@@ -272,14 +273,7 @@ func (l *Launch) fail(ctx context.Context, err error) error {
 func (l *Launch) closePipes() {
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	closeOnce(&l.report)
-	closeOnce(&l.sync)
-	closeOnce(&l.firstFD)
-}
-
-func closeOnce(fd *int) {
-	if *fd >= 0 {
-		unix.Close(*fd)
-		*fd = -1
-	}
+	descriptor.Close(&l.report)
+	descriptor.Close(&l.sync)
+	descriptor.Close(&l.firstFD)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -176,7 +177,7 @@ func TestAnswer(t *testing.T) {
 	if err := l.answer(); err != nil {
 		t.Errorf("init is gone: %v", err)
 	}
-	closeOnce(&l.sync)
+	descriptor.Close(&l.sync)
 	if err := l.answer(); err != nil {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -218,8 +219,8 @@ func TestFirstEnds(t *testing.T) {
 		if lives := alive(t, initFD); lives == said {
 			t.Errorf("%s: init lives: %v", name, lives)
 		}
-		closeOnce(&l.firstFD)
-		closeOnce(&l.pidfd)
+		descriptor.Close(&l.firstFD)
+		descriptor.Close(&l.pidfd)
 	}
 }
 
@@ -349,9 +350,10 @@ func TestReapFirst(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
+	_, pidfd := child(t)
 	l := &Launch{Options: Options{Result: &compile.Result{}}}
-	if l.reapFirst(); l.reaped {
-		t.Error("nobody was reaped")
+	if l.reapFirst(); l.reaped || l.reap(0) != 0 || !alive(t, pidfd) {
+		t.Error("nobody was to be reaped")
 	}
 }
 

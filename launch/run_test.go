@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -75,9 +76,15 @@ func descriptors(t *testing.T) int {
 // A plan runs: the program is a child of this process, the first process was reaped,
 // each step was told before it was done, and nothing stays open but init's pidfd.
 func TestRun(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { run(t, nil) })
+	t.Run("with room for a second part", func(t *testing.T) { run(t, func(context.Context) (*compile.Result, error) { return nil, errors.New("not yet") }) })
+}
+
+func run(t *testing.T, rest func(context.Context) (*compile.Result, error)) {
 	out := filepath.Join(t.TempDir(), "out")
 	before := descriptors(t)
 	l := launching(t, "/bin/sh", "-c", "echo $A > "+out+"; exit 7")
+	l.Rest = rest
 	var told []string
 	l.Debug = func(line string) { told = append(told, line) }
 	if err := l.Run(t.Context()); err != nil {
@@ -155,7 +162,7 @@ func troubles() map[string]func(l *Launch, cancel func()) {
 		"first dies":  func(l *Launch, _ func()) { end(l.First()) },
 		"both die":    func(l *Launch, _ func()) { end(l.Init()); end(l.First()) },
 		"later":       func(_ *Launch, cancel func()) { time.AfterFunc(2*time.Millisecond, cancel) },
-		"sync closed": func(l *Launch, _ func()) { l.lock.Lock(); defer l.lock.Unlock(); closeOnce(&l.sync) },
+		"sync closed": func(l *Launch, _ func()) { l.lock.Lock(); defer l.lock.Unlock(); descriptor.Close(&l.sync) },
 	}
 }
 
@@ -287,6 +294,9 @@ func TestFiles(t *testing.T) {
 func TestInputs(t *testing.T) {
 	before := descriptors(t)
 	l := New(Options{})
+	if l.report != -1 || l.sync != -1 || l.pidfd != -1 || l.firstFD != -1 {
+		t.Errorf("open from the start: %d, %d, %d, %d", l.report, l.sync, l.pidfd, l.firstFD)
+	}
 	for _, name := range []string{"a", "b"} {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {

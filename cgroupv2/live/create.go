@@ -21,8 +21,8 @@ var accounting = []string{"cpu", "io", "memory", "pids"}
 // processes where they are in the way, and gives the required controllers to
 // it (see Dir.Create). made holds the absolute paths of the directories that
 // did not exist before, outermost first: the undo list. Errors are *fault.Error.
-func Create(c cgroupv2.Choice, mountPoint string, required []string) (leaf *Dir, made []string, err error) {
-	base, err := Open(path.Join(mountPoint, c.Base))
+func (t Tree) Create(c cgroupv2.Choice, mountPoint string, required []string) (leaf *Dir, made []string, err error) {
+	base, err := t.Open(path.Join(mountPoint, c.Base))
 	if err != nil {
 		return nil, nil, err
 	}

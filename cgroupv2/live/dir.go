@@ -14,6 +14,7 @@ package live
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io/fs"
 	"path"
@@ -69,10 +70,16 @@ func (d *Dir) refused(op, file string, err error) *fault.Error {
 	return e
 }
 
-// Open opens the cgroup at an absolute path; it must be a directory of a
-// cgroup2 file system. The descriptor (see FD) also serves CLONE_INTO_CGROUP.
-// Errors are *fault.Error.
-func Open(name string) (*Dir, error) {
+// Tree is a file system of cgroups, by its type as statfs(2) has it. The zero Tree is
+// the kernel's, cgroup2. Tests have another one, with ordinary directories for cgroups.
+type Tree int64
+
+// Open is Tree.Open in the kernel's tree.
+func Open(name string) (*Dir, error) { return Tree(0).Open(name) }
+
+// Open opens the cgroup at an absolute path; it must be a directory of the tree. The
+// descriptor (see FD) also serves CLONE_INTO_CGROUP. Errors are *fault.Error.
+func (t Tree) Open(name string) (*Dir, error) {
 	d := &Dir{path: name}
 	fd, err := retry(func() (int, error) {
 		return unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -82,18 +89,21 @@ func Open(name string) (*Dir, error) {
 	}
 	d.fd = fd
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(fd, &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+	if err := unix.Fstatfs(fd, &st); err != nil || Tree(st.Type) != cmp.Or(t, unix.CGROUP2_SUPER_MAGIC) {
 		unix.Close(fd)
 		return nil, d.because("open", "", "is not on a cgroup2 file system", 0)
 	}
 	return d, nil
 }
 
+// Reopen is Tree.Reopen in the kernel's tree.
+func Reopen(name string, id uint64) (*Dir, error) { return Tree(0).Reopen(name, id) }
+
 // Reopen opens the cgroup at an absolute path if it is still the one with this
 // ID. One that was removed is a *fault.Error with ENOENT, also when another has its
 // name by now.
-func Reopen(name string, id uint64) (*Dir, error) {
-	d, err := Open(name)
+func (t Tree) Reopen(name string, id uint64) (*Dir, error) {
+	d, err := t.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func limitedCgroup(t testing.TB, res string) *Dir {
 		t.Fatal(err)
 	}
 	t.Log(choice.Reason)
-	d, _, err := Create(choice, c.MountPoint, set.Controllers())
+	d, _, err := Tree(0).Create(choice, c.MountPoint, set.Controllers())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestInUnit(t *testing.T) {
 		}
 	}
 	start := time.Now()
-	d, made, err := Create(choice, c.MountPoint, []string{"cpu", "memory", "pids"})
+	d, made, err := Tree(0).Create(choice, c.MountPoint, []string{"cpu", "memory", "pids"})
 	if err != nil || !slices.Equal(made, []string{c.MountPoint + choice.Path}) {
 		t.Fatal(made, err)
 	}
@@ -283,7 +283,7 @@ func TestMachineForeignController(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, made, err := Create(choice, c.MountPoint, []string{"cpu"})
+	d, made, err := Tree(0).Create(choice, c.MountPoint, []string{"cpu"})
 	var e *fault.Error
 	if d != nil || !errors.As(err, &e) || e.Hint != cgroupv2.HintForeign || made != nil {
 		t.Fatal(err, made)

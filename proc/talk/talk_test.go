@@ -120,8 +120,8 @@ func TestStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stdio := talk.Stdio(); stdio[0] < 0 || stdio[1] < 0 || stdio[2] != file {
-		t.Errorf("%v", stdio)
+	if stdio := talk.Stdio(); stdio[0] < 0 || stdio[1] < 0 || stdio[2] != file || talk.out != (pipe{-1, -1}) {
+		t.Errorf("%v, %v", stdio, talk.out)
 	}
 	if err := talk.Attend(t.Context(), start(t, talk, "echo no; echo oh >&2; exit 2")); err == nil || err.Error() != "exit status 2" || talk.Words() != "" {
 		t.Errorf("%v, %q", err, talk.Words())
@@ -135,8 +135,8 @@ func TestStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hearing.Close()
-	if stdio := hearing.Stdio(); stdio[0] != -1 || stdio[1] != -1 || stdio[2] < 0 {
-		t.Errorf("%v", stdio)
+	if stdio := hearing.Stdio(); stdio[0] != -1 || stdio[1] != -1 || stdio[2] < 0 || hearing.in != (pipe{-1, -1}) || hearing.stderr != -1 {
+		t.Errorf("%v, %+v", stdio, hearing)
 	}
 	if err := hearing.Attend(t.Context(), start(t, hearing, "echo oh >&2")); err != nil || hearing.Words() != "oh" {
 		t.Errorf("%v, %q", err, hearing.Words())

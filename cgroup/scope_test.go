@@ -1,0 +1,269 @@
+package cgroup
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/systemd/bus"
+	"golang.org/x/sys/unix"
+)
+
+// manager plays systemd on a bus: its jobs are done at once, and what it was asked for
+// is remembered.
+type manager struct {
+	bus *dbus.Conn
+
+	lock        sync.Mutex
+	description string
+	asked       []string
+}
+
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+func (m *manager) note(format string, args ...any) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	m.asked = append(m.asked, fmt.Sprintf(format, args...))
+}
+
+// seen takes what it was asked for.
+func (m *manager) seen() (asked []string) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	asked, m.asked = m.asked, nil
+	return asked
+}
+
+func (m *manager) job(unit string) (dbus.ObjectPath, *dbus.Error) {
+	at := dbus.ObjectPath("/org/freedesktop/systemd1/job/1")
+	_ = m.bus.Emit("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager.JobRemoved", uint32(1), at, unit, "done")
+	return at, nil
+}
+
+func (m *manager) StartTransientUnit(unit, _ string, list []property, _ []struct {
+	Name       string
+	Properties []property
+}) (dbus.ObjectPath, *dbus.Error) {
+	for _, p := range list {
+		if p.Name == "Description" {
+			m.lock.Lock()
+			m.description, _ = p.Value.Value().(string)
+			m.lock.Unlock()
+		}
+	}
+	m.note("start %s", unit)
+	return m.job(unit)
+}
+
+func (m *manager) StopUnit(unit, _ string) (dbus.ObjectPath, *dbus.Error) {
+	m.note("stop %s", unit)
+	return m.job(unit)
+}
+
+func (m *manager) ResetFailedUnit(string) *dbus.Error { return nil }
+
+func (m *manager) GetUnit(unit string) (dbus.ObjectPath, *dbus.Error) {
+	return "/org/freedesktop/systemd1/unit", nil
+}
+
+func (m *manager) LoadUnit(unit string) (dbus.ObjectPath, *dbus.Error) { return m.GetUnit(unit) }
+
+func (m *manager) AttachProcessesToUnit(unit, sub string, pids []uint32) *dbus.Error {
+	m.note("attach %s %s %v", unit, sub, pids)
+	return nil
+}
+
+func (m *manager) Get(_, name string) (dbus.Variant, *dbus.Error) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if name == "Description" {
+		return dbus.MakeVariant(m.description), nil
+	}
+	return dbus.MakeVariant("252"), nil
+}
+
+// managed is a container whose service manager is a fake one.
+func managed(t *testing.T) (c Cgroup, mount string, m *manager) {
+	t.Helper()
+	c, mount = fake(t)
+	socket := filepath.Join(t.TempDir(), "bus")
+	config := socket + ".conf"
+	text := `<busconfig><type>session</type><listen>unix:path=` + socket + `</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address=1")
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Skip("needs dbus-daemon (apt-get install dbus): ", err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal("dbus-daemon does not start: ", err)
+	}
+	m = &manager{}
+	if m.bus, err = dbus.Connect("unix:path=" + socket); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.bus.Close() })
+	for _, at := range []dbus.ObjectPath{"/org/freedesktop/systemd1", "/org/freedesktop/systemd1/unit", "/org/freedesktop/systemd1/unit/x_2escope"} {
+		for _, name := range []string{"org.freedesktop.systemd1.Manager", "org.freedesktop.DBus.Properties"} {
+			if err := m.bus.Export(m, at, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := m.bus.RequestName("org.freedesktop.systemd1", 0); err != nil {
+		t.Fatal(err)
+	}
+	c.Manager = bus.Place{UID: os.Getuid(), HostUID: os.Getuid(), SessionAddress: "unix:path=" + socket}
+	return c, mount, m
+}
+
+// A scope is asked for with a description that names the container's init; init is
+// found in it, and its number recorded. Ours is stopped by that description, until
+// its number is known.
+func TestScope(t *testing.T) {
+	c, mount, m := managed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	at, err := live.OfProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, unit := dir(t, mount+at, nil), path.Base(at)
+	c.State.Undo = action.Undos{action.StopScope{Unit: unit}}
+	making := Making{Cgroup: c}
+	defer making.Close()
+	properties := []systemd.Property{{Name: "Description", Value: "homerun container web"}, {Name: "Delegate", Value: true}}
+	if done, err := making.Do(ctx, action.StartScope{Unit: unit, Properties: properties}); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if properties[0].Value != "homerun container web" {
+		t.Error("the plan was changed")
+	}
+	if done, err := making.Do(ctx, action.AwaitScope{Unit: unit, Mount: mount}); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if got := m.seen(); !slices.Equal(got, []string{"start " + unit}) || m.description != "homerun container web"+scopeMark(c.State) { // Await has come after it
+		t.Errorf("%q, %q", got, m.description)
+	}
+	if making.Bus != nil {
+		t.Error("the connection is open")
+	}
+	g := c.State.Cgroup
+	if g.Scope != unit || path.Clean(g.Path) != path.Clean(own) || g.Inode != inode(t, own) || c.State.Undo[0] != (action.StopScope{Unit: unit, Inode: g.Inode}) {
+		t.Errorf("%+v, %+v", g, c.State.Undo)
+	}
+	if err := c.Enter(ctx, "/sys/x.scope/sub", 7); err != nil || !slices.Equal(m.seen(), []string{"attach " + unit + " /sub [7]"}) {
+		t.Error(err)
+	}
+}
+
+// A scope in which init is not found is none of ours, whatever systemd says.
+func TestScopeWithoutInit(t *testing.T) {
+	c, mount, _ := managed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	making := Making{Cgroup: c}
+	defer making.Close()
+	if _, err := making.Do(ctx, action.StartScope{Unit: "x.scope"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := making.Do(ctx, action.AwaitScope{Unit: "x.scope", Mount: mount})
+	if err == nil || !strings.HasPrefix(err.Error(), "systemd made the scope x.scope and ended it at once: init is in /") {
+		t.Error(err)
+	}
+	if c.State.Cgroup.Path != "" || making.Bus != nil {
+		t.Errorf("%+v", c.State.Cgroup)
+	}
+}
+
+// A scope whose number is not known is stopped if its description is ours, and left
+// alone if it is another container's.
+func TestStopUnproven(t *testing.T) {
+	c, _, m := managed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for description, want := range map[string][]string{
+		"homerun container web" + scopeMark(c.State):       {"stop x.scope"},
+		"homerun container web (init 1, started at 7)":     nil,
+		"homerun container web" + scopeMark(c.State) + "0": nil,
+		"": nil,
+	} {
+		m.lock.Lock()
+		m.description = description
+		m.lock.Unlock()
+		if err := c.Stop(ctx, action.StopScope{Unit: "x.scope"}); err != nil || !slices.Equal(m.seen(), want) {
+			t.Errorf("%q: %v", description, err)
+		}
+	}
+}
+
+// A scope that systemd leaves, since what is in it is nested too deeply, is emptied, and
+// systemd is told.
+func TestStopLeftScope(t *testing.T) {
+	c, mount, m := managed(t)
+	scope := dir(t, mount+"/x.scope", nil)
+	c.in(t, dir(t, scope+"/container", nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := c.Stop(ctx, action.StopScope{Unit: "x.scope", Inode: inode(t, scope)}); err != nil || !slices.Equal(m.seen(), []string{"stop x.scope"}) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(scope); !os.IsNotExist(err) {
+		t.Errorf("it is left: %v", err)
+	}
+	c.Manager.SessionAddress = "unix:path=/no/such/bus"
+	for _, u := range []action.StopScope{{Unit: "x.scope"}, {Unit: "x.scope", Inode: inode(t, dir(t, scope, nil))}} {
+		if err := c.Stop(ctx, u); err == nil {
+			t.Errorf("%+v: nobody was asked", u)
+		}
+	}
+	if err := c.Enter(ctx, scope, 7); err == nil {
+		t.Error("nobody was asked")
+	}
+	making := Making{Cgroup: c}
+	if _, err := making.Do(ctx, action.StartScope{Unit: "x.scope"}); err == nil || making.Bus != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// Root may enter any cgroup, and one that is not a scope's, or is gone, systemd cannot
+// move a process to.
+func TestCannotEnter(t *testing.T) {
+	c, mount := fake(t)
+	own := dir(t, mount+"/x.scope", nil)
+	for name, change := range map[string]func(){
+		"no scope": func() { c.in(t, own) },
+		"gone":     func() { c.State.Cgroup.Scope, c.State.Cgroup.Path = "x.scope", mount+"/none" },
+		"no init":  func() { c.in(t, own); c.State.Pid = 1 << 22 },
+	} {
+		if change(); c.CannotEnter() {
+			t.Errorf("%s: it cannot enter", name)
+		}
+		c.State.Cgroup.Scope, c.State.Cgroup.Path, c.State.Pid = "", "", os.Getpid()
+	}
+}
