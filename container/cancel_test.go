@@ -200,11 +200,7 @@ func TestCancelledHelpers(t *testing.T) {
 // TestCancelledReady: who waits for a program to be ready stops with the context.
 func TestCancelledReady(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
+	listenOn(t, socket)
 	runtime, bundle, remove := scratchWith(container.Options{NotifySocket: socket}, "sleep", "60")
 	defer remove()
 	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle, Detached: true})
@@ -220,4 +216,14 @@ func TestCancelledReady(t *testing.T) {
 	}
 	p.Close()
 	gone(t, runtime)
+}
+
+// listenOn is a service manager that hears what programs report, and does nothing.
+func listenOn(t *testing.T, socket string) {
+	t.Helper()
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
 }

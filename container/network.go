@@ -7,12 +7,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +28,26 @@ import (
 
 // connectLimit is how long the helper may take.
 const connectLimit = 30 * time.Second
+
+// withNetwork is the bundle whose network namespace is the one that is joined, if the
+// network says so.
+func withNetwork(b *bundle.Bundle, c *netns.Connection) (*bundle.Bundle, error) {
+	if c == nil || c.Network.Mode != netns.Join {
+		return b, nil
+	}
+	joined, config := *b, *b.Config
+	if config.Linux != nil {
+		linux := *config.Linux
+		linux.Namespaces = slices.Clone(linux.Namespaces)
+		i := slices.IndexFunc(linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+		if i >= 0 {
+			linux.Namespaces[i].Path, config.Linux = c.Network.Path, &linux
+			joined.Config, joined.Raw = &config, nil
+			return &joined, nil
+		}
+	}
+	return nil, errors.New("linux.namespaces has no network namespace, so none can be joined")
+}
 
 // startNetwork starts the helper for the container's init, and fills the files.
 // Without a helper it only fills the files.

@@ -141,6 +141,9 @@ func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *
 	if request.Bundle, err = withProfile(request.Bundle); err != nil {
 		return nil, err
 	}
+	if request.Bundle, err = withNetwork(request.Bundle, request.Network); err != nil {
+		return nil, err
+	}
 	c, err := r.unmade(request.ID)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func (o *options) bundleNetwork(request *container.Request) error {
 		return fmt.Errorf("annotations: %w", err)
 	}
 	c.Notes = o.debug
-	connect(c, request)
+	request.Network = c
 	return nil
 }
 

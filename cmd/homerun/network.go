@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/netns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
@@ -60,14 +59,6 @@ func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error)
 		list = append(list, v)
 	}
 	return list, nil
-}
-
-// connect adds the network to the container's description.
-func connect(c *netns.Connection, request *container.Request) {
-	request.Network = c
-	if c.Network.Mode == netns.Join {
-		findNamespace(request.Bundle.Config, specs.NetworkNamespace).Path = c.Network.Path
-	}
 }
 
 // findNamespace is the config's entry of that type, or nil.

@@ -203,7 +203,7 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 		return nil, err
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
-	connect(network, request)
+	request.Network = network
 	return request, o.checked(request.Bundle.Check())
 }
 
