@@ -12,9 +12,10 @@
 // The library is this package and the values that it takes and gives: package
 // bundle reads and checks config.json, spec makes one, netns has networks and
 // ports, cgroupv2 the managers and stats, store what is recorded and its errors,
-// host facts, and compile, plan and action what a printed plan consists of. The
-// other packages are its inside. The command imports, of what acts, nothing else
-// but bundle; hack/check holds it to that.
+// fault what more there is to say of an error, host facts, and compile, plan and
+// action what a printed plan consists of. The other packages are its inside. The
+// command imports, of what acts, nothing else but bundle and what is its own;
+// hack/check holds it to that. What a caller gives is never changed.
 //
 // # Processes
 //
@@ -22,7 +23,8 @@
 // process: it waits for them ([Process.Wait]), or they go to the nearest
 // subreaper when it ends. No thread and no helper stays behind otherwise.
 // Nothing of the calling program runs in the container: init is a page of
-// machine code until it executes the container's program.
+// machine code until it executes the container's program. That has the files that
+// its [Request] names, and no others; a stream that is not named is /dev/null.
 //
 // # Errors
 //
@@ -35,8 +37,11 @@
 //
 // There is no global state. A Runtime may be used by several goroutines, and
 // one state root by several processes, at once: each container has a lock. A
-// [Container] is for one goroutine. Contexts cancel what waits; what was made by
-// then is undone.
+// [Container] is for one goroutine.
+//
+// A context ends every wait, for locks, processes, helpers and services, and its
+// error is returned. What Run and Create made by then is undone; what Delete did
+// not remove is removed by [Runtime.ForceDelete]; and a wait can be repeated.
 //
 // # State
 //

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/homerun-oci/homerun/store"
@@ -107,4 +109,77 @@ func ExampleRuntime_Create() {
 	// running
 	// stopped
 	// true
+}
+
+// The options of the homerun command, changed.
+func ExampleNew() {
+	options := container.DefaultOptions(os.Getenv)
+	options.Manager = cgroupv2.None
+	options.Warn = func(text string) { log.Print(text) }
+	if _, err := container.New(options); err != nil {
+		log.Fatal(err)
+	}
+	options.Root = "containers"
+	_, err := container.New(options)
+	fmt.Println(err)
+	// Output: the path of the state root is not absolute: "containers"
+}
+
+// One more process in a container that runs, with what it writes.
+func ExampleRuntime_Exec() {
+	ctx := context.Background()
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	init, err := runtime.Run(ctx, container.Request{ID: "web", Bundle: bundle}) // all streams are /dev/null
+	if err != nil {
+		log.Fatal(err)
+	}
+	process := *bundle.Config.Process
+	process.Args = []string{"echo", "hello"}
+	p, err := runtime.Exec(ctx, "web", container.ExecRequest{Process: &process, Streams: container.Streams{Out: os.Stdout}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	status, err := p.Wait(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("status", status)
+
+	soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if _, err := init.Wait(soon); errors.Is(err, context.DeadlineExceeded) {
+		fmt.Println("the container goes on")
+	}
+	init.Signal(unix.SIGKILL)
+	if status, err = init.Wait(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("status", status)
+	if err := init.Delete(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// hello
+	// status 0
+	// the container goes on
+	// status 137
+}
+
+// What Run would do, and does not: what a person wants to know of it.
+func ExampleRuntime_PlanRun() {
+	runtime, bundle, remove := scratch("true")
+	defer remove()
+	plan, err := runtime.PlanRun(context.Background(), container.Request{ID: "web", Bundle: bundle})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, line := range compile.Summarize(plan.Config, plan.Facts, plan.Result) {
+		if line.Subject == "program" || line.Subject == "root" {
+			fmt.Println(line.Subject+":", line.Text)
+		}
+	}
+	// Output:
+	// root: /, read-only
+	// program: "true" in /
 }

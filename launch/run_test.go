@@ -77,7 +77,9 @@ func descriptors(t *testing.T) int {
 // each step was told before it was done, and nothing stays open but init's pidfd.
 func TestRun(t *testing.T) {
 	t.Run("whole", func(t *testing.T) { run(t, nil) })
-	t.Run("with room for a second part", func(t *testing.T) { run(t, func(context.Context) (*compile.Result, error) { return nil, errors.New("not yet") }) })
+	t.Run("with room for a second part", func(t *testing.T) {
+		run(t, func(context.Context) (*compile.Result, error) { return nil, errors.New("not yet") })
+	})
 }
 
 func run(t *testing.T, rest func(context.Context) (*compile.Result, error)) {
