@@ -33,15 +33,15 @@ func connections(t *testing.T) int {
 	return n
 }
 
-// prepareUnified is prepare on a host with cgroup v2, whatever this one has.
-func (r *Runtime) prepareUnified(ctx context.Context, request *Request, to intent) (*preparation, error) {
+// prepareIn is prepare on a host with that cgroup tree, whatever this one has.
+func (r *Runtime) prepareIn(ctx context.Context, tree *host.Cgroup, request *Request, to intent) (*preparation, error) {
 	prober, err := probe.New([3]int{0, 1, 2})
 	if err != nil {
 		return nil, err
 	}
 	facts := prober.Facts
 	facts.UserNamespace.Initial = false // a session's manager, not the machine's
-	facts.Cgroup = &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
+	facts.Cgroup = tree
 	c, err := r.unmade(request.ID)
 	if err != nil {
 		return nil, err
@@ -52,17 +52,23 @@ func (r *Runtime) prepareUnified(ctx context.Context, request *Request, to inten
 	if err := prober.Measure(&needs); err != nil {
 		return nil, err
 	}
-	if p.starting.cgroup.Bus = r.surroundings(ctx, request, &needs); p.starting.cgroup.Bus == nil {
+	p.starting.cgroup.Bus = r.surroundings(ctx, request, &needs)
+	if facts.ServiceManager.Trouble != "" {
 		return nil, errors.New(facts.ServiceManager.Trouble)
 	}
 	return p, p.begin(ctx)
+}
+
+// fakeTree is a place in a tree where the caller has nothing but a scope.
+func fakeTree() *host.Cgroup {
+	return &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/"}
 }
 
 // failWithBus takes a container on a host with cgroup v2 as far as it comes.
 func failWithBus(t *testing.T, b *bundle.Bundle, to intent) error {
 	t.Helper()
 	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Manager: cgroupv2.Systemd}}
-	p, err := r.prepareUnified(t.Context(), &Request{ID: "web", Bundle: b, Streams: OwnStreams()}, to)
+	p, err := r.prepareIn(t.Context(), fakeTree(), &Request{ID: "web", Bundle: b, Streams: OwnStreams()}, to)
 	if err != nil {
 		return err
 	}

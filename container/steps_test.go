@@ -13,6 +13,9 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/spec"
@@ -32,9 +35,12 @@ import (
 type stepKind struct {
 	name   string
 	create bool
-	// scope: a service manager makes the cgroup. helper: a process of ours stays beside init.
-	scope, helper bool
-	change        func(t *testing.T, r *Request)
+	// manager makes the cgroup, in the tree that is in facts; one that is nil is
+	// measured. helper: a process of ours stays beside init.
+	manager cgroupv2.Manager
+	tree    *host.Cgroup
+	helper  bool
+	change  func(t *testing.T, r *Request)
 }
 
 func stepKinds(p place) []stepKind {
@@ -68,22 +74,64 @@ func stepKinds(p place) []stepKind {
 	}
 }
 
-// scopeKinds are those for which a service manager makes the cgroup.
+// scopeKinds are those for which a service manager makes the cgroup, a fake one.
 func scopeKinds(p place) []stepKind {
 	return []stepKind{
-		{name: "scope", scope: true, change: p.inScope},
-		{name: "created in a scope", create: true, scope: true, change: p.inScope},
+		{name: "scope", manager: cgroupv2.Systemd, tree: fakeTree(), change: p.inScope},
+		{name: "created in a scope", create: true, manager: cgroupv2.Systemd, tree: fakeTree(), change: p.inScope},
 	}
 }
 
 // prepare is Runtime.prepare for a kind.
 func (k stepKind) prepare(ctx context.Context, r *Runtime, request *Request) (*preparation, error) {
-	if !k.scope {
-		return r.prepare(ctx, request, intent{create: k.create})
-	}
 	own := *r
-	own.options.Manager = cgroupv2.Systemd
-	return own.prepareUnified(ctx, request, intent{create: k.create})
+	if k.manager != "" {
+		own.options.Manager = k.manager
+	}
+	if k.tree == nil {
+		return own.prepare(ctx, request, intent{create: k.create})
+	}
+	tree := *k.tree
+	tree.Unified = true
+	return own.prepareIn(ctx, &tree, request, intent{create: k.create})
+}
+
+// cgroupKinds are those in cgroups of the kernel's own.
+func cgroupKinds(place) []stepKind {
+	tree := realTree()
+	limited := func(_ *testing.T, r *Request) {
+		r.Bundle.Config.Linux.Resources = &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "3", "cgroup.max.descendants": "5"}}
+		if limit := int64(50); tree.Unified {
+			r.Bundle.Config.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
+		}
+	}
+	return []stepKind{
+		{name: "limits", manager: cgroupv2.Cgroupfs, tree: tree, change: limited},
+		{name: "created with limits", manager: cgroupv2.Cgroupfs, tree: tree, create: true, change: limited},
+	}
+}
+
+// realTree is the caller's place in the cgroup tree, also where controllers of
+// version 1 are beside it.
+func realTree() *host.Cgroup {
+	p, err := probe.New([3]int{0, 1, 2})
+	if err == nil {
+		err = p.Measure(&host.Needs{Cgroup: "default"})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return p.Facts.Cgroup
+}
+
+// hasTree skips a test whose caller may make no cgroups.
+func hasTree(t *testing.T) {
+	t.Helper()
+	tree := realTree()
+	tree.Unified = tree.MountPoint != ""
+	if d := live.ProbeDelegation(*tree); d.Unit == "" && d.Writable == "" {
+		mayNot(t, "needs cgroup v2, and a cgroup in which the caller may make others")
+	}
 }
 
 // stepRequest describes the container web for a kind.
@@ -146,6 +194,12 @@ func TestTroubleAtEachStep(t *testing.T) {
 	p.trouble(t, stepKinds(p))
 }
 
+func TestTroubleInCgroup(t *testing.T) {
+	hasTree(t)
+	p := newPlace(t)
+	p.trouble(t, cgroupKinds(p))
+}
+
 func TestTroubleInScope(t *testing.T) {
 	if asUser(t) {
 		return
@@ -166,6 +220,10 @@ func (p place) trouble(t *testing.T, kinds []stepKind) {
 		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", k.name, err)
+		}
+		cgroups := cgroupsOf(t, r)
+		if k.manager == cgroupv2.Cgroupfs && len(cgroups) < 2 {
+			t.Errorf("%s: cgroups %v", k.name, cgroups)
 		}
 		beside := others
 		if k.helper {
@@ -194,7 +252,7 @@ func (p place) trouble(t *testing.T, kinds []stepKind) {
 					t.Errorf("%s: who was started was not waited for: %v", where, left)
 				}
 				checkTrouble(t, r, where, err)
-				p.check(t, where)
+				p.check(t, where, cgroups)
 				if name == "cancelled" && !errors.Is(err, context.Canceled) {
 					t.Errorf("%s: %v", where, err)
 				}
@@ -316,6 +374,16 @@ func TestKilledAtEachStep(t *testing.T) {
 	p.kill(t, stepKinds(p))
 }
 
+func TestKilledInCgroup(t *testing.T) {
+	if text := os.Getenv(killVariable); text != "" {
+		killedRuntime(t, cgroupKinds, strings.SplitN(text, " ", 3))
+		return
+	}
+	hasTree(t)
+	p := newPlace(t)
+	p.kill(t, cgroupKinds(p))
+}
+
 func TestKilledInScope(t *testing.T) {
 	if text := os.Getenv(killVariable); text != "" {
 		killedRuntime(t, scopeKinds, strings.SplitN(text, " ", 3))
@@ -339,6 +407,7 @@ func (p place) kill(t *testing.T, kinds []stepKind) {
 		if err != nil {
 			t.Fatalf("%s: %v", k.name, err)
 		}
+		cgroups := cgroupsOf(t, r)
 		remove(t, r)
 		for at := range steps {
 			where := k.name + ", killed at step " + strconv.Itoa(at+1)
@@ -356,7 +425,7 @@ func (p place) kill(t *testing.T, kinds []stepKind) {
 				t.Errorf("%s: the container is there: %v", where, err)
 			}
 			noChildren(t, where)
-			p.check(t, where)
+			p.check(t, where, cgroups)
 		}
 	}
 	if s := other(); s != Running {

@@ -158,6 +158,10 @@ func (p place) surround(s *specs.Spec) {
 	s.Linux.IntelRdt = &specs.LinuxIntelRdt{}
 	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/mnt", Type: "bind", Source: p.at("tree"), Options: []string{"bind"}},
 		specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
+	if os.Getuid() == 0 && proc.InInitialUserNamespace() { // who else may not map the ids of a mount
+		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}}
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/srv", Type: "bind", Source: p.at("tree"), Options: []string{"bind"}, UIDMappings: ids, GIDMappings: ids})
+	}
 }
 
 // inScope asks for a scope in which init stays as it is put there.
@@ -196,9 +200,30 @@ func (s *starting) makeClass(a action.JoinClass) error {
 	return errors.Join(os.Mkdir(made.Class, 0o755), s.c.save())
 }
 
-// check wants that nothing is left but what was there.
-func (p place) check(t *testing.T, where string) {
+// cgroupsOf are the cgroups that were made for the container web, innermost last.
+func cgroupsOf(t *testing.T, r *Runtime) (names []string) {
 	t.Helper()
+	c, err := r.Peek("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, u := range c.State.Undo {
+		if made, ok := u.(action.RemoveCgroup); ok {
+			names = append(names, made.Path)
+		}
+	}
+	return names
+}
+
+// check wants that nothing is left but what was there.
+func (p place) check(t *testing.T, where string, cgroups []string) {
+	t.Helper()
+	for _, name := range cgroups {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the cgroup %s is left: %v", where, name, err)
+		}
+	}
 	entries, err := os.ReadDir(p.at("resctrl"))
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%s: left in resctrl: %v, %v", where, entries, err)
