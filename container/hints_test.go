@@ -40,7 +40,17 @@ func TestHints(t *testing.T) {
 			t.Errorf("a relay to nowhere, %v", err)
 		}
 		c.State.Rootfs = "/proc" // whose files nobody removes
+		proc, err := os.Open("/proc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer proc.Close()
+		c.State.RootfsDevice, c.State.RootfsInode = numbers(int(proc.Fd()))
 		s.Error(c.removeMade("/version"))
+		c.State.Pid, c.State.PIDNamespace, c.State.Users = os.Getpid(), 1, &store.Users{Inode: 1}
+		s.Error(c.here())
+		s.Error(c.joinable())
+		c.State.Pid = 0
 		c.State.Undo = action.Undos{action.UnknownUndo{Kind: "unknown"}}
 		s.Error(c.abandon(t.Context(), errors.New("it failed")))
 	})

@@ -100,6 +100,7 @@ func (k stepKind) prepare(ctx context.Context, r *Runtime, request *Request) (*p
 func cgroupKinds(place) []stepKind {
 	tree := realTree()
 	limited := func(_ *testing.T, r *Request) {
+		r.Bundle.Config.Linux.CgroupsPath = "homerun-test-" + strconv.Itoa(os.Getpid()) // that of no other test
 		r.Bundle.Config.Linux.Resources = &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "3", "cgroup.max.descendants": "5"}}
 		if limit := int64(50); tree.Unified {
 			r.Bundle.Config.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
