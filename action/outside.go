@@ -19,11 +19,18 @@ func (a MakeFile) Line() string {
 }
 
 // MakeNotifySocket makes the directory that is mounted in the container, and
-// binds the socket in it at which the program reports to its service manager.
-type MakeNotifySocket struct{}
+// with Bind binds the socket in it at which the program reports to its service
+// manager; else `start` does.
+type MakeNotifySocket struct{ Bind bool }
 
 // Line implements plan.Action.
-func (a MakeNotifySocket) Line() string { return line("mkdir", `"notify"`, "0755") }
+func (a MakeNotifySocket) Line() string {
+	text := line("mkdir", `"notify"`, "0755")
+	if a.Bind {
+		text += ", " + line("bind", `"notify/notify.sock"`)
+	}
+	return text
+}
 
 // MoveDevices moves network devices of the host into the container.
 type MoveDevices struct{ List []device.Move }
@@ -46,7 +53,8 @@ type JoinClass struct {
 
 // Line implements plan.Action.
 func (a JoinClass) Line() string {
-	return line("join-class", quoted(a.Plan.Class), quoted(strings.Join(a.Plan.Schemata, "; ")))
+	record := line("record", `"state.json"`)
+	return record + ", " + line("join-class", quoted(a.Plan.Class), quoted(strings.Join(a.Plan.Schemata, "; "))) + ", " + record
 }
 
 // Undo implements Undoable.
@@ -160,13 +168,29 @@ func (a Leave) Line() string { return "-- homerun start --" }
 // Pointer is where in config.json the hook is.
 func (a RunHook) Pointer() string { return "hooks." + a.Kind + "[" + strconv.Itoa(a.Index) + "]" }
 
-// ConnectAgent connects to the agent that receives the seccomp listener, and makes
-// the sockets through which that comes. For a container that is only created it
-// makes the socket to which `start` will connect.
-type ConnectAgent struct{ Agent string }
+// ConnectAgent makes the sockets through which the seccomp listener comes, and
+// connects to the agent that receives it. For a container whose init waits it makes
+// the socket to which MeetAgent will connect.
+type ConnectAgent struct {
+	Agent string
+	Waits bool
+}
 
 // Line implements plan.Action.
-func (a ConnectAgent) Line() string { return line("connect", quoted(a.Agent)) }
+func (a ConnectAgent) Line() string {
+	if a.Waits {
+		return line("socketpair") + ", " + line("bind", `"seccomp.sock"`)
+	}
+	return line("socketpair") + ", " + line("connect", quoted(a.Agent)) + ", " + line("socketpair")
+}
+
+// MeetAgent connects to the agent, and to the process that waits beside init.
+type MeetAgent struct{ Agent string }
+
+// Line implements plan.Action.
+func (a MeetAgent) Line() string {
+	return line("connect", quoted(a.Agent)) + ", " + line("connect", `"seccomp.sock"`)
+}
 
 // OpenCopies makes the socket through which init gives what to copy.
 type OpenCopies struct{}

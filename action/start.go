@@ -171,7 +171,12 @@ type Copy struct {
 }
 
 // Line implements plan.Action.
-func (a Copy) Line() string { return line("copy", quoted(a.What)) }
+func (a Copy) Line() string {
+	if a.Apart {
+		return line("copy", quoted(a.What), "in the container's user namespace")
+	}
+	return line("copy", quoted(a.What))
+}
 
 // RecordMembers reads again by what the processes of a container without a PID
 // namespace of its own are known, where that could not be read when init was

@@ -53,7 +53,7 @@ func (c *compiler) before() error {
 		c.runtime("default", action.StartNetwork{Connection: n, Hostname: c.spec.Hostname, Directory: c.wishes.StateDir})
 	}
 	if c.relays {
-		c.runtime("default", action.MakeNotifySocket{})
+		c.runtime("default", action.MakeNotifySocket{Bind: !c.wishes.Create})
 	}
 	if c.wishes.Subreaper && c.result.Namespaces&unix.CLONE_NEWPID == 0 {
 		c.runtime("default", action.BecomeSubreaper{})
@@ -91,7 +91,7 @@ func (c *compiler) beforeStage(pidfdSockets []string) {
 		c.runtime("default", action.ConnectPidfd{Socket: socket})
 	}
 	if c.listens() {
-		c.runtime("linux.seccomp.listenerPath", action.ConnectAgent{Agent: c.wishes.Seccomp.Agent})
+		c.runtime("linux.seccomp.listenerPath", action.ConnectAgent{Agent: c.wishes.Seccomp.Agent, Waits: c.decided.wait})
 	}
 }
 
@@ -165,6 +165,9 @@ func (c *compiler) after() {
 // start writes what lets an init go on that waits for start.
 func (c *compiler) start() {
 	c.runHooks(action.RunHook{Kind: "startContainer", Status: "created", Inside: true, AsProgram: true}, c.hooks().StartContainer)
+	if c.listens() {
+		c.runtime("linux.seccomp.listenerPath", action.MeetAgent{Agent: c.wishes.Seccomp.Agent})
+	}
 	c.answerAt("default", "start")
 	c.awaitProgram()
 }

@@ -87,5 +87,5 @@ func program(f *seccomp.Filter) *compile.Filter {
 	if f == nil {
 		return nil
 	}
-	return &compile.Filter{Program: f.Program, Flags: int(f.Flags)}
+	return &compile.Filter{Program: f.Program, Flags: int(f.Flags), Agent: f.ListenerPath}
 }

@@ -74,6 +74,13 @@ func (s *starting) processID() int {
 	return s.c.State.Pid
 }
 
+// meetAgent prepares for the listener of an init that waited.
+func (s *starting) meetAgent(ctx context.Context) (err error) {
+	s.agent.Close()
+	s.agent, err = s.c.meet(ctx, s.bundle)
+	return err
+}
+
 // meet prepares start for a listener: it connects to the agent, and to the
 // process that waits beside init. It is nil for a container without.
 func (c *Container) meet(ctx context.Context, b *bundle.Bundle) (*listener.Agent, error) {

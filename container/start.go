@@ -136,9 +136,8 @@ func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause er
 	return c.abandon(ctx, cause)
 }
 
-// release lets init go on, and connects before that to who hears of it: to init's
-// outcome, and to the agent.
-func (s *starting) release(ctx context.Context) (err error) {
+// release lets init go on, and opens before that what init's outcome comes through.
+func (s *starting) release() (err error) {
 	c := s.c
 	if s.launch != nil { // our own ends of the FIFOs would hide that init closed its
 		s.launch.CloseInput(compile.InputStart)
@@ -146,10 +145,6 @@ func (s *starting) release(ctx context.Context) (err error) {
 	}
 	if s.outcome, err = c.dir.OpenFile(store.OutcomeFIFO, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("open the FIFO %s: %w", store.OutcomeFIFO, err)
-	}
-	s.agent.Close()
-	if s.agent, err = c.meet(ctx, s.bundle); err != nil {
-		return err
 	}
 	return c.letGo()
 }

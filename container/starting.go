@@ -178,6 +178,8 @@ func (s *starting) doLate(ctx context.Context, a plan.Action) error {
 		return s.c.joinClass(a)
 	case action.StartNetwork:
 		return s.startNetwork(ctx, a)
+	case action.MeetAgent:
+		return s.meetAgent(ctx)
 	case action.PassListener:
 		return s.passListener()
 	}
@@ -202,7 +204,7 @@ func (s *starting) doLast(ctx context.Context, a plan.Action) error {
 	case action.RecordMembers:
 		return s.c.recordMembersLate()
 	case plan.Answer:
-		return s.release(ctx)
+		return s.release()
 	case action.AwaitProgram:
 		return s.awaitOutcome(ctx)
 	}

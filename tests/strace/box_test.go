@@ -31,6 +31,8 @@ type box struct {
 	flags         []string // flags of run, create or exec, which plan has too
 	cgroup        int      // a descriptor of where all is started, or -1
 	runtimeDir    string   // XDG_RUNTIME_DIR
+	variables     []string // of the environment, beside a login's
+	around        []string // the command that starts all others
 	has           string   // what a line of the runtime column must have
 }
 
@@ -121,7 +123,7 @@ func (b *box) environment() []string {
 	if b.runtimeDir != "" {
 		env = append(env, "XDG_RUNTIME_DIR="+b.runtimeDir, "DBUS_SESSION_BUS_ADDRESS=unix:path="+b.runtimeDir+"/bus")
 	}
-	return env
+	return append(env, b.variables...)
 }
 
 // verb is a command line of homerun.
@@ -133,7 +135,8 @@ func (b *box) verb(words ...string) []string {
 // run, so that plan finds the same.
 func (b *box) start(ctx context.Context, stdout, stderr *bytes.Buffer, args ...string) *exec.Cmd {
 	b.t.Helper()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	all := slices.Concat(b.around, args)
+	cmd := exec.CommandContext(ctx, all[0], all[1:]...)
 	cmd.Dir, cmd.Env = b.dir, b.environment()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: b.cgroup >= 0, CgroupFD: b.cgroup}
@@ -242,7 +245,7 @@ func (tr *traced) calls() []call {
 
 // column is the runtime's, for comparing.
 func (b *box) column() *column {
-	c := &column{dir: filepath.Join(b.root, b.id), id: b.id, rootfs: filepath.Join(b.dir, "rootfs"), hooks: map[string][]string{}}
+	c := &column{dir: filepath.Join(b.root, b.id), id: b.id, rootfs: filepath.Join(b.dir, "rootfs"), notifies: len(b.variables) > 0, hooks: map[string][]string{}}
 	if h := b.config.Hooks; h != nil {
 		for kind, list := range map[string][]specs.Hook{"prestart": h.Prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer, //nolint:staticcheck // deprecated, and still what callers write
 			"startContainer": h.StartContainer, "poststart": h.Poststart, "poststop": h.Poststop} {
@@ -261,6 +264,8 @@ func (b *box) compare(c *column, lines []line, calls []call, container []int, ru
 	list, err := c.wants(lines)
 	if err == nil && run {
 		list = append(list, c.ending(lines)...)
+	} else if err == nil && c.notifies {
+		list = append(list, wants("the service manager knows", `?unlinkat\("`+q(c.dir)+`/notify/notify\.sock", 0\)`)...)
 	}
 	if err == nil {
 		err = match(list, runtimeEvents(calls, container))

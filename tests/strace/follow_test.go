@@ -1,6 +1,7 @@
 package strace
 
 import (
+	"encoding/binary"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -190,6 +191,9 @@ func (p *process) follow(plan printed, ran []bool) (children []process, err erro
 		if status, waited := waitStatus(c.text); waited {
 			p.slots = with(p.slots, "status", status)
 		}
+		if number, came := received(c.text); came {
+			p.slots = with(p.slots, "number", number)
+		}
 	}
 	return nil, fmt.Errorf("strace saw nothing after step %d", p.step)
 }
@@ -204,6 +208,19 @@ func waitStatus(text string) (status int, ok bool) {
 		return int(unix.SignalNum(m[1])), true
 	}
 	return 0, false
+}
+
+// received is the value of a signal that one process of the stage sent another.
+func received(text string) (number int, ok bool) {
+	m := receive.FindStringSubmatch(text)
+	if m == nil || m[2][0] != '"' {
+		return 0, false
+	}
+	record := unescape(m[2])
+	if len(record) != 8 {
+		return 0, false
+	}
+	return int(binary.LittleEndian.Uint32(record[4:])), true
 }
 
 // ends reports the calls that do not return.
@@ -266,6 +283,7 @@ var (
 	slotName = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\$[A-Za-z0-9_:.-]+`)
 	signal   = regexp.MustCompile(`^write\((\d+), \{tag=(\d+), value=(\d+)\}, 8\)$`)
 	buffer   = regexp.MustCompile(`^read\((\d+), (?:".*"|0x[0-9a-f]+), (\d+)\)$`)
+	receive  = regexp.MustCompile(`^(recvfrom\(\d+, )(".*"|0x[0-9a-f]+)(, 8, MSG_DONTWAIT)`)
 	clone    = regexp.MustCompile(`^(clone3\(.*) => \{[^}]*\}(.*)$`)
 	exited   = regexp.MustCompile(`^wait4\(.*WEXITSTATUS\(s\) == (\d+)`)
 	killed   = regexp.MustCompile(`^wait4\(.*WTERMSIG\(s\) == (SIG\w+)`)
@@ -345,6 +363,7 @@ var newer = strings.NewReplacer("propagation=0 /* MS_??? */", "propagation=0", "
 // normal is strace's line without what only the run can tell.
 func normal(text string) string {
 	text = buffer.ReplaceAllString(text, `read($1, buffer, $2)`)
+	text = receive.ReplaceAllString(text, `${1}{value=$$number}$3`)
 	text = clone.ReplaceAllString(text, `$1$2`)
 	text = status.ReplaceAllString(text, `${1}[$$status]`)
 	text = modes.ReplaceAllString(text, `...})`)

@@ -77,6 +77,8 @@ type column struct {
 	waits bool
 	// withAbove: what was made above the cgroup is removed too.
 	withAbove bool
+	// notifies: a service manager hears of the container.
+	notifies bool
 	// hooks are those of config.json by "kind[index]": what execve is given.
 	hooks map[string][]string
 }
@@ -99,6 +101,13 @@ const (
 const askSystemd = `*(?:connect\(` + socket + `, \{sa_family=AF_UNIX, sun_path="(?:/proc/self/fd/\d+|[^"]*/(?:bus|private|system_bus_socket))"` +
 	`|sendmsg\(` + socket + `, .*iov_base="\\0"|write\(` + socket + `, "(?:AUTH|DATA|NEGOTIATE_UNIX_FD|BEGIN)\b` +
 	`|(?:Hello|Get|GetUnit|GetUnitByPID|AddMatch|RemoveMatch)\()`
+
+// compilesFilter is what a filter takes on which the plan depends.
+const compilesFilter = `*(?:clone\(.*flags=CLONE_VM\|CLONE_PIDFD\|CLONE_VFORK, |` + forked + `|execve\("[^"]*/homerun-seccomp", \["homerun-seccomp"|write\(` + pipe +
+	`|(?:mkdirat|openat|write|renameat|unlinkat)\([<"][^">]*/homerun[^/">]*-seccomp[/">])`
+
+// bindsNotify makes the socket for the container's program.
+const bindsNotify = `*(?:bind\(` + socket + `, \{sa_family=AF_UNIX, sun_path="/proc/self/fd/\d+/notify\.sock"|fchmodat\("[^"]*/notify/notify\.sock", 0777)`
 
 // table has for each verb of the runtime's column which calls it stands for, in
 // their order.
@@ -161,12 +170,43 @@ var table = map[string]func(c *column, a []string) []string{
 	"AttachProcessesToUnit": func(*column, []string) []string { return []string{askSystemd, `AttachProcessesToUnit\(`} },
 	// Sockets.
 	"connect": func(_ *column, a []string) []string {
+		if !path.IsAbs(a[0]) {
+			return []string{`connect\(` + socket + `, \{sa_family=AF_UNIX, sun_path="/proc/self/fd/\d+/` + q(a[0]) + `"`}
+		}
 		return []string{`connect\(` + socket + `, \{sa_family=AF_UNIX, sun_path="` + q(a[0]) + `"`}
+	},
+	"bind": func(_ *column, a []string) []string {
+		if a[0] == "notify/notify.sock" {
+			return []string{`connect\(` + socket + `.*/notify\.sock"`, bindsNotify}
+		}
+		return []string{`bind\(` + socket + `, \{sa_family=AF_UNIX, sun_path="/proc/self/fd/\d+/` + q(path.Base(a[0])) + `"`, `?listen\(` + socket}
 	},
 	"socketpair": func(*column, []string) []string { return []string{`socketpair\(AF_UNIX`} },
 	"recvmsg":    func(*column, []string) []string { return []string{`recvmsg\(.*SCM_RIGHTS`} },
 	"send-pidfd": func(*column, []string) []string { return []string{`sendmsg\(` + socket + `, .*SCM_RIGHTS`} },
+	"send-listener": func(*column, []string) []string {
+		return []string{`recvmsg\(` + socket + `.*SCM_RIGHTS`, `sendmsg\(` + socket + `, \{.*iov_base="\{\\"ociVersion\\".*SCM_RIGHTS`}
+	},
 	// What init waits for.
+	"join-class": func(_ *column, a []string) []string {
+		return []string{`write\(</sys/fs/resctrl/` + q(a[0]) + `/tasks>, "` + number + `"`}
+	},
+	"move-devices": func(*column, []string) []string {
+		const message = `sendto\(` + socket + `, \[\{nlmsg_len=\d+, nlmsg_type=`
+		return []string{`*` + message + `(?:0x12|RTM_GET)`, message + `RTM_NEWLINK.*IFLA_NET_NS_FD`, `?setns\(<net:`, `*` + message + `(?:0x1[0-3]|RTM_)`, `?setns\(<net:`}
+	},
+	"idmap": func(_ *column, a []string) []string {
+		return []string{`openat\("[^"]*/ns/user", O_RDONLY`, `open_tree\([^,]*, "` + q(a[0]) + `"`, `mount_setattr\(`}
+	},
+	"copy": func(_ *column, a []string) []string {
+		list := []string{`recvmsg\(.*SCM_RIGHTS`, `recvmsg\(.*SCM_RIGHTS`}
+		if len(a) > 1 { // in the container's user namespace
+			const copier = `execve\("/proc/self/fd/\d+", \["homerun: tmpcopyup"`
+			return append(list, `recvmsg\(.*SCM_RIGHTS`, memfd, forked, copier, `setns\(`, copier)
+		}
+		const rest = `*(?:openat\("[a-z/]*", O_RDONLY|f(?:truncate|ch(?:own|mod)(?:at)?)\([<"]/(?:below(?:/file)?)?[>"])`
+		return append(list, `mkdirat\("/below", 0700\)`, rest, `openat\("/below/file", O_WRONLY\|O_CREAT`, `(?:sendfile|copy_file_range|write)\(</below/file>`, rest)
+	},
 	"hook": (*column).hook,
 	"homerun-net": func(*column, []string) []string {
 		return []string{triesPidfd, forked, `execve\("[^"]*/homerun-net", \["homerun-net"\], \[\]\)`,
@@ -177,6 +217,14 @@ var table = map[string]func(c *column, a []string) []string{
 // wants are the calls that the lines stand for.
 func (c *column) wants(lines []line) ([]want, error) {
 	list := wants("to find out who makes cgroups", askSystemd)
+	if slices.ContainsFunc(lines, func(l line) bool {
+		return strings.Contains(l.Line, "send-listener(") || strings.Contains(l.Line, `bind("seccomp.sock")`)
+	}) {
+		list = append(list, wants("to find out whether the filter has a listener", compilesFilter)...)
+	}
+	if c.notifies { // start binds it before its steps
+		list = append(list, wants("to find out whether a service manager listens", `*connect\(`+socket+`, \{sa_family=AF_UNIX, sun_path="[^"]*/notify\.sock"`, bindsNotify)...)
+	}
 	for i, l := range lines {
 		for _, v := range verbs(l.Line) {
 			patterns, ok := table[path.Base(v.name)]
@@ -282,6 +330,8 @@ func mapHelper(_ *column, a []string) []string {
 func (c *column) mkdir(a []string) []string {
 	name, mode := a[0], a[1]
 	switch {
+	case name == "notify":
+		return []string{`mkdirat\("` + q(c.dir) + `/notify", 0` + `[0-7]+\)`, `?fchmod(?:at)?\([<"]` + q(c.dir) + `/notify[>"], ` + mode}
 	case mode == "01700":
 		c.dir = name
 		return []string{`?mkdirat\("` + q(path.Dir(name)) + `", 0700\)`, `mkdirat\("` + q(name) + `", 01700\)`}
@@ -400,6 +450,7 @@ var undoing = map[string]func(c *column, name string) []string{
 	"stop the scope ": func(_ *column, name string) []string { // systemd does, when it is empty
 		return []string{`*write\(<[^>]*/` + q(name) + `/(?:[^>]*/)?cgroup\.kill>, "1"`, askSystemd, `?StopUnit\("` + q(name) + `"`}
 	},
+	"remove the class, if it was made": func(*column, string) []string { return nil },
 	"end homerun-net": func(c *column, _ string) []string {
 		return []string{`*(?:connect|sendto|sendmsg|write)\(` + socket, `*pidfd_send_signal\(`, `*unlinkat\("` + q(c.dir) + `/`}
 	},
