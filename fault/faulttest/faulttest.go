@@ -75,5 +75,10 @@ func Walk(t *testing.T, show func(*Shown)) {
 		if !strings.Contains(text, site.Words) {
 			t.Errorf("%s: nobody is shown this: %q. Provoke it in this test", site.At, site.Words)
 		}
+		for _, phrase := range []string{"not found", "o such file", "ot a directory", "ermission denied", "peration not permitted"} {
+			if !site.Warning && strings.Contains(site.Words, phrase) {
+				t.Errorf("%s: podman takes this hint for an error: %q", site.At, site.Words)
+			}
+		}
 	}
 }
