@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -35,9 +36,9 @@ func checkTerminal(p *specs.Process, consoleSocket string, without terminalTaker
 // connectConsole prepares where the terminal goes: to the caller's console socket,
 // or to this process. Callers check that the message holds exactly one descriptor;
 // the stage sends it straight into the socket.
-func (s *starting) connectConsole(socket string) error {
+func (s *starting) connectConsole(ctx context.Context, socket string) error {
 	if socket != "" {
-		fd, err := descriptor.Connect(socket)
+		fd, err := descriptor.Connect(ctx, socket)
 		if err == nil {
 			s.launch.SetInput(compile.InputTerminal, fd)
 		}
@@ -65,8 +66,8 @@ func (s *starting) receiveTerminal() (err error) {
 }
 
 // connectPidfd connects to a socket that will receive the process's pidfd.
-func (s *starting) connectPidfd(socket string) error {
-	fd, err := descriptor.Connect(socket)
+func (s *starting) connectPidfd(ctx context.Context, socket string) error {
+	fd, err := descriptor.Connect(ctx, socket)
 	if err == nil {
 		s.pidfds = append(s.pidfds, fd)
 	}

@@ -96,7 +96,7 @@ func (c *Container) meet(ctx context.Context, b *bundle.Bundle) (*listener.Agent
 		return nil, nil
 	}
 	if err = a.Dial(); err == nil {
-		err = a.Meet(c.dir.DescriptorPath(listener.SocketName))
+		err = a.Meet(ctx, c.dir.DescriptorPath(listener.SocketName))
 	}
 	if err != nil {
 		a.Close()

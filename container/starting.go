@@ -143,9 +143,9 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 	case action.MakePidFile:
 		return s.makePidFile(a.Path)
 	case action.ConnectConsole:
-		return s.connectConsole(a.Socket)
+		return s.connectConsole(ctx, a.Socket)
 	case action.ConnectPidfd:
-		return s.connectPidfd(a.Socket)
+		return s.connectPidfd(ctx, a.Socket)
 	case action.ConnectAgent:
 		return s.connectAgent()
 	case action.OpenCopies:

@@ -12,10 +12,12 @@
 package descriptor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,18 +42,41 @@ func Pair(what string, kind int) (ours, theirs int, err error) {
 	return pair[0], pair[1], nil
 }
 
-// Connect connects to the UNIX stream socket of a path.
-func Connect(name string) (socket int, err error) {
-	socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// Connect connects to the UNIX stream socket of a path. It waits while there are too
+// many whom its owner has not accepted, or until ctx ends, whose error is wrapped
+// then.
+func Connect(ctx context.Context, name string) (socket int, err error) {
+	kind := unix.SOCK_STREAM | unix.SOCK_CLOEXEC
+	if ctx.Done() != nil {
+		kind |= unix.SOCK_NONBLOCK // since nothing but a signal ends connect(2)
+	}
+	socket, err = unix.Socket(unix.AF_UNIX, kind, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	if err := ConnectTo(socket, name); err != nil {
+	if err = ConnectTo(socket, name); ctx.Done() != nil {
+		for err == unix.EAGAIN {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-time.After(retryInterval):
+				err = ConnectTo(socket, name)
+			}
+		}
+		if err == nil {
+			err = unix.SetNonblock(socket, false)
+		}
+	}
+	if err != nil {
 		unix.Close(socket)
 		return -1, fmt.Errorf("connect to %s: %w", name, err)
 	}
 	return socket, nil
 }
+
+// retryInterval is between attempts to connect: poll(2) does not tell when it would
+// succeed.
+const retryInterval = 5 * time.Millisecond
 
 // maxAddress is what a socket address holds beside the last NUL, in bytes: unix(7).
 const maxAddress = 107

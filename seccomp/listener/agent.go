@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -48,8 +49,8 @@ func (a *Agent) Dial() (err error) {
 func (a *Agent) From(socket int) { a.source = socket }
 
 // Meet connects to where Listen listens.
-func (a *Agent) Meet(path string) (err error) {
-	if a.source, err = descriptor.Connect(path); err != nil {
+func (a *Agent) Meet(ctx context.Context, path string) (err error) {
+	if a.source, err = descriptor.Connect(ctx, path); err != nil {
 		return fmt.Errorf("container init is not running: %w", err)
 	}
 	return nil

@@ -1,0 +1,49 @@
+package descriptor
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestCancelledConnect: who connects to a socket whose owner accepts nobody stops with
+// the context; and is connected once there is room, by a socket that waits.
+func TestCancelledConnect(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	owner, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.Bind(owner, &unix.SockaddrUnix{Name: name}), unix.Listen(owner, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(owner)
+	first, err := Connect(t.Context(), name) // the one that there is room for
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(first)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	if _, err := Connect(ctx, name); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > time.Second {
+		t.Errorf("%v after %s", err, time.Since(begun))
+	}
+	time.AfterFunc(20*time.Millisecond, func() {
+		if fd, _, err := unix.Accept(owner); err == nil {
+			unix.Close(fd)
+		}
+	})
+	second, err := Connect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(second)
+	if flags, err := unix.FcntlInt(uintptr(second), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+		t.Errorf("flags %#x, %v", flags, err)
+	}
+}
