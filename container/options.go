@@ -39,7 +39,8 @@ type Options struct {
 // DefaultOptions are those of the homerun command: the user's own state root and
 // cache, and the service manager's socket. environment is os.Getenv.
 func DefaultOptions(environment func(string) string) Options {
-	return Options{Root: store.DefaultRoot(environment), Cache: store.DefaultCache(environment), NotifySocket: environment("NOTIFY_SOCKET")}
+	root := store.DefaultRoot(environment)
+	return Options{Root: root, Cache: store.DefaultCache(root), NotifySocket: environment("NOTIFY_SOCKET")}
 }
 
 // Manager says who makes cgroups: cgroupv2.Auto, Systemd, Cgroupfs, or None.

@@ -31,12 +31,10 @@ func defaultRoot(uid int, environment func(string) string) string {
 	return "/tmp/homerun-" + strconv.Itoa(uid)
 }
 
-// DefaultCache finds the directory for compiled seccomp profiles: beside the
-// state root of DefaultRoot, so that those who list a state root, this runtime
-// or another, find containers only. environment is os.Getenv.
-func DefaultCache(environment func(string) string) string {
-	return DefaultRoot(environment) + "-seccomp"
-}
+// DefaultCache is the directory for compiled seccomp profiles: beside the state root
+// of DefaultRoot, so that those who list a state root, this runtime or another, find
+// containers only.
+func DefaultCache(defaultRoot string) string { return defaultRoot + "-seccomp" }
 
 // outerUID is the user's id outside a user namespace in which podman, or
 // another manager, made us root; initial says that we are in no such one. It is

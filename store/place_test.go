@@ -36,7 +36,8 @@ func TestDefaultRoot(t *testing.T) {
 		}
 	}
 	environment := func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": own}[name] }
-	root, cache := DefaultRoot(environment), DefaultCache(environment)
+	root := DefaultRoot(environment)
+	cache := DefaultCache(root)
 	if filepath.Dir(cache) != filepath.Dir(root) || cache == root || filepath.Base(root) != "homerun" {
 		t.Errorf("%s, %s: the cache is no state root, and not in one", root, cache)
 	}
