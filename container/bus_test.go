@@ -49,7 +49,7 @@ func (r *Runtime) prepareIn(ctx context.Context, tree *host.Cgroup, request *Req
 	request.Facts = facts
 	p := &preparation{intent: to, starting: c.newStarting(request.Bundle), request: request, prober: prober}
 	needs := compile.Needs(request.Bundle.Config, facts, p.wishes())
-	if err := prober.Measure(&needs); err != nil {
+	if err := prober.Measure(ctx, &needs); err != nil {
 		return nil, err
 	}
 	p.starting.cgroup.Bus = r.surroundings(ctx, request, &needs)

@@ -115,7 +115,7 @@ func (r *ExecRequest) join() compile.Join {
 // joinAsProgram prepares a process that is confined as the container's program
 // is. status is the container's, as a seccomp agent hears it.
 func (c *Container) joinAsProgram(ctx context.Context, b *bundle.Bundle, j compile.Join, stdio [3]int, status string) (*starting, error) {
-	facts, err := c.joinFacts(j, stdio)
+	facts, err := c.joinFacts(ctx, j, stdio)
 	if err != nil {
 		return nil, err
 	}
@@ -170,13 +170,13 @@ func (c *Container) awaitMade(ctx context.Context) (status string, err error) {
 const madeLimit = 100 * time.Millisecond
 
 // joinFacts measures what the plan for a process in the container depends on.
-func (c *Container) joinFacts(j compile.Join, stdio [3]int) (*host.Facts, error) {
+func (c *Container) joinFacts(ctx context.Context, j compile.Join, stdio [3]int) (*host.Facts, error) {
 	p, err := probe.New(stdio)
 	if err != nil {
 		return nil, err
 	}
 	needs := compile.JoinNeeds(j)
-	if err := p.Measure(&needs); err != nil {
+	if err := p.Measure(ctx, &needs); err != nil {
 		return nil, err
 	}
 	if needs.Home != "" {

@@ -45,7 +45,7 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 	if m.Namespaces&unix.CLONE_NEWNS == 0 {
 		return errors.New("the container has no mount namespace of its own, so it would change the host's mounts")
 	}
-	facts, err := mountFacts(m)
+	facts, err := mountFacts(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,14 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 }
 
 // mountFacts measures what the plan depends on.
-func mountFacts(m compile.Mounts) (*host.Facts, error) {
+func mountFacts(ctx context.Context, m compile.Mounts) (*host.Facts, error) {
 	p, err := probe.New([3]int{0, 1, 2})
 	if err != nil {
 		return nil, err
 	}
 	needs, err := compile.MountsNeeds(m, p.Facts)
 	if err == nil {
-		err = p.Measure(&needs)
+		err = p.Measure(ctx, &needs)
 	}
 	return p.Facts, err
 }

@@ -221,7 +221,7 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 		return err
 	}
 	needs := compile.Needs(p.request.Bundle.Config, p.prober.Facts, p.wishes())
-	if err := p.prober.Measure(&needs); err != nil {
+	if err := p.prober.Measure(ctx, &needs); err != nil {
 		return err
 	}
 	p.request.Facts = p.prober.Facts
@@ -230,7 +230,7 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 }
 
 // complete measures what the second part depends on.
-func (p *preparation) complete() error {
+func (p *preparation) complete(ctx context.Context) error {
 	if p.prober == nil {
 		return nil
 	}
@@ -238,7 +238,7 @@ func (p *preparation) complete() error {
 	if err != nil {
 		return err
 	}
-	return p.prober.Measure(&needs)
+	return p.prober.Measure(ctx, &needs)
 }
 
 // load loads the filter, once.
@@ -256,7 +256,7 @@ func (p *preparation) load(ctx context.Context) (err error) {
 
 // finish measures and compiles the second part.
 func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
-	if err := p.complete(); err != nil {
+	if err := p.complete(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.load(ctx); err != nil {

@@ -117,7 +117,7 @@ func cgroupKinds(place) []stepKind {
 func realTree() *host.Cgroup {
 	p, err := probe.New([3]int{0, 1, 2})
 	if err == nil {
-		err = p.Measure(&host.Needs{Cgroup: "default"})
+		err = p.Measure(context.Background(), &host.Needs{Cgroup: "default"})
 	}
 	if err != nil {
 		panic(err)

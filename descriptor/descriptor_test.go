@@ -1,6 +1,7 @@
 package descriptor
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestConnect(t *testing.T) {
 			t.Fatal(err)
 		}
 		there := listening(t, name)
-		fd, err := Connect(name)
+		fd, err := Connect(context.Background(), name)
 		if err != nil {
 			t.Errorf("%d bytes: %v", length, err)
 			continue
@@ -104,7 +105,7 @@ func TestConnect(t *testing.T) {
 		unix.Close(fd)
 		unix.Close(there)
 		before := open(t)
-		if fd, err := Connect(name); fd != -1 || !errors.Is(err, unix.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "connect to "+name+": ") {
+		if fd, err := Connect(context.Background(), name); fd != -1 || !errors.Is(err, unix.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "connect to "+name+": ") {
 			t.Errorf("%d bytes, nobody listens: %d, %v", length, fd, err)
 		}
 		if now := open(t); now != before {
@@ -118,7 +119,7 @@ func TestConnect(t *testing.T) {
 		strings.Repeat("n", 108):                unix.ENAMETOOLONG,
 		strings.Repeat("n", 107):                unix.ENOENT,
 	} {
-		if fd, err := Connect(name); fd != -1 || !errors.Is(err, want) {
+		if fd, err := Connect(context.Background(), name); fd != -1 || !errors.Is(err, want) {
 			t.Errorf("%s: %d, %v, want %v", name, fd, err, want)
 		}
 	}

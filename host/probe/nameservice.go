@@ -21,7 +21,7 @@ const askTimeout = 10 * time.Second
 // where /etc/nsswitch.conf points (podman#25041, podman#26904). It starts
 // processes, so it is only called when the files have nothing, and does
 // nothing where nsswitch.conf names no other source than files.
-func (p *Prober) askNameService() error {
+func (p *Prober) askNameService(ctx context.Context) error {
 	text, err := p.readFile("/etc/nsswitch.conf")
 	if err != nil {
 		return nil
@@ -32,16 +32,16 @@ func (p *Prober) askNameService() error {
 	}
 	s := p.Facts.Subordinate
 	if s.Login == "" {
-		s.Login = askLogin(p.Facts.Process.UID)
+		s.Login = askLogin(ctx, p.Facts.Process.UID)
 	}
 	program := helper("getsubids")
 	if s.Login == "" || program == "" {
 		return nil
 	}
-	if s.UIDs, err = askRanges(program, s.Login); err != nil {
+	if s.UIDs, err = askRanges(ctx, program, s.Login); err != nil {
 		return err
 	}
-	if s.GIDs, err = askRanges(program, "-g", s.Login); err != nil {
+	if s.GIDs, err = askRanges(ctx, program, "-g", s.Login); err != nil {
 		return err
 	}
 	s.Source = "getsubids (nsswitch: " + source + ")"
@@ -69,12 +69,12 @@ func otherSource(text []byte, database string) string {
 }
 
 // askLogin asks getent(1) for the name of a user who is not in /etc/passwd.
-func askLogin(uid int) string {
+func askLogin(ctx context.Context, uid int) string {
 	program := helper("getent")
 	if program == "" {
 		return ""
 	}
-	out, err := ask(program, "passwd", strconv.Itoa(uid))
+	out, err := ask(ctx, program, "passwd", strconv.Itoa(uid))
 	if err != nil {
 		return ""
 	}
@@ -86,8 +86,8 @@ func askLogin(uid int) string {
 }
 
 // askRanges runs getsubids; no ranges is not an error but exit status 1.
-func askRanges(program string, args ...string) ([]host.Range, error) {
-	out, err := ask(program, args...)
+func askRanges(ctx context.Context, program string, args ...string) ([]host.Range, error) {
+	out, err := ask(ctx, program, args...)
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		return nil, fmt.Errorf("probe: %s: %w", program, err)
 	}
@@ -112,8 +112,8 @@ func parseGetsubids(out []byte) []host.Range {
 }
 
 // ask runs a program of the host with an empty environment and no input.
-func ask(program string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+func ask(ctx context.Context, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, args...)
 	c.Env = []string{}

@@ -27,6 +27,8 @@
 package probe
 
 import (
+	"context"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
@@ -62,8 +64,8 @@ func New(stdio [3]int) (*Prober, error) {
 // Measure adds to the facts what is needed, but for host.Needs.Delegation,
 // ServiceManager and NetworkFiles, which others know how to find. What cannot be
 // looked at is a fact, with the errno's name in it; the error is that of a name
-// service that does not answer. It changes nothing.
-func (p *Prober) Measure(n *host.Needs) error {
+// service that does not answer, or ctx's. It changes nothing.
+func (p *Prober) Measure(ctx context.Context, n *host.Needs) error {
 	if n.AppArmor != "" {
 		p.Facts.LSM.AppArmor = answer(p.hasAppArmor())
 	}
@@ -71,7 +73,11 @@ func (p *Prober) Measure(n *host.Needs) error {
 		p.Facts.LSM.SELinux = answer(hasSELinux())
 	}
 	if n.Subordinate != "" {
-		if err := p.subordinate(); err != nil {
+		err := p.subordinate(ctx)
+		if err == nil {
+			err = ctx.Err() // what was asked may not have answered
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func measure(tb testing.TB, r request) host.Facts {
 		w.Manager = cgroupv2.None
 	}
 	first := compile.Needs(&s, p.Facts, w)
-	if err := p.Measure(&first); err != nil {
+	if err := p.Measure(tb.Context(), &first); err != nil {
 		tb.Fatal(err)
 	}
 	w.Manager = cgroupv2.None
@@ -74,7 +74,7 @@ func measure(tb testing.TB, r request) host.Facts {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := p.Measure(&rest); err != nil {
+	if err := p.Measure(tb.Context(), &rest); err != nil {
 		tb.Fatal(err)
 	}
 	return *p.Facts
@@ -85,7 +85,7 @@ func answers(t *testing.T, n host.Needs) *host.Facts {
 	t.Helper()
 	p, err := New([3]int{0, 1, 2})
 	if err == nil {
-		err = p.Measure(&n)
+		err = p.Measure(t.Context(), &n)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strconv"
 
@@ -14,7 +15,7 @@ import (
 
 // subordinate finds the ids that the caller may map and the helpers that map
 // them.
-func (p *Prober) subordinate() error {
+func (p *Prober) subordinate(ctx context.Context) error {
 	s := &host.Subordinate{}
 	p.Facts.Subordinate = s
 	s.NewUIDMap = helper("newuidmap")
@@ -24,12 +25,12 @@ func (p *Prober) subordinate() error {
 	s.UIDs, s.FreeUID, s.UIDLine = p.ranges("/etc", "subuid", owners)
 	s.GIDs, s.FreeGID, s.GIDLine = p.ranges("/etc", "subgid", owners)
 	if len(s.UIDs) == 0 && len(s.GIDs) == 0 {
-		if err := p.askNameService(); err != nil || s.Source == "" {
+		if err := p.askNameService(ctx); err != nil || s.Source == "" {
 			return err
 		}
 	}
 	if s.Login == "" {
-		s.Login = askLogin(p.Facts.Process.UID)
+		s.Login = askLogin(ctx, p.Facts.Process.UID)
 	}
 	s.UIDTrouble, s.GIDTrouble = p.trouble(s.NewUIDMap, userns.UID), p.trouble(s.NewGIDMap, userns.GID)
 	return nil

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ func meet(t *testing.T, a *Agent, name string) (theirs int, err error) {
 		return -1, err
 	}
 	defer unix.Close(socket)
-	if err := a.Meet(name); err != nil {
+	if err := a.Meet(context.Background(), name); err != nil {
 		return -1, err
 	}
 	theirs, _, err = unix.Accept(socket)
@@ -119,7 +120,7 @@ func TestNoAgent(t *testing.T) {
 	if err := a.Dial(); !errors.Is(err, unix.ENOENT) {
 		t.Error(err)
 	}
-	if err := a.Meet("/no/such/socket"); !errors.Is(err, unix.ENOENT) || !strings.HasPrefix(err.Error(), "container init is not running: ") {
+	if err := a.Meet(context.Background(), "/no/such/socket"); !errors.Is(err, unix.ENOENT) || !strings.HasPrefix(err.Error(), "container init is not running: ") {
 		t.Error(err)
 	}
 	a.Close()

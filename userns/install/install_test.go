@@ -87,7 +87,7 @@ func facts(t testing.TB) *host.Facts {
 	t.Helper()
 	p, err := probe.New([3]int{0, 1, 2})
 	if err == nil {
-		err = p.Measure(&host.Needs{Subordinate: "linux.uidMappings"})
+		err = p.Measure(t.Context(), &host.Needs{Subordinate: "linux.uidMappings"})
 	}
 	if err != nil {
 		t.Fatal(err)
