@@ -467,7 +467,11 @@ func TestCancelledLock(t *testing.T) {
 	if err := held.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a context that has ended: %v", err)
 	}
-	time.AfterFunc(20*time.Millisecond, held.Unlock)
+	released := make(chan struct{})
+	time.AfterFunc(20*time.Millisecond, func() {
+		defer close(released)
+		held.Unlock()
+	})
 	long, cancelLong := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancelLong()
 	begun := time.Now()
@@ -476,6 +480,7 @@ func TestCancelledLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
+	<-released
 	if took := time.Since(begun); took > time.Second {
 		t.Errorf("after %s", took)
 	}

@@ -25,10 +25,16 @@ func Control(ctx context.Context, stateDir string, command netns.Command, timeou
 		return netns.Reply{}, err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(conn.Fd()), unix.SHUT_RDWR) })
+	fd, cut := int(conn.Fd()), make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+	})
 	reply, err := exchange(conn, command)
-	if !stop() && ctx.Err() != nil {
-		return netns.Reply{}, ctx.Err()
+	if !stop() {
+		if <-cut; err != nil {
+			return reply, ctx.Err()
+		}
 	}
 	if err != nil {
 		return reply, fmt.Errorf("network: %s: %w", Name, err)
