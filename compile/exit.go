@@ -9,9 +9,9 @@ import (
 //
 // How a process ended is told to its parent alone, and a detached container's
 // would be whatever reaps orphans on this host. So the first process stays: init
-// is its child, it waits for it, and writes one byte to a file of the
-// container's, at the offset that is the wait status: the file's length says
-// it. It holds nothing else open, and is outside of the container's namespaces
+// is its child, it waits for it, and makes a file of the container's as long as
+// the wait status and one: no byte is written, since a full disk may take none.
+// It holds nothing else open, and is outside of the container's namespaces
 // and cgroup. Who kills it loses the record, and nothing more.
 
 // InputExit is the file whose length, less one, becomes init's wait status:
@@ -37,5 +37,7 @@ func (c *compiler) recordExit(init plan.Slot) {
 	c.b.Do(plan.CloseRange{First: c.exitNumber + 1, Flags: unix.CLOSE_RANGE_UNSHARE})
 	status := c.b.Slot("status")
 	c.b.Do(plan.Wait4{PID: init.Ref(), Status: status})
-	c.b.Do(plan.Pwrite64{FD: c.exit.Ref(), Data: "\n", Offset: status.Ref()})
+	c.b.Do(plan.Lseek{FD: c.exit.Ref(), Offset: status.Ref(), Whence: unix.SEEK_SET})
+	length := c.b.Get("length", plan.Lseek{FD: c.exit.Ref(), Offset: plan.Int(1), Whence: unix.SEEK_CUR})
+	c.b.Do(plan.Ftruncate{FD: c.exit.Ref(), Length: length.Ref()})
 }

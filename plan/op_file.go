@@ -202,17 +202,30 @@ func (o Write) Call() Call {
 		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data))}}
 }
 
-// Pwrite64 writes bytes at an offset, which may be a slot: pwrite(2).
-type Pwrite64 struct {
-	FD     Ref
-	Data   string
-	Offset Ref
+// Lseek moves a descriptor's offset, to what may be a slot or by that: lseek(2). Its
+// result is the new offset.
+type Lseek struct {
+	FD, Offset Ref
+	// Whence is SEEK_SET or SEEK_CUR.
+	Whence int
 }
 
 // Call implements Operation.
-func (o Pwrite64) Call() Call {
-	return Call{"pwrite64", unix.SYS_PWRITE64, []Arg{
-		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data)), ref(o.Offset)}}
+func (o Lseek) Call() Call {
+	return Call{"lseek", unix.SYS_LSEEK, []Arg{ref(o.FD), ref(o.Offset), flags(o.Whence, whences)}}
+}
+
+func whences(n int64) string {
+	return table{{unix.SEEK_SET, "SEEK_SET"}, {unix.SEEK_CUR, "SEEK_CUR"}}.value(n)
+}
+
+// Ftruncate gives a file a length, which may be a slot: ftruncate(2). A longer one
+// takes no room on the disk.
+type Ftruncate struct{ FD, Length Ref }
+
+// Call implements Operation.
+func (o Ftruncate) Call() Call {
+	return Call{"ftruncate", unix.SYS_FTRUNCATE, []Arg{ref(o.FD), ref(o.Length)}}
 }
 
 // Signal tells the runtime on the report descriptor that something happened:

@@ -25,7 +25,9 @@ func listenerRows(s slots) []row {
 		{Ppoll{FDs: []int{7}, Timeout: 1500 * time.Millisecond}, `ppoll([{fd=7, events=POLLIN}], 1, {tv_sec=1, tv_nsec=500000000}, NULL, 0)`,
 			unix.SYS_PPOLL, []any{[1]pollfd{{7, unix.POLLIN, 0}}, 1, unix.Timespec{Sec: 1, Nsec: 5e8}, nil, 0}},
 		{Wait4{file, s.dir}, `wait4($file, [$dir], __WALL, NULL)`, unix.SYS_WAIT4, []any{cell(fileFD), int32(dirFD), unix.WALL, nil}},
-		{Pwrite64{file, "x", dir}, `pwrite64($file, "x", 1, $dir)`, unix.SYS_PWRITE64, []any{cell(fileFD), [1]byte{'x'}, 1, cell(dirFD)}},
+		{Lseek{file, dir, unix.SEEK_SET}, `lseek($file, $dir, SEEK_SET)`, unix.SYS_LSEEK, []any{cell(fileFD), cell(dirFD), unix.SEEK_SET}},
+		{Lseek{file, Int(1), unix.SEEK_CUR}, `lseek($file, 1, SEEK_CUR)`, unix.SYS_LSEEK, []any{cell(fileFD), 1, unix.SEEK_CUR}},
+		{Ftruncate{file, dir}, `ftruncate($file, $dir)`, unix.SYS_FTRUNCATE, []any{cell(fileFD), cell(dirFD)}},
 		{CloseRange{First: 0, Last: 6, Flags: unix.CLOSE_RANGE_UNSHARE}, `close_range(0, 6, CLOSE_RANGE_UNSHARE)`, unix.SYS_CLOSE_RANGE,
 			[]any{0, 6, unix.CLOSE_RANGE_UNSHARE}},
 	}
