@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,5 +46,35 @@ func TestCancelledConnect(t *testing.T) {
 	defer unix.Close(second)
 	if flags, err := unix.FcntlInt(uintptr(second), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
 		t.Errorf("flags %#x, %v", flags, err)
+	}
+}
+
+// TestConnectInVain: who listens and accepts nobody, with the queue full, does not make
+// others wait for ever, neither to connect nor to send.
+func TestConnectInVain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(server)
+	first, err := Connect(context.Background(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(first)
+	if limit, err := unix.GetsockoptTimeval(first, unix.SOL_SOCKET, unix.SO_SNDTIMEO); err != nil || limit.Sec != 10 {
+		t.Errorf("the limit is %+v, %v", limit, err)
+	}
+	begun := time.Now()
+	second, err := connect(context.Background(), name, 50*time.Millisecond)
+	if !errors.Is(err, unix.EAGAIN) || !strings.Contains(err.Error(), name+": who listens there accepts nobody") || second != -1 {
+		t.Errorf("%d, %v", second, err)
+	}
+	if took := time.Since(begun); took < 40*time.Millisecond || took > 10*time.Second {
+		t.Errorf("after %v", took)
 	}
 }

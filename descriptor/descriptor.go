@@ -42,36 +42,48 @@ func Pair(what string, kind int) (ours, theirs int, err error) {
 	return pair[0], pair[1], nil
 }
 
-// Connect connects to the UNIX stream socket of a path. It waits while there are too
-// many whom its owner has not accepted, or until ctx ends, whose error is wrapped
-// then.
+// acceptLimit is how long the owner of a socket may take to accept, or to make room
+// for what is sent.
+const acceptLimit = 10 * time.Second
+
+// Connect connects to the UNIX stream socket of a path. While there are too many whom
+// its owner has not accepted, it waits, for 10 seconds at most, and until ctx ends,
+// whose error is wrapped then. What is sent on the socket may wait for as long.
 func Connect(ctx context.Context, name string) (socket int, err error) {
-	kind := unix.SOCK_STREAM | unix.SOCK_CLOEXEC
-	if ctx.Done() != nil {
-		kind |= unix.SOCK_NONBLOCK // since nothing but a signal ends connect(2)
-	}
-	socket, err = unix.Socket(unix.AF_UNIX, kind, 0)
+	return connect(ctx, name, acceptLimit)
+}
+
+func connect(ctx context.Context, name string, limit time.Duration) (socket int, err error) {
+	// Nothing but a signal ends a connect(2) that waits.
+	socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	if err = ConnectTo(socket, name); ctx.Done() != nil {
-		for err == unix.EAGAIN {
-			select {
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-time.After(retryInterval):
-				err = ConnectTo(socket, name)
-			}
-		}
-		if err == nil {
-			err = unix.SetNonblock(socket, false)
-		}
+	if err = untilAccepted(ctx, socket, name, limit); err == nil {
+		wait := unix.NsecToTimeval(limit.Nanoseconds())
+		err = errors.Join(unix.SetNonblock(socket, false), unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait))
 	}
 	if err != nil {
 		unix.Close(socket)
 		return -1, fmt.Errorf("connect to %s: %w", name, err)
 	}
 	return socket, nil
+}
+
+// untilAccepted connects a socket that does not block.
+func untilAccepted(ctx context.Context, socket int, name string, limit time.Duration) error {
+	err := ConnectTo(socket, name)
+	for begun := time.Now(); err == unix.EAGAIN; err = ConnectTo(socket, name) {
+		if time.Since(begun) > limit {
+			return fmt.Errorf("who listens there accepts nobody: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retryInterval):
+		}
+	}
+	return err
 }
 
 // retryInterval is between attempts to connect: poll(2) does not tell when it would

@@ -201,14 +201,15 @@ func identifier(ident string) string {
 	return ident
 }
 
-// send sends one datagram.
+// send sends one datagram. A queue that is full, since nobody reads it, is an error:
+// the container does not wait for its log.
 func send(socket, text string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: socket})
+	return unix.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, &unix.SockaddrUnix{Name: socket})
 }
 
 // jsonString quotes a string for JSON.

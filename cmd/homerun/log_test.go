@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/userns"
+	"golang.org/x/sys/unix"
 )
 
 // TestLog writes a warning and then an error, and reads what a caller would.
@@ -85,5 +86,37 @@ func TestEntries(t *testing.T) {
 	}
 	if got := syslogEntry(levelWarning, "web", "a", []fault.Detail{{Name: "hint", Text: "b\nc"}}); !strings.HasPrefix(got, "<12>web[") || !strings.HasSuffix(got, `]: a hint="b\nc"`) {
 		t.Errorf("%q", got)
+	}
+}
+
+// A log that nobody reads, with its queue full, is an error at once: no verb waits for
+// it.
+func TestLogUnread(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "socket")
+	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(server, &unix.SockaddrUnix{Name: name})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(server)
+	ended := make(chan error)
+	go func() {
+		var err error
+		for range 10000 { // more than net.unix.max_dgram_qlen
+			if err = send(name, "a"); err != nil {
+				break
+			}
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != unix.EAGAIN {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
 	}
 }

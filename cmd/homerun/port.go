@@ -58,7 +58,9 @@ func listPorts(ctx context.Context, c *container.Container) error {
 		return err
 	}
 	for _, p := range published {
-		fmt.Println(p.Forward.String())
+		if _, err := fmt.Println(p.Forward.String()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -83,8 +83,8 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.version {
-				fmt.Print(versionText())
-				return nil
+				_, err := fmt.Print(versionText())
+				return err
 			}
 			return noVerb(c, args)
 		},

@@ -72,7 +72,9 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 	case quiet:
 		ids, err := r.IDs()
 		for _, id := range ids {
-			fmt.Println(id)
+			if _, e := fmt.Println(id); e != nil {
+				return e
+			}
 		}
 		return err
 	case format != "json" && format != "table":

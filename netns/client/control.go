@@ -13,6 +13,7 @@ import (
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/netns"
 )
 
@@ -55,17 +56,16 @@ func dial(stateDir string, timeout time.Duration) (*os.File, error) {
 		return nil, fmt.Errorf("network: socket: %w", err)
 	}
 	conn := os.NewFile(uintptr(fd), netns.ControlSocket)
-	address := &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + netns.ControlSocket}
-	if err := unix.Connect(fd, address); err != nil {
-		conn.Close()
-		return nil, noHelper(err)
-	}
 	limit := unix.NsecToTimeval(timeout.Nanoseconds())
 	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("network: setsockopt: %w", err)
+	}
+	if err := descriptor.ConnectTo(fd, "/proc/self/fd/"+strconv.Itoa(dir)+"/"+netns.ControlSocket); err != nil {
+		conn.Close()
+		return nil, noHelper(err)
 	}
 	return conn, nil
 }
