@@ -25,6 +25,10 @@ import (
 // endLimit is how long a killed process may take to end.
 const endLimit = 10 * time.Second
 
+// patience is how long delete --force waits for another verb that has the container
+// locked, until it ends what that one may wait for.
+const patience = time.Second
+
 // Delete removes a container that has stopped.
 func (r *Runtime) Delete(ctx context.Context, id string) error {
 	c, err := r.Open(ctx, id)
@@ -42,7 +46,7 @@ func (r *Runtime) Delete(ctx context.Context, id string) error {
 // is cleared, and one that does not exist is fine. What ctx leaves undone, it undoes
 // when it is called again.
 func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
-	d, err := r.root().Open(ctx, id)
+	d, err := r.openOrEnd(ctx, id)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -61,6 +65,25 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 		return err
 	}
 	return c.remove(ctx)
+}
+
+// openOrEnd locks a container. If another verb has it locked for a while, the
+// container's processes are ended: that verb may wait for something in it, since
+// whoever is root there can stop, for as long as he lives, what mounts and hooks do.
+func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) {
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	d, err := r.root().Open(short, id)
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return d, err
+	}
+	if c, err := r.Peek(id); err == nil {
+		defer c.Close()
+		if err := c.end(ctx); err != nil {
+			r.warn("%v", err)
+		}
+	}
+	return r.root().Open(ctx, id)
 }
 
 // endElsewhere ends a container that was made in another PID namespace by its cgroup,
