@@ -32,7 +32,7 @@ GOBUILD = build -trimpath -buildvcs=false
 BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
 GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
 # These start goroutines, and their tests reach them within the test's own process.
-CONCURRENT := ./container ./hook ./proc/talk ./netns/... ./seccomp/... ./systemd/bus ./systemd/notify ./userns/install
+CONCURRENT := ./container ./launch ./hook ./proc/talk ./netns/... ./seccomp/... ./systemd/bus ./systemd/notify ./userns/install
 
 .PHONY: build
 build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)

@@ -35,14 +35,16 @@ func (c Cgroup) CannotEnter() bool {
 	if err != nil {
 		return false
 	}
-	// Both directories are below the same mount point.
 	theirs, err := live.OfProcess(c.State.Pid)
-	if err != nil {
-		return false
-	}
-	mountPoint := strings.TrimSuffix(g.Path, strings.TrimSuffix(theirs, below(g.Path, theirs)))
-	common := commonPath(own, theirs)
-	return unix.Access(path.Join(mountPoint, common, "cgroup.procs"), unix.W_OK) != nil
+	return err == nil && !mayMove(own, theirs, g.Path)
+}
+
+// mayMove reports whether this process may write to the lowest cgroup above both where
+// it is and where init is, as /proc shows them. dir is the container's directory, from
+// which the mount point is known.
+func mayMove(own, theirs, dir string) bool {
+	mountPoint := strings.TrimSuffix(dir, strings.TrimSuffix(theirs, below(dir, theirs)))
+	return unix.Access(path.Join(mountPoint, commonPath(own, theirs), "cgroup.procs"), unix.W_OK) == nil
 }
 
 // commonPath is the lowest directory at or above both.

@@ -177,7 +177,7 @@ func TestScope(t *testing.T) {
 	if g.Scope != unit || path.Clean(g.Path) != path.Clean(own) || g.Inode != inode(t, own) || c.State.Undo[0] != (action.StopScope{Unit: unit, Inode: g.Inode}) {
 		t.Errorf("%+v, %+v", g, c.State.Undo)
 	}
-	if err := c.Enter(ctx, "/sys/x.scope/sub", 7); err != nil || !slices.Equal(m.seen(), []string{"attach " + unit + " /sub [7]"}) {
+	if err := c.Enter(ctx, g.Path+"/sub", 7); err != nil || !slices.Equal(m.seen(), []string{"attach " + unit + " /sub [7]"}) {
 		t.Error(err)
 	}
 }
@@ -228,6 +228,7 @@ func TestStopLeftScope(t *testing.T) {
 	c, mount, m := managed(t)
 	scope := dir(t, mount+"/x.scope", nil)
 	c.in(t, dir(t, scope+"/container", nil))
+	c.State.Cgroup.Scope = "x.scope"
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := c.Stop(ctx, action.StopScope{Unit: "x.scope", Inode: inode(t, scope)}); err != nil || !slices.Equal(m.seen(), []string{"stop x.scope"}) {
@@ -265,5 +266,26 @@ func TestCannotEnter(t *testing.T) {
 			t.Errorf("%s: it cannot enter", name)
 		}
 		c.State.Cgroup.Scope, c.State.Cgroup.Path, c.State.Pid = "", "", os.Getpid()
+	}
+}
+
+// What counts is the lowest cgroup above both; init may have moved itself further down.
+func TestMayMove(t *testing.T) {
+	_, mount := fake(t)
+	container := dir(t, mount+"/user.slice/user@1.service/x.scope/container", nil)
+	dir(t, mount+"/user.slice/user@1.service", map[string]string{"cgroup.procs": ""})
+	for _, test := range []struct {
+		own, theirs string
+		want        bool
+	}{
+		{"/user.slice/user@1.service/app.slice", "/user.slice/user@1.service/x.scope/container", true},
+		{"/user.slice/user@1.service", "/user.slice/user@1.service/x.scope/container/init", true},
+		{"/user.slice/session-1.scope", "/user.slice/user@1.service/x.scope/container", false},
+		{"/user.slice/user@1.service/x.scope", "/user.slice/user@1.service/x.scope/container", false},
+		{"/system.slice", "/user.slice/user@1.service/x.scope/container/init", false},
+	} {
+		if got := mayMove(test.own, test.theirs, container); got != test.want {
+			t.Errorf("%s to %s: %v", test.own, test.theirs, got)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -434,4 +435,11 @@ func TestOwnProc(t *testing.T) {
 	if err := ownProc(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestMain gives the tests a process group of their own: a signal that goes to the
+// wrong process ends them alone.
+func TestMain(m *testing.M) {
+	_ = unix.Setpgid(0, 0)
+	os.Exit(m.Run())
 }
