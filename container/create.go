@@ -105,8 +105,9 @@ func unwrap(err error) error {
 }
 
 // record writes init's process id, and all that other verbs need, while init
-// makes its mounts; init runs no program before. What undoes the next step is
-// written along.
+// makes its mounts; init runs no program before. What undoes a scope, if one is asked
+// for next, is written along; what undoes any other step is recorded in that step, as its
+// line says.
 func (s *starting) record(a action.Record) error {
 	c, again := s.c, s.c.State.Pid != 0
 	if !again {
@@ -114,7 +115,9 @@ func (s *starting) record(a action.Record) error {
 			return err
 		}
 	}
-	c.State.Undo.Add(s.undoes(s.launch.Following())...)
+	if scope, next := s.launch.Following().(action.StartScope); next {
+		c.State.Undo.Add(scope.Undo())
+	}
 	if a.Config {
 		if err := c.keepConfig(s.bundle); err != nil {
 			return err
