@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
@@ -63,6 +64,16 @@ func (s *starting) receiveTerminal() (err error) {
 		return launch.ErrDied
 	}
 	return err
+}
+
+// takeTerminal gives the terminal away, if this process has it.
+func (s *starting) takeTerminal() *os.File {
+	if s.terminal < 0 {
+		return nil
+	}
+	f := os.NewFile(uintptr(s.terminal), "terminal")
+	s.terminal = -1
+	return f
 }
 
 // connectPidfd connects to a socket that will receive the process's pidfd.

@@ -64,9 +64,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	}
 	s.c.dir.Unlock()
 	result := s.launch.Result
-	p := &Process{Pid: s.launch.Init(), Terminal: s.terminal, pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
+	p := &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
 		relay: s.relay, reap: s.reap, Notes: result.Notes, Warnings: result.Warnings}
-	s.terminal, s.relay = -1, nil
+	s.relay = nil
 	return p, nil
 }
 

@@ -214,9 +214,8 @@ func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Proce
 	if err := s.launch.Run(ctx); err != nil {
 		return nil, err
 	}
-	p := &Process{Pid: s.launch.Init(), Terminal: s.terminal, pidfd: s.launch.TakePidfd(), container: s.c, Warnings: s.launch.Result.Warnings}
-	s.terminal = -1
-	return p, nil
+	return &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c,
+		Warnings: s.launch.Result.Warnings}, nil
 }
 
 // makePidFile makes the pid file of an exec.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 type Process struct {
 	// Pid is its id as the caller sees it.
 	Pid int
-	// Terminal is the runtime's end of its terminal, or -1.
-	Terminal int
+	// Terminal is the runtime's end of its terminal, the caller's to close; nil where
+	// it has none, or a console socket got it.
+	Terminal *os.File
 	// Notes and Warnings tell what was decided without being asked, and what
 	// is ignored.
 	Notes, Warnings []string

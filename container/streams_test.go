@@ -158,3 +158,46 @@ func TestInheritedFiles(t *testing.T) {
 	}
 	files[fd-3].Close()
 }
+
+// TestTerminal: who runs or executes something with a terminal gets its other end; who
+// does not gets none.
+func TestTerminal(t *testing.T) {
+	runtime, bundle, remove := scratch("sh", "-c", "echo hello; read line; exec sleep 60")
+	defer remove()
+	bundle.Config.Process.Terminal = true
+	says := func(p *container.Process) {
+		t.Helper()
+		if p.Terminal == nil {
+			t.Error("no terminal")
+			return
+		}
+		var text [64]byte
+		if n, err := p.Terminal.Read(text[:]); strings.TrimSpace(string(text[:n])) != "hello" || err != nil {
+			t.Errorf("%q, %v", text[:n], err)
+		}
+		t.Cleanup(func() { p.Terminal.Close() }) // or the process is hung up
+	}
+	init, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer init.Delete(t.Context())
+	defer init.Wait(t.Context())
+	defer init.Signal(unix.SIGKILL)
+	for _, terminal := range []bool{true, false} {
+		process := &specs.Process{Args: []string{"echo", "hello"}, Cwd: "/", Env: bundle.Config.Process.Env, Terminal: terminal}
+		p, err := runtime.Exec(t.Context(), "web", container.ExecRequest{Process: process})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if terminal {
+			says(p)
+		} else if p.Terminal != nil {
+			t.Error("a terminal that nobody asked for")
+		}
+		if status, err := p.Wait(t.Context()); status != 0 || err != nil {
+			t.Error(status, err)
+		}
+	}
+	says(init)
+}

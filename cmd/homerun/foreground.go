@@ -58,12 +58,12 @@ type terminal struct {
 }
 
 // newTerminal starts the relay; with no terminal it does nothing.
-func newTerminal(fd int) (*terminal, error) {
-	t := &terminal{}
-	if fd < 0 {
+func newTerminal(master *os.File) (*terminal, error) {
+	t := &terminal{master: master}
+	if master == nil {
 		return t, nil
 	}
-	t.master = os.NewFile(uintptr(fd), "terminal")
+	fd := int(master.Fd())
 	if err := unix.Pipe2(t.ended[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
 	}
