@@ -13,7 +13,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +28,7 @@ import (
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/rootfs/copytree"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
+	"github.com/homerun-oci/homerun/tests/again"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -408,12 +408,7 @@ func asUser(t *testing.T) bool {
 	if os.Getuid() != 0 || !proc.InInitialUserNamespace() {
 		return false
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v="+strconv.FormatBool(testing.Verbose()), "-test.short="+strconv.FormatBool(testing.Short()))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	ids := []syscall.SysProcIDMap{{Size: 1 << 16}}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true}
-	if err := cmd.Run(); err != nil {
-		t.Error(err)
-	}
+	again.Pass(t, &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true}}, t.Name())
 	return true
 }

@@ -34,6 +34,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,7 +58,7 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(sessionVariable); text != "" {
 		os.Exit(runSession(text))
 	}
-	os.Exit(testAll(m))
+	os.Exit(again.Alone(func() int { return testAll(m) }))
 }
 
 // testAll makes what tests share, and removes it.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,6 +33,10 @@ func runSession(text string) int {
 	s := &session{}
 	if err := json.Unmarshal([]byte(text), s); err != nil {
 		fmt.Println("read the session:", err)
+		return 1
+	}
+	if err := again.KeepDescriptors(); err != nil { // which podman leaves open
+		fmt.Println(err)
 		return 1
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/tests/again"
 )
 
 // unable ends a test that this host cannot run. It skips: hack/testrun then
@@ -226,13 +227,7 @@ func TestNoNumberForAnotherNamespace(t *testing.T) {
 		}
 		socket := startBus(t)
 		m := manage(t, socket)
-		cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^TestNoNumberForAnotherNamespace$/^above$")
-		cmd.Env = append(os.Environ(), "HOMERUN_TEST_BUS="+socket)
-		cmd.SysProcAttr = inNewPIDNamespace()
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "--- PASS: TestNoNumberForAnotherNamespace/above") {
-			t.Errorf("%v\n%s", err, out)
-		}
+		again.Pass(t, &exec.Cmd{Env: append(os.Environ(), "HOMERUN_TEST_BUS="+socket), SysProcAttr: inNewPIDNamespace()}, t.Name())
 		if got := m.seen(); got != nil {
 			t.Errorf("the manager was asked %q", got)
 		}

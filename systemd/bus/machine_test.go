@@ -21,6 +21,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
+	"github.com/homerun-oci/homerun/tests/again"
 )
 
 // inMachine is for tests that want a real service manager.
@@ -411,17 +412,13 @@ func TestMachineInUserNamespace(t *testing.T) {
 	if os.Getuid() == 0 {
 		unable(t, "is about users without root")
 	}
-	cmd := exec.CommandContext(limited(t, time.Minute), "/proc/self/exe", "-test.v", "-test.run=^TestInNamespace$")
-	cmd.Env = append(os.Environ(), "HOMERUN_TEST_HOST_UID="+strconv.Itoa(os.Getuid()))
+	cmd := &exec.Cmd{Env: append(os.Environ(), "HOMERUN_TEST_HOST_UID="+strconv.Itoa(os.Getuid()))}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: TestInNamespace") {
-		t.Errorf("%v\n%s", err, out)
-	}
+	again.Pass(t, cmd, "TestInNamespace")
 }
 
 // TestInNamespace is the inside of TestMachineInUserNamespace.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +28,7 @@ const (
 func TestMain(m *testing.M) {
 	switch way := os.Getenv(lifts); way {
 	case "":
-		os.Exit(m.Run())
+		os.Exit(again.Alone(m.Run))
 	case byNamespace:
 		inNamespaces()
 	default:

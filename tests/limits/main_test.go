@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,7 +86,7 @@ func inUnit(t *testing.T, properties ...string) bool {
 	for _, p := range properties {
 		args = append(args, "-p", p)
 	}
-	again(t, args...)
+	runBy(t, args...)
 	return false
 }
 
@@ -99,12 +100,12 @@ func inScope(t *testing.T) bool {
 	if os.Getenv(reexecuted) == t.Name() {
 		return true
 	}
-	again(t, "--scope", "-p", "Delegate=yes", "sh", "-c", enterSubgroup, "sh")
+	runBy(t, "--scope", "-p", "Delegate=yes", "sh", "-c", enterSubgroup, "sh")
 	return false
 }
 
-// again runs the test by systemd-run, with these arguments.
-func again(t *testing.T, arguments ...string) {
+// runBy runs the test by systemd-run, with these arguments.
+func runBy(t *testing.T, arguments ...string) {
 	t.Helper()
 	args := []string{"systemd-run", "--quiet", "--collect", "--same-dir", "--setenv=" + reexecuted + "=" + t.Name()}
 	for _, name := range []string{"HOMERUN_TEST_MACHINE", "HOMERUN", "PATH"} {
@@ -114,10 +115,9 @@ func again(t *testing.T, arguments ...string) {
 		args = append(args, "--user")
 	}
 	args = append(args, arguments...)
-	out, err := command(5*time.Minute, append(args, os.Args[0], "-test.v", "-test.run="+pattern(t.Name()))...)
-	if err != nil || !strings.Contains(out, "--- PASS: "+t.Name()) {
-		t.Errorf("systemd-run %v: %v\n%s", arguments, err, out)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	again.Pass(t, exec.CommandContext(ctx, args[0], args[1:]...), t.Name())
 }
 
 // pattern selects one test or subtest.

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "inside" {
 		os.Exit(inside(os.Args[2:]))
 	}
-	os.Exit(testAll(m))
+	os.Exit(again.Alone(func() int { return testAll(m) }))
 }
 
 func testAll(m *testing.M) int {

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/again"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -37,15 +38,14 @@ type world struct {
 var w = &world{}
 
 func TestMain(m *testing.M) {
-	code := func() int {
+	os.Exit(again.Alone(func() int {
 		defer func() { os.RemoveAll(w.dir) }()
 		if err := w.setUp(); err != nil {
 			fmt.Fprintln(os.Stderr, "security tests:", err)
 			return 1
 		}
 		return m.Run()
-	}()
-	os.Exit(code)
+	}))
 }
 
 func (w *world) setUp() (err error) {
