@@ -54,10 +54,12 @@ type Join struct {
 // outside reports whether the process joins nothing.
 func (j *Join) outside() bool { return j.AsCaller && j.Namespaces == 0 }
 
-// InputInit is init's pidfd, InputRoot its root directory.
+// InputInit is init's pidfd, InputRoot its root directory, and InputDevpts its
+// /dev/pts, for a process with a terminal.
 const (
-	InputInit = "init"
-	InputRoot = "root"
+	InputInit   = "init"
+	InputRoot   = "root"
+	InputDevpts = "devpts"
 )
 
 // CompileJoin makes the plan for a process in an existing container. The first
@@ -96,10 +98,14 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 	if !j.outside() {
 		init = c.input(InputInit)
 	}
+	var devpts plan.Slot
+	if c.terminal != 0 {
+		devpts = c.input(InputDevpts)
+	}
 	if err := c.enter(j, init); err != nil {
 		return nil, err
 	}
-	if err := c.joined(j); err != nil {
+	if err := c.joined(j, devpts); err != nil {
 		return nil, err
 	}
 	c.afterJoin(j)
@@ -208,9 +214,9 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 }
 
 // joined writes what the process does in the container.
-func (c *compiler) joined(j Join) error {
-	if c.terminal != 0 {
-		c.execTerminal()
+func (c *compiler) joined(j Join, devpts plan.Slot) error {
+	if devpts != 0 {
+		c.execTerminal(devpts)
 	}
 	if j.outside() {
 		c.outsideHook(j)
@@ -225,11 +231,20 @@ func (c *compiler) joined(j Join) error {
 	return c.runProgram()
 }
 
-// execTerminal makes the terminal in the container's devpts.
-func (c *compiler) execTerminal() {
+// execTerminal makes the terminal in the container's devpts, of which the runtime
+// has seen that it is one. What else is there by now is not opened: a file of the
+// container's (FUSE) could answer TIOCGPTPEER with any descriptor.
+func (c *compiler) execTerminal(devpts plan.Slot) {
 	c.b.At("process.terminal", "make the terminal")
-	master := c.b.Get("master", plan.Openat2{DirFD: plan.AtCWD(), Path: "/dev/pts/ptmx", Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC})
+	master := c.b.Get("master", openMultiplexer(devpts))
+	c.b.Close(devpts)
 	c.terminalPair(master)
+}
+
+// openMultiplexer opens that of a devpts, by the mount itself.
+func openMultiplexer(devpts plan.Slot) plan.Openat2 {
+	return plan.Openat2{DirFD: devpts.Ref(), Path: "ptmx", Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV}
 }
 
 // callersHook executes a hook with the caller's credentials and limits. Where

@@ -332,10 +332,8 @@ func (c *compiler) terminalSize() (rows, columns uint16) {
 // openMaster opens the multiplexer of the container's devpts by the mount
 // itself, never by a name in the rootfs.
 func (c *compiler) openMaster() plan.Slot {
-	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
 	if devpts := c.tree.Devpts(); devpts != 0 {
-		return c.b.Get("master", plan.Openat2{DirFD: devpts.Ref(), Path: "ptmx", Flags: flags,
-			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
+		return c.b.Get("master", openMultiplexer(devpts))
 	}
 	return c.tree.OpenInside("master", "/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY)
 }

@@ -54,6 +54,34 @@ func (s *starting) connectConsole(ctx context.Context, socket string) error {
 	return nil
 }
 
+// openDevpts opens the container's /dev/pts, in which the stage makes the terminal of
+// an exec. Any other file system there is refused: it could be the container's own.
+func (s *starting) openDevpts() error {
+	const what = "make the terminal in the container's /dev/pts (process.terminal): "
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", s.c.State.Pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf(what+"%w", err)
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, "dev/pts", &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err == unix.ENOENT {
+		return errors.New(what + "there is none")
+	}
+	if err != nil {
+		return fmt.Errorf(what+"%w", err)
+	}
+	s.launch.SetInput(compile.InputDevpts, fd)
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return fmt.Errorf(what+"%w", err)
+	}
+	if st.Type != unix.DEVPTS_SUPER_MAGIC {
+		return errors.New(what + "it is no devpts")
+	}
+	return nil
+}
+
 // receiveTerminal takes the terminal, which the stage has sent by now, or it has
 // died: our own end of its socket would hide that.
 func (s *starting) receiveTerminal() (err error) {

@@ -208,7 +208,7 @@ func (c *Container) insideFacts(facts *host.Facts, p *specs.Process) error {
 
 // startExec starts the plan with what the request asks for at its end.
 func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Process, err error) {
-	if err := s.execCgroup(request.Cgroup); err != nil {
+	if err := s.execCgroup(request.Cgroup, request.IgnorePaused); err != nil {
 		return nil, err
 	}
 	if err := s.launch.Run(ctx); err != nil {
@@ -236,14 +236,21 @@ func (s *starting) namePidFile() error {
 
 // execCgroup opens the cgroup for the process: init's own, where it is now, or
 // one below the container's.
-func (s *starting) execCgroup(below string) (err error) {
+func (s *starting) execCgroup(below string, intoFrozen bool) (err error) {
 	if s.c.State.Cgroup.Path == "" {
 		if below != "" {
 			return errors.New("the container has no cgroup")
 		}
 		return nil
 	}
-	if s.target, err = s.c.cgroup().Target(below); err != nil || s.held {
+	if s.target, err = s.c.cgroup().Target(below); err != nil {
+		return err
+	}
+	// The container's own was looked at for its status.
+	if s.target.Path() != s.c.State.Cgroup.Path && !intoFrozen {
+		err = cgroup.CheckThawed(s.target)
+	}
+	if err != nil || s.held {
 		return err
 	}
 	return s.setCgroup(cgroup.Descriptor(s.target))
@@ -263,6 +270,9 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio})
 	if j.Namespaces != 0 {
 		err = s.openContainer(j.Chroot)
+	}
+	if err == nil && j.Process.Terminal {
+		err = s.openDevpts()
 	}
 	if err != nil {
 		s.close()

@@ -120,7 +120,7 @@ func (c *Container) imagesHook(ctx context.Context, b *bundle.Bundle, a action.R
 	if err != nil {
 		return nil, err
 	}
-	if err := s.execCgroup(""); err != nil {
+	if err := s.execCgroup("", false); err != nil {
 		s.close()
 		return nil, err
 	}

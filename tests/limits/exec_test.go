@@ -33,6 +33,26 @@ func TestExecAtPidsLimit(t *testing.T) {
 	})
 }
 
+// TestExecIntoFrozen: where init has frozen itself, in a cgroup below the container's,
+// nothing is started that would stand still there.
+func TestExecIntoFrozen(t *testing.T) {
+	eachManager(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, "", "sleep", "100")
+		b.start()
+		sub, init := filepath.Join(b.cgroup(), "sub"), strconv.Itoa(b.state().Pid)
+		for _, step := range []error{os.Mkdir(sub, 0o755), os.WriteFile(filepath.Join(sub, "cgroup.procs"), []byte(init), 0),
+			os.WriteFile(filepath.Join(sub, "cgroup.freeze"), []byte("1"), 0)} {
+			if step != nil {
+				t.Fatal(step)
+			}
+		}
+		t.Cleanup(func() { b.must("delete", "--force", b.id) })
+		if out, err := b.homerun("exec", b.id, "true"); err == nil || !strings.Contains(out, "/sub is frozen, or one above it is") {
+			t.Errorf("exec: %v: %s", err, out)
+		}
+	})
+}
+
 // exec goes where init is, if that was moved and the container's cgroup is gone; ps
 // and kill --all still find both. A cgroup below the container's that was asked for by name is still an error.
 func TestExecAfterInitMoved(t *testing.T) {
