@@ -23,10 +23,11 @@ import (
 
 // recover makes a state by which delete can end the container when state.json
 // names none: damage says why, or is nil when there is no state.json. A container
-// that has no init yet needs none.
+// that has no init yet needs none, nor one of which a delete that was killed has left
+// no more than the directory, config.json gone before what says who init is.
 func (c *Container) recover(damage error) error {
 	s, err := c.dir.ReadInit()
-	if err == unix.ENOENT && damage == nil {
+	if err == unix.ENOENT && damage == nil && !(c.dir.Made() && c.dir.Has(store.ConfigFile)) {
 		return nil
 	}
 	if damage == nil {
