@@ -48,8 +48,13 @@ func (m *Making) foundScope(unit string, inode uint64) {
 	}
 }
 
+// removeLimit is how long processes that were killed, and waited for, may keep a
+// cgroup from being removed. One that waits for a file system in vain never ends.
+const removeLimit = 5 * time.Second
+
 // Remove removes a cgroup that was made for the container: its own with all
-// in it and below; any other, such as one above, only if nothing is in it.
+// in it and below; any other, such as one above, only if nothing is in it. It does
+// not wait for ever for processes to end.
 func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	var dir *live.Dir
 	var err error
@@ -66,7 +71,9 @@ func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	}
 	defer dir.Close()
 	if u.Inode != 0 && u.Inode == c.State.Cgroup.Inode {
-		return dir.Delete(ctx)
+		limited, cancel := context.WithTimeout(ctx, removeLimit)
+		defer cancel()
+		return dir.Delete(limited)
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -87,12 +94,14 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 		return err
 	}
 	defer dir.Close()
-	if err := dir.Kill(ctx); err != nil || vanishes(dir.Path(), u.Inode) {
+	limited, cancel := context.WithTimeout(ctx, removeLimit)
+	defer cancel()
+	if err := dir.Kill(limited); err != nil || vanishes(dir.Path(), u.Inode) {
 		return err
 	}
 	// What a container has nested more deeply than a path can be long, systemd
 	// leaves for good.
-	if err := dir.Delete(ctx); err != nil {
+	if err := dir.Delete(limited); err != nil {
 		return err
 	}
 	conn, err := c.Connect(ctx)

@@ -151,6 +151,7 @@ func (c *Container) end(ctx context.Context) error {
 	if c.State.Pid == 0 || c.ended {
 		return nil
 	}
+	killed := time.Now()
 	done, err := c.killCgroup(ctx, unix.SIGKILL)
 	if err != nil {
 		c.runtime.warn("%v", err)
@@ -166,7 +167,7 @@ func (c *Container) end(ctx context.Context) error {
 	if err := c.killInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	return c.awaitEnd(ctx)
+	return c.awaitEnd(ctx, killed)
 }
 
 // undo undoes one thing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/proc"
@@ -150,8 +151,9 @@ func (c *Container) Processes(ctx context.Context) ([]int, error) {
 	return pids, err
 }
 
-// awaitEnd waits until init, which was killed, has ended.
-func (c *Container) awaitEnd(ctx context.Context) error {
+// awaitEnd waits until init, which was killed then, has ended, until endLimit after
+// that.
+func (c *Container) awaitEnd(ctx context.Context, killed time.Time) error {
 	pidfd, err := c.openInit()
 	if errors.Is(err, ErrNotRunning) {
 		return nil
@@ -159,7 +161,7 @@ func (c *Container) awaitEnd(ctx context.Context) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	switch ended, err := proc.AwaitEnd(ctx, pidfd, endLimit); {
+	switch ended, err := proc.AwaitEnd(ctx, pidfd, max(endLimit-time.Since(killed), time.Second)); {
 	case err != nil:
 		return fmt.Errorf("wait for init: %w", err)
 	case !ended:

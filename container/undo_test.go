@@ -247,7 +247,7 @@ func TestCancelledEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	if err := c.awaitEnd(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > endLimit/2 {
+	if err := c.awaitEnd(ctx, time.Now()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > endLimit/2 {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
 }
