@@ -76,7 +76,7 @@ func (o *options) exitStatus() int {
 // and 0 where there is none.
 func refused(err error) (place string, errno unix.Errno) {
 	for e := range fault.All(err) {
-		if e.Errno != 0 {
+		if e.Place != "" && e.Errno != 0 {
 			return e.Place, e.Errno
 		}
 	}
