@@ -36,7 +36,7 @@ func TestExecAtPidsLimit(t *testing.T) {
 // TestExecIntoFrozen: where init has frozen itself, in a cgroup below the container's,
 // nothing is started that would stand still there.
 func TestExecIntoFrozen(t *testing.T) {
-	eachManager(t, func(t *testing.T, manager string) {
+	managers(t, func(t *testing.T, manager string) {
 		b := newBox(t, manager, "", "sleep", "100")
 		b.start()
 		sub, init := filepath.Join(b.cgroup(), "sub"), strconv.Itoa(b.state().Pid)

@@ -120,11 +120,6 @@ func runBy(t *testing.T, arguments ...string) {
 	again.Pass(t, exec.CommandContext(ctx, args[0], args[1:]...), t.Name())
 }
 
-// pattern selects one test or subtest.
-func pattern(name string) string {
-	return "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
-}
-
 // command runs a command; its output may stay open in a container.
 func command(limit time.Duration, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
