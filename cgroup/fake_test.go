@@ -379,8 +379,8 @@ func TestTarget(t *testing.T) {
 		}
 		unix.Close(fd)
 		d.Close()
-		if _, err := Descriptor(d); err == nil {
-			t.Error("a closed one is kept open")
+		if fd, err := Descriptor(d); fd != -1 || err == nil {
+			t.Errorf("a closed one is kept open: %d", fd)
 		}
 	}
 	for _, under := range []string{"none", "../other", "sub/../.."} {

@@ -116,6 +116,11 @@ func TestNoAgent(t *testing.T) {
 		}
 		a.Close()
 	}
+	for _, path := range []string{"/no/such/agent", "@abstract", ""} {
+		if socket, err := Dial(path); socket != -1 || err == nil {
+			t.Errorf("%q: %d, %v", path, socket, err)
+		}
+	}
 	a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: "/no/such/agent"}, seccomp.State{})
 	if err := a.Dial(); !errors.Is(err, unix.ENOENT) {
 		t.Error(err)
