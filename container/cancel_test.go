@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,4 +227,43 @@ func listenOn(t *testing.T, socket string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { manager.Close() })
+}
+
+// TestClosedUnwaited: a process that nobody waits for leaves no descriptor, and no
+// socket that nobody reads, in the process that closes it.
+func TestClosedUnwaited(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	listenOn(t, socket)
+	runtime, bundle, remove := scratchWith(container.Options{NotifySocket: socket}, "sleep", "60")
+	defer remove()
+	sockets := func() (n int) {
+		for _, name := range openDescriptors(t) {
+			if strings.HasPrefix(name, "socket:") {
+				n++
+			}
+		}
+		return n
+	}
+	before := sockets()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.EndsWithin(0)
+	p.Close()
+	p.Close()
+	q, err := runtime.Run(t.Context(), container.Request{ID: "other", Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	if after := sockets(); after != before {
+		t.Errorf("%d sockets before, %d after", before, after)
+	}
+	if err := runtime.ForceDelete(t.Context(), "other"); err != nil {
+		t.Error(err)
+	}
+	gone(t, runtime)
+	_, _ = unix.Wait4(p.Pid, nil, 0, nil)
+	_, _ = unix.Wait4(q.Pid, nil, 0, nil)
 }

@@ -191,6 +191,10 @@ func (p *Process) signal(s unix.Signal) (sent bool) {
 func (p *Process) Close() {
 	p.leave()
 	p.forget()
+	if p.relay != nil { // nobody waited
+		p.relay.Close()
+		p.relay = nil
+	}
 	if p.bundle != nil {
 		p.container.Close()
 	}
