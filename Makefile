@@ -88,10 +88,11 @@ mutate: ## change each condition of one package, PKG=./store, and see its tests 
 	@$(RUN) go run $(GREMLINS) unleash --workers 2 --timeout-coefficient 3 --threshold-efficacy 75 $(PKG)
 
 .PHONY: check
-check: .deps-build ## gofmt, go vet, staticcheck, shellcheck and the project's own rules
+check: .deps-build ## gofmt, go mod tidy, go vet, staticcheck, shellcheck and the project's own rules
 	@hack/deps check
 	@out=$$($(RUN) gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		[ -z "$$out" ] || { echo "gofmt -w these:"; echo "$$out"; exit 1; }
+	@$(RUN) go mod tidy -diff
 	@$(RUN) go vet ./...
 	@$(RUN) go run $(STATICCHECK) ./...
 	@hack/shell-scripts | xargs -r shellcheck
