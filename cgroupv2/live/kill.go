@@ -188,9 +188,8 @@ func (d *Dir) survivors() string {
 }
 
 // Signal sends a signal to every process of the cgroup and its children. They
-// are frozen meanwhile, so that none escapes by a fork and no pid can be given
-// to a stranger: a frozen process exits only by SIGKILL. A cgroup that was
-// frozen before stays so. Errors are *fault.Error.
+// are frozen meanwhile, so that none escapes by a fork. A cgroup that was frozen
+// before stays so. Errors are *fault.Error.
 func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
 	if !d.Frozen() {
 		short, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -203,8 +202,45 @@ func (d *Dir) Signal(ctx context.Context, signal unix.Signal) error {
 	if err != nil {
 		return err
 	}
+	for some := range slices.Chunk(pids, mostSignalled) {
+		if err := d.signal(some, signal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostSignalled is how many processes are open at a time.
+const mostSignalled = 256
+
+// signal sends a signal to those that are still in the cgroup when each has been
+// opened as a pidfd: where the freezer does not stop all, as one that waits for a
+// file system of the container's own, a number can be a stranger's by now.
+func (d *Dir) signal(pids []int, signal unix.Signal) error {
+	open := make(map[int]int, len(pids))
+	defer func() {
+		for _, pidfd := range open {
+			unix.Close(pidfd)
+		}
+	}()
 	for _, pid := range pids {
-		if err := unix.Kill(pid, signal); err != nil && err != unix.ESRCH {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err == nil {
+			open[pid] = pidfd
+		} else if err != unix.ESRCH && err != unix.EINVAL && err != unix.ENOENT { // the last two: it is a thread's by now
+			return d.failed("signal", strconv.Itoa(pid), err)
+		}
+	}
+	still, err := d.Processes()
+	if err != nil {
+		return err
+	}
+	for _, pid := range still {
+		pidfd, ours := open[pid]
+		if !ours {
+			continue
+		}
+		if err := unix.PidfdSendSignal(pidfd, signal, nil, 0); err != nil && err != unix.ESRCH {
 			return d.failed("signal", strconv.Itoa(pid), err)
 		}
 	}

@@ -2,9 +2,12 @@ package live
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"golang.org/x/sys/unix"
@@ -96,5 +99,27 @@ func TestForeignController(t *testing.T) {
 	d.foreign = true
 	if err := d.Enable([]string{"hugetlb"}); err != nil || d.text("cgroup.subtree_control") != "hugetlb" {
 		t.Errorf("one that is on: %v", err)
+	}
+}
+
+// A number that was a process's of the cgroup, and when it is opened is not any more,
+// may be a stranger's: it gets no signal.
+func TestSignalsOnlyItsOwn(t *testing.T) {
+	cmd := exec.Command("sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	pid := strconv.Itoa(cmd.Process.Pid)
+	for _, ours := range []bool{false, true} {
+		d := fakeCgroup(t, map[string]string{"cgroup.procs": map[bool]string{true: pid + "\n"}[ours]})
+		if err := d.signal([]int{cmd.Process.Pid, 1 << 30}, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		text, err := os.ReadFile("/proc/" + pid + "/status")
+		if stopped := strings.Contains(string(text), "\nState:\tT"); stopped != ours || err != nil {
+			t.Errorf("in the cgroup %v: stopped %v, %v", ours, stopped, err)
+		}
 	}
 }
