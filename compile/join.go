@@ -54,10 +54,12 @@ type Join struct {
 // outside reports whether the process joins nothing.
 func (j *Join) outside() bool { return j.AsCaller && j.Namespaces == 0 }
 
-// InputInit is init's pidfd, InputRoot its root directory, and InputDevpts its
+// InputInit is init's pidfd, InputMounts its mount namespace as it was before the
+// runtime looked whose it is, InputRoot its root directory, and InputDevpts its
 // /dev/pts, for a process with a terminal.
 const (
 	InputInit   = "init"
+	InputMounts = "mounts"
 	InputRoot   = "root"
 	InputDevpts = "devpts"
 )
@@ -94,9 +96,9 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 		return nil, err
 	}
 	c.beforeJoin(j)
-	var init plan.Slot
+	var init running
 	if !j.outside() {
-		init = c.input(InputInit)
+		init = c.running(j.Namespaces)
 	}
 	var devpts plan.Slot
 	if c.terminal != 0 {
@@ -157,8 +159,32 @@ func untracing(p *specs.Process) (without *specs.Process, had bool) {
 	return &copied, had
 }
 
+// running is an init whose namespaces are joined.
+type running struct{ pidfd, mounts plan.Slot }
+
+// running adds the inputs by which these namespaces of init are joined.
+func (c *compiler) running(namespaces int) running {
+	init := running{pidfd: c.input(InputInit)}
+	if namespaces&unix.CLONE_NEWNS != 0 {
+		init.mounts = c.input(InputMounts)
+	}
+	return init
+}
+
+// joinInit joins namespaces of init. The mount namespace is the one that was there when
+// the runtime saw that init is in its user namespace still: of one that init makes
+// for itself meanwhile, it would rule what is started there.
+func (c *compiler) joinInit(init running, namespaces int) {
+	if others := namespaces &^ unix.CLONE_NEWNS; others != 0 {
+		c.setns(init.pidfd, others)
+	}
+	if namespaces&unix.CLONE_NEWNS != 0 {
+		c.setns(init.mounts, unix.CLONE_NEWNS)
+	}
+}
+
 // enter joins the container and makes the process.
-func (c *compiler) enter(j Join, init plan.Slot) error {
+func (c *compiler) enter(j Join, init running) error {
 	var root plan.Slot
 	if j.Chroot {
 		root = c.input(InputRoot)
@@ -186,7 +212,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 		late = j.Namespaces & unix.CLONE_NEWCGROUP
 	}
 	if others := j.Namespaces &^ late; others != 0 {
-		c.setns(init, others)
+		c.joinInit(init, others)
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.cloneInit(pid, child)
@@ -203,7 +229,7 @@ func (c *compiler) enter(j Join, init plan.Slot) error {
 	}
 	if late != 0 {
 		c.b.At("default", "join the container's cgroup namespace").For(plan.ForJoin, "")
-		c.setns(init, unix.CLONE_NEWCGROUP)
+		c.setns(init.pidfd, unix.CLONE_NEWCGROUP)
 	}
 	if root != 0 {
 		c.b.At("default", "enter the container's root")

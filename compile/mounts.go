@@ -45,7 +45,7 @@ func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
-	init, root := c.input(InputInit), plan.Slot(0)
+	init, root := c.running(m.Namespaces), plan.Slot(0)
 	if m.Chroot {
 		root = c.input(InputRoot)
 	}
@@ -66,7 +66,7 @@ func changing(m Mounts, facts *host.Facts) *compiler {
 		wishes: Wishes{BundleDir: m.BundleDir}}
 }
 
-func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
+func (c *compiler) changeMounts(m Mounts, init running, root plan.Slot) error {
 	user := m.Namespaces&unix.CLONE_NEWUSER != 0
 	config := c.runningConfig(m)
 	c.b.At("default", "close what the caller left open")
@@ -76,7 +76,7 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 	c.b.Do(plan.Umask{})
 	if user {
 		c.b.At("default", "join the container's user namespace").For(plan.ForJoin, "")
-		c.setns(init, unix.CLONE_NEWUSER)
+		c.setns(init.pidfd, unix.CLONE_NEWUSER)
 		c.b.At("default", "a mount namespace to copy sources from")
 		c.b.Do(plan.Unshare{Flags: unix.CLONE_NEWNS})
 	}
@@ -93,9 +93,9 @@ func (c *compiler) changeMounts(m Mounts, init, root plan.Slot) error {
 }
 
 // intoContainer joins the other namespaces and makes the process.
-func (c *compiler) intoContainer(m Mounts, init, root plan.Slot) {
+func (c *compiler) intoContainer(m Mounts, init running, root plan.Slot) {
 	c.b.At("default", "join the container's namespaces").For(plan.ForJoin, "")
-	c.setns(init, m.Namespaces&^unix.CLONE_NEWUSER)
+	c.joinInit(init, m.Namespaces&^unix.CLONE_NEWUSER)
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.cloneInit(pid, child)
 	c.signal(TagInit, pid, "init")

@@ -24,10 +24,10 @@ func TestCompileMounts(t *testing.T) {
 		want []string
 	}{
 		{"root", Mounts{List: list, Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID},
-			[]string{`open_tree(AT_FDCWD, "/src"`, `open_tree(AT_FDCWD, "/b/rel"`, "setns($init, CLONE_NEWNS|CLONE_NEWPID", "clone3",
+			[]string{`open_tree(AT_FDCWD, "/src"`, `open_tree(AT_FDCWD, "/b/rel"`, "setns($init, CLONE_NEWPID)", "setns($mounts, CLONE_NEWNS)", "clone3",
 				`open_tree(AT_FDCWD, "/", OPEN_TREE_CLOEXEC)`, "move_mount($source", "move_mount($source", `fsopen("tmpfs"`, "exit_group(0)"}},
 		{"user", Mounts{List: list[:1], Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWUSER},
-			[]string{"setns($init, CLONE_NEWUSER)", "unshare(CLONE_NEWNS)", "open_tree(AT_FDCWD, \"/src\"", "setns($init, CLONE_NEWNS)", "setresuid(0",
+			[]string{"setns($init, CLONE_NEWUSER)", "unshare(CLONE_NEWNS)", "open_tree(AT_FDCWD, \"/src\"", "setns($mounts, CLONE_NEWNS)", "setresuid(0",
 				`openat2($root, "a"`, "move_mount", "exit_group(0)"}},
 		{"remove", Mounts{List: list, Remove: true, Namespaces: unix.CLONE_NEWNS},
 			[]string{"setns", `umount2("c", MNT_DETACH|UMOUNT_NOFOLLOW)`, `umount2("b"`, `umount2("a"`, "exit_group(0)"}},

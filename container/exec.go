@@ -269,7 +269,7 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 	}
 	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio})
 	if j.Namespaces != 0 {
-		err = s.openContainer(j.Chroot)
+		err = s.openContainer(j.Namespaces, j.Chroot)
 	}
 	if err == nil && j.Process.Terminal {
 		err = s.openDevpts()
@@ -290,13 +290,22 @@ func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 	return s
 }
 
-// openContainer opens by what the container is joined.
-func (s *starting) openContainer(chroot bool) error {
+// openContainer opens by what these namespaces of the container are joined, and its
+// root if that was entered by chroot(2). The mount namespace is opened before it is
+// looked whose it is: init may leave it after that, and the process does not follow.
+func (s *starting) openContainer(namespaces int, chroot bool) error {
 	init, err := s.c.openInit()
 	if err != nil {
 		return err
 	}
 	s.launch.SetInput(compile.InputInit, init)
+	if namespaces&unix.CLONE_NEWNS != 0 {
+		mounts, err := unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.c.State.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open the container's mount namespace: %w", err)
+		}
+		s.launch.SetInput(compile.InputMounts, mounts)
+	}
 	if err := s.c.joinable(); err != nil {
 		return err
 	}

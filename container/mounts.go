@@ -73,7 +73,7 @@ func mountFacts(ctx context.Context, m compile.Mounts) (*host.Facts, error) {
 func (c *Container) runMounts(ctx context.Context, result *compile.Result, facts *host.Facts) error {
 	s := c.joining(nil, launch.Options{Result: result, Facts: facts, Stdio: [3]int{0, 1, 2}})
 	defer s.close()
-	if err := s.openContainer(c.State.Chroot); err != nil {
+	if err := s.openContainer(c.State.Namespaces, c.State.Chroot); err != nil {
 		return err
 	}
 	if err := s.launch.Run(ctx); err != nil {
