@@ -122,6 +122,9 @@ func TestNoAgent(t *testing.T) {
 		}
 	}
 	a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: "/no/such/agent"}, seccomp.State{})
+	if a.socket != -1 || a.source != -1 {
+		t.Errorf("open from the start: %d, %d", a.socket, a.source)
+	}
 	if err := a.Dial(); !errors.Is(err, unix.ENOENT) {
 		t.Error(err)
 	}
