@@ -335,6 +335,7 @@ func bystander(t *testing.T, r *Runtime) func() string {
 	}
 	request := stepRequest(t, stepKinds("")[0])
 	request.ID = "other"
+	request.Bundle.Config.Process.Args = []string{"sleep", "3600"} // longer than the test, on a busy machine too
 	p, err := r.Run(t.Context(), *request)
 	if err != nil {
 		t.Fatal(err)
