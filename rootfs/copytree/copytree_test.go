@@ -39,8 +39,8 @@ func TestCopy(t *testing.T) {
 	in := func(p string) string { return filepath.Join(from, p) }
 	must(t, os.MkdirAll(in("dir/deep"), 0o755), os.WriteFile(in("dir/deep/file"), []byte("deep"), 0o640),
 		os.Symlink("/etc", in("link")), os.Symlink("nowhere", in("dangling")), unix.Mkfifo(in("pipe"), 0o604),
-		os.WriteFile(in("suid"), nil, 0o755), os.Chmod(in("suid"), os.ModeSetuid|0o755),
-		os.Truncate(in("suid"), 1<<40), os.WriteFile(in("big"), []byte(strings.Repeat("0123456789", 1<<20)), 0o600))
+		os.WriteFile(in("suid"), nil, 0o755), os.Truncate(in("suid"), 1<<40), // which takes the bit from others than root
+		os.Chmod(in("suid"), os.ModeSetuid|0o755), os.WriteFile(in("big"), []byte(strings.Repeat("0123456789", 1<<20)), 0o600))
 	must(t, os.Mkdir(in("many"), 0o700))
 	for i := range 1000 {
 		must(t, os.Mkdir(in("many/"+strings.Repeat("n", 1+i%200)+string(rune('a'+i/200))), 0o700))

@@ -200,8 +200,10 @@ func TestProcessIsNamed(t *testing.T) {
 // number, of which it has two; one above, as from inside a sandbox, with none.
 // Neighbour: Attach, which has no way but numbers whatever the version.
 func TestNoNumberForAnotherNamespace(t *testing.T) {
-	pid := sleeper(t)
-	below := busBelow(t)
+	pid, below := sleeper(t), ""
+	if os.Getenv("HOMERUN_TEST_BUS") == "" { // in the namespace /proc has other numbers, by which ids are mapped
+		below = busBelow(t)
+	}
 	refused := func(t *testing.T, c *Conn) {
 		if err := c.CanPlace(); !errors.Is(err, errForeign) {
 			t.Errorf("CanPlace: %v", err)

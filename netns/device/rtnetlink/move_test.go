@@ -16,7 +16,7 @@ import (
 func TestMove(t *testing.T) {
 	ip, err := exec.LookPath("ip")
 	if os.Getuid() != 0 || err != nil {
-		if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
+		if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" || testing.Short() {
 			t.Skip("needs root and ip(8)")
 		}
 		t.Fatal("needs root and ip(8)")
