@@ -250,4 +250,9 @@ func TestCancelledEnd(t *testing.T) {
 	if err := c.awaitEnd(ctx, time.Now()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > endLimit/2 {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
+	// What was waited for when its cgroup was killed is not waited for as long again.
+	begun = time.Now()
+	if err := c.awaitEnd(t.Context(), begun.Add(-endLimit)); err == nil || !strings.Contains(err.Error(), "does not end") || time.Since(begun) > endLimit/2 {
+		t.Errorf("%v after %s", err, time.Since(begun))
+	}
 }

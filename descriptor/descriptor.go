@@ -107,7 +107,12 @@ func ConnectTo(socket int, name string) error {
 		defer unix.Close(d)
 		name = "/proc/self/fd/" + strconv.Itoa(d) + "/" + base
 	}
-	return unix.Connect(socket, &unix.SockaddrUnix{Name: name})
+	for {
+		// A signal interrupts what waits, with a limit as a seccomp agent's socket has: signal(7).
+		if err := unix.Connect(socket, &unix.SockaddrUnix{Name: name}); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Receive reads one message with one descriptor, that of what. It waits for the

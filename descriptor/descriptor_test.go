@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -187,5 +189,38 @@ func TestReceive(t *testing.T) {
 	}
 	if fd, err := Receive(credentials, "it"); fd != -1 || !errors.Is(err, ErrNone) {
 		t.Errorf("credentials: %d, %v", fd, err)
+	}
+}
+
+// A signal does not end the wait of a socket that has a time limit.
+func TestConnectInterrupted(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(server)
+	var sockets [2]int
+	for i := range sockets {
+		if sockets[i], err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(sockets[i])
+		if err := unix.SetsockoptTimeval(sockets[i], unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ConnectTo(sockets[0], name); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread := unix.Gettid()
+	time.AfterFunc(50*time.Millisecond, func() { _ = unix.Tgkill(unix.Getpid(), thread, unix.SIGURG) }) // which Go itself uses
+	if err := ConnectTo(sockets[1], name); err != unix.EAGAIN {
+		t.Error(err)
 	}
 }
