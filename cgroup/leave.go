@@ -10,6 +10,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/systemd/bus"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,8 +81,9 @@ func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	return dir.RemoveEmpty(short)
 }
 
-// Stop ends the scope: what is in it is killed, and systemd told if it does
-// not notice. A dead scope vanishes by itself.
+// Stop ends the scope: what is in it is killed, and systemd told. It would notice by
+// itself, but later: a scope that is empty is the last thing that it looks at. Where
+// systemd cannot be asked, that is waited for.
 func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	if u.Inode == 0 {
 		return c.stopUnproven(ctx, u.Unit)
@@ -94,22 +96,41 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 		return err
 	}
 	defer dir.Close()
+	connected := c.connecting(ctx)
 	limited, cancel := context.WithTimeout(ctx, removeLimit)
 	defer cancel()
-	if err := dir.Kill(limited); err != nil || vanishes(dir.Path(), u.Inode) {
-		return err
+	err = dir.Kill(limited)
+	conn, connErr := connected()
+	if conn != nil {
+		defer conn.Close()
 	}
-	// What a container has nested more deeply than a path can be long, systemd
-	// leaves for good.
-	if err := dir.Delete(limited); err != nil {
-		return err
-	}
-	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	return conn.Stop(ctx, u.Unit)
+	if connErr == nil {
+		err = conn.Stop(ctx, u.Unit)
+	} else if !vanishes(dir.Path(), u.Inode) {
+		err = connErr
+	}
+	// What a container has nested more deeply than a path can be long, systemd
+	// leaves for good.
+	return errors.Join(err, dir.Delete(limited))
+}
+
+// connecting begins to connect to the service manager. What it returns waits for the
+// end of that, and must be called.
+func (c Cgroup) connecting(ctx context.Context) (connected func() (*bus.Conn, error)) {
+	var conn *bus.Conn
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err = c.Connect(ctx)
+	}()
+	return func() (*bus.Conn, error) {
+		<-done
+		return conn, err
+	}
 }
 
 // stopUnproven stops a scope in which init was not found, if it is the
