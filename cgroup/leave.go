@@ -100,26 +100,30 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	limited, cancel := context.WithTimeout(ctx, removeLimit)
 	defer cancel()
 	err = dir.Kill(limited)
-	conn, connErr := connected()
-	if conn != nil {
+	conn, busErr := connected()
+	if conn != nil && c.Bus == nil {
 		defer conn.Close()
 	}
 	if err != nil {
 		return err
 	}
-	if connErr == nil {
-		err = conn.Stop(ctx, u.Unit)
-	} else if !vanishes(dir.Path(), u.Inode) {
-		err = connErr
+	if busErr == nil {
+		busErr = conn.Stop(ctx, u.Unit)
+	}
+	if busErr != nil && !vanishes(dir.Path(), u.Inode) {
+		err = busErr
 	}
 	// What a container has nested more deeply than a path can be long, systemd
 	// leaves for good.
 	return errors.Join(err, dir.Delete(limited))
 }
 
-// connecting begins to connect to the service manager. What it returns waits for the
-// end of that, and must be called.
+// connecting begins to connect to the service manager, unless somebody has. What it
+// returns waits for the end of that, and must be called.
 func (c Cgroup) connecting(ctx context.Context) (connected func() (*bus.Conn, error)) {
+	if c.Bus != nil {
+		return func() (*bus.Conn, error) { return c.Bus, nil }
+	}
 	var conn *bus.Conn
 	var err error
 	done := make(chan struct{})

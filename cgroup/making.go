@@ -32,9 +32,6 @@ type Making struct {
 	// Cgroup is the container's. The actions say in its State what they have made; the
 	// caller writes that.
 	Cgroup
-	// Bus leads to the service manager; nil until it is needed, unless somebody has
-	// connected to it already.
-	Bus *bus.Conn
 
 	// own is what actions are about, nil when there is none; above is the one above
 	// it that was made for the limits, or nil.
@@ -195,9 +192,9 @@ func scopeMark(s *store.State) string {
 	return fmt.Sprintf(" (init %d, started at %d)", s.Pid, s.StartTime)
 }
 
-// awaitScope waits for the scope, and proves that it is ours.
+// awaitScope waits for the scope, and proves that it is ours. The connection stays
+// open: a program may end at once, and its scope with it.
 func (m *Making) awaitScope(ctx context.Context, a action.AwaitScope) error {
-	defer m.CloseBus()
 	if err := m.job.Wait(ctx); err != nil {
 		return err
 	}
@@ -217,12 +214,11 @@ func (m *Making) awaitScope(ctx context.Context, a action.AwaitScope) error {
 	return CheckThawed(m.own)
 }
 
-// CloseBus closes the connection to the service manager.
-func (m *Making) CloseBus() {
-	if m.Bus != nil {
-		m.Bus.Close()
-		m.Bus = nil
-	}
+// TakeBus gives the connection to the service manager away; nil without one.
+func (m *Making) TakeBus() *bus.Conn {
+	conn := m.Bus
+	m.Bus = nil
+	return conn
 }
 
 // makeSubgroup makes the container's own cgroup in the scope.

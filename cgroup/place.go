@@ -20,6 +20,17 @@ type Cgroup struct {
 	// kernel's, and the one that is found, but in tests.
 	Tree    live.Tree
 	Manager bus.Place
+	// Bus leads to the service manager; nil until it is needed, unless somebody has
+	// connected to it already.
+	Bus *bus.Conn
+}
+
+// CloseBus closes the connection to the service manager.
+func (c *Cgroup) CloseBus() {
+	if c.Bus != nil {
+		c.Bus.Close()
+		c.Bus = nil
+	}
 }
 
 // Open opens the cgroup that is recorded; nil when there is none. One that is gone

@@ -46,7 +46,17 @@ func resources(s *specs.Spec) *specs.LinuxResources {
 }
 
 // cgroup is the container's cgroup.
-func (c *Container) cgroup() cgroup.Cgroup { return cgroup.Cgroup{State: &c.State} }
+func (c *Container) cgroup() cgroup.Cgroup { return cgroup.Cgroup{State: &c.State, Bus: c.bus} }
+
+// closeBus closes the connection to the service manager that the start has left, for
+// a program that ends at once. One that runs on is not worth a place at the bus, of
+// which a user has some hundreds.
+func (c *Container) closeBus() {
+	if c.bus != nil {
+		c.bus.Close()
+		c.bus = nil
+	}
+}
 
 // openCgroup opens the container's cgroup; nil when it has none. One that is gone
 // is os.ErrNotExist.

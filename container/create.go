@@ -67,6 +67,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	p := &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
 		relay: s.relay, reap: s.reap, Notes: result.Notes, Warnings: result.Warnings}
 	s.relay = nil
+	s.c.bus = s.cgroup.TakeBus()
 	return p, nil
 }
 

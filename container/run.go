@@ -55,6 +55,9 @@ type Process struct {
 // the process goes on, and Wait may be called again.
 func (p *Process) Wait(ctx context.Context) (int, error) {
 	p.attend()
+	if !p.ended && p.bundle != nil {
+		p.container.closeBus()
+	}
 	for !p.ended && p.pidfd >= 0 {
 		limit := time.Duration(-1)
 		if p.reap {

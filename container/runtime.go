@@ -7,6 +7,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/systemd/bus"
 )
 
 // Runtime is where containers are kept; New makes one.
@@ -61,6 +62,8 @@ type Container struct {
 	hooked *bundle.Bundle
 	// ended: no process of it is left, whoever has init's number.
 	ended bool
+	// bus leads to the service manager, a moment after the start; else it is nil.
+	bus *bus.Conn
 }
 
 // Directory is where the container's state is kept.
@@ -125,7 +128,10 @@ func (r *Runtime) loaded(d *store.Dir) (*Container, error) {
 }
 
 // Close gives the lock back, and the descriptors.
-func (c *Container) Close() { c.dir.Close() }
+func (c *Container) Close() {
+	c.closeBus()
+	c.dir.Close()
+}
 
 // List calls each with all containers, by id, without locking them. They are
 // closed when it returns. One that vanishes meanwhile is left out; of one whose

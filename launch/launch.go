@@ -12,9 +12,12 @@
 //	init            our child by CLONE_PARENT; of a first process that stays, its
 //	                child. Known when the report says its id; nobody reaps it before
 //	                it is known, so the id and the pidfd opened then are its own.
-//	                After a Run without an error it is the caller's. Of one whose id
-//	                never came, since somebody killed who made it, a zombie stays until
-//	                this process ends: it cannot be told from other children.
+//	                After a Run without an error it is the caller's. One whose id
+//	                never came, since somebody killed who made it in the few
+//	                microseconds before it was said, cannot be told from other
+//	                children: it ends at the end of sync, and stays a zombie until this
+//	                process ends. That of an exec or a hook, which waits for no answer,
+//	                becomes the program.
 //
 //	report          the stage writes, we read. Its writing ends are the stage's alone
 //	                (ours is closed when the stage runs), so its end says: all of the
