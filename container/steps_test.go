@@ -138,7 +138,7 @@ func hasTree(t *testing.T) {
 // stepRequest describes the container web for a kind.
 func stepRequest(t *testing.T, k stepKind) *Request {
 	t.Helper()
-	config, err := spec.Rootfs{Path: "/", ReadOnly: true, Args: []string{"sleep", "60"}}.Config()
+	config, err := spec.Rootfs{Path: "/", ReadOnly: true, Args: []string{"sleep", "1000"}}.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
