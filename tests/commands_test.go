@@ -55,13 +55,12 @@ type command = func(ts *script, neg bool, args []string)
 //	killed ...             see kill_test.go
 //	tty ...                see terminal_test.go
 func (s *session) commands() map[string]command {
-	all := builtins()
-	maps.Copy(all, map[string]command{
+	all := map[string]command{
 		"rootfs": s.cmdRootfs, "bundle": s.cmdBundle, "config": cmdConfig, "args": cmdArgs, "sh": cmdShell,
 		"run": cmdRun, "status": cmdStatus, "start": cmdStart, "spawn": cmdSpawn, "read": cmdRead,
 		"await": cmdAwait, "signal": cmdSignal,
 		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors, "killed": cmdKilled,
-	})
+	}
 	maps.Copy(all, lifecycleCommands())
 	return all
 }
@@ -134,7 +133,7 @@ func (s *session) flags() string {
 func logFile(ts *script) string { return ts.Getenv("STATE") + ".log" }
 
 func cmdRun(ts *script, neg bool, args []string) {
-	r := ts.runner
+	r := runnerOf(ts)
 	r.ids++
 	line := r.runtime(ts, "run", append(args, "c"+strconv.Itoa(r.ids))...)
 	err := ts.Exec(line[0], line[1:]...)
@@ -163,34 +162,38 @@ func exitStatus(err error) int {
 
 func cmdStatus(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "status N")
-	if got := strconv.Itoa(ts.runner.status); got != args[0] {
+	if got := strconv.Itoa(runnerOf(ts).status); got != args[0] {
 		ts.Fatalf("exit status %s, want %s", got, args[0])
 	}
 }
 
 func cmdStart(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) == 0, "start NAME [ARG...]")
-	r := ts.runner
+	r := runnerOf(ts)
 	line := r.runtime(ts, "run", append(args[1:], args[0])...)
 	r.background[args[0]] = r.spawn(ts, line, nil)
 }
 
 func cmdSpawn(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) < 2, "spawn NAME PROGRAM [ARG...]")
-	ts.runner.background[args[0]] = ts.runner.spawn(ts, args[1:], nil)
+	runnerOf(ts).background[args[0]] = runnerOf(ts).spawn(ts, args[1:], nil)
 }
 
 func cmdRead(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 2, "read NAME FILE")
-	ts.env[args[0]] = strings.TrimSpace(ts.ReadFile(args[1]))
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// environ is the environment of what is started beside the script.
+func environ(ts *script) []string {
+	return []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=xterm", "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR")}
 }
 
 // spawn starts a command that must not outlive the script.
 func (r *runner) spawn(ts *script, line []string, prepare func(*exec.Cmd)) *process {
 	p := &process{cmd: exec.Command("/usr/bin/env", line...), ended: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
-	p.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=xterm",
-		"XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR")}
+	p.cmd.Env = environ(ts)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.WaitDelay = 2 * time.Second
 	if prepare != nil {
@@ -210,8 +213,8 @@ func cmdAwait(ts *script, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(limit) {
-			for id, p := range ts.runner.background {
-				ts.log.Log(id + ": " + p.output.String())
+			for id, p := range runnerOf(ts).background {
+				ts.Logf("%s", id+": "+p.output.String())
 			}
 			ts.Fatalf("%s did not appear", name)
 		}
@@ -220,7 +223,7 @@ func cmdAwait(ts *script, neg bool, args []string) {
 
 func cmdSignal(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 2, "signal NAME SIGNAL")
-	p, number := ts.runner.background[args[0]], unix.SignalNum("SIG"+args[1])
+	p, number := runnerOf(ts).background[args[0]], unix.SignalNum("SIG"+args[1])
 	if p == nil || number == 0 {
 		ts.Fatalf("no process %s or no signal %s", args[0], args[1])
 	}
@@ -229,14 +232,14 @@ func cmdSignal(ts *script, neg bool, args []string) {
 
 func cmdFinish(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 2, "finish NAME STATUS")
-	p := ts.runner.background[args[0]]
+	p := runnerOf(ts).background[args[0]]
 	if p == nil {
 		ts.Fatalf("no process %s", args[0])
 	}
 	select {
 	case err := <-p.ended:
-		ts.log.Log(p.output.String())
-		ts.own.Write(p.output.Bytes())
+		ts.Logf("%s", p.output.String())
+		ts.Stdout().Write(p.output.Bytes())
 		if got := strconv.Itoa(exitStatus(err)); got != args[1] {
 			ts.Fatalf("%s: exit status %s, want %s (%v)", args[0], got, args[1], err)
 		}
@@ -247,18 +250,21 @@ func cmdFinish(ts *script, neg bool, args []string) {
 }
 
 // cmdErrors compares what the last command wrote to standard error with a
-// file, where * stands for any text within a line. The script goes on, so that
-// one run shows all texts that differ.
+// file, where * stands for any text within a line. All that differ are shown.
 func cmdErrors(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "errors FILE")
 	text := ts.ReadFile("stderr")
 	got := append(strings.Split(strings.TrimRight(text, "\n"), "\n"), logged(ts, text)...)
 	want := strings.Split(strings.TrimRight(ts.ReadFile(args[0]), "\n"), "\n")
+	differences := ""
 	for i := range max(len(got), len(want)) {
 		g, w := lineAt(got, i), lineAt(want, i)
 		if ok, err := matches(w, g); err != nil || !ok {
-			ts.log.fail(fmt.Sprintf("FAIL: line %d of standard error is\n%s\nwant\n%s", i+1, g, w))
+			differences += fmt.Sprintf("line %d of standard error is\n%s\nwant\n%s\n", i+1, g, w)
 		}
+	}
+	if differences != "" {
+		ts.Fatalf("%s", differences)
 	}
 }
 

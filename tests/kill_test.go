@@ -20,9 +20,9 @@ func cmdKilled(ts *script, neg bool, args []string) {
 	ts.Check(err)
 	survived := 0
 	for i := range rounds {
-		line := ts.runner.runtime(ts, "run", fmt.Sprint("k", i))
+		line := runnerOf(ts).runtime(ts, "run", fmt.Sprint("k", i))
 		cmd := exec.Command("/usr/bin/env", line...)
-		cmd.Dir, cmd.Env = ts.dir, ts.environ()
+		cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
 		ts.Check(cmd.Start())
 		time.Sleep(longest * time.Duration(i) / time.Duration(rounds))
 		cmd.Process.Kill()
@@ -33,7 +33,7 @@ func cmdKilled(ts *script, neg bool, args []string) {
 			ts.Fatalf("round %d of %d: left running: %q", i, rounds, left)
 		}
 	}
-	ts.log.Log(fmt.Sprintf("%d of %d ended before they were killed", survived, rounds))
+	ts.Logf("%s", fmt.Sprintf("%d of %d ended before they were killed", survived, rounds))
 	if survived > rounds*9/10 {
 		ts.Fatalf("only %d of %d were killed in time", rounds-survived, rounds)
 	}

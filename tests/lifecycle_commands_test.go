@@ -1,8 +1,8 @@
 package tests
 
 import (
-	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,46 +32,32 @@ func lifecycleCommands() map[string]command {
 
 func cmdOCI(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) < 2, "oci STATUS VERB [ARG...]")
-	line := ts.runner.runtime(ts, args[1], args[2:]...)
-	status := ts.toFiles(args[len(args)-1], line)
+	line := runnerOf(ts).runtime(ts, args[1], args[2:]...)
+	status := toFiles(ts, args[len(args)-1], line)
 	if got := strconv.Itoa(status); got != args[0] && (args[0] != "fail" || status <= 0) {
 		ts.Fatalf("%s: exit status %d, want %s", strings.Join(line, " "), status, args[0])
 	}
 }
 
 // toFiles runs a program whose output is files, for the container may have
-// them longer than the program runs.
-func (ts *script) toFiles(name string, line []string) int {
+// them longer than the program runs. It returns the program's exit status.
+func toFiles(ts *script, name string, line []string) int {
 	base := ts.MkAbs(strings.ReplaceAll("oci "+name, "/", "_"))
-	stdout, err := os.Create(base + ".out")
-	ts.Check(err)
-	defer stdout.Close()
-	stderr, err := os.Create(base + ".err")
-	ts.Check(err)
-	defer stderr.Close()
-	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "/usr/bin/env", line...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = ts.dir, ts.environ(), stdout, stderr
-	if ts.stdin != "" {
-		cmd.Stdin = strings.NewReader(ts.stdin)
-	}
-	err = cmd.Run()
-	ts.stdin, ts.stdout, ts.stderr = "", ts.ReadFile(base+".out"), ts.ReadFile(base+".err")
-	if text := strings.TrimSpace(ts.stdout + ts.stderr); text != "" {
-		ts.log.Log(text)
-	}
-	if ctx.Err() != nil {
-		ts.Fatalf("%s: %v", strings.Join(line, " "), ctx.Err())
+	err := ts.Exec("sh", append([]string{"-c", `exec "$@" >"$0.out" 2>"$0.err"`, base}, line...)...)
+	stdout, stderr := ts.ReadFile(base+".out"), ts.ReadFile(base+".err")
+	fmt.Fprint(ts.Stdout(), stdout)
+	fmt.Fprint(ts.Stderr(), stderr)
+	if text := strings.TrimSpace(stdout + stderr); text != "" {
+		ts.Logf("%s", text)
 	}
 	return exitStatus(err)
 }
 
 func cmdBecomes(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 2, "becomes ID STATUS")
-	line := ts.runner.runtime(ts, "state", args[0])
+	line := runnerOf(ts).runtime(ts, "state", args[0])
 	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		text, err := exec.CommandContext(ts.ctx, "/usr/bin/env", append([]string{"-C", ts.dir, "PATH=" + ts.Getenv("PATH")}, line...)...).Output()
+		text, err := exec.Command("/usr/bin/env", append([]string{"-C", ts.MkAbs("."), "PATH=" + ts.Getenv("PATH")}, line...)...).Output()
 		var state struct{ Status string }
 		if err == nil && json.Unmarshal(text, &state) == nil && state.Status == args[1] {
 			return
@@ -84,8 +70,8 @@ func cmdBecomes(ts *script, neg bool, args []string) {
 
 func cmdSilent(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) != 0, "silent")
-	if ts.stdout+ts.stderr != "" {
-		ts.Fatalf("output where there must be none: %q", ts.stdout+ts.stderr)
+	if text := ts.ReadFile("stdout") + ts.ReadFile("stderr"); text != "" {
+		ts.Fatalf("output where there must be none: %q", text)
 	}
 }
 
@@ -94,8 +80,9 @@ func cmdSilent(ts *script, neg bool, args []string) {
 func cmdJSON(ts *script, neg bool, args []string) {
 	usage(ts, len(args) != 2, "json PATH EXPRESSION")
 	var value any
-	if err := json.Unmarshal([]byte(ts.stdout), &value); err != nil {
-		ts.Fatalf("not one JSON value: %v\n%s", err, ts.stdout)
+	text := ts.ReadFile("stdout")
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		ts.Fatalf("not one JSON value: %v\n%s", err, text)
 	}
 	for _, step := range steps(strings.Trim(args[0], ".")) {
 		switch v := value.(type) {
@@ -111,7 +98,7 @@ func cmdJSON(ts *script, neg bool, args []string) {
 			value = nil
 		}
 	}
-	ts.match(neg, []string{"^(" + args[1] + ")$"}, jsonText(value))
+	match(ts, neg, "^("+args[1]+")$", jsonText(value))
 }
 
 func jsonText(value any) string {
@@ -138,7 +125,7 @@ func cmdLog(ts *script, neg bool, args []string) {
 	if _, err := time.Parse(time.RFC3339, last.Time); err != nil || last.Level != "error" {
 		ts.Fatalf("level %q, time %q: %v", last.Level, last.Time, err)
 	}
-	ts.match(false, []string{args[2]}, last.Msg)
+	match(ts, false, args[2], last.Msg)
 }
 
 // cmdAlive looks at a process by its pid file, which holds digits only.

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/tests/again"
+	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,43 +77,35 @@ func (s *session) ownDirectories() error {
 	return os.Mkdir(filepath.Join(dir, "homerun"), 0o700)
 }
 
-// play runs the script in a goroutine, which ends when it fails.
+// play runs the script.
 func (s *session) play(log *scriptLog) {
-	text, err := os.ReadFile(s.Script)
-	if err == nil {
-		err = os.Mkdir(filepath.Join(s.Dir, "work"), 0o755)
-	}
-	if err != nil {
-		log.fail(err.Error())
-		return
-	}
-	ts, cancel := s.script(log)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ts.run(string(text))
-	}()
-	<-done
+	log.Run("", func(t testscript.T) {
+		testscript.RunT(t, testscript.Params{Files: []string{s.Script}, WorkdirRoot: s.Dir, Setup: s.setup, Cmds: s.commands(),
+			Condition: s.condition, RequireUniqueNames: true, Deadline: time.Now().Add(deadline)})
+	})
 }
 
-// script makes the script and its environment.
-func (s *session) script(log *scriptLog) (*script, context.CancelFunc) {
-	work := filepath.Join(s.Dir, "work")
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	ts := &script{ctx: ctx, work: work, dir: work, log: log, commands: s.commands(), condition: s.condition,
-		runner: &runner{session: s, background: make(map[string]*process)}}
-	ts.env = map[string]string{
-		"WORK": work, "PATH": filepath.Dir(s.Homerun) + ":" + os.Getenv("PATH"), "TERM": "xterm", "LANG": "C.UTF-8",
+// setup makes the script's environment.
+func (s *session) setup(e *testscript.Env) error {
+	e.Values[runnerKey{}] = &runner{session: s, background: make(map[string]*process)}
+	e.Vars = slices.DeleteFunc(e.Vars, func(v string) bool { return strings.HasPrefix(v, "TMPDIR=") })
+	if err := os.Remove(filepath.Join(e.WorkDir, ".tmp")); err != nil { // a bundle has none
+		return err
+	}
+	set := map[string]string{
+		"PATH": filepath.Dir(s.Homerun) + ":" + os.Getenv("PATH"), "TERM": "xterm", "LANG": "C.UTF-8",
 		"RUNTIME": s.Runtime, "FLAGS": s.flags(), "CAPTURE": filepath.Join(s.Base, "podman.json"), "STATE": filepath.Join(s.Dir, "state"), "WORLD": s.World,
 		"UID": fmt.Sprint(os.Getuid()), "GID": fmt.Sprint(os.Getgid()),
 	}
 	for _, name := range []string{"HOME", "USER", "XDG_RUNTIME_DIR"} {
 		if value := os.Getenv(name); value != "" {
-			ts.env[name] = value
+			set[name] = value
 		}
 	}
-	return ts, cancel
+	for name, value := range set {
+		e.Setenv(name, value)
+	}
+	return nil
 }
 
 // condition answers [root], [user] and the like.

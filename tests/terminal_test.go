@@ -36,7 +36,7 @@ type terminal struct {
 //	tty finish STATUS      wait for the end; all that was not expected is stdout
 func cmdTerminal(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) == 0, "tty VERB...")
-	r := ts.runner
+	r := runnerOf(ts)
 	if args[0] == "run" {
 		r.ids++
 		r.terminal = r.openTerminal(ts, r.runtime(ts, "run", append(args[1:], "c"+strconv.Itoa(r.ids))...))
@@ -167,5 +167,5 @@ func (t *terminal) finish(ts *script, status string) {
 		ts.Fatalf("the terminal's mode is not what it was: %+v, want %+v", now, t.saved)
 	}
 	time.Sleep(20 * time.Millisecond) // until what was written last is read
-	ts.own.Write([]byte(t.text()))
+	ts.Stdout().Write([]byte(t.text()))
 }
