@@ -40,6 +40,9 @@ func (c *Container) recover(damage error) error {
 	s.Undo = append(s.Undo, action.EndNetwork{Directory: c.dir.Path()})
 	c.State = s
 	c.recoverScope()
+	if err := c.here(); err != nil {
+		return err
+	}
 	if err := c.recoverMembers(damage); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func withInit(t *testing.T, config string, lives bool) (r *Runtime, pid int, war
 		t.Fatal(err)
 	}
 	if !lives {
-		init.StartTime++
+		init.StartTime += 1000
 	}
 	c.State = store.State{Version: store.StateVersion, ID: "web", Pid: pid, StartTime: init.StartTime, Namespaces: unix.CLONE_NEWPID}
 	if config != "" {
@@ -48,6 +48,28 @@ func withInit(t *testing.T, config string, lives bool) (r *Runtime, pid int, war
 		t.Fatal(err)
 	}
 	return r, pid, warned
+}
+
+// A container of another PID namespace stays, also when what says so is the second
+// record.
+func TestDamagedElsewhere(t *testing.T) {
+	r, pid, _ := withInit(t, withPIDNamespace, true)
+	c, err := r.Open(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.State.PIDNamespace = 7
+	c.dir.RemoveFile(store.InitLink)
+	c.dir.RemoveFile(store.StateFile)
+	err = c.dir.WriteInit(&c.State)
+	c.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.ForceDelete(t.Context(), "web")
+	if _, gone := r.Peek("web"); !errors.Is(err, errElsewhere) || !runs(pid) || errors.Is(gone, store.ErrNotExist) {
+		t.Errorf("%v; init lives: %v; the container: %v", err, runs(pid), gone)
+	}
 }
 
 // runs reports whether a process has not ended.

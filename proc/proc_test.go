@@ -155,7 +155,7 @@ func TestNotThatProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, id := range map[string]ID{"another start": {self.Pid, self.StartTime + 1}, "no number": {}, "a group": {-1, self.StartTime},
+	for what, id := range map[string]ID{"a later start": {self.Pid, self.StartTime + 2}, "an earlier start": {self.Pid, self.StartTime - 2}, "no number": {}, "a group": {-1, self.StartTime},
 		"none": {1 << 22, 1}, "a thread": thread} {
 		if what == "a thread" && thread.Pid == self.Pid {
 			continue
@@ -248,6 +248,21 @@ func FuzzParseStat(f *testing.F) {
 		}
 		_, _ = parseStat([]byte(other))
 	})
+}
+
+// A time namespace whose shift has a part of a tick rounds half of the start times to
+// another tick than others do.
+func TestRoundedStart(t *testing.T) {
+	self, err := Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for difference, want := range map[int]bool{-2: false, -1: true, 0: true, 1: true, 2: false} {
+		id := ID{self.Pid, self.StartTime + uint64(difference)}
+		if lives, err := id.Lives(); lives != want || err != nil {
+			t.Errorf("%d ticks away: %v, %v", difference, lives, err)
+		}
+	}
 }
 
 // What a time namespace adds to start times is read from each way in which the kernel

@@ -30,7 +30,7 @@ func (d *Dir) WriteInit(s *State) error {
 }
 
 // ReadInit reads the second record into a state that has what the record says:
-// init, its cgroup, and whether delete removes that. An error is an errno (ENOENT
+// init, its PID namespace, its cgroup, and whether delete removes that. An error is an errno (ENOENT
 // without a record), or says that it is none.
 func (d *Dir) ReadInit() (State, error) {
 	var text [unix.PathMax]byte
@@ -50,8 +50,12 @@ const (
 	cgroupsMade = "++"
 )
 
-// initText is init's process id and its start time; and its cgroup's number, the
-// scope's name or one of the above, and the cgroup's path.
+// inNamespace is between a process id and the PID namespace that it is in.
+const inNamespace = "@"
+
+// initText is init's process id, with the number of its PID namespace where that is
+// known, and its start time; and its cgroup's number, the scope's name or one of the
+// above, and the cgroup's path.
 func initText(s *State) string {
 	made := func(name string) bool {
 		return slices.ContainsFunc(s.Undo, func(u action.Undo) bool {
@@ -69,7 +73,11 @@ func initText(s *State) string {
 	if s.Cgroup.Scope != "" {
 		owner = s.Cgroup.Scope
 	}
-	return strings.Join([]string{strconv.Itoa(s.Pid), strconv.FormatUint(s.StartTime, 10), strconv.FormatUint(s.Cgroup.Inode, 10), owner,
+	pid := strconv.Itoa(s.Pid)
+	if s.PIDNamespace != 0 {
+		pid += inNamespace + strconv.FormatUint(s.PIDNamespace, 10)
+	}
+	return strings.Join([]string{pid, strconv.FormatUint(s.StartTime, 10), strconv.FormatUint(s.Cgroup.Inode, 10), owner,
 		s.Cgroup.Path}, " ")
 }
 
@@ -80,13 +88,19 @@ func parseInit(text string) (State, error) {
 	if len(f) < 5 {
 		return State{}, errInitLink
 	}
-	pid, errPid := strconv.Atoi(f[0])
+	number, namespace, known := strings.Cut(f[0], inNamespace)
+	pid, errPid := strconv.Atoi(number)
+	var pids uint64
+	var errPids error
+	if known {
+		pids, errPids = strconv.ParseUint(namespace, 10, 64)
+	}
 	start, errStart := strconv.ParseUint(f[1], 10, 64)
 	inode, errInode := strconv.ParseUint(f[2], 10, 64)
-	if errors.Join(errPid, errStart, errInode) != nil || pid < 1 {
+	if errors.Join(errPid, errPids, errStart, errInode) != nil || pid < 1 {
 		return State{}, errInitLink
 	}
-	s := State{Version: StateVersion, Pid: pid, StartTime: start, Cgroup: Cgroup{Inode: inode, Path: f[4]}}
+	s := State{Version: StateVersion, Pid: pid, PIDNamespace: pids, StartTime: start, Cgroup: Cgroup{Inode: inode, Path: f[4]}}
 	switch f[3] {
 	case cgroupFound:
 	case cgroupsMade:

@@ -156,6 +156,7 @@ func TestInit(t *testing.T) {
 	made := func(name string) action.Undo { return action.RemoveCgroup{Path: name, Inode: 7} }
 	for want, s := range map[string]State{
 		"5 6 0 - ":         {},
+		"5@9 6 0 - ":       {PIDNamespace: 9},
 		"5 6 7 + /c/a b/é": {Cgroup: Cgroup{Path: "/c/a b/é", Inode: 7}, Undo: action.Undos{made("/c"), made("/c/a b/é")}},
 		"5 6 7 - /c/x\nw":  {Cgroup: Cgroup{Path: "/c/x\nw", Inode: 7}, Undo: action.Undos{made("/c"), action.RemoveFile{Path: "/c/x\nw"}}},
 		"5 6 18446744073709551615 a.scope /c/a.scope/container": {
@@ -170,7 +171,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 		got, err := d.ReadInit()
-		if err != nil || got.Init() != s.Init() || got.Cgroup != s.Cgroup || got.Version != StateVersion {
+		if err != nil || got.Init() != s.Init() || got.PIDNamespace != s.PIDNamespace || got.Cgroup != s.Cgroup || got.Version != StateVersion {
 			t.Errorf("%q: %+v, %v", want, got, err)
 		}
 		if strings.Contains(want, "+") != (len(got.Undo) == 1 && got.Undo[0] == made(s.Cgroup.Path)) || len(got.Undo) > 1 {
@@ -184,7 +185,7 @@ func TestInit(t *testing.T) {
 
 // What does not say who init is says nothing.
 func TestDamagedInit(t *testing.T) {
-	for _, text := range []string{"x", "5 6 7 +", "-5 6 7 + /c", "0 6 7 + /c", "x 6 7 + /c", "5 x 7 + /c", "5 -6 7 + /c", "5 6 x + /c", "5 6 -7 + /c", "5  6 7 + /c",
+	for _, text := range []string{"x", "5 6 7 +", "-5 6 7 + /c", "0 6 7 + /c", "x 6 7 + /c", "5@ 6 7 + /c", "5@x 6 7 + /c", "@9 6 7 + /c", "5 x 7 + /c", "5 -6 7 + /c", "5 6 x + /c", "5 6 -7 + /c", "5  6 7 + /c",
 		"5.0 6 7 + /c", "99999999999999999999 6 7 + /c"} {
 		_, d := scratch(t)
 		if err := os.Symlink(text, d.FilePath(InitLink)); err != nil {

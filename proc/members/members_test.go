@@ -37,7 +37,7 @@ func TestMembership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	init, dead := id, proc.ID{Pid: id.Pid, StartTime: id.StartTime + 1}
+	init, dead := id, proc.ID{Pid: id.Pid, StartTime: id.StartTime + 1000}
 	self, sub := os.Getpid(), child(t)
 	for name, test := range map[string]struct {
 		m           Set
