@@ -17,7 +17,8 @@ import (
 // A signal that comes while the program is started waits, and is passed on to
 // it. But what is in a container can keep its start from coming to an end: it
 // may stop the process that joins it, or be a file system that does not answer.
-// So the second SIGTERM or SIGINT gives up.
+// So SIGTERM and SIGINT give up what is not over shortly after the first of them,
+// and at once at the second.
 
 // signals are those that people and managers send.
 type signals struct {
@@ -31,6 +32,7 @@ type signals struct {
 	held []os.Signal
 	runs bool        // the program does, and there is nothing to give up
 	ends int         // how many SIGTERM and SIGINT came before
+	soon *time.Timer // gives up, if the start is not over then
 	last *time.Timer // ends this process, if the start does not end
 }
 
@@ -49,12 +51,15 @@ const (
 	// slow is after how long a start is worth a goroutine for its signals. Those
 	// that came before count once each.
 	slow = 100 * time.Millisecond
+	// grace is how long a start may go on after the first SIGTERM or SIGINT. The
+	// program may run already, and then it is the one to get it.
+	grace = 500 * time.Millisecond
 	// patience is how long one that is given up may take to end.
 	patience = 2 * time.Second
 )
 
-// starting is a context for the start, which a second signal ends. started says
-// that it is over, and turns an error into what the signal did.
+// starting is a context for the start, which signals end. started says that it is
+// over, and turns an error into what they did.
 func (s *signals) starting(ctx context.Context) (begun context.Context, started func(error) error) {
 	if s == nil {
 		return ctx, func(err error) error { return err }
@@ -65,8 +70,10 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 		timer.Stop()
 		s.lock.Lock()
 		defer s.lock.Unlock()
-		if s.last != nil {
-			s.last.Stop()
+		for _, timer := range [...]*time.Timer{s.soon, s.last} {
+			if timer != nil {
+				timer.Stop()
+			}
 		}
 		s.runs = err == nil
 		if cause := context.Cause(begun); err != nil && cause != nil {
@@ -113,14 +120,31 @@ func (s *signals) pass(n os.Signal) {
 	if s.runs || n != unix.SIGTERM && n != unix.SIGINT {
 		return
 	}
-	if s.ends++; s.ends == 2 {
-		s.cancel(errors.New("given up at the second SIGTERM or SIGINT, before the program ran"))
-		s.last = time.AfterFunc(patience, func() { giveUp(n) })
+	switch s.ends++; s.ends {
+	case 1:
+		s.soon = time.AfterFunc(grace, func() { s.late(n) })
+	case 2:
+		s.giveUp(n, "the second SIGTERM or SIGINT", patience)
 	}
 }
 
-// giveUp ends this process, which waits in a system call.
-func giveUp(n os.Signal) {
-	note("given up at the second SIGTERM or SIGINT, and the container keeps a system call from ending")
+// late gives up a start that is not over a while after its first signal.
+func (s *signals) late(n os.Signal) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if !s.runs && s.last == nil {
+		s.giveUp(n, unix.SignalName(n.(unix.Signal)), patience-grace)
+	}
+}
+
+// giveUp ends the start, and this process if that takes longer.
+func (s *signals) giveUp(n os.Signal, at string, patience time.Duration) {
+	s.cancel(errors.New("given up at " + at + ", before the program ran"))
+	s.last = time.AfterFunc(patience, func() { exitBy(n, at) })
+}
+
+// exitBy ends this process, which waits in a system call.
+func exitBy(n os.Signal, at string) {
+	note("given up at %s, and the container keeps a system call from ending", at)
 	os.Exit(128 + int(n.(unix.Signal)))
 }

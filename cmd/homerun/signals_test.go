@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,8 +37,37 @@ func TestSignalsWait(t *testing.T) {
 	if want := []os.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGHUP, unix.SIGTERM, unix.SIGTERM}; !slices.Equal(got, want) {
 		t.Errorf("passed %v, want %v", got, want)
 	}
-	if ctx.Err() != nil || s.last != nil {
+	if s.late(unix.SIGTERM); ctx.Err() != nil || s.last != nil {
 		t.Error("signals for the program gave it up")
+	}
+}
+
+// TestSignalTooLate: one signal is enough to end a start that takes longer than
+// the program could have been told of it.
+func TestSignalTooLate(t *testing.T) {
+	broken := errors.New("broken")
+	for _, n := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		s := collecting()
+		ctx, started := s.starting(context.Background())
+		begun := time.Now()
+		s.pass(n)
+		select {
+		case <-ctx.Done():
+			if took := time.Since(begun); took < grace || took > grace+patience {
+				t.Errorf("%v: given up after %v, want %v", n, took, grace)
+			}
+		case <-time.After(2 * grace):
+		}
+		ends := n != unix.SIGHUP
+		if given := ctx.Err() != nil; given != ends {
+			t.Errorf("%v: given up %t, want %t", n, given, ends)
+		}
+		if err := started(broken); errors.Is(err, broken) == ends {
+			t.Errorf("%v: error %v", n, err)
+		}
+		if s.last != nil && s.last.Stop() {
+			t.Errorf("%v: this process would end", n)
+		}
 	}
 }
 

@@ -98,8 +98,8 @@ func TestExecWaitsForNobody(t *testing.T) {
 }
 
 // TestExecSecondSignal: a container that stops the process which joins it makes
-// exec wait, but not for ever: the first signal is for the program, the second
-// ends exec, and the process with it.
+// exec wait, but not for ever: the first signal is for the program, if it runs soon,
+// the second ends exec at once, and the process with it.
 func TestExecSecondSignal(t *testing.T) {
 	forAll(t, func(t *testing.T, c caller) {
 		for _, second := range []os.Signal{unix.SIGTERM, unix.SIGINT} {
