@@ -130,7 +130,6 @@ func (c *Container) remove(ctx context.Context) error {
 // and of a start that failed.
 func (c *Container) destroy(ctx context.Context) error {
 	var problems []error
-	s := c.newStarting(nil)
 	list := slices.Concat(action.Undos{action.RemoveDirectory{Path: c.dir.Path()}}, c.State.Undo, action.Undos{action.KillStage{}})
 	for i, u := range slices.Backward(list) {
 		if i == 0 && problems != nil {
@@ -139,7 +138,7 @@ func (c *Container) destroy(ctx context.Context) error {
 		if c.runtime.options.Debug != nil {
 			c.runtime.options.Debug(u.Line())
 		}
-		if err := s.do(ctx, u); err != nil {
+		if err := c.undo(ctx, u); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -171,8 +170,7 @@ func (c *Container) end(ctx context.Context) error {
 }
 
 // undo undoes one thing.
-func (s *starting) undo(ctx context.Context, u action.Undo) error {
-	c := s.c
+func (c *Container) undo(ctx context.Context, u action.Undo) error {
 	switch u := u.(type) {
 	case action.KillStage:
 		return c.end(ctx)

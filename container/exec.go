@@ -286,7 +286,7 @@ func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 	s := c.newStarting(b)
 	o.Do, o.Debug = s.do, c.runtime.options.Debug
 	s.launch = launch.New(o)
-	s.launch.Directories = []string{c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
+	s.launch.Directories = c.stageDirectories()
 	return s
 }
 

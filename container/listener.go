@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
@@ -45,8 +46,8 @@ func (s *starting) connectAgent() error {
 }
 
 // watch keeps a number free for init's pidfd: any descriptor does.
-func (s *starting) watch(any int) error {
-	fd, err := unix.FcntlInt(uintptr(any), unix.F_DUPFD_CLOEXEC, 0)
+func (s *starting) watch(open int) error {
+	fd, err := unix.FcntlInt(uintptr(open), unix.F_DUPFD_CLOEXEC, 0)
 	if err == nil {
 		s.launch.SetInput(compile.InputWatch, fd)
 	}

@@ -67,7 +67,7 @@ func TestClassIsRecordedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, u := range c.State.Undo {
-		if err := s.do(t.Context(), u); err != nil {
+		if err := c.undo(t.Context(), u); err != nil {
 			t.Error(err)
 		}
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/homerun-oci/homerun/cgroupv2/live"
-	"github.com/homerun-oci/homerun/systemd/bus"
-	"github.com/homerun-oci/homerun/systemd/notify"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
@@ -24,6 +22,8 @@ import (
 	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/stage"
 	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/systemd/bus"
+	"github.com/homerun-oci/homerun/systemd/notify"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -173,17 +173,12 @@ func (p *preparation) launch() {
 
 // begin measures and compiles what the first part of the plan takes, and makes its
 // launch. On an error all that it opened is closed.
-func (p *preparation) begin(ctx context.Context) error {
-	err := p.first(ctx)
-	if err != nil {
-		p.starting.closeHandles()
-		return err
-	}
-	p.launch()
-	return nil
-}
-
-func (p *preparation) first(ctx context.Context) (err error) {
+func (p *preparation) begin(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			p.starting.closeHandles()
+		}
+	}()
 	if p.starting.files, err = openFiles(p.request.Streams, p.request.Files); err != nil {
 		return err
 	}
@@ -192,7 +187,11 @@ func (p *preparation) first(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return p.compile(ctx)
+	if err := p.compile(ctx); err != nil {
+		return err
+	}
+	p.launch()
+	return nil
 }
 
 // compile compiles the first part of the plan.

@@ -26,6 +26,8 @@ import (
 type starting struct {
 	c      *Container
 	bundle *bundle.Bundle
+	// launch has the plan's processes; nil in `start`, which does what is left of a plan
+	// for an init that is there.
 	launch *launch.Launch
 	// cgroup does the actions on the container's cgroup; target is where an exec's
 	// process goes.
@@ -89,13 +91,16 @@ func (s *starting) closeHandles() {
 	}
 }
 
-// do does an action of a plan that is not about the stage, or one that undoes such an
-// action. What undoes it is recorded before: what was not done is not undone.
+// do does an action of a plan that is not about the stage. What undoes it is recorded
+// before: what was not done is not undone.
 func (s *starting) do(ctx context.Context, a plan.Action) error {
 	if s.c.State.Undo.Add(s.undoes(a)...) {
 		if err := s.c.save(); err != nil {
 			return err
 		}
+	}
+	if done, err := s.doOnCgroup(ctx, a); done {
+		return err
 	}
 	return s.act(ctx, a)
 }
@@ -119,13 +124,14 @@ func (s *starting) undoes(a plan.Action) action.Undos {
 	return nil
 }
 
-// act does it.
+// act does an action that is not about the cgroup. The cases are in the order of a
+// plan. What fails from MarkMade on runs the last hooks.
 func (s *starting) act(ctx context.Context, a plan.Action) error {
 	switch a := a.(type) {
-	case action.Undo:
-		return s.undo(ctx, a)
 	case action.MakeDirectory:
 		return s.makeDirectory(ctx)
+	case action.KeepConfig:
+		return s.c.keepMade(s.bundle)
 	case action.MakeFile:
 		return s.c.dir.MakeShared(a.Name)
 	case action.MakeNotifySocket:
@@ -162,51 +168,31 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 		return s.copy(ctx, a)
 	case action.RunHook:
 		return s.runHook(ctx, a)
-	}
-	if done, err := s.doOnCgroup(ctx, a); done {
-		return err
-	}
-	return s.doLate(ctx, a)
-}
-
-// doLate does what comes while init is held, or after that.
-func (s *starting) doLate(ctx context.Context, a plan.Action) error {
-	switch a := a.(type) {
 	case action.MoveDevices:
 		return s.moveDevices(a)
 	case action.JoinClass:
 		return s.c.joinClass(a)
 	case action.StartNetwork:
 		return s.startNetwork(ctx, a)
-	case action.MeetAgent:
-		return s.meetAgent(ctx)
-	case action.PassListener:
-		return s.passListener()
-	}
-	return s.doLast(ctx, a)
-}
-
-// doLast does what comes when the program runs or waits for start. What fails from
-// MarkMade on runs the last hooks.
-func (s *starting) doLast(ctx context.Context, a plan.Action) error {
-	switch a := a.(type) {
 	case action.MarkMade:
 		s.c.hooked = s.bundle
 		return s.c.dir.MarkMade()
+	case action.MeetAgent:
+		return s.meetAgent(ctx)
+	case plan.Answer:
+		return s.release()
+	case action.PassListener:
+		return s.passListener()
+	case action.AwaitProgram:
+		return s.awaitOutcome(ctx)
+	case action.RecordMembers:
+		return s.c.recordMembersLate()
 	case action.ReceiveTerminal:
 		return s.receiveTerminal()
 	case action.SendPidfd:
 		return s.sendPidfd(a.Socket)
 	case action.NamePidFile:
 		return s.namePidFile()
-	case action.KeepConfig:
-		return s.c.keepMade(s.bundle)
-	case action.RecordMembers:
-		return s.c.recordMembersLate()
-	case plan.Answer:
-		return s.release()
-	case action.AwaitProgram:
-		return s.awaitOutcome(ctx)
 	}
 	return fmt.Errorf("BUG: the runtime cannot do %s", a.Line())
 }
@@ -217,8 +203,14 @@ func (s *starting) makeDirectory(ctx context.Context) error {
 	if err := s.c.dir.Make(ctx); err != nil {
 		return err
 	}
-	s.launch.Directories = []string{s.c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
+	s.launch.Directories = s.c.stageDirectories()
 	return nil
+}
+
+// stageDirectories are where the stage's image may lie on a host that forbids executable
+// memfds.
+func (c *Container) stageDirectories() []string {
+	return []string{c.dir.DescriptorPath("."), "/dev/shm", "/tmp"}
 }
 
 // openNamespace opens a namespace that is joined by its path, and checks by the

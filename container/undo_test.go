@@ -57,7 +57,7 @@ func TestWillRemoveMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, u := range slices.Backward(c.State.Undo) {
-		if err := s.do(t.Context(), u); err != nil {
+		if err := c.undo(t.Context(), u); err != nil {
 			t.Error(err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestRemoveMadeElsewhere(t *testing.T) {
 			err = os.Rename(others, root)
 		}
 		if err == nil {
-			err = s.do(t.Context(), action.RemoveMade{Path: "proc"})
+			err = c.undo(t.Context(), action.RemoveMade{Path: "proc"})
 		}
 		if _, gone := os.Stat(root + "/proc"); err != nil || gone != nil {
 			t.Errorf("a %s: %v, %v", there, err, gone)
@@ -116,7 +116,7 @@ func TestRemoveMadeElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.do(t.Context(), action.RemoveMade{Path: "proc"}); err != nil {
+	if err := c.undo(t.Context(), action.RemoveMade{Path: "proc"}); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(root + "/proc"); !os.IsNotExist(err) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/homerun-oci/homerun/systemd"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
 

@@ -23,7 +23,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/homerun-oci/homerun/tests/again"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +30,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/again"
 )
 
 // runVariable names the directory for the plan of the operations that this process
