@@ -18,7 +18,7 @@ func (c *Container) agentFor(f *seccomp.Filter, b *bundle.Bundle, status string)
 
 // connectAgent makes what a plan with a listener is started with. A container that
 // is only created gets a socket to which start will connect.
-func (s *starting) connectAgent() error {
+func (s *starting) connectAgent(ctx context.Context) error {
 	firstEnd, initEnd, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (s *starting) connectAgent() error {
 		s.launch.SetInput(compile.InputListener, fd)
 		return s.watch(firstEnd)
 	}
-	if err := s.agent.Dial(); err != nil {
+	if err := s.agent.Dial(ctx); err != nil {
 		return err
 	}
 	ours, theirs, err := descriptor.Pair("the seccomp listener", unix.SOCK_STREAM)
@@ -96,7 +96,7 @@ func (c *Container) meet(ctx context.Context, b *bundle.Bundle) (*listener.Agent
 	if a == nil {
 		return nil, nil
 	}
-	if err = a.Dial(); err == nil {
+	if err = a.Dial(ctx); err == nil {
 		err = a.Meet(ctx, c.dir.DescriptorPath(listener.SocketName))
 	}
 	if err != nil {

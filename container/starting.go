@@ -153,7 +153,7 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 	case action.ConnectPidfd:
 		return s.connectPidfd(ctx, a.Socket)
 	case action.ConnectAgent:
-		return s.connectAgent()
+		return s.connectAgent(ctx)
 	case action.OpenCopies:
 		return s.openCopies()
 	case action.MapIDs:

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
+	"path/filepath"
 	"time"
 
 	"github.com/homerun-oci/homerun/fault"
@@ -21,7 +21,7 @@ import (
 // is in stateDir, and returns its answer. When ctx ends before, it returns ctx's
 // error, and what the helper did is not known.
 func Control(ctx context.Context, stateDir string, command netns.Command, timeout time.Duration) (netns.Reply, error) {
-	conn, err := dial(stateDir, timeout)
+	conn, err := dial(ctx, stateDir, timeout)
 	if err != nil {
 		return netns.Reply{}, err
 	}
@@ -43,17 +43,11 @@ func Control(ctx context.Context, stateDir string, command netns.Command, timeou
 	return reply, reply.Err()
 }
 
-// dial connects to the control socket through the directory's descriptor:
-// a socket's path is limited to 107 bytes, a state directory's is not.
-func dial(stateDir string, timeout time.Duration) (*os.File, error) {
-	dir, err := unix.Open(stateDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// dial connects to the control socket.
+func dial(ctx context.Context, stateDir string, timeout time.Duration) (*os.File, error) {
+	fd, err := descriptor.Connect(ctx, filepath.Join(stateDir, netns.ControlSocket))
 	if err != nil {
 		return nil, noHelper(err)
-	}
-	defer unix.Close(dir)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("network: socket: %w", err)
 	}
 	conn := os.NewFile(uintptr(fd), netns.ControlSocket)
 	limit := unix.NsecToTimeval(timeout.Nanoseconds())
@@ -62,10 +56,6 @@ func dial(stateDir string, timeout time.Duration) (*os.File, error) {
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("network: setsockopt: %w", err)
-	}
-	if err := descriptor.ConnectTo(fd, "/proc/self/fd/"+strconv.Itoa(dir)+"/"+netns.ControlSocket); err != nil {
-		conn.Close()
-		return nil, noHelper(err)
 	}
 	return conn, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/seccomp"
 	"golang.org/x/sys/unix"
 )
@@ -38,11 +39,23 @@ func NewAgent(f *seccomp.Filter, s seccomp.State) *Agent {
 	return &Agent{path: f.ListenerPath, state: s, socket: -1, source: -1}
 }
 
-// Dial connects to the agent.
-func (a *Agent) Dial() (err error) {
-	a.socket, err = Dial(a.path)
-	return err
+// Dial connects to the agent, as descriptor.Connect does, and until ctx ends.
+func (a *Agent) Dial(ctx context.Context) error {
+	err := errNoPath
+	if a.path != "" && a.path[0] != '@' {
+		a.socket, err = descriptor.Connect(ctx, a.path)
+	}
+	if err != nil {
+		return &fault.Error{What: "reach the seccomp agent", Place: listenerPath, Why: err.Error(), Cause: err}
+	}
+	return nil
 }
+
+// listenerPath is where config.json names the agent.
+const listenerPath = "linux.seccomp.listenerPath"
+
+// errNoPath is for an agent whose name would be one of the abstract name space.
+var errNoPath = errors.New("not a path")
 
 // From gives the socket that the listener comes through, which is the agent's from
 // then on.
@@ -69,7 +82,10 @@ func (a *Agent) Pass(pid, init int) error {
 	}
 	defer unix.Close(fd)
 	a.state.PID, a.state.InitPID = pid, init
-	return Send(a.socket, a.path, fd, a.state)
+	if err := send(a.socket, fd, a.state.Message()); err != nil {
+		return &fault.Error{What: fmt.Sprintf("send the seccomp listener to %q", a.path), Place: listenerPath, Why: err.Error(), Cause: err}
+	}
+	return nil
 }
 
 // Close gives up the connections.

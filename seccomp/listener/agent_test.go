@@ -38,7 +38,7 @@ func TestPass(t *testing.T) {
 		dir := t.TempDir()
 		there := listen(t, filepath.Join(dir, "agent"))
 		a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: filepath.Join(dir, "agent"), ListenerMetadata: "m"}, seccomp.State{ID: "web", Status: "creating"})
-		if err := a.Dial(); err != nil {
+		if err := a.Dial(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ours, theirs, err := descriptor.Pair("the listener", unix.SOCK_STREAM)
@@ -117,15 +117,16 @@ func TestNoAgent(t *testing.T) {
 		a.Close()
 	}
 	for _, path := range []string{"/no/such/agent", "@abstract", ""} {
-		if socket, err := Dial(path); socket != -1 || err == nil {
-			t.Errorf("%q: %d, %v", path, socket, err)
+		a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: path}, seccomp.State{})
+		if err := a.Dial(t.Context()); a.socket != -1 || err == nil {
+			t.Errorf("%q: %d, %v", path, a.socket, err)
 		}
 	}
 	a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: "/no/such/agent"}, seccomp.State{})
 	if a.socket != -1 || a.source != -1 {
 		t.Errorf("open from the start: %d, %d", a.socket, a.source)
 	}
-	if err := a.Dial(); !errors.Is(err, unix.ENOENT) {
+	if err := a.Dial(t.Context()); !errors.Is(err, unix.ENOENT) {
 		t.Error(err)
 	}
 	if err := a.Meet(context.Background(), "/no/such/socket"); !errors.Is(err, unix.ENOENT) || !strings.HasPrefix(err.Error(), "container init is not running: ") {

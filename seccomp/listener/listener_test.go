@@ -1,11 +1,14 @@
 package listener
 
 import (
+	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,7 +55,7 @@ func TestSend(t *testing.T) {
 		}
 		s := seccomp.State{ID: "web", Metadata: strings.Repeat("m", 1<<20)} // more than a socket's buffer
 		errs := make(chan error, 1)
-		go func() { errs <- dialAndSend(path, int(sent.Fd()), s) }()
+		go func() { errs <- dialAndSend(t.Context(), path, int(sent.Fd()), s) }()
 		text, got := receive(t, listener)
 		if err := <-errs; err != nil {
 			t.Fatal(err)
@@ -68,13 +71,36 @@ func TestSend(t *testing.T) {
 	}
 }
 
-func dialAndSend(path string, fd int, s seccomp.State) error {
-	socket, err := Dial(path)
-	if err != nil {
+func dialAndSend(ctx context.Context, path string, fd int, s seccomp.State) error {
+	a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: path}, s)
+	if err := a.Dial(ctx); err != nil {
 		return err
 	}
+	defer a.Close()
+	return send(a.socket, fd, s.Message())
+}
+
+// TestDialCancelled: an agent that accepts nobody, with the queue full, is not waited for
+// when the caller has given up.
+func TestDialCancelled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent")
+	socket, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer unix.Close(socket)
-	return Send(socket, path, fd, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for begun := time.Now(); err == nil; {
+		a := NewAgent(&seccomp.Filter{Listener: true, ListenerPath: path}, seccomp.State{})
+		defer a.Close()
+		if err = a.Dial(ctx); time.Since(begun) > 5*time.Second {
+			t.Fatalf("it was waited for: %v", err)
+		}
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
 }
 
 // listen binds in the directory itself: a path of any length.
@@ -98,8 +124,8 @@ func TestSendErrors(t *testing.T) {
 		"":                       "not a path",
 		strings.Repeat("x", 200): "file name too long",
 	} {
-		err := dialAndSend(path, 0, seccomp.State{})
-		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), "seccomp: connect to ") {
+		err := dialAndSend(t.Context(), path, 0, seccomp.State{})
+		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), "reach the seccomp agent (linux.seccomp.listenerPath): ") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
