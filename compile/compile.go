@@ -248,7 +248,7 @@ func (c *compiler) firstProcess() error {
 	c.b.At("linux.namespaces", "make the container's namespaces")
 	child, init := c.b.Label(), c.b.Slot("init")
 	c.cloneInit(init, child)
-	c.signal(TagInit, init, "init")
+	c.made(init)
 	c.leave(init)
 	c.b.Place(child)
 	c.awaitWatch()

@@ -216,7 +216,7 @@ func (c *compiler) enter(j Join, init running) error {
 	}
 	child, pid := c.b.Label(), c.b.Slot("process")
 	c.cloneInit(pid, child)
-	c.signal(TagInit, pid, "init")
+	c.made(pid)
 	c.leave(pid)
 	c.b.Place(child)
 	c.awaitWatch()

@@ -19,6 +19,7 @@ import (
 //	first process                      init
 //	watches init (pidfd)
 //	"go on"                       ->   ... everything up to the filter
+//	tells the runtime who init is
 //	waits, for init's end too     <-   "the next descriptor will be N"
 //	copies N once it is there          loads the filter, becomes the program
 //	sends the copy, exits
@@ -69,11 +70,23 @@ func (c *compiler) listenerInputs() {
 	l.initEnd = c.input(InputInitEnd)
 }
 
+// made tells the runtime who init is. With a listener init is let go on before that:
+// until the runtime knows init, it looks whether the first process has ended, and ends
+// its side of sync.
+func (c *compiler) made(init plan.Slot) {
+	if c.listens() {
+		c.b.At("linux.seccomp", "watch init, to pass the seccomp listener on")
+		c.watch(init)
+		c.b.At("default", "tell the runtime who init is")
+	}
+	c.signal(TagInit, init, "init")
+}
+
 // leave ends the first process once init is made; with a listener it first
 // passes that on, and a detached container's then waits for init.
 func (c *compiler) leave(init plan.Slot) {
 	if c.listens() {
-		c.passOn(init)
+		c.passOn()
 	}
 	c.recordExit(init)
 	c.b.Do(plan.ExitGroup{})
@@ -82,11 +95,10 @@ func (c *compiler) leave(init plan.Slot) {
 // passOn waits for the listener and sends it. Each pause is twice as long as
 // the one before, 6.5 seconds together: a machine that loads a filter more
 // slowly starts no containers.
-func (c *compiler) passOn(init plan.Slot) {
+func (c *compiler) passOn() {
 	const attempts = 16
 	l := &c.listener
 	c.b.At("linux.seccomp", "pass the seccomp listener on")
-	c.watch(init)
 	gone, found, record := c.b.Label(), c.b.Label(), int32(8)
 	copied, number := c.b.Slot("copy"), c.b.Slot("number")
 	c.b.Do(plan.Ppoll{FDs: []int{l.watchNumber, l.firstEndNumber}})
@@ -119,7 +131,8 @@ func (c *compiler) watch(init plan.Slot) {
 // awaitWatch is init's side: until the first process has its descriptors, the
 // table that both share must not change. In that table the socket never ends, so
 // that nobody would hear that the first process was killed just then: but the
-// runtime does, and its side of sync ends. The socket does not block then.
+// runtime does, which was not told who init is (made), and its side of sync ends. The
+// socket does not block then.
 func (c *compiler) awaitWatch() {
 	if !c.listens() {
 		return
