@@ -13,22 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminalTaker is who gets a terminal that no console socket is there for.
-type terminalTaker bool
-
-const (
-	takenByNobody terminalTaker = false
-	takenByCaller terminalTaker = true
-)
-
 // checkTerminal refuses a terminal that nobody takes, and a console socket that
-// gets none.
-func checkTerminal(p *specs.Process, consoleSocket string, without terminalTaker) error {
+// gets none. Detached: no caller is there to take it.
+func checkTerminal(p *specs.Process, consoleSocket string, detached bool) error {
 	terminal := p != nil && p.Terminal
 	switch {
 	case !terminal && consoleSocket != "":
 		return errors.New("a console socket needs process.terminal")
-	case terminal && consoleSocket == "" && without == takenByNobody:
+	case terminal && consoleSocket == "" && detached:
 		return errors.New("process.terminal needs a console socket when detached")
 	}
 	return nil

@@ -27,7 +27,7 @@ import (
 // an error, init is a child of the calling process, and nothing else is. Close
 // the container.
 func (r *Runtime) Create(ctx context.Context, request Request) (*Container, error) {
-	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, takenByNobody); err != nil {
+	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, true); err != nil {
 		return nil, err
 	}
 	p, err := r.prepare(ctx, &request, intent{create: true})
@@ -49,7 +49,7 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	if request.Bundle.Config.Process == nil {
 		return nil, errNoProcess
 	}
-	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, takenByCaller); err != nil {
+	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, request.Detached); err != nil {
 		return nil, err
 	}
 	prepared, err := r.prepare(ctx, &request, intent{})

@@ -61,7 +61,7 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTerminal(request.Process, request.ConsoleSocket, terminalTaker(!request.Detached)); err != nil {
+	if err := checkTerminal(request.Process, request.ConsoleSocket, request.Detached); err != nil {
 		return nil, err
 	}
 	s, err := c.prepareExec(ctx, b, &request, status)

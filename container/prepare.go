@@ -57,7 +57,8 @@ type Request struct {
 	Subreaper bool
 	// Detached says that the caller of Run will not wait for the program: one
 	// small process stays beside init until that ends, and records how, for
-	// Runtime.Wait and Container.Exit. Process.Wait is an error then.
+	// Runtime.Wait and Container.Exit. Process.Wait is an error then, and so is a
+	// terminal without ConsoleSocket.
 	Detached bool
 	// RemoveMade removes with the container what had to be made in its root for
 	// mounts and the working directory: a root that is somebody's own directory

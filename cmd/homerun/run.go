@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -145,9 +144,6 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 	r, err := o.runtime()
 	if err != nil {
 		return nil, err
-	}
-	if process := request.Bundle.Config.Process; f.detach && process != nil && process.Terminal && f.create.consoleSocket == "" {
-		return nil, errors.New("process.terminal needs a console socket when detached")
 	}
 	f.attend(request)
 	f.rootfs.config = request.Bundle.Config
