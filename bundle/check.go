@@ -40,14 +40,6 @@ func CheckProcess(process *specs.Process) (warnings []string, err error) {
 	return c.result()
 }
 
-// CheckResources is Check for resources alone; its paths begin at them.
-func CheckResources(resources *specs.LinuxResources) error {
-	c := checker{}
-	c.resources(resources)
-	_, err := c.result()
-	return err
-}
-
 // Check is the function Check for the bundle's config, whose errors then hold
 // file, line and column.
 func (b *Bundle) Check() (warnings []string, err error) {

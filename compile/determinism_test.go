@@ -31,7 +31,7 @@ func TestDeterminism(t *testing.T) {
 			if err != nil {
 				text = errorText(err)
 			} else {
-				text, image = g.print(r), r.Plan.Encode(0x400000, 0x500000)
+				text, image = g.print(r), plan.NewEncoding(r.Plan, 0x400000, 0x500000).Image
 				compiled++
 			}
 			text += string(image.Code) + string(image.Data)

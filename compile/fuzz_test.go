@@ -133,7 +133,7 @@ func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
 	if err := plan.Check(r.Plan); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(r.Plan.Encode(0x400000, 0x40000000).Code); n > r.Plan.CodeSize() {
+	if n := len(plan.NewEncoding(r.Plan, 0x400000, 0x40000000).Code); n > r.Plan.CodeSize() {
 		t.Fatalf("%d bytes, CodeSize says at most %d", n, r.Plan.CodeSize())
 	}
 	for i := range r.Plan.Len() {

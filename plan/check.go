@@ -44,15 +44,6 @@ func rules() [16]rule {
 	}
 }
 
-// Rules lists the names of the rules that Check applies.
-func Rules() []string {
-	var names []string
-	for _, r := range rules() {
-		names = append(names, r.name)
-	}
-	return names
-}
-
 // ErrRule is what errors.Is finds in each error of Check.
 var ErrRule = errors.New("a rule of plans is broken")
 

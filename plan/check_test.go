@@ -74,8 +74,8 @@ func TestSecurityRulesAreIndependent(t *testing.T) {
 }
 
 func isStructural(rule string) bool {
-	for i, name := range Rules() {
-		if name == rule {
+	for i, r := range rules() {
+		if r.name == rule {
 			return i < 6
 		}
 	}
@@ -87,11 +87,11 @@ func TestEveryRuleHasABreach(t *testing.T) {
 	for _, c := range breaches() {
 		broken[c.rule] = true
 	}
-	for _, name := range Rules() {
-		if !broken[name] {
-			t.Errorf("no test breaks rule %s", name)
+	for _, r := range rules() {
+		if !broken[r.name] {
+			t.Errorf("no test breaks rule %s", r.name)
 		}
-		delete(broken, name)
+		delete(broken, r.name)
 	}
 	for name := range broken {
 		t.Errorf("there is no rule %s", name)

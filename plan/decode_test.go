@@ -29,7 +29,7 @@ type image struct {
 	steps int
 }
 
-func encode(p *Plan) image { return image{p.Encode(testCode, testData), p.Len()} }
+func encode(p *Plan) image { return image{NewEncoding(p, testCode, testData).Image, p.Len()} }
 
 // record is a decoded operation.
 type record struct {

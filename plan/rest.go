@@ -74,9 +74,6 @@ func NewEncoding(p *Plan, code, data uint32) *Encoding {
 	return e
 }
 
-// Encode is NewEncoding for a plan whose second part is not asked for.
-func (p *Plan) Encode(code, data uint32) Image { return NewEncoding(p, code, data).Image }
-
 // Rest lowers the second part of the whole plan. The image's records begin at
 // CodeAt, its writable block at DataAt.
 func (e *Encoding) Rest(p *Plan) RestImage {

@@ -38,15 +38,6 @@ func defaultDevices() []device {
 	return list
 }
 
-// DefaultDevices lists the paths of the devices that every container has.
-func DefaultDevices() []string {
-	var paths []string
-	for _, d := range defaultDevices() {
-		paths = append(paths, d.path)
-	}
-	return paths
-}
-
 // configDevices are those of config.json; one with a default device's path
 // takes its place.
 func configDevices(list []specs.LinuxDevice) []device {

@@ -19,9 +19,8 @@
 //   - From then on each call of that thread is filtered, so the descriptor
 //     must leave by a process that does not have the filter: one that shares
 //     the descriptor table (CLONE_FILES), or the runtime by pidfd_getfd(2).
-//     listener.Send runs there (crun#1002, runc#4328).
-//   - Before Linux 5.19 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is EINVAL:
-//     tolerate that and call again with FlagsWithoutWaitKillable.
+//     listener.Agent runs there (crun#1002, runc#4328).
+//   - Before Linux 5.19 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is EINVAL.
 package seccomp
 
 import (
@@ -57,12 +56,6 @@ type Filter struct {
 	// Library is the version of libseccomp that compiled the program,
 	// "2.5.4"; "" for a program that came as an annotation.
 	Library string
-}
-
-// FlagsWithoutWaitKillable are the flags for a kernel before 5.19, which
-// answers EINVAL to FlagWaitKillableRecv.
-func (f *Filter) FlagsWithoutWaitKillable() uint {
-	return f.Flags &^ FlagWaitKillableRecv
 }
 
 // WithReceiver gives f the receiver of an annotation, unless that is "", and

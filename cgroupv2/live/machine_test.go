@@ -80,8 +80,8 @@ func TestMachineMemoryLimit(t *testing.T) {
 	inMachine(t)
 	d := limitedCgroup(t, `{"memory":{"limit":8388608,"swap":8388608}}`)
 	err := inside(d, "sh", "-c", `x=$(head -c 50000000 /dev/zero | tr '\0' x); echo ${#x}`).Run()
-	if err == nil || d.OOMKills() == 0 {
-		t.Errorf("%v with %d OOM kills", err, d.OOMKills())
+	if err == nil {
+		t.Error("it was not killed")
 	}
 	s, err := d.Stats()
 	if err != nil || s.Memory.Usage.Limit != 8388608 || s.OOMKills == 0 || s.Memory.Usage.Failcnt == 0 {

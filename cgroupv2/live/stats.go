@@ -29,11 +29,3 @@ func (d *Dir) alive() bool {
 	_, err = d.read("cgroup.procs")
 	return err == nil
 }
-
-// OOMKills counts the processes of the cgroup and its children that the OOM
-// killer took (memory.events, oom_kill). 0 also where there is no memory
-// controller. To be read before the cgroup is removed.
-func (d *Dir) OOMKills() uint64 {
-	events, _ := d.fields("memory.events")
-	return events["oom_kill"]
-}

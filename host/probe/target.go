@@ -122,13 +122,9 @@ func linkAt(root int, destination string) (host.Target, bool) {
 	return host.Target{Resolved: path, Kind: host.Symlink, Link: text}, text != ""
 }
 
-// Target looks at a destination in the directory that root is open on (O_PATH
+// resolve looks at a destination in the directory that root is open on (O_PATH
 // will do). The error is an errno: ELOOP for links in a circle, EACCES for a
 // directory that only ids of the container can search.
-func Target(root int, destination string) (host.Target, error) {
-	return resolve(root, destination)
-}
-
 func resolve(root int, destination string) (host.Target, error) {
 	path := clean(destination)
 	if !hasDotDot(destination) {

@@ -128,14 +128,14 @@ func TestTarget(t *testing.T) {
 		{"/etc/passwd/x", "etc/passwd/x", host.Missing},
 		{"/over", "etc/passwd/x", host.Missing},
 	} {
-		got, err := Target(root, test.destination)
+		got, err := resolve(root, test.destination)
 		if err != nil || got.Resolved != test.resolved || got.Kind != test.kind {
-			t.Errorf("Target(%q) = %+v, %v; want %q, %q", test.destination, got, err, test.resolved, test.kind)
+			t.Errorf("resolve(%q) = %+v, %v; want %q, %q", test.destination, got, err, test.resolved, test.kind)
 		}
 	}
 	for _, circle := range []string{"/a", "/a/x", "/b/../b", "/self"} {
-		if got, err := Target(root, circle); !errors.Is(err, unix.ELOOP) {
-			t.Errorf("Target(%q) = %+v, %v; want ELOOP", circle, got, err)
+		if got, err := resolve(root, circle); !errors.Is(err, unix.ELOOP) {
+			t.Errorf("resolve(%q) = %+v, %v; want ELOOP", circle, got, err)
 		}
 	}
 }
@@ -144,12 +144,12 @@ func TestTarget(t *testing.T) {
 func TestTargetMagic(t *testing.T) {
 	root := openRoot(t, "/")
 	for _, path := range []string{"/proc/self/root/etc", "/proc/self/cwd/x"} {
-		got, err := Target(root, path)
+		got, err := resolve(root, path)
 		if err != nil {
-			t.Errorf("Target(%q): %v", path, err)
+			t.Errorf("resolve(%q): %v", path, err)
 		}
 		if strings.HasPrefix(got.Resolved, "proc/") {
-			t.Errorf("Target(%q) = %+v; the link was followed as magic", path, got)
+			t.Errorf("resolve(%q) = %+v; the link was followed as magic", path, got)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func TestTargetMagic(t *testing.T) {
 // TestTargetDevices needs no mknod: the host's /dev has devices.
 func TestTargetDevices(t *testing.T) {
 	root := openRoot(t, "/dev")
-	if got, err := Target(root, "/null"); err != nil || got.Kind != host.Character {
+	if got, err := resolve(root, "/null"); err != nil || got.Kind != host.Character {
 		t.Errorf("/null: %+v, %v", got, err)
 	}
 }
@@ -173,7 +173,7 @@ func TestTargetDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Chmod(filepath.Join(dir, "closed"), 0o700) })
-	if got, err := Target(openRoot(t, dir), "/closed/x"); !errors.Is(err, unix.EACCES) {
+	if got, err := resolve(openRoot(t, dir), "/closed/x"); !errors.Is(err, unix.EACCES) {
 		t.Errorf("got %+v, %v; want EACCES", got, err)
 	}
 }
@@ -227,7 +227,7 @@ func TestTargetRace(t *testing.T) {
 		swap(dir, stop)
 	}()
 	for range 5000 {
-		got, err := Target(root, "/d/secret")
+		got, err := resolve(root, "/d/secret")
 		if err == nil && got.Mode == 0o604 {
 			t.Errorf("looked outside: %+v", got)
 			break
@@ -264,19 +264,19 @@ func FuzzTarget(f *testing.F) {
 	}
 	f.Cleanup(func() { unix.Close(root) })
 	f.Fuzz(func(t *testing.T, destination string) {
-		got, err := Target(root, destination)
+		got, err := resolve(root, destination)
 		if err != nil {
 			return
 		}
 		if got.Resolved == "" || got.Resolved[0] == '/' || hasDotDot(got.Resolved) {
-			t.Errorf("Target(%q) = %+v", destination, got)
+			t.Errorf("resolve(%q) = %+v", destination, got)
 		}
 		if got.Kind == host.Missing {
 			return
 		}
 		// What exists is reached by its own name without links.
 		if st, err := look(root, got.Resolved); err != nil || kindOf(st.Mode) != got.Kind {
-			t.Errorf("Target(%q) = %+v, which is %o, %v", destination, got, st.Mode, err)
+			t.Errorf("resolve(%q) = %+v, which is %o, %v", destination, got, st.Mode, err)
 		}
 	})
 }

@@ -127,9 +127,6 @@ func spawn(path, stateDir string, pidfd int, body, ready *os.File) (*os.Process,
 	return process, nil
 }
 
-// PID is the helper's process id.
-func (h *Helper) PID() int { return h.process.Pid }
-
 // Wait waits for the helper's answer, until ctx ends. After an error nothing is
 // left of it; the error is ctx's when that ended.
 // The helper remains this process's child, or its subreaper's: it ends within a

@@ -53,7 +53,7 @@ func TestCacheKeepsAndDistinguishes(t *testing.T) {
 func TestMaterialIsUnambiguous(t *testing.T) {
 	seen := map[string]string{}
 	for _, p := range [][3]string{{"a", "b", "c"}, {"", "ab", "c"}, {"a", "bc", ""}, {"abc", "", ""}, {"a", "", "bc"}, {"c", "a", "b"}} {
-		k := Key([]byte(p[0]), p[1], p[2])
+		k := keyOf(material([]byte(p[0]), p[1], p[2]))
 		if other, ok := seen[k]; ok || len(k) != 16 {
 			t.Errorf("%v and %v: %s", p, other, k)
 		}

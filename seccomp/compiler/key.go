@@ -5,22 +5,10 @@ import (
 	"strconv"
 )
 
-// Key names the cache entry of a profile: 16 hexadecimal digits over the raw
-// linux.seccomp JSON, the identity of the helper (which stands for the version
-// of libseccomp) and /proc/sys/kernel/seccomp/actions_avail.
-//
-// The hash is short and not cryptographic, on purpose. An entry holds all of
-// what its key is made of, and a hit compares it byte by byte: a collision,
-// even one that somebody made, is a miss and never another profile's filter.
-// That is stronger than any hash, takes 6 µs for podman's profile where
-// SHA-256 takes 9, and spares the main binary the start-up (0.09 ms) and the
-// 160 KB of crypto/sha256 with its FIPS 140 machinery.
-func Key(raw []byte, helperIdentity, kernelActions string) string {
-	return keyOf(material(raw, helperIdentity, kernelActions))
-}
-
-// material joins what a filter depends on, each part after its length so that
-// no two lists of parts give the same bytes.
+// material joins what a filter depends on: the raw linux.seccomp JSON, the identity of
+// the helper (which stands for the version of libseccomp) and
+// /proc/sys/kernel/seccomp/actions_avail. Each part comes after its length, so that no
+// two lists of parts give the same bytes.
 func material(raw []byte, helperIdentity, kernelActions string) []byte {
 	b := make([]byte, 0, len(raw)+len(helperIdentity)+len(kernelActions)+12)
 	for _, s := range []string{helperIdentity, kernelActions} {
@@ -31,6 +19,14 @@ func material(raw []byte, helperIdentity, kernelActions string) []byte {
 	return append(b, raw...)
 }
 
+// keyOf names the cache entry of what a filter depends on: 16 hexadecimal digits.
+//
+// The hash is short and not cryptographic, on purpose. An entry holds all of
+// what its key is made of, and a hit compares it byte by byte: a collision,
+// even one that somebody made, is a miss and never another profile's filter.
+// That is stronger than any hash, takes 6 µs for podman's profile where
+// SHA-256 takes 9, and spares the main binary the start-up (0.09 ms) and the
+// 160 KB of crypto/sha256 with its FIPS 140 machinery.
 func keyOf(material []byte) string {
 	const digits = 16
 	s := strconv.FormatUint(fold(material), 16)

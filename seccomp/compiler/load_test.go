@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -55,7 +54,7 @@ func TestLoadListener(t *testing.T) {
 	if !f.Listener || f.ListenerPath != "/run/agent.sock" || f.ListenerMetadata != `{"a":1}` {
 		t.Errorf("%+v", f)
 	}
-	if want := uint(seccomp.FlagNewListener | seccomp.FlagWaitKillableRecv); f.Flags != want || f.FlagsWithoutWaitKillable() != seccomp.FlagNewListener {
+	if want := uint(seccomp.FlagNewListener | seccomp.FlagWaitKillableRecv); f.Flags != want {
 		t.Errorf("flags %#x", f.Flags)
 	}
 	f, _, err = Load(t.Context(), raw, Options{HelperPath: helper(t), Receiver: "/run/other"})
@@ -264,11 +263,13 @@ func BenchmarkMiss(b *testing.B) {
 func BenchmarkKey(b *testing.B) {
 	raw := profile(b, "podman.json")
 	for b.Loop() {
-		Key(raw, "identity", "actions")
+		keyOf(material(raw, "identity", "actions"))
 	}
 }
 
-func ExampleKey() {
-	fmt.Println(Key([]byte(`{"defaultAction":"SCMP_ACT_ALLOW"}`), "helper", "allow"))
-	// Output: c86b7ff8d6c19c5a
+// TestKey: entries that an older homerun has made are found.
+func TestKey(t *testing.T) {
+	if key := keyOf(material([]byte(`{"defaultAction":"SCMP_ACT_ALLOW"}`), "helper", "allow")); key != "c86b7ff8d6c19c5a" {
+		t.Error(key)
+	}
 }

@@ -323,7 +323,7 @@ func TestStartUnknownProperties(t *testing.T) {
 	}
 	var names []string
 	var writes []cgroupv2.Write
-	for _, p := range j.Dropped() {
+	for _, p := range j.dropped {
 		names, writes = append(names, p.Name), append(writes, cgroupv2.Files(p.Limits)...)
 	}
 	if !slices.Equal(names, []string{"CollectMode", "MemoryZSwapMax"}) || len(writes) != 1 || writes[0].File != "memory.zswap.max" {

@@ -97,7 +97,7 @@ func (j *Job) send() {
 // its limits hold as far as systemd may set them (prove it with
 // live.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
-// out one by one (see Dropped). After an error the unit may be somebody else's of
+// out one by one. After an error the unit may be somebody else's of
 // the same name: see Description before it is stopped. Errors are *fault.Error.
 func (j *Job) Wait(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
@@ -177,10 +177,6 @@ func (j *Job) again(ctx context.Context, err error) error {
 	}
 	return failed("start", j.unit, err)
 }
-
-// Dropped are the properties that this systemd does not know, valid after
-// Wait. Where one has Limits, write their files into the unit's cgroup.
-func (j *Job) Dropped() []systemd.Property { return j.dropped }
 
 func without(list []systemd.Property, name string) []systemd.Property {
 	return slices.DeleteFunc(slices.Clone(list), func(p systemd.Property) bool { return p.Name == name })

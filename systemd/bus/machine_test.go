@@ -104,7 +104,7 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 	if err := j.Wait(limited(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s: sent after %v, done after %v, dropped %v", unit, sent, time.Since(start), j.Dropped())
+	t.Logf("%s: sent after %v, done after %v, dropped %v", unit, sent, time.Since(start), j.dropped)
 	own, err := live.OfProcess(cmd.Process.Pid)
 	if err != nil || !strings.HasSuffix(own, "/user.slice/"+unit) {
 		t.Fatalf("the process is in %s, %v", own, err)
@@ -269,7 +269,7 @@ func TestMachineScopeOOM(t *testing.T) {
 		d := scope(t, c, "oom", `{"memory":{"limit":4194304,"swap":4194304},"unified":{"memory.oom.group":"1"}}`, cmd)
 		in.Close()
 		cmd.Wait()
-		if kills := d.OOMKills(); kills == 0 {
+		if s, err := d.Stats(); err != nil || s.OOMKills == 0 {
 			t.Log("the scope was collected before it could be asked about the OOM")
 		}
 		if err := c.Stop(limited(t, 20*time.Second), filepath.Base(d.Path())); err != nil {
@@ -323,8 +323,8 @@ func TestMachineUnknownProperty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Wait(limited(t, 10*time.Second)); err != nil || len(j.Dropped()) != 1 {
-		t.Errorf("dropped %v, %v", j.Dropped(), err)
+	if err := j.Wait(limited(t, 10*time.Second)); err != nil || len(j.dropped) != 1 {
+		t.Errorf("dropped %v, %v", j.dropped, err)
 	}
 	cmd.Process.Kill()
 	if err := c.Stop(limited(t, 20*time.Second), "homerun-test-unknown.scope"); err != nil {
