@@ -33,7 +33,7 @@ func (c *Container) relay() *notify.Relay {
 	if c.runtime.options.NotifySocket == "" || !isDirectory(dir) {
 		return nil
 	}
-	r, err := notify.NewRelay(dir, c.runtime.options.NotifySocket, 0)
+	r, err := notify.NewRelay(dir, c.runtime.options.NotifySocket)
 	if err != nil {
 		c.runtime.warn("%v; nobody hears what the program reports", err)
 		return nil

@@ -72,8 +72,8 @@ func connect(ctx context.Context, name string, limit time.Duration) (socket int,
 
 // untilAccepted connects a socket that does not block.
 func untilAccepted(ctx context.Context, socket int, name string, limit time.Duration) error {
-	err := ConnectTo(socket, name)
-	for begun := time.Now(); err == unix.EAGAIN; err = ConnectTo(socket, name) {
+	err := connectTo(socket, name)
+	for begun := time.Now(); err == unix.EAGAIN; err = connectTo(socket, name) {
 		if time.Since(begun) > limit {
 			return fmt.Errorf("who listens there accepts nobody: %w", err)
 		}
@@ -93,8 +93,8 @@ const retryInterval = 5 * time.Millisecond
 // maxAddress is what a socket address holds beside the last NUL, in bytes: unix(7).
 const maxAddress = 107
 
-// ConnectTo connects a socket to that of a path. The error is the errno alone.
-func ConnectTo(socket int, name string) error {
+// connectTo connects a socket to that of a path. The error is the errno alone.
+func connectTo(socket int, name string) error {
 	if len(name) > maxAddress {
 		dir, base := path.Split(name)
 		if dir == "" {

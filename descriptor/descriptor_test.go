@@ -213,14 +213,14 @@ func TestConnectInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := ConnectTo(sockets[0], name); err != nil {
+	if err := connectTo(sockets[0], name); err != nil {
 		t.Fatal(err)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	thread := unix.Gettid()
 	time.AfterFunc(50*time.Millisecond, func() { _ = unix.Tgkill(unix.Getpid(), thread, unix.SIGURG) }) // which Go itself uses
-	if err := ConnectTo(sockets[1], name); err != unix.EAGAIN {
+	if err := connectTo(sockets[1], name); err != unix.EAGAIN {
 		t.Error(err)
 	}
 }

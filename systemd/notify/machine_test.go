@@ -67,17 +67,17 @@ func TestInService(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	r, err := NewRelay(dir, os.Getenv("NOTIFY_SOCKET"), 0)
+	r, err := NewRelay(dir, os.Getenv("NOTIFY_SOCKET"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	child := exec.Command("systemd-notify", "--ready", "--status=from the container", "--pid=1")
-	child.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, SocketName))
+	child.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, socketName))
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Serve(limited(t, 10*time.Second), nil); !errors.Is(err, context.DeadlineExceeded) {
+	if err := r.serve(limited(t, 10*time.Second), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	child.Wait()

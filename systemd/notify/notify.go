@@ -19,10 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SocketName is that of a relay's socket in its directory, which is bind
-// mounted into the container; NOTIFY_SOCKET there is the mount's path and this
-// name.
-const SocketName = systemd.NotifySocketName
+// socketName is that of a relay's socket in its directory, which is bind mounted into
+// the container.
+const socketName = systemd.NotifySocketName
 
 // maxMessage is what systemd takes of a datagram (NOTIFY_BUFFER_MAX, PIPE_BUF);
 // it ignores a longer one, as the relay does.
@@ -53,14 +52,16 @@ func isOwn(key string) bool {
 // which is after the manager has worked off what came before.
 //
 // A manager that is gone, or does not listen, is no reason for the container
-// to stop: what cannot be passed on is dropped, and Trouble says why. It is not
-// safe for concurrent use, but for Close.
+// to stop: what cannot be passed on is dropped, and what ends the relaying says why.
+// It is not safe for concurrent use, but for Close.
 type Relay struct {
 	socket   *net.UnixConn
 	upstream *net.UnixConn
 	name     string
-	mainPID  int
-	data     [maxMessage]byte
+	// mainPID, if not 0, is sent as MAINPID along with READY=1: a service manager takes
+	// it only for a process inside of the unit's own cgroup.
+	mainPID int
+	data    [maxMessage]byte
 	// unsettled: something was passed on after the last barrier.
 	unsettled bool
 	trouble   error
@@ -88,15 +89,13 @@ func dial(upstream string) (*net.UnixConn, error) {
 }
 
 // NewRelay binds the socket in a directory, for any user to write to, and
-// connects to the service manager's ($NOTIFY_SOCKET). mainPID, if not 0, is sent
-// as MAINPID along with READY=1: a service manager takes it only for a process
-// inside of the unit's own cgroup. Close it in the end.
-func NewRelay(directory, upstream string, mainPID int) (*Relay, error) {
+// connects to the service manager's ($NOTIFY_SOCKET). Close it in the end.
+func NewRelay(directory, upstream string) (*Relay, error) {
 	up, err := dial(upstream)
 	if err != nil {
 		return nil, err
 	}
-	name := filepath.Join(directory, SocketName)
+	name := filepath.Join(directory, socketName)
 	socket, err := listen(directory)
 	if err == nil {
 		err = os.Chmod(name, 0o777)
@@ -105,7 +104,7 @@ func NewRelay(directory, upstream string, mainPID int) (*Relay, error) {
 		up.Close()
 		return nil, fmt.Errorf("systemd: notify: %s: %w", name, err)
 	}
-	return &Relay{socket: socket, upstream: up, name: name, mainPID: mainPID}, nil
+	return &Relay{socket: socket, upstream: up, name: name}, nil
 }
 
 // listen binds through the directory's descriptor: a socket's path may have
@@ -116,31 +115,24 @@ func listen(directory string) (*net.UnixConn, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	name := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), SocketName)
+	name := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName)
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	return net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 }
 
-// SetMainPID gives the process that is sent as MAINPID along with READY=1, for
-// one that was not there yet when the socket had to be. Call it before Serve.
-func (r *Relay) SetMainPID(pid int) { r.mainPID = pid }
-
-// Trouble is the first reason why something was not passed on, or nil.
-func (r *Relay) Trouble() error { return r.trouble }
-
-// Close removes the socket and ends Serve.
+// Close removes the socket, and ends what relays.
 func (r *Relay) Close() error {
 	_ = os.Remove(r.name)
 	return errors.Join(r.socket.Close(), r.upstream.Close())
 }
 
-// Serve relays until ctx ends (its error is returned) or until, called with
+// serve relays until ctx ends (its error is returned) or until, called with
 // each datagram that was passed on, says that it is enough (nil is returned).
 // until may be nil. `run` serves as long as the container lives; `start` until
-// Ready. What ctx interrupts is left in the socket for Drain.
-func (r *Relay) Serve(ctx context.Context, until func(message string) bool) error {
+// isReady. What ctx interrupts is left in the socket for drain.
+func (r *Relay) serve(ctx context.Context, until func(message string) bool) error {
 	return r.bounded(ctx, func() error {
 		for {
 			message, err := r.next(ctx, true)
@@ -164,9 +156,9 @@ const (
 	barrierLimit = 2 * time.Second
 )
 
-// Drain passes on what is in the socket now, does not wait for more, and
+// drain passes on what is in the socket now, does not wait for more, and
 // returns when the manager has worked it off, so that it still finds the sender.
-func (r *Relay) Drain() {
+func (r *Relay) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	_ = r.bounded(ctx, func() error {
@@ -283,13 +275,13 @@ func translate(message string, mainPID int) (passed string, barrier bool) {
 	return strings.Join(kept, "\n"), barrier
 }
 
-// IsBarrier reports that the program waits for all that it said to have arrived,
-// and that it has: an until of Serve.
-func IsBarrier(message string) bool { return message == barrierWord }
+// isBarrier reports that the program waits for all that it said to have arrived,
+// and that it has: an until of serve.
+func isBarrier(message string) bool { return message == barrierWord }
 
-// Ready reports whether a message that was passed on has READY=1: the until of
+// isReady reports whether a message that was passed on has READY=1: the until of
 // `start`.
-func Ready(message string) bool { return slices.Contains(lines(message), "READY=1") }
+func isReady(message string) bool { return slices.Contains(lines(message), "READY=1") }
 
 // pass sends a datagram on. A manager whose queue is full makes us wait, and the
 // container after us, but not beyond what bounded allows.

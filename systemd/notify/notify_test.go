@@ -32,16 +32,17 @@ func newRelay(t *testing.T, upstream string, mainPID int) (*Relay, *net.UnixConn
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewRelay(dir, upstream, mainPID)
+	r, err := NewRelay(dir, upstream)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.mainPID = mainPID
 	t.Cleanup(func() { r.Close() })
 	short := filepath.Join(t.TempDir(), "s")
 	if err := os.Symlink(dir, short); err != nil {
 		t.Fatal(err)
 	}
-	client, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: short + "/" + SocketName, Net: "unixgram"})
+	client, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: short + "/" + socketName, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestRelay(t *testing.T) {
 	upstream, name := listenFake(t)
 	r, client := newRelay(t, name, 0)
 	done := make(chan error, 1)
-	go func() { done <- r.Serve(limited(t, 5*time.Second), Ready) }()
+	go func() { done <- r.serve(limited(t, 5*time.Second), isReady) }()
 	for _, tt := range []struct{ sent, want string }{
 		{"STATUS=hello\n", "STATUS=hello"},
 		{"MAINPID=5\nNOTIFYACCESS=all\nWATCHDOG=1", "WATCHDOG=1"},
@@ -223,7 +224,7 @@ func TestRelayBarrier(t *testing.T) {
 	upstream, name := listenFake(t)
 	r, client := newRelay(t, name, 0)
 	done := make(chan error, 1)
-	go func() { done <- r.Serve(limited(t, 5*time.Second), IsBarrier) }()
+	go func() { done <- r.serve(limited(t, 5*time.Second), isBarrier) }()
 	if _, err := client.Write([]byte("READY=1")); err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func TestRelayBarrier(t *testing.T) {
 func TestRelayDescriptors(t *testing.T) {
 	upstream, name := listenFake(t)
 	r, client := newRelay(t, name, 0)
-	go r.Serve(limited(t, 5*time.Second), nil)
+	go r.serve(limited(t, 5*time.Second), nil)
 	stored := sendPipe(t, client, "FDSTORE=1\nFDNAME=x\nSTATUS=y")
 	if got, fds := receive(t, upstream); got != "STATUS=y" || len(fds) != 0 {
 		t.Errorf("%q with %d descriptors", got, len(fds))
@@ -267,7 +268,7 @@ func TestRelayEnds(t *testing.T) {
 	r, client := newRelay(t, name, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := r.Serve(ctx, nil); !errors.Is(err, context.Canceled) {
+	if err := r.serve(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	// A manager that does not read: the relay waits, but not for ever.
@@ -280,7 +281,7 @@ func TestRelayEnds(t *testing.T) {
 		}
 	}()
 	full := make(chan error, 1)
-	go func() { full <- r.Serve(ctx, nil) }()
+	go func() { full <- r.serve(ctx, nil) }()
 	select {
 	case err := <-full:
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -292,7 +293,7 @@ func TestRelayEnds(t *testing.T) {
 }
 
 // TestRelayLastWords: what is in the socket when the program has ended comes
-// through, all of it and in order, however the end falls: before Serve begins,
+// through, all of it and in order, however the end falls: before serve begins,
 // while it is idle, or while it has a datagram in hand.
 func TestRelayLastWords(t *testing.T) {
 	for round := range 300 {
@@ -300,7 +301,7 @@ func TestRelayLastWords(t *testing.T) {
 		r, client := newRelay(t, name, 0)
 		ctx, cancel := context.WithCancel(context.Background())
 		served := make(chan error, 1)
-		go func() { served <- r.Serve(ctx, nil) }()
+		go func() { served <- r.serve(ctx, nil) }()
 		go func() {
 			time.Sleep(time.Duration(round%20) * 10 * time.Microsecond)
 			cancel()
@@ -313,7 +314,7 @@ func TestRelayLastWords(t *testing.T) {
 		}
 		<-served
 		drained := make(chan bool)
-		go func() { r.Drain(); close(drained) }()
+		go func() { r.drain(); close(drained) }()
 		for _, want := range append(words, "BARRIER=1") {
 			got, fds := receive(t, upstream)
 			closeFDs(fds)
@@ -332,7 +333,7 @@ func TestRelayGoneManager(t *testing.T) {
 	r, client := newRelay(t, name, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- r.Serve(ctx, nil) }()
+	go func() { served <- r.serve(ctx, nil) }()
 	upstream.Close()
 	_ = client.SetWriteDeadline(time.Now().Add(2 * time.Second))
 	for range 1000 {
@@ -342,17 +343,17 @@ func TestRelayGoneManager(t *testing.T) {
 	}
 	cancel()
 	<-served
-	r.Drain()
-	if err := r.Trouble(); err == nil || !strings.Contains(err.Error(), "pass on") {
+	r.drain()
+	if err := r.trouble; err == nil || !strings.Contains(err.Error(), "pass on") {
 		t.Errorf("the trouble is %v", err)
 	}
 }
 
 func TestNewRelayRefuses(t *testing.T) {
-	if _, err := NewRelay(t.TempDir(), "relative", 0); err == nil {
+	if _, err := NewRelay(t.TempDir(), "relative"); err == nil {
 		t.Error("took a relative path")
 	}
-	if _, err := NewRelay(t.TempDir(), "/nonexistent/notify", 0); err == nil || strings.Contains(err.Error(), "no such file") {
+	if _, err := NewRelay(t.TempDir(), "/nonexistent/notify"); err == nil || strings.Contains(err.Error(), "no such file") {
 		t.Error(err)
 	}
 }

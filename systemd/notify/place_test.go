@@ -73,7 +73,7 @@ func TestMakeDirectory(t *testing.T) {
 func TestInBackground(t *testing.T) {
 	manager, name := listenFake(t)
 	dir := t.TempDir()
-	relay, err := NewRelay(dir, name, 0)
+	relay, err := NewRelay(dir, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestInBackground(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, "background", <-managed, []string{"STATUS=a", "READY=1", "STATUS=b", "BARRIER=1"})
-	if _, err := os.Lstat(filepath.Join(dir, SocketName)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(dir, socketName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
 	}
 	if _, err := relay.socket.SyscallConn(); err == nil {
@@ -101,7 +101,7 @@ func TestInBackground(t *testing.T) {
 func TestTroubleIsTold(t *testing.T) {
 	manager, name := listenFake(t)
 	dir := t.TempDir()
-	relay, err := NewRelay(dir, name, 0)
+	relay, err := NewRelay(dir, name)
 	if err != nil {
 		t.Fatal(err)
 	}

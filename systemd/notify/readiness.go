@@ -38,16 +38,16 @@ func MakeDirectory(name string) error {
 // stays the caller's. It does not close the relay. An error says what went wrong
 // beside the program.
 func (r *Relay) UntilReady(ctx context.Context, pid, pidfd int) error {
-	r.SetMainPID(pid)
+	r.mainPID = pid
 	watched, stop, err := untilEnd(ctx, pidfd)
 	defer stop()
-	switch served := r.Serve(watched, Ready); {
+	switch served := r.serve(watched, isReady); {
 	case served == nil:
 		r.lingers(watched)
 	case watched.Err() == nil:
 		err = both(err, served)
 	}
-	return both(err, r.End())
+	return both(err, r.end())
 }
 
 // both is two errors in one line.
@@ -58,11 +58,11 @@ func both(a, b error) error {
 	return fmt.Errorf("%w; %w", a, b)
 }
 
-// End passes on what is left, and returns the first reason why something was not
+// end passes on what is left, and returns the first reason why something was not
 // passed on.
-func (r *Relay) End() error {
-	r.Drain()
-	return r.Trouble()
+func (r *Relay) end() error {
+	r.drain()
+	return r.trouble
 }
 
 // InBackground relays until stop is called, once: it passes on what is left, and
@@ -72,13 +72,13 @@ func (r *Relay) InBackground() (stop func() error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = r.Serve(ctx, nil) // the program goes on without its manager
+		_ = r.serve(ctx, nil) // the program goes on without its manager
 	}()
 	return func() error {
 		cancel()
 		<-done
 		defer r.Close()
-		return r.End()
+		return r.end()
 	}
 }
 
@@ -113,7 +113,7 @@ func untilEnd(ctx context.Context, pidfd int) (_ context.Context, stop func(), e
 func (r *Relay) lingers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lingering)
 	defer cancel()
-	_ = r.Serve(ctx, IsBarrier)
+	_ = r.serve(ctx, isBarrier)
 }
 
 // lingering is how long a program that is ready may take to ask for a barrier.

@@ -26,7 +26,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		manager, name := listenFake(t)
-		relay, err := NewRelay(dir, name, 0)
+		relay, err := NewRelay(dir, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestReadiness(t *testing.T) {
 
 func speak(t *testing.T, dir string, messages []string) {
 	t.Helper()
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: filepath.Join(dir, SocketName), Net: "unixgram"})
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: filepath.Join(dir, socketName), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
