@@ -309,14 +309,17 @@ func (s *starting) openContainer(namespaces int, chroot bool) error {
 	if err := s.c.joinable(); err != nil {
 		return err
 	}
-	if !chroot {
-		return nil
+	if chroot {
+		root, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open the container's root: %w", err)
+		}
+		s.launch.SetInput(compile.InputRoot, root)
 	}
-	root, err := unix.Open("/proc/"+strconv.Itoa(s.c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the container's root: %w", err)
+	// What was opened by init's number is init's if that one has not been reaped since.
+	if unix.PidfdSendSignal(init, 0, nil, 0) == unix.ESRCH {
+		return ErrNotRunning
 	}
-	s.launch.SetInput(compile.InputRoot, root)
 	return nil
 }
 

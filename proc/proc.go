@@ -69,7 +69,7 @@ func (p ID) Lives() (bool, error) {
 	}
 	if now.lives() && now.start != p.StartTime {
 		shift, err := startShift()
-		return near(now.start-shift, p.StartTime), err
+		return sameStart(now.start-shift, p.StartTime), err
 	}
 	return now.lives(), nil
 }
@@ -150,10 +150,10 @@ func startShift() (uint64, error) {
 	return bootShift(string(text))
 }
 
-// near reports whether start times may be those of one process. A time namespace whose
+// sameStart reports whether start times may be those of one process. A time namespace whose
 // shift is no whole number of ticks, as one that was restored from a checkpoint, rounds
 // some of them to the next tick. No number is given again in so short a time.
-func near(a, b uint64) bool { return a-b+1 <= 2 }
+func sameStart(a, b uint64) bool { return a-b+1 <= 2 }
 
 // ticks are those of a second in /proc: USER_HZ.
 const ticks = 100

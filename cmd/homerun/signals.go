@@ -32,7 +32,7 @@ type signals struct {
 	held []os.Signal
 	runs bool        // the program does, and there is nothing to give up
 	ends int         // how many SIGTERM and SIGINT came before
-	soon *time.Timer // gives up, if the start is not over then
+	wait *time.Timer // gives up, if the start is not over then
 	last *time.Timer // ends this process, if the start does not end
 }
 
@@ -70,7 +70,7 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 		timer.Stop()
 		s.lock.Lock()
 		defer s.lock.Unlock()
-		for _, timer := range [...]*time.Timer{s.soon, s.last} {
+		for _, timer := range [...]*time.Timer{s.wait, s.last} {
 			if timer != nil {
 				timer.Stop()
 			}
@@ -122,7 +122,7 @@ func (s *signals) pass(n os.Signal) {
 	}
 	switch s.ends++; s.ends {
 	case 1:
-		s.soon = time.AfterFunc(grace, func() { s.late(n) })
+		s.wait = time.AfterFunc(grace, func() { s.late(n) })
 	case 2:
 		s.giveUp(n, "the second SIGTERM or SIGINT", patience)
 	}
