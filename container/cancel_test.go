@@ -123,6 +123,35 @@ func TestCancelledBefore(t *testing.T) {
 	}
 }
 
+// TestDeletedAgain: a run's own delete whose context ends, before and while it waits
+// for the lock, can be called again.
+func TestDeletedAgain(t *testing.T) {
+	runtime, bundle, remove := scratch("true")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Delete(ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	held, err := runtime.Open(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	endsSoon(t, "delete", p.Delete)
+	held.Close()
+	if err := p.Delete(t.Context()); err != nil {
+		t.Error(err)
+	}
+	gone(t, runtime)
+}
+
 // TestCancelledStart: start stops with the context where init does not go on, and
 // leaves a container that can be deleted.
 func TestCancelledStart(t *testing.T) {

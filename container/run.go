@@ -190,7 +190,8 @@ func (p *Process) signal(s unix.Signal) (sent bool) {
 }
 
 // Close gives up the descriptors by which Wait, Signal and Delete know the process
-// and its container; Delete closes them, too. Terminal is the caller's.
+// and its container; Delete closes them, too, unless its context ended. Terminal is
+// the caller's.
 func (p *Process) Close() {
 	p.leave()
 	p.forget()
@@ -215,9 +216,14 @@ func (p *Process) forget() {
 func (p *Process) RecordExit() error { return p.container.dir.WriteExit(p.status) }
 
 // Delete deletes the container of a process that Run made and that has ended.
-// Somebody else may have done so already.
-func (p *Process) Delete(ctx context.Context) error {
-	defer p.Close()
+// Somebody else may have done so already. When its context ends before, it may be
+// called again, or Close.
+func (p *Process) Delete(ctx context.Context) (err error) {
+	defer func() {
+		if err == nil || ctx.Err() == nil {
+			p.Close()
+		}
+	}()
 	c := p.container
 	if err := c.dir.Lock(ctx); errors.Is(err, store.ErrNotExist) {
 		return nil
