@@ -46,8 +46,10 @@ import (
 // Result is a compiled container.
 type Result struct {
 	Plan *plan.Plan
-	// Maps are the id maps of a new user namespace, or nil.
-	Maps *userns.Maps
+	// Maps are the id maps of a new user namespace, or nil. Joins says that the plan
+	// is for a process in a container that exists.
+	Maps  *userns.Maps
+	Joins bool
 	// Notes tell what was decided without being asked.
 	Notes []string
 	// Warnings tell what was asked and is ignored.

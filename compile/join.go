@@ -86,7 +86,7 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 			spec.Linux = j.Spec.Linux
 		}
 	}
-	c := &compiler{spec: spec, facts: facts, result: &Result{}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
+	c := &compiler{spec: spec, facts: facts, result: &Result{Joins: true}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
 	c.wishes = Wishes{Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: !j.Keyring}
 	c.intoCgroup = j.IntoCgroup
 	if traces && j.Hook == nil {

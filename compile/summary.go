@@ -48,7 +48,8 @@ func summarizeNamespaces(s *specs.Spec, r *Result) string {
 			shared = append(shared, string(kind))
 		}
 	}
-	return listed("its own: ", own) + listed("; joined: ", joined) + listed("; the host's: ", shared)
+	text := listed("; its own: ", own) + listed("; joined: ", joined) + listed("; the host's: ", shared)
+	return strings.TrimPrefix(text, "; ")
 }
 
 // listed is a list with a word before it; empty without elements.
@@ -63,6 +64,9 @@ func summarizeIDs(s *specs.Spec, f *host.Facts, r *Result) string {
 	user := s.Process.User
 	text := fmt.Sprintf("the program is %d:%d", user.UID, user.GID)
 	if r.Maps == nil {
+		if slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }) {
+			return text + ", as the user namespace maps it"
+		}
 		return text + ", as outside"
 	}
 	if uid, ok := userns.ToHost(user.UID, r.Maps.UID.Mappings); ok {
@@ -105,9 +109,11 @@ func summarizeWritable(s *specs.Spec) string {
 	}
 	for _, m := range s.Mounts {
 		switch {
-		case slices.Contains(m.Options, "ro") || m.Type == "proc" || m.Type == "sysfs" || m.Type == "cgroup" || m.Type == "mqueue" || m.Type == "devpts":
-		case m.Type == "tmpfs":
+		case slices.Contains(m.Options, "ro") || m.Type == "proc" || m.Type == "sysfs":
+		case m.Type == "tmpfs" || m.Type == "mqueue" || m.Type == "devpts":
 			list = append(list, m.Destination+" (new, in memory)")
+		case m.Type == "cgroup" || m.Type == "cgroup2":
+			list = append(list, m.Destination+" (its cgroup)")
 		default:
 			list = append(list, m.Destination+" (from "+m.Source+")")
 		}
@@ -119,6 +125,9 @@ func summarizeWritable(s *specs.Spec) string {
 }
 
 func summarizeCgroup(r *Result) string {
+	if r.Joins {
+		return r.Cgroup.Reason
+	}
 	var limits []string
 	for _, s := range r.Plan.Runtime() {
 		if w, ok := s.Action.(action.WriteCgroup); ok && !w.Again && !slices.Contains(limits, w.Write.File+" "+w.Write.Value) {

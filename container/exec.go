@@ -17,6 +17,7 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
+	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -89,7 +90,26 @@ func (c *Container) PlanExec(ctx context.Context, request ExecRequest) (*Plan, e
 	defer s.close()
 	config := *b.Config
 	config.Process = request.Process
-	return &Plan{&config, s.launch.Facts, s.launch.Result}, nil
+	plan := &Plan{&config, s.launch.Facts, s.launch.Result}
+	return plan, c.addContext(plan)
+}
+
+// addContext adds to the plan of an exec what its summary says of the container.
+func (c *Container) addContext(p *Plan) (err error) {
+	p.Facts.Rootfs.Path = c.State.Rootfs
+	p.Result.Cgroup.Reason = "no cgroup"
+	if dir := c.State.Cgroup.Path; dir != "" {
+		p.Result.Cgroup.Reason = "the container's, " + dir
+	}
+	if c.State.Namespaces&unix.CLONE_NEWUSER == 0 {
+		return nil
+	}
+	p.Result.Maps = &userns.Maps{}
+	p.Result.Maps.UID.Mappings, err = probe.IDMap("/proc/" + strconv.Itoa(c.State.Pid) + "/uid_map")
+	if err == nil {
+		p.Result.Maps.GID.Mappings, err = probe.IDMap("/proc/" + strconv.Itoa(c.State.Pid) + "/gid_map")
+	}
+	return err
 }
 
 // prepareExec prepares the process of a request, in a container of that status.
