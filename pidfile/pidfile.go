@@ -72,22 +72,20 @@ func (f *File) replaceable() error {
 	var st, dir unix.Stat_t
 	err := unix.Fstatat(f.dir, f.base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	kind := st.Mode & unix.S_IFMT
-	switch self := uint32(os.Geteuid()); {
-	case f.base == "", err == nil && kind != unix.S_IFREG && kind != unix.S_IFLNK:
+	if f.base == "" || err == nil && kind != unix.S_IFREG && kind != unix.S_IFLNK {
 		return errors.New("it is there, and is not a regular file")
-	case err != nil || st.Uid == self || self == 0:
-		return nil // a missing one, or ours; root may all
-	case unix.Fstat(f.dir, &dir) == nil && protects(&dir, self):
+	}
+	if err == nil && unix.Fstat(f.dir, &dir) == nil && protects(&dir, &st, uint32(os.Geteuid())) {
 		return unix.EPERM
 	}
 	return nil
 }
 
-// protects reports whether a directory keeps the files of others in it from being
-// renamed over by a user: in a sticky one only a file's owner may, and the
-// directory's, inode(7).
-func protects(dir *unix.Stat_t, user uint32) bool {
-	return dir.Mode&unix.S_ISVTX != 0 && dir.Uid != user
+// protects reports whether a directory keeps a file in it from being renamed over by
+// a user: in a sticky one only the file's owner may, and the directory's, inode(7),
+// and root.
+func protects(dir, file *unix.Stat_t, user uint32) bool {
+	return dir.Mode&unix.S_ISVTX != 0 && dir.Uid != user && file.Uid != user && user != 0
 }
 
 func (f *File) problem(err error) error {

@@ -134,17 +134,39 @@ func TestAbandoned(t *testing.T) {
 }
 
 // In a sticky directory of another user's, what is a third user's cannot be
-// replaced; in any other it can.
+// replaced, but by root; in any other it can.
 func TestProtects(t *testing.T) {
-	for want, dirs := range map[bool][]unix.Stat_t{
-		true:  {{Mode: unix.S_IFDIR | 0o1777, Uid: 0}, {Mode: unix.S_IFDIR | 0o1770, Uid: 7}},
-		false: {{Mode: unix.S_IFDIR | 0o777, Uid: 0}, {Mode: unix.S_IFDIR | 0o1777, Uid: 1000}},
+	for _, test := range []struct{ mode, dir, file, user, want uint32 }{
+		{0o1777, 0, 7, 1000, 1}, {0o1770, 7, 7, 1000, 1}, {0o1777, 0, 0, 1000, 1},
+		{0o777, 0, 7, 1000, 0}, {0o1777, 1000, 7, 1000, 0}, {0o1777, 0, 1000, 1000, 0}, {0o1777, 7, 1000, 0, 0},
 	} {
-		for _, dir := range dirs {
-			if got := protects(&dir, 1000); got != want {
-				t.Errorf("mode %o of user %d: %v", dir.Mode, dir.Uid, got)
-			}
+		dir, file := unix.Stat_t{Mode: unix.S_IFDIR | test.mode, Uid: test.dir}, unix.Stat_t{Uid: test.file}
+		if got := protects(&dir, &file, test.user); got != (test.want == 1) {
+			t.Errorf("mode %o of user %d, with a file of %d's, for %d: %v", test.mode, test.dir, test.file, test.user, got)
 		}
+	}
+}
+
+// In a sticky directory, as /tmp, a missing file and an own one are no problem; nor
+// is another's for root.
+func TestReplaceable(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(dir+"/own", nil, 0o600), os.Chmod(dir, 0o1777)); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{"/own": true, "/missing": true}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.WriteFile(dir+"/other", nil, 0o600), os.Chown(dir+"/other", 7, 7), os.Chown(dir, 7, 7)); err != nil {
+			t.Skip(err)
+		}
+		names["/other"] = true
+	}
+	for name, want := range names {
+		p, err := New(dir + name)
+		if (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.Close()
 	}
 }
 
