@@ -6,7 +6,8 @@
 // it makes the cgroup, writes id maps, asks systemd for a scope, runs hooks. What
 // it does, and in which order, package compile has decided before anything is
 // done: an action holds what it needs as plain values, prints its line, and
-// names what undoes it. Package container does it.
+// names what undoes it. Package launch does those about the stage, package cgroup those
+// on the cgroup, and package container the rest.
 //
 // What undoes an action is an action too, an Undo: it prints its line, and is done by
 // the same code. It is recorded in state.json before the other one is done, and

@@ -116,6 +116,9 @@ func (a RunHook) Line() string {
 	return line("hook", list...)
 }
 
+// Pointer is where in config.json the hook is.
+func (a RunHook) Pointer() string { return "hooks." + a.Kind + "[" + strconv.Itoa(a.Index) + "]" }
+
 // PassListener passes the seccomp listener on to the agent.
 type PassListener struct{ Agent string }
 
@@ -164,9 +167,6 @@ type Leave struct{}
 
 // Line implements plan.Action.
 func (a Leave) Line() string { return "-- homerun start --" }
-
-// Pointer is where in config.json the hook is.
-func (a RunHook) Pointer() string { return "hooks." + a.Kind + "[" + strconv.Itoa(a.Index) + "]" }
 
 // ConnectAgent makes the sockets through which the seccomp listener comes, and
 // connects to the agent that receives it. For a container whose init waits it makes

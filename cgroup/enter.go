@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -40,8 +41,8 @@ func (c Cgroup) CannotEnter() bool {
 }
 
 // mayMove reports whether this process may write to the lowest cgroup above both where
-// it is and where init is, as /proc shows them. dir is the container's directory, from
-// which the mount point is known.
+// it is and where init is, as /proc shows them. dir is the directory of init's cgroup,
+// from which the mount point is known.
 func mayMove(own, theirs, dir string) bool {
 	mountPoint := strings.TrimSuffix(dir, strings.TrimSuffix(theirs, below(dir, theirs)))
 	return unix.Access(path.Join(mountPoint, commonPath(own, theirs), "cgroup.procs"), unix.W_OK) == nil
@@ -116,12 +117,4 @@ func below(dir, own string) string {
 	return ""
 }
 
-func relative(p string) string {
-	for len(p) > 0 && p[0] == '/' {
-		p = p[1:]
-	}
-	if p == "" {
-		return "."
-	}
-	return p
-}
+func relative(p string) string { return cmp.Or(strings.TrimLeft(p, "/"), ".") }

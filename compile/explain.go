@@ -299,8 +299,8 @@ func (e *explanation) mounts(kind string) bool {
 	return e.step.Purpose == plan.ForMount && e.step.Subject == kind
 }
 
-// explainForbidden reports whether only root outside of user namespaces mounts most
-// file systems: FS_USERNS_MOUNT in fs/super.c.
+// explainForbidden says that only root outside of user namespaces mounts most file
+// systems: FS_USERNS_MOUNT in fs/super.c.
 func explainForbidden(e *explanation, facts *host.Facts) {
 	if e.Errno == unix.EPERM && (facts.Process.UID != 0 || !facts.UserNamespace.Initial) {
 		e.because("this file system cannot be mounted in a user namespace")

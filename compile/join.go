@@ -171,9 +171,9 @@ func (c *compiler) running(namespaces int) running {
 	return init
 }
 
-// joinInit joins namespaces of init. The mount namespace is the one that was there when
-// the runtime saw that init is in its user namespace still: of one that init makes
-// for itself meanwhile, it would rule what is started there.
+// joinInit joins namespaces of init. The mount namespace is the one that the runtime
+// opened before it saw that init is still in the container's user namespace. Of one that
+// init makes for itself after that, it would be the owner, and rule what is started there.
 func (c *compiler) joinInit(init running, namespaces int) {
 	if others := namespaces &^ unix.CLONE_NEWNS; others != 0 {
 		c.setns(init.pidfd, others)

@@ -94,7 +94,7 @@ func (h *Hook) Run(ctx context.Context, start Start) error {
 	}
 	if err != nil {
 		a := &h.Action
-		return &fault.Error{What: "hook " + a.Kind + " " + plain.Text(a.Path), Place: fmt.Sprintf("hooks.%s[%d]", a.Kind, a.Index),
+		return &fault.Error{What: "hook " + a.Kind + " " + plain.Text(a.Path), Place: a.Pointer(),
 			Why: err.Error(), Cause: err, Code: Code}
 	}
 	return nil
