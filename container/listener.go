@@ -2,10 +2,14 @@ package container
 
 import (
 	"context"
+	"errors"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/listener"
 	"golang.org/x/sys/unix"
@@ -54,9 +58,8 @@ func (s *starting) watch(open int) error {
 	return err
 }
 
-// passListener takes the listener from the stage and passes it on. When the
-// stage ended without one, its report says why.
-func (s *starting) passListener() error {
+// passListener takes the listener from the stage and passes it on.
+func (s *starting) passListener(ctx context.Context) error {
 	if s.agent == nil {
 		return nil
 	}
@@ -64,7 +67,31 @@ func (s *starting) passListener() error {
 		s.launch.CloseInput(compile.InputListener) // or the end of the stage would not show
 		s.launch.CloseInput(compile.InputWatch)
 	}
-	return s.agent.Pass(s.processID(), s.c.State.Pid)
+	err := s.agent.Pass(s.processID(), s.c.State.Pid)
+	if errors.Is(err, descriptor.ErrNone) {
+		return s.withoutListener(ctx)
+	}
+	return err
+}
+
+// errNoListener is for a program that runs, and whose calls nobody answers.
+var errNoListener = &fault.Error{What: "pass the seccomp listener on", Place: "linux.seccomp.listenerPath", Why: "the process that does it has ended before"}
+
+// withoutListener is why there is none: the stage has ended, and its report says why; or
+// only the first process has.
+func (s *starting) withoutListener(ctx context.Context) (err error) {
+	if s.launch != nil {
+		err = s.launch.AwaitFailure()
+	} else {
+		err = s.awaitOutcome(ctx)
+	}
+	if err != nil && !errors.Is(err, launch.ErrDied) {
+		return err
+	}
+	if id, e := proc.Of(s.processID()); e == nil && id.Alive() {
+		return errNoListener
+	}
+	return launch.ErrDied
 }
 
 // processID is the id of the process that is started.

@@ -182,7 +182,7 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 	case plan.Answer:
 		return s.release()
 	case action.PassListener:
-		return s.passListener()
+		return s.passListener(ctx)
 	case action.AwaitProgram:
 		return s.awaitOutcome(ctx)
 	case action.RecordMembers:

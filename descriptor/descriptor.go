@@ -23,7 +23,7 @@ import (
 )
 
 // ErrNone says that a message, or the end of a connection, brought no descriptor.
-var ErrNone = errors.New("init sent none")
+var ErrNone = errors.New("none was sent")
 
 // Close closes a descriptor that is open, and makes it -1.
 func Close(fd *int) {
@@ -120,6 +120,9 @@ func connectTo(socket int, name string) error {
 func Receive(socket int, what string) (fd int, err error) {
 	data, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(socket, data, control, unix.MSG_CMSG_CLOEXEC)
+	if err == unix.ECONNRESET { // it ended before it accepted
+		err = ErrNone
+	}
 	if err != nil {
 		return -1, fmt.Errorf("receive %s: %w", what, err)
 	}

@@ -224,3 +224,24 @@ func TestConnectInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReceiveOfNobody: who ends before it has accepted sends nothing.
+func TestReceiveOfNobody(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := Connect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(client)
+	unix.Close(server)
+	if _, err := Receive(client, "it"); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+}

@@ -70,13 +70,10 @@ func (a *Agent) Meet(ctx context.Context, path string) (err error) {
 }
 
 // Pass takes the listener and passes it on, as that of a process of the container
-// that has this init. Without a listener, since the other side has ended, nothing
-// happens: that side's report says why.
+// that has this init. Where the other side has ended without one, the error is
+// descriptor.ErrNone.
 func (a *Agent) Pass(pid, init int) error {
 	fd, err := descriptor.Receive(a.source, "the seccomp listener")
-	if errors.Is(err, descriptor.ErrNone) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

@@ -10,29 +10,34 @@ import (
 	"time"
 )
 
-// TestFirstProcessIsKilled kills the first process just after it has made an init that
-// shares its descriptors, since a seccomp agent wants a listener: init, which waits for
-// it then, and the runtime end, and nothing is left.
+// TestFirstProcessIsKilled kills the first process while init, whose seccomp listener it
+// is to pass on, needs it: just after it has made init, which waits for it then, and
+// before it takes the listener. The runtime says so and ends, and nothing is left.
 func TestFirstProcessIsKilled(t *testing.T) {
-	for _, verb := range []string{"run", "create"} {
-		t.Run(verb, func(t *testing.T) {
+	for name, test := range map[string]struct{ verb, call, want string }{
+		"run":              {"run", "dup3", "init died before the container's program ran: killed by SIGKILL"},
+		"create":           {"create", "dup3", "init died before the container's program ran: killed by SIGKILL"},
+		"without listener": {"run", "recvfrom", "pass the seccomp listener on (linux.seccomp.listenerPath): the process that does it has ended before"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			b := newBox(t, false)
 			b.global = []string{"--cgroup-manager", "disabled"}
+			b.config.Process.Args = []string{"sleep", "1"}
 			b.askAgent()
 			b.save()
 			calls := b.trace("run", b.id).calls()
-			n := 0 // the last of its dup3 is for init
+			n := 0 // the last of them is for init
 			for _, c := range of(calls, stagePid(calls, b.stageName())) {
-				if strings.HasPrefix(c.text, "dup3(") {
+				if strings.HasPrefix(c.text, test.call+"(") {
 					n++
 				}
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			var stderr bytes.Buffer
-			kill := fmt.Sprintf("inject=dup3:signal=KILL:when=%d", n)
-			err := b.start(ctx, &bytes.Buffer{}, &stderr, append([]string{tool(t, "strace"), "-f", "-o", "/dev/null", "-e", kill}, b.verb(verb, b.id)...)...).Wait()
-			if ctx.Err() != nil || err == nil || !strings.Contains(stderr.String(), "init died before the container's program ran: killed by SIGKILL") {
+			kill := fmt.Sprintf("inject=%s:signal=KILL:when=%d", test.call, n)
+			err := b.start(ctx, &bytes.Buffer{}, &stderr, append([]string{tool(t, "strace"), "-f", "-o", "/dev/null", "-e", kill}, b.verb(test.verb, b.id)...)...).Wait()
+			if ctx.Err() != nil || err == nil || !strings.Contains(stderr.String(), test.want) {
 				t.Errorf("%v, %v: %s", ctx.Err(), err, stderr.String())
 			}
 			if left, err := os.ReadDir(b.root); err != nil || len(left) > 0 {
