@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/pidfile"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -311,17 +313,35 @@ func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 }
 
 // openContainer opens by what these namespaces of the container are joined, and its
-// root if that was entered by chroot(2). The mount namespace is opened before it is
-// looked whose it is: init may leave it after that, and the process does not follow.
+// root if that was entered by chroot(2).
 func (s *starting) openContainer(namespaces int, chroot bool) error {
 	init, err := s.c.openInit()
 	if err != nil {
 		return err
 	}
+	return s.openOf(init, namespaces, chroot)
+}
+
+// openOf is openContainer for init's pidfd, which is the launch's then.
+func (s *starting) openOf(init, namespaces int, chroot bool) error {
 	s.launch.SetInput(compile.InputInit, init)
+	err := s.openNumbered(namespaces, chroot)
+	// If it has not ended by now, it had its number all the while.
+	if ended, e := proc.AwaitEnd(context.Background(), init, 0); ended || e != nil {
+		return cmp.Or(e, ErrNotRunning)
+	}
+	return err
+}
+
+// openNumbered opens what only the number of init leads to. The mount namespace is
+// opened before it is looked whose it is: init may leave it after that, and the process
+// does not follow.
+func (s *starting) openNumbered(namespaces int, chroot bool) error {
 	if namespaces&unix.CLONE_NEWNS != 0 {
 		mounts, err := unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.c.State.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
+		if err == unix.ENOENT {
+			return errors.New("the first thread of the container's init has ended, so its namespaces cannot be joined")
+		} else if err != nil {
 			return fmt.Errorf("open the container's mount namespace: %w", err)
 		}
 		s.launch.SetInput(compile.InputMounts, mounts)
@@ -335,10 +355,6 @@ func (s *starting) openContainer(namespaces int, chroot bool) error {
 			return fmt.Errorf("open the container's root: %w", err)
 		}
 		s.launch.SetInput(compile.InputRoot, root)
-	}
-	// What was opened by init's number is init's if that one has not been reaped since.
-	if unix.PidfdSendSignal(init, 0, nil, 0) == unix.ESRCH {
-		return ErrNotRunning
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
@@ -59,5 +61,27 @@ func TestJoinable(t *testing.T) {
 		if err := c.joinable(); (err == nil) != test.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestNumberOfAnother: what has init's number by the time that it is opened, because init
+// has ended, is not joined.
+func TestNumberOfAnother(t *testing.T) {
+	ended := exec.Command("true")
+	if err := ended.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(ended.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ended.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	c := &Container{State: store.State{Pid: os.Getpid()}, runtime: &Runtime{}, dir: &store.Dir{}}
+	s := c.joining(nil, launch.Options{})
+	defer s.close()
+	if err := s.openOf(pidfd, unix.CLONE_NEWNS, true); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("%v", err)
 	}
 }

@@ -32,6 +32,9 @@ func TestFirstThreadEnds(t *testing.T) {
 			if got := c.homerun(t, "ps", "--format", "json", b.id()); strings.Join(strings.Fields(got.stdout), "") != fmt.Sprintf("[%d]", pid) {
 				t.Errorf("PID namespace %v: ps: %q, want process %d; %s", pids, got.stdout, pid, got.stderr)
 			}
+			if got := c.homerun(t, "exec", b.id(), "/true"); got.status != 255 || !strings.Contains(got.stderr, "the first thread of the container's init has ended") {
+				t.Errorf("PID namespace %v: exec: %d, %s", pids, got.status, got.stderr)
+			}
 			if got := c.homerun(t, "delete", b.id()); got.status == 0 || !strings.Contains(got.stderr, "is not stopped") {
 				t.Errorf("PID namespace %v: delete: %d, %s", pids, got.status, got.stderr)
 			}
