@@ -71,10 +71,8 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 // container's processes are ended: that verb may wait for something in it, since
 // whoever is root there can stop, for as long as he lives, what mounts and hooks do.
 func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) {
-	short, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	d, err := r.root().Open(short, id)
-	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+	d, busy, err := r.openSoon(ctx, id)
+	if !busy {
 		return d, err
 	}
 	if c, err := r.Peek(id); err == nil {
@@ -83,7 +81,20 @@ func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) 
 			r.warn("%v", err)
 		}
 	}
+	if d, busy, err = r.openSoon(ctx, id); !busy {
+		return d, err
+	}
+	// One whose hook does not end, perhaps, or that somebody has stopped.
+	r.warn("another homerun has container %q locked, and is waited for", id)
 	return r.root().Open(ctx, id)
+}
+
+// openSoon locks a container, unless it is busy: another verb keeps it locked.
+func (r *Runtime) openSoon(ctx context.Context, id string) (d *store.Dir, busy bool, err error) {
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	d, err = r.root().Open(short, id)
+	return d, errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, err
 }
 
 // endElsewhere ends a container that was made in another PID namespace by its cgroup,

@@ -1,11 +1,13 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
@@ -20,6 +22,7 @@ import (
 func TestHints(t *testing.T) {
 	faulttest.Walk(t, func(s *faulttest.Shown) {
 		showDeleted(t, s)
+		showBusy(t, s)
 		r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Warn: s.Warn, NotifySocket: "nowhere"}}
 		c, err := made(r, "web")
 		if err != nil {
@@ -78,5 +81,24 @@ func showDeleted(t *testing.T, s *faulttest.Shown) {
 			}
 		}
 		s.Error(r.ForceDelete(t.Context(), "web"))
+	}
+}
+
+// showBusy deletes a container that is locked, until it says that it waits.
+func showBusy(t *testing.T, s *faulttest.Shown) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Warn: func(text string) {
+		s.Warn(text)
+		cancel()
+	}}}
+	c, err := made(r, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := r.ForceDelete(ctx, "web"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a container that is locked: %v", err)
 	}
 }

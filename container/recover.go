@@ -46,7 +46,7 @@ func (c *Container) recover(damage error) error {
 	if err := c.recoverMembers(damage); err != nil {
 		return err
 	}
-	c.runtime.warn("%v: found init, process %d, by %s", damage, s.Pid, c.dir.FilePath(store.InitLink))
+	c.runtime.warn("%s: found init, process %d, by %s", damage.Error(), s.Pid, c.dir.FilePath(store.InitLink))
 	return nil
 }
 
