@@ -24,17 +24,17 @@ import (
 // mount and PID namespaces still: the container sees neither the process nor
 // its files. Its standard input is a pipe of ours, and it ends with that.
 
-// insideVerb is the argument that makes this program the inner one.
+// insideVerb is the argument that makes this program the one inside.
 const insideVerb = "inside"
 
-// The inner programs.
+// The programs inside.
 const (
 	innerPorts     = "ports"
 	innerAcceptDAD = "accept-dad"
 )
 
-// inner is this program in the container's user and network namespace.
-type inner struct {
+// insider is this program in the container's user and network namespace.
+type insider struct {
 	process *process
 	// input keeps it alive.
 	input *os.File
@@ -44,7 +44,7 @@ func noNsenter(err error) error {
 	return &fault.Error{Why: err.Error(), Cause: err, Hint: "install util-linux", Code: netns.NotInstalled}
 }
 
-func (h *helper) startInner(arguments []string, extra ...*os.File) (*inner, error) {
+func (h *helper) startInsider(arguments []string, extra ...*os.File) (*insider, error) {
 	nsenter, err := find("nsenter")
 	if err != nil {
 		return nil, noNsenter(err)
@@ -69,7 +69,7 @@ func (h *helper) startInner(arguments []string, extra ...*os.File) (*inner, erro
 		write.Close()
 		return nil, err
 	}
-	return &inner{process: p, input: write}, nil
+	return &insider{process: p, input: write}, nil
 }
 
 func (s settings) nsenterArguments(arguments []string) []string {
@@ -81,7 +81,7 @@ func (s settings) nsenterArguments(arguments []string) []string {
 }
 
 // end closes its input and waits, not for long.
-func (i *inner) end() {
+func (i *insider) end() {
 	i.input.Close()
 	select {
 	case <-i.process.gone:
@@ -90,7 +90,7 @@ func (i *inner) end() {
 	i.process.kill()
 }
 
-// startBuiltin starts rootlesskit's port driver and its inner half.
+// startBuiltin starts rootlesskit's port driver and its half inside.
 func (h *helper) startBuiltin() (*manager, error) {
 	driver, err := builtin.NewParentDriver(boundedLog(), ".", canKeepSource(), "auto")
 	if err != nil {
@@ -100,7 +100,7 @@ func (h *helper) startBuiltin() (*manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	child, err := h.startInner([]string{innerPorts, string(opaque)})
+	child, err := h.startInsider([]string{innerPorts, string(opaque)})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (m *manager) keepsSource() bool {
 }
 
 // meet runs the driver and waits until its halves have met.
-func (m *manager) meet(child *inner) error {
+func (m *manager) meet(child *insider) error {
 	ready, failed := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
 		failed <- m.driver.RunParentDriver(ready, m.quit, nil)
@@ -153,7 +153,7 @@ func (m *manager) meet(child *inner) error {
 	case <-time.After(portLimit):
 		err = &fault.Error{What: "network: port driver", Why: fmt.Sprintf("not ready after %v", portLimit)}
 	}
-	// The driver may still wait for the inner half to open its FIFO.
+	// The driver may still wait for the half inside to open its FIFO.
 	if f, e := os.OpenFile(builtinFIFO, os.O_WRONLY|unix.O_NONBLOCK, 0); e == nil {
 		f.Close()
 	}
@@ -180,7 +180,7 @@ func (h *helper) skipAddressDetection() (restore func()) {
 		return func() {}
 	}
 	defer read.Close()
-	i, err := h.startInner([]string{innerAcceptDAD}, write)
+	i, err := h.startInsider([]string{innerAcceptDAD}, write)
 	write.Close()
 	if err != nil {
 		return func() {}

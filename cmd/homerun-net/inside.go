@@ -28,7 +28,7 @@ func inside(arguments []string) int {
 	return 0
 }
 
-// dialForever is the inner half of rootlesskit's port driver: it dials the
+// dialForever is the half inside of rootlesskit's port driver: it dials the
 // container's ports and hands the connections out. It ends with its input.
 func dialForever(opaque string) error {
 	unix.CloseOnExec(3)

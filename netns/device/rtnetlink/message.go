@@ -41,9 +41,9 @@ func linkBody(index, flags, change uint32) []byte {
 
 func word(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
 
-// ask sends a message and calls each with the body of every answer. The
+// converse sends a message and calls each with the body of every answer. The
 // kernel's error is the result.
-func ask(socket int, r *request, each func(kind uint16, body []byte)) error {
+func converse(socket int, r *request, each func(kind uint16, body []byte)) error {
 	binary.NativeEndian.PutUint32(r.b, uint32(len(r.b)))
 	if err := unix.Sendto(socket, r.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err

@@ -57,7 +57,7 @@ func apply(m device.Move, socket, namespace int) error {
 	r := newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK, linkBody(index, 0, unix.IFF_UP))
 	r.attribute(unix.IFLA_NET_NS_FD, word(uint32(namespace)))
 	r.attribute(unix.IFLA_IFNAME, append([]byte(m.Container), 0))
-	if err := ask(socket, r, ignore); err != nil {
+	if err := converse(socket, r, ignore); err != nil {
 		return notMoved(m, err)
 	}
 	if err := inNamespace(namespace, func(socket int) error { return finish(m, socket, index, list) }); err != nil {
@@ -89,17 +89,17 @@ func find(socket int, name string) (uint32, error) {
 	return index, err
 }
 
-// askOne is ask for a question with one answer, after which no end comes.
+// askOne is converse for a question with one answer, after which no end comes.
 func askOne(socket int, r *request, each func(body []byte)) error {
 	binary.NativeEndian.PutUint16(r.b[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-	return ask(socket, r, func(_ uint16, body []byte) { each(body) })
+	return converse(socket, r, func(_ uint16, body []byte) { each(body) })
 }
 
 // addresses lists a device's permanent global addresses.
 func addresses(socket int, index uint32) ([]address, error) {
 	var list []address
 	r := newRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
-	err := ask(socket, r, func(kind uint16, body []byte) {
+	err := converse(socket, r, func(kind uint16, body []byte) {
 		if kind != unix.RTM_NEWADDR || len(body) < unix.SizeofIfAddrmsg || binary.NativeEndian.Uint32(body[4:]) != index {
 			return
 		}
@@ -158,9 +158,9 @@ func finish(m device.Move, socket int, index uint32, list []address) error {
 				r.attribute(kind, v)
 			}
 		}
-		if err := ask(socket, r, ignore); err != nil {
+		if err := converse(socket, r, ignore); err != nil {
 			return err
 		}
 	}
-	return ask(socket, newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK, linkBody(index, unix.IFF_UP, unix.IFF_UP)), ignore)
+	return converse(socket, newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK, linkBody(index, unix.IFF_UP, unix.IFF_UP)), ignore)
 }
