@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/hook"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/stage"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -66,24 +67,13 @@ func (c *Container) runStart(ctx context.Context, b *bundle.Bundle) error {
 // endWith ends init when the context ends: with it, all that is waited for while it
 // starts. stop reports whether that happened.
 func (c *Container) endWith(ctx context.Context) (stop func() bool) {
-	if ctx.Done() == nil {
-		return func() bool { return false }
-	}
-	init, killed := c.State.Init(), make(chan struct{})
-	inTime := context.AfterFunc(ctx, func() {
-		defer close(killed)
+	init := c.State.Init()
+	return proc.WhenDone(ctx, func() {
 		if pidfd, err := init.Open(); err == nil {
 			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 			unix.Close(pidfd)
 		}
 	})
-	return func() bool {
-		if inTime() {
-			return false
-		}
-		<-killed
-		return true
-	}
 }
 
 // startSteps does the steps.

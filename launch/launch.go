@@ -149,7 +149,7 @@ func (l *Launch) Close() {
 // caller's to undo. The error is ctx's when that ended meanwhile.
 func (l *Launch) Run(ctx context.Context) error {
 	defer l.closePipes()
-	stop := l.cancelWith(ctx)
+	stop := proc.WhenDone(ctx, l.cancel)
 	err := l.steps(ctx)
 	if stop() {
 		err = ctx.Err()
@@ -216,26 +216,6 @@ func (l *Launch) compileRest(ctx context.Context) error {
 	}
 	l.Result = result
 	return l.stage.WriteRest(l.inputs[compile.InputRest], result.Plan)
-}
-
-// cancelWith cancels the launch when the context ends. stop reports whether that
-// happened, and returns when nothing of it goes on.
-func (l *Launch) cancelWith(ctx context.Context) (stop func() bool) {
-	if ctx.Done() == nil {
-		return func() bool { return false }
-	}
-	cancelled := make(chan struct{})
-	inTime := context.AfterFunc(ctx, func() {
-		defer close(cancelled)
-		l.cancel()
-	})
-	return func() bool {
-		if inTime() {
-			return false
-		}
-		<-cancelled
-		return true
-	}
 }
 
 // grace is how long a first process that nobody lets go on may take to end by

@@ -17,6 +17,26 @@ func AwaitEnd(ctx context.Context, pidfd int, limit time.Duration) (ended bool, 
 	return n > 0, err
 }
 
+// WhenDone calls do, beside the caller, when ctx ends. stop, which is called once,
+// reports whether that happened, and returns when do has.
+func WhenDone(ctx context.Context, do func()) (stop func() (called bool)) {
+	if ctx.Done() == nil {
+		return func() bool { return false }
+	}
+	returned := make(chan struct{})
+	prevent := context.AfterFunc(ctx, func() {
+		defer close(returned)
+		do()
+	})
+	return func() bool {
+		if prevent() {
+			return false
+		}
+		<-returned
+		return true
+	}
+}
+
 // Poll is poll(2), for the given time at most, or if that is negative for ever. It
 // goes on after a signal. The error is ctx's when that ends before there is an
 // event.
@@ -32,16 +52,10 @@ func Poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (events i
 		return 0, fmt.Errorf("make an eventfd: %w", err)
 	}
 	defer unix.Close(wake)
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(woken)
-		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // never full
-	})
+	stop := WhenDone(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }) // never full
 	all := append(slices.Clone(fds), unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
 	events, err = poll(all, limit)
-	if !stop() {
-		<-woken
-	}
+	stop()
 	if copy(fds, all); all[len(fds)].Revents != 0 {
 		events--
 	}

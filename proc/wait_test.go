@@ -50,3 +50,29 @@ func TestPoll(t *testing.T) {
 		t.Errorf("an event: %d, %v, %+v", n, err, list)
 	}
 }
+
+// TestWhenDone: what is called when the context ends has returned when stop does, and is
+// not called after that.
+func TestWhenDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	begun, ended := make(chan struct{}), false
+	stop := WhenDone(ctx, func() {
+		close(begun)
+		time.Sleep(20 * time.Millisecond)
+		ended = true
+	})
+	cancel()
+	<-begun
+	if !stop() || !ended {
+		t.Error("it was not waited for")
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	stop = WhenDone(ctx, func() { t.Error("called after stop") })
+	if stop() {
+		t.Error("it was called")
+	}
+	cancel()
+	if WhenDone(context.Background(), func() { t.Error("called") })() {
+		t.Error("a context that never ends has ended")
+	}
+}

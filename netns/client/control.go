@@ -15,6 +15,7 @@ import (
 
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // Control sends one command to the helper of the container whose network state
@@ -26,16 +27,11 @@ func Control(ctx context.Context, stateDir string, command netns.Command, timeou
 		return netns.Reply{}, err
 	}
 	defer conn.Close()
-	fd, cut := int(conn.Fd()), make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(cut)
-		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
-	})
+	fd := int(conn.Fd())
+	stop := proc.WhenDone(ctx, func() { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
 	reply, err := exchange(conn, command)
-	if !stop() {
-		if <-cut; err != nil {
-			return reply, ctx.Err()
-		}
+	if stop() && err != nil {
+		return reply, ctx.Err()
 	}
 	if err != nil {
 		return reply, fmt.Errorf("network: %s: %w", Name, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -110,15 +111,9 @@ func (t *Talk) Attend(ctx context.Context, pid int) error {
 		return fmt.Errorf("open the process: %w", err)
 	}
 	defer unix.Close(pidfd)
-	killed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(killed)
-		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
-	})
+	stop := proc.WhenDone(ctx, func() { _ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) })
 	t.untilEnd(pidfd)
-	if !stop() {
-		<-killed
-	}
+	stop()
 	status, err := waitFor(pid)
 	switch {
 	case err != nil:

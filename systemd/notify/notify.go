@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
@@ -174,16 +175,12 @@ func (r *Relay) drain() {
 // bounded calls f and, when ctx ends, ends what f waits for. Once it returns
 // both sockets have no deadline any more.
 func (r *Relay) bounded(ctx context.Context, f func() error) error {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
+	stop := proc.WhenDone(ctx, func() {
 		past := time.Unix(1, 0)
 		_, _ = r.socket.SetReadDeadline(past), r.upstream.SetWriteDeadline(past)
 	})
 	err := f()
-	if !stop() {
-		<-ended
-	}
+	stop()
 	_, _ = r.socket.SetReadDeadline(time.Time{}), r.upstream.SetWriteDeadline(time.Time{})
 	return err
 }

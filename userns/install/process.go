@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -73,9 +74,7 @@ func waitAll(ctx context.Context, started []*process) {
 	if len(started) == 0 {
 		return
 	}
-	killed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(killed)
+	stop := proc.WhenDone(ctx, func() {
 		for _, p := range started {
 			p.kill()
 		}
@@ -83,9 +82,7 @@ func waitAll(ctx context.Context, started []*process) {
 	for _, p := range started {
 		p.drain()
 	}
-	if !stop() {
-		<-killed // result closes the descriptors that kill uses
-	}
+	stop() // result closes the descriptors that kill uses
 }
 
 // kill ends the helper, if it has not ended.
