@@ -51,8 +51,12 @@ func forward(n os.Signal, p *container.Process, t *terminal) {
 // terminal relays between the caller's terminal and the container's.
 type terminal struct {
 	master *os.File
-	saved  *unix.Termios
 	output sync.WaitGroup
+	// modes guards saved, what the caller's terminal was set to, and over: it is not
+	// to be set any more.
+	modes sync.Mutex
+	saved *unix.Termios
+	over  bool
 	// ended is a pipe whose one end is closed when the process has ended.
 	ended [2]int
 }
@@ -68,14 +72,37 @@ func newTerminal(master *os.File) (*terminal, error) {
 		return nil, err
 	}
 	t.resize()
-	t.raw()
+	if inForeground() {
+		t.raw()
+	}
 	t.output.Add(1)
 	go func() {
 		defer t.output.Done()
 		showUntilEnd(1, fd, t.ended[0])
 	}()
-	go copyUntilEnd(fd, 0)
+	go t.relayInput(fd)
 	return t, nil
+}
+
+// relayInput relays what is typed, once that is for this process. The kernel stops who
+// reads or sets a terminal in the background, again and again, whatever other signals
+// come: tty_ioctl(4), "Job control".
+func (t *terminal) relayInput(to int) {
+	for ; !inForeground(); time.Sleep(foregroundInterval) {
+	}
+	t.raw()
+	copyUntilEnd(to, 0)
+}
+
+// foregroundInterval is between looks: nothing tells a process that it comes to the
+// foreground, unless it was stopped.
+const foregroundInterval = 100 * time.Millisecond
+
+// inForeground reports whether this process may read standard input: it is not in the
+// background of the terminal that it is on.
+func inForeground() bool {
+	group, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	return err != nil || group == unix.Getpgrp()
 }
 
 // resize gives the container's terminal the size of the caller's.
@@ -90,8 +117,10 @@ func (t *terminal) resize() {
 
 // raw leaves all editing of lines to the container's terminal.
 func (t *terminal) raw() {
+	t.modes.Lock()
+	defer t.modes.Unlock()
 	saved, err := unix.IoctlGetTermios(0, unix.TCGETS)
-	if err != nil {
+	if err != nil || t.saved != nil || t.over {
 		return
 	}
 	t.saved = saved
@@ -113,7 +142,9 @@ func (t *terminal) finish() {
 	unix.Close(t.ended[1])
 	t.output.Wait()
 	unix.Close(t.ended[0])
-	if t.saved != nil {
+	t.modes.Lock()
+	defer t.modes.Unlock()
+	if t.over = true; t.saved != nil {
 		_ = unix.IoctlSetTermios(0, unix.TCSETS, t.saved)
 	}
 }

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,4 +100,79 @@ func TestShowUntilEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMain is also the process of TestBackground.
+func TestMain(m *testing.M) {
+	if os.Getenv("HOMERUN_TEST_RELAY") != "" {
+		relay()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestBackground: in the background of its terminal, where the kernel would stop it, a
+// relay neither sets that nor reads it; it does once it is in the foreground.
+func TestBackground(t *testing.T) {
+	for _, test := range []struct{ shell, want string }{
+		{`"$0"; exit $?`, "raw raw as it was"},
+		{`timeout 10 "$0"; exit $?`, "as it was raw as it was"}, // timeout makes it a group
+	} {
+		_, slave := pty(t)
+		cmd := exec.Command("sh", "-c", test.shell, os.Args[0])
+		cmd.Env = append(os.Environ(), "HOMERUN_TEST_RELAY=1")
+		cmd.Stdin, cmd.SysProcAttr = slave, &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Close()
+		cmd.Stdout = write
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		write.Close()
+		if err := read.SetReadDeadline(time.Now().Add(8 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(read)
+		if got := strings.Join(strings.Fields(string(text)), " "); got != test.want || err != nil {
+			t.Errorf("%s: %q, want %q; %v", test.shell, got, test.want, err)
+		}
+		if err != nil {
+			_ = cmd.Process.Kill()
+		}
+		_ = cmd.Wait()
+	}
+}
+
+// relay is the process of TestBackground: it says how the terminal is set when the relay
+// has begun, when it has come to the foreground, and after it.
+func relay() {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		panic(err)
+	}
+	t, err := newTerminal(master)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(modes())
+	signal.Ignore(unix.SIGTTOU)
+	if err := unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, unix.Getpgrp()); err != nil {
+		panic(err)
+	}
+	for begun := time.Now(); modes() != "raw" && time.Since(begun) < 5*time.Second; time.Sleep(time.Millisecond) {
+	}
+	fmt.Println(modes())
+	t.finish()
+	fmt.Println(modes())
+}
+
+// modes says how the terminal is set.
+func modes() string {
+	if now, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil || now.Lflag&unix.ICANON == 0 {
+		return "raw"
+	}
+	return "as it was"
 }
