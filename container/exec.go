@@ -60,7 +60,7 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.bundle()
+	b, err := c.executableBundle()
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (c *Container) PlanExec(ctx context.Context, request ExecRequest) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.bundle()
+	b, err := c.executableBundle()
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +172,15 @@ func (c *Container) executable(ctx context.Context, ignorePaused bool) (status s
 		return Created, nil
 	}
 	return Running, nil
+}
+
+// executableBundle is the bundle. Without a lock it may be gone by now, by a delete.
+func (c *Container) executableBundle() (*bundle.Bundle, error) {
+	b, err := c.bundle()
+	if errors.Is(err, os.ErrNotExist) && !c.State.Init().Alive() {
+		err = ErrNotRunning
+	}
+	return b, err
 }
 
 // awaitMade is the status of a container that is not just about to be made: its

@@ -85,3 +85,19 @@ func TestNumberOfAnother(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestDeletedMeanwhile: who execs without a lock while another verb deletes the container
+// hears that it does not run, not which file is gone.
+func TestDeletedMeanwhile(t *testing.T) {
+	for lives, want := range map[bool]error{false: ErrNotRunning, true: os.ErrNotExist} {
+		r, _, _ := withInit(t, "", lives)
+		c, err := r.Peek("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.executableBundle(); !errors.Is(err, want) {
+			t.Errorf("init lives: %v: %v", lives, err)
+		}
+	}
+}
