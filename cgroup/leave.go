@@ -72,9 +72,7 @@ func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	}
 	defer dir.Close()
 	if u.Inode != 0 && u.Inode == c.State.Cgroup.Inode {
-		limited, cancel := context.WithTimeout(ctx, removeLimit)
-		defer cancel()
-		return dir.Delete(limited)
+		return bounded(ctx, dir.Delete)
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -97,9 +95,7 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	}
 	defer dir.Close()
 	connected := c.connecting(ctx)
-	limited, cancel := context.WithTimeout(ctx, removeLimit)
-	defer cancel()
-	err = dir.Kill(limited)
+	err = bounded(ctx, dir.Kill)
 	conn, busErr := connected()
 	if conn != nil && c.Bus == nil {
 		defer conn.Close()
@@ -115,7 +111,14 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	}
 	// What a container has nested more deeply than a path can be long, systemd
 	// leaves for good.
-	return errors.Join(err, dir.Delete(limited))
+	return errors.Join(err, bounded(ctx, dir.Delete))
+}
+
+// bounded does something to a cgroup, for removeLimit at most.
+func bounded(ctx context.Context, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, removeLimit)
+	defer cancel()
+	return do(limited)
 }
 
 // connecting begins to connect to the service manager, unless somebody has. What it

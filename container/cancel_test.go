@@ -16,24 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soon is when the contexts of these tests end, and promptly how late that may be
+// cancelAfter is when the contexts of these tests end, and promptly how late that may be
 // noticed on a busy machine: every limit of the library's own is longer.
 const (
-	soon     = 50 * time.Millisecond
-	promptly = time.Second
+	cancelAfter = 50 * time.Millisecond
+	promptly    = time.Second
 )
 
 // endsSoon calls something that would wait for long, and wants it to end with its
 // context.
 func endsSoon(t *testing.T, what string, do func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), cancelAfter)
 	defer cancel()
 	begun := time.Now()
 	if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%s: %v", what, err)
 	}
-	if took := time.Since(begun); took > soon+promptly {
+	if took := time.Since(begun); took > cancelAfter+promptly {
 		t.Errorf("%s: ended after %s", what, took)
 	}
 }
@@ -179,7 +179,7 @@ func TestCancelledWait(t *testing.T) {
 		endsSoon(t, "wait for the process", func(ctx context.Context) error { _, err := p.Wait(ctx); return err })
 		endsSoon(t, "wait for the container", func(ctx context.Context) error { _, err := runtime.Wait(ctx, "web"); return err })
 	}
-	if p.EndsWithin(soon) {
+	if p.EndsWithin(cancelAfter) {
 		t.Error("it has ended")
 	}
 	p.Signal(unix.SIGTERM)
@@ -237,11 +237,11 @@ func TestCancelledReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
 	begun := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), cancelAfter)
+	defer cancel()
 	p.AwaitReady(ctx)
-	if took := time.Since(begun); took < soon || took > soon+promptly {
+	if took := time.Since(begun); took < cancelAfter || took > cancelAfter+promptly {
 		t.Errorf("ended after %s", took)
 	}
 	p.Close()
