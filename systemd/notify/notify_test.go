@@ -38,6 +38,10 @@ func newRelay(t *testing.T, upstream string, mainPID int) (*Relay, *net.UnixConn
 	}
 	r.mainPID = mainPID
 	t.Cleanup(func() { r.Close() })
+	// The program may be any user of the container's.
+	if st, err := os.Stat(filepath.Join(dir, socketName)); err != nil || st.Mode().Perm() != 0o777 {
+		t.Errorf("the socket: %v, %v", st, err)
+	}
 	short := filepath.Join(t.TempDir(), "s")
 	if err := os.Symlink(dir, short); err != nil {
 		t.Fatal(err)
