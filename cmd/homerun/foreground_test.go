@@ -86,12 +86,15 @@ func TestShowUntilEnd(t *testing.T) {
 				text, _ := io.ReadAll(read)
 				shown <- string(text)
 			}()
+			relayed, to, from := make(chan struct{}), int(write.Fd()), int(master.Fd())
 			go func() {
-				showUntilEnd(int(write.Fd()), int(master.Fd()), ended[0])
+				defer close(relayed)
+				showUntilEnd(to, from, ended[0])
 				write.Close()
 			}()
 			select {
 			case text := <-shown:
+				<-relayed
 				if !strings.HasPrefix(text, words) || len(text) > len(words)+2*rest {
 					t.Errorf("%d bytes were shown: %.40q", len(text), text)
 				}
