@@ -13,7 +13,7 @@ import (
 
 // Process is config.json's process, for exec to start from.
 func (c *Container) Process() (*specs.Process, error) {
-	b, err := c.bundle()
+	b, err := c.executableBundle()
 	if err != nil {
 		return nil, err
 	}

