@@ -9,10 +9,11 @@ import (
 
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
+	"github.com/homerun-oci/homerun/seccomp/bpf/bpftest"
 )
 
 // evaluate compiles a profile and runs it over one x86_64 call.
-func evaluate(t *testing.T, raw string, d bpf.Data) string {
+func evaluate(t *testing.T, raw string, d bpftest.Data) string {
 	t.Helper()
 	f, err := compile([]byte(raw), false)
 	if err != nil {
@@ -25,7 +26,7 @@ func evaluate(t *testing.T, raw string, d bpf.Data) string {
 	if d.Arch == 0 {
 		d.Arch = bpf.AuditX86_64
 	}
-	return bpf.ActionText(bpf.Interpret(p, d))
+	return bpf.ActionText(bpftest.Interpret(p, d))
 }
 
 func TestVerdicts(t *testing.T) {
@@ -36,44 +37,44 @@ func TestVerdicts(t *testing.T) {
 	const restart, socket = 0xffffffff, 41
 	for _, c := range []struct {
 		name, profile string
-		d             bpf.Data
+		d             bpftest.Data
 		want          string
 	}{
-		{"kexec_load in podman's default", string(podman), bpf.Data{NR: 246}, "ERRNO(1)"},
-		{"unshare in podman's default", string(podman), bpf.Data{NR: 272}, "ALLOW"}, // capabilities judge it
-		{"unshare in docker's", string(docker), bpf.Data{NR: 272}, "ERRNO(1)"},
-		{"new call in podman's default", string(podman), bpf.Data{NR: 600}, "ERRNO(38)"},
-		{"read in docker's", string(docker), bpf.Data{NR: 0}, "ALLOW"},
-		{"mount in docker's", string(docker), bpf.Data{NR: 165}, "ERRNO(1)"},
-		{"new call in docker's", string(docker), bpf.Data{NR: 460}, "ERRNO(38)"},
-		{"new call in docker's, x86", string(docker), bpf.Data{NR: 460, Arch: auditX86}, "ERRNO(38)"},
-		{"new call in docker's, x32", string(docker), bpf.Data{NR: bpf.X32Bit | 460}, "ERRNO(38)"},
-		{"x32's own call in docker's", string(docker), bpf.Data{NR: bpf.X32Bit | 515}, "ALLOW"},
-		{"skipped call in docker's", string(docker), bpf.Data{NR: restart}, "ERRNO(1)"},
-		{"AF_ALG in docker's", string(docker), bpf.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
-		{"AF_ALG with bits that the kernel drops", string(docker), bpf.Data{NR: socket, Args: [6]uint64{1<<32 | 38}}, "ERRNO(1)"},
-		{"AF_INET with bits that the kernel drops", string(docker), bpf.Data{NR: socket, Args: [6]uint64{1<<63 | 2}}, "ALLOW"},
-		{"NETLINK_AUDIT with bits that the kernel drops", string(podman), bpf.Data{NR: socket, Args: [6]uint64{1<<32 | 16, 3, 1<<40 | 9}}, "ERRNO(22)"},
+		{"kexec_load in podman's default", string(podman), bpftest.Data{NR: 246}, "ERRNO(1)"},
+		{"unshare in podman's default", string(podman), bpftest.Data{NR: 272}, "ALLOW"}, // capabilities judge it
+		{"unshare in docker's", string(docker), bpftest.Data{NR: 272}, "ERRNO(1)"},
+		{"new call in podman's default", string(podman), bpftest.Data{NR: 600}, "ERRNO(38)"},
+		{"read in docker's", string(docker), bpftest.Data{NR: 0}, "ALLOW"},
+		{"mount in docker's", string(docker), bpftest.Data{NR: 165}, "ERRNO(1)"},
+		{"new call in docker's", string(docker), bpftest.Data{NR: 460}, "ERRNO(38)"},
+		{"new call in docker's, x86", string(docker), bpftest.Data{NR: 460, Arch: auditX86}, "ERRNO(38)"},
+		{"new call in docker's, x32", string(docker), bpftest.Data{NR: bpf.X32Bit | 460}, "ERRNO(38)"},
+		{"x32's own call in docker's", string(docker), bpftest.Data{NR: bpf.X32Bit | 515}, "ALLOW"},
+		{"skipped call in docker's", string(docker), bpftest.Data{NR: restart}, "ERRNO(1)"},
+		{"AF_ALG in docker's", string(docker), bpftest.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
+		{"AF_ALG with bits that the kernel drops", string(docker), bpftest.Data{NR: socket, Args: [6]uint64{1<<32 | 38}}, "ERRNO(1)"},
+		{"AF_INET with bits that the kernel drops", string(docker), bpftest.Data{NR: socket, Args: [6]uint64{1<<63 | 2}}, "ALLOW"},
+		{"NETLINK_AUDIT with bits that the kernel drops", string(podman), bpftest.Data{NR: socket, Args: [6]uint64{1<<32 | 16, 3, 1<<40 | 9}}, "ERRNO(22)"},
 		{"sign-extended ioctl", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["ioctl"],"action":"SCMP_ACT_ERRNO","args":[{"index":1,"value":2147767344,"op":"SCMP_CMP_EQ"}]}]}`,
-			bpf.Data{NR: 16, Args: [6]uint64{0, 0xffffffff80045430}}, "ERRNO(1)"},
-		{"AF_INET in docker's", string(docker), bpf.Data{NR: socket, Args: [6]uint64{2}}, "ALLOW"},
-		{"socketcall(SYS_SOCKET) denied as the default", string(docker), bpf.Data{NR: 102, Arch: auditX86, Args: [6]uint64{1}}, "ERRNO(1)"},
+			bpftest.Data{NR: 16, Args: [6]uint64{0, 0xffffffff80045430}}, "ERRNO(1)"},
+		{"AF_INET in docker's", string(docker), bpftest.Data{NR: socket, Args: [6]uint64{2}}, "ALLOW"},
+		{"socketcall(SYS_SOCKET) denied as the default", string(docker), bpftest.Data{NR: 102, Arch: auditX86, Args: [6]uint64{1}}, "ERRNO(1)"},
 		{"denied as the default, allowed first", eperm + allowSocket + `{"names":["socket"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":38,"op":"SCMP_CMP_EQ"}]}]}`,
-			bpf.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
+			bpftest.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
 		{"and the rest is allowed", eperm + allowSocket + `{"names":["socket"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":38,"op":"SCMP_CMP_EQ"}]}]}`,
-			bpf.Data{NR: socket, Args: [6]uint64{2}}, "ALLOW"},
+			bpftest.Data{NR: socket, Args: [6]uint64{2}}, "ALLOW"},
 		{"allowing as the default opens nothing", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["socket"],"action":"SCMP_ACT_ALLOW"},{"names":["socket"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":38,"op":"SCMP_CMP_EQ"}]}]}`,
-			bpf.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
+			bpftest.Data{NR: socket, Args: [6]uint64{38}}, "ERRNO(1)"},
 		{"two conditions on one argument: either", eperm + `{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_EQ"},{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}]}`,
-			bpf.Data{NR: 135, Args: [6]uint64{8}}, "ALLOW"},
-		{"x32 where it is not listed", `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`, bpf.Data{NR: bpf.X32Bit}, "KILL_THREAD"},
-		{"new x32 call where it is not listed", `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`, bpf.Data{NR: bpf.X32Bit | 500}, "KILL_THREAD"},
-		{"architecture that is not listed", `{"defaultAction":"SCMP_ACT_ALLOW"}`, bpf.Data{NR: 1, Arch: auditX86}, "KILL_THREAD"},
-		{"new call under a default of ALLOW", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_LOG"}]}`, bpf.Data{NR: 600}, "ALLOW"},
-		{"new call under a default of KILL", `{"defaultAction":"SCMP_ACT_KILL","syscalls":[{"names":["read"],"action":"SCMP_ACT_LOG"}]}`, bpf.Data{NR: 600}, "KILL_THREAD"},
-		{"no rules at all", `{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":5}`, bpf.Data{NR: 600}, "ERRNO(5)"},
-		{"errnoRet 0", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_ERRNO","errnoRet":0}]}`, bpf.Data{NR: 162}, "ERRNO(0)"},
-		{"TRACE's number", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_TRACE","errnoRet":65535}]}`, bpf.Data{NR: 162}, "TRACE(65535)"},
+			bpftest.Data{NR: 135, Args: [6]uint64{8}}, "ALLOW"},
+		{"x32 where it is not listed", `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`, bpftest.Data{NR: bpf.X32Bit}, "KILL_THREAD"},
+		{"new x32 call where it is not listed", `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`, bpftest.Data{NR: bpf.X32Bit | 500}, "KILL_THREAD"},
+		{"architecture that is not listed", `{"defaultAction":"SCMP_ACT_ALLOW"}`, bpftest.Data{NR: 1, Arch: auditX86}, "KILL_THREAD"},
+		{"new call under a default of ALLOW", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_LOG"}]}`, bpftest.Data{NR: 600}, "ALLOW"},
+		{"new call under a default of KILL", `{"defaultAction":"SCMP_ACT_KILL","syscalls":[{"names":["read"],"action":"SCMP_ACT_LOG"}]}`, bpftest.Data{NR: 600}, "KILL_THREAD"},
+		{"no rules at all", `{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":5}`, bpftest.Data{NR: 600}, "ERRNO(5)"},
+		{"errnoRet 0", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_ERRNO","errnoRet":0}]}`, bpftest.Data{NR: 162}, "ERRNO(0)"},
+		{"TRACE's number", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_TRACE","errnoRet":65535}]}`, bpftest.Data{NR: 162}, "TRACE(65535)"},
 	} {
 		if got := evaluate(t, c.profile, c.d); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

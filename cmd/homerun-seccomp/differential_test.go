@@ -16,6 +16,7 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 
 	"github.com/homerun-oci/homerun/seccomp/bpf"
+	"github.com/homerun-oci/homerun/seccomp/bpf/bpftest"
 )
 
 const (
@@ -35,14 +36,14 @@ type subject struct {
 	values    [6][]uint64                     // interesting values by argument
 	equal     map[string][]specs.LinuxSyscall // rules equal to the default, by call
 	rules     map[string][]specs.LinuxSyscall // all rules, by call
-	names     map[bpf.Data]string             // by NR and Arch; a table walk is slow
+	names     map[bpftest.Data]string         // by NR and Arch; a table walk is slow
 	checked   int
 }
 
 func newSubject(t testing.TB, name string, raw []byte) *subject {
 	t.Helper()
 	s := &subject{t: t, name: name, spec: decodeProfile(t, raw),
-		equal: map[string][]specs.LinuxSyscall{}, rules: map[string][]specs.LinuxSyscall{}, names: map[bpf.Data]string{}}
+		equal: map[string][]specs.LinuxSyscall{}, rules: map[string][]specs.LinuxSyscall{}, names: map[bpftest.Data]string{}}
 	f, err := compile(raw, false)
 	ref, refErr := reference(s.spec)
 	if (err == nil) != (refErr == nil) {
@@ -93,7 +94,7 @@ func (s *subject) gather() {
 }
 
 // convention names the calling convention of d.
-func convention(d bpf.Data) string {
+func convention(d bpftest.Data) string {
 	switch {
 	case d.Arch == auditX86:
 		return "SCMP_ARCH_X86"
@@ -106,7 +107,7 @@ func convention(d bpf.Data) string {
 }
 
 // isNewer reports whether d must give ENOSYS for being newer than the profile.
-func (s *subject) isNewer(d bpf.Data) bool {
+func (s *subject) isNewer(d bpftest.Data) bool {
 	c := convention(d)
 	top := s.newest[c]
 	if !s.listed[c] || top == 0 || s.def&bpf.ActionMask != bpf.Errno || d.NR == ^uint32(0) {
@@ -121,11 +122,11 @@ func (s *subject) isNewer(d bpf.Data) bool {
 }
 
 // check compares the two programs over d.
-func (s *subject) check(d bpf.Data) {
-	got := bpf.Interpret(s.ours, d)
+func (s *subject) check(d bpftest.Data) {
+	got := bpftest.Interpret(s.ours, d)
 	s.checked++
 	d = s.asKernelReads(d)
-	ref := bpf.Interpret(s.ref, d)
+	ref := bpftest.Interpret(s.ref, d)
 	want := ref
 	if s.isNewer(d) {
 		want = bpf.Errno | enosys
@@ -141,7 +142,7 @@ func (s *subject) check(d bpf.Data) {
 }
 
 // asKernelReads cuts int arguments, where any has a condition.
-func (s *subject) asKernelReads(d bpf.Data) bpf.Data {
+func (s *subject) asKernelReads(d bpftest.Data) bpftest.Data {
 	if convention(d) != "SCMP_ARCH_X86_64" {
 		return d
 	}
@@ -162,7 +163,7 @@ func (s *subject) asKernelReads(d bpf.Data) bpf.Data {
 
 // denied reports whether a rule equal to the default may stand after the
 // difference: it matches, or it is about a call inside socketcall or ipc.
-func (s *subject) denied(d bpf.Data) bool {
+func (s *subject) denied(d bpftest.Data) bool {
 	name := s.callName(d)
 	if d.Arch == auditX86 && (name == "socketcall" || name == "ipc") {
 		return len(s.equal) > 0
@@ -177,7 +178,7 @@ func (s *subject) denied(d bpf.Data) bool {
 
 // lower cuts conditions and arguments to 32 bits where libseccomp compares no
 // more: on x86, and on x32, whose registers the kernel shows whole.
-func lower(args []specs.LinuxSeccompArg, d bpf.Data) ([]specs.LinuxSeccompArg, bpf.Data) {
+func lower(args []specs.LinuxSeccompArg, d bpftest.Data) ([]specs.LinuxSeccompArg, bpftest.Data) {
 	if c := convention(d); c != "SCMP_ARCH_X86" && c != "SCMP_ARCH_X32" {
 		return args, d
 	}
@@ -192,8 +193,8 @@ func lower(args []specs.LinuxSeccompArg, d bpf.Data) ([]specs.LinuxSeccompArg, b
 	return cut, d
 }
 
-func (s *subject) callName(d bpf.Data) string {
-	key := bpf.Data{NR: d.NR, Arch: d.Arch}
+func (s *subject) callName(d bpftest.Data) string {
+	key := bpftest.Data{NR: d.NR, Arch: d.Arch}
 	name, ok := s.names[key]
 	if !ok {
 		name, _ = bpf.SyscallName(d.Arch, d.NR)
@@ -218,7 +219,7 @@ func (s *subject) sweep(r *rand.Rand, combinations int) {
 }
 
 func (s *subject) arguments(r *rand.Rand, arch, nr uint32, combinations int) {
-	d := bpf.Data{Arch: arch, NR: nr, IP: r.Uint64()}
+	d := bpftest.Data{Arch: arch, NR: nr, IP: r.Uint64()}
 	s.check(d)
 	rules := s.rules[s.callName(d)]
 	if len(rules) == 0 {
@@ -286,7 +287,7 @@ func (s *subject) opinion(r *rand.Rand) {
 			continue
 		}
 		for range 50 {
-			d := bpf.Data{Arch: bpf.AuditX86_64, NR: uint32(nr)}
+			d := bpftest.Data{Arch: bpf.AuditX86_64, NR: uint32(nr)}
 			for i := range d.Args {
 				d.Args[i] = s.values[i][r.Intn(len(s.values[i]))]
 			}
@@ -294,7 +295,7 @@ func (s *subject) opinion(r *rand.Rand) {
 			if matches(rules[0].Args, s.asKernelReads(d)) {
 				want, _ = action(rules[0].Action, rules[0].ErrnoRet)
 			}
-			if got := bpf.Interpret(s.ours, d); got != want {
+			if got := bpftest.Interpret(s.ours, d); got != want {
 				s.t.Fatalf("%s: %s %+v: got %s, the specification says %s", s.name, name, d, bpf.ActionText(got), bpf.ActionText(want))
 			}
 		}

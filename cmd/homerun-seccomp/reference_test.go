@@ -12,6 +12,7 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 
 	"github.com/homerun-oci/homerun/seccomp/bpf"
+	"github.com/homerun-oci/homerun/seccomp/bpf/bpftest"
 )
 
 // reference compiles a profile the way the other runtimes do: straight calls
@@ -118,7 +119,7 @@ func referenceExport(f *libseccomp.ScmpFilter) ([]bpf.Instruction, error) {
 
 // matches is a third opinion: a rule's conditions read straight from the
 // specification.
-func matches(args []specs.LinuxSeccompArg, d bpf.Data) bool {
+func matches(args []specs.LinuxSeccompArg, d bpftest.Data) bool {
 	if len(args) == 0 {
 		return true
 	}

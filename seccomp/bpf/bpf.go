@@ -1,10 +1,10 @@
-// Package bpf reads, checks, prints and evaluates seccomp's classic BPF.
+// Package bpf reads, checks, shortens and prints seccomp's classic BPF.
 //
 // A seccomp filter is a program of struct sock_filter (linux/filter.h) that
 // the kernel runs over a struct seccomp_data (linux/seccomp.h) at each system
 // call. The package holds a model of that machine: Parse turns bytes into
-// instructions, Check refuses what the kernel refuses, Interpret evaluates a
-// program, and Disassemble prints it. It is pure: it makes no system call.
+// instructions, Check refuses what the kernel refuses, and Disassemble prints a
+// program. Package bpftest evaluates one. It is pure: it makes no system call.
 // All functions may be called concurrently.
 package bpf
 

@@ -196,8 +196,7 @@ func (s *specializer) run(pc int, a value) *decision {
 				return s.branch(pc, in, a)
 			}
 			s.gaveUp = s.gaveUp || !s.exact(in, a)
-			m := machine{a: a.number}
-			pc += m.jump(in)
+			pc += in.Skips(a.number, 0)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/bpf"
+	"github.com/homerun-oci/homerun/seccomp/bpf/bpftest"
 )
 
 const childVariable = "HOMERUN_SECCOMP_TEST_CHILD"
@@ -162,7 +163,7 @@ var errNotDecided = errors.New("the filter does not return an errno")
 
 // decided gives the errno that the filter makes of a call.
 func decided(p []bpf.Instruction, c call) (unix.Errno, error) {
-	v := bpf.Interpret(p, bpf.Data{NR: uint32(c.NR), Arch: bpf.AuditX86_64, Args: c.Args})
+	v := bpftest.Interpret(p, bpftest.Data{NR: uint32(c.NR), Arch: bpf.AuditX86_64, Args: c.Args})
 	if v&bpf.ActionMask != bpf.Errno {
 		return 0, errNotDecided
 	}
