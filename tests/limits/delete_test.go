@@ -14,8 +14,9 @@ import (
 // delete --force from another PID namespace, where init's number is nobody's, ends
 // the container by its cgroup; without it nothing is removed.
 func TestDeleteElsewhere(t *testing.T) {
+	needCgroups(t)
 	needRoot(t)
-	managers(t, func(t *testing.T, manager string) {
+	eachManager(t, func(t *testing.T, manager string) {
 		b := newBox(t, manager, "", "sleep", "100")
 		b.start()
 		pid, own := b.state().Pid, b.cgroup()
@@ -39,8 +40,9 @@ func TestDeleteElsewhere(t *testing.T) {
 // does not answer, lets no delete wait for ever: what could not be done is said, and
 // can be done later.
 func TestDeleteStuck(t *testing.T) {
+	needCgroups(t)
 	needRoot(t)
-	managers(t, func(t *testing.T, manager string) {
+	eachManager(t, func(t *testing.T, manager string) {
 		dir, asked := silent(t)
 		b := newBox(t, manager, "", "ls", "/silent")
 		b.config["mounts"] = append(b.config["mounts"].([]object), object{"destination": "/silent", "type": "bind", "source": dir, "options": []string{"bind"}})
