@@ -2,56 +2,57 @@ package bpf
 
 // Arithmetic operations, bits 4-7 of an ALU instruction.
 const (
-	aluAdd = 0x00
-	aluSub = 0x10
-	aluMul = 0x20
-	aluDiv = 0x30
-	aluOr  = 0x40
-	aluAnd = 0x50
-	aluLsh = 0x60
-	aluRsh = 0x70
-	aluNeg = 0x80
-	aluMod = 0x90
-	aluXor = 0xa0
+	AluAdd = 0x00
+	AluSub = 0x10
+	AluMul = 0x20
+	AluDiv = 0x30
+	AluOr  = 0x40
+	AluAnd = 0x50
+	AluLsh = 0x60
+	AluRsh = 0x70
+	AluNeg = 0x80
+	AluMod = 0x90
+	AluXor = 0xa0
 )
 
 // aluName prints an arithmetic operation, or "".
 func aluName(op uint16) string {
 	switch op & 0xf0 {
-	case aluAdd:
+	case AluAdd:
 		return "add"
-	case aluSub:
+	case AluSub:
 		return "sub"
-	case aluMul:
+	case AluMul:
 		return "mul"
-	case aluDiv:
+	case AluDiv:
 		return "div"
-	case aluOr:
+	case AluOr:
 		return "or"
-	case aluAnd:
+	case AluAnd:
 		return "and"
-	case aluLsh:
+	case AluLsh:
 		return "lsh"
-	case aluRsh:
+	case AluRsh:
 		return "rsh"
-	case aluNeg:
+	case AluNeg:
 		return "neg"
-	case aluXor:
+	case AluXor:
 		return "xor"
 	}
 	return ""
 }
 
-const memoryCells = 16 // BPF_MEMWORDS
+// MemoryCells is how many scratch cells a program has: BPF_MEMWORDS.
+const MemoryCells = 16
 
 // Skips is how many instructions a conditional jump skips, with these values of the
 // accumulator and of the index register.
 func (in Instruction) Skips(a, x uint32) int {
 	k, yes := in.K, false
-	if in.Op&sourceX != 0 {
+	if in.Op&SourceX != 0 {
 		k = x
 	}
-	switch in.Op &^ sourceX {
+	switch in.Op &^ SourceX {
 	case JeqK:
 		yes = a == k
 	case JgtK:

@@ -51,10 +51,11 @@ const (
 	Tax    = 0x07 // X = A
 	Txa    = 0x87 // A = X
 
-	classMask = 0x07
-	classAlu  = 0x04
-	classJmp  = 0x05
-	sourceX   = 0x08
+	// ClassMask has the bits of an instruction's class, SourceX that its operand is X.
+	ClassMask = 0x07
+	ClassAlu  = 0x04
+	ClassJmp  = 0x05
+	SourceX   = 0x08
 )
 
 // Offsets into struct seccomp_data, and its size, in bytes.

@@ -38,9 +38,9 @@ func TestCheck(t *testing.T) {
 		{[]Instruction{{Op: JeqK, JF: 1}, ret}, "jumps past the end"},
 		{[]Instruction{{Op: 0x55}, ret}, "unknown jump"},
 		{[]Instruction{{Op: St, K: 16}, ret}, "memory cell"},
-		{[]Instruction{{Op: Alu | aluDiv}, ret}, "divides by zero"},
-		{[]Instruction{{Op: Alu | aluLsh, K: 32}, ret}, "shifts by 32"},
-		{[]Instruction{{Op: Alu | aluMod, K: 2}, ret}, "unknown arithmetic"},
+		{[]Instruction{{Op: Alu | AluDiv}, ret}, "divides by zero"},
+		{[]Instruction{{Op: Alu | AluLsh, K: 32}, ret}, "shifts by 32"},
+		{[]Instruction{{Op: Alu | AluMod, K: 2}, ret}, "unknown arithmetic"},
 	} {
 		err := Check(c.p)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -34,7 +34,7 @@ func refuse(in Instruction, rest int) string {
 			return "loads outside of seccomp_data or unaligned"
 		}
 	case LdMem, LdxMem, St, Stx:
-		if in.K >= memoryCells {
+		if in.K >= MemoryCells {
 			return "names a scratch memory cell that does not exist"
 		}
 	case LdLen, LdImm, LdxImm, LdxLen, RetK, RetA, Tax, Txa:
@@ -45,17 +45,17 @@ func refuse(in Instruction, rest int) string {
 }
 
 func refuseComputed(in Instruction, rest int) string {
-	switch in.Op & classMask {
-	case classJmp:
+	switch in.Op & ClassMask {
+	case ClassJmp:
 		return refuseJump(in, rest)
-	case classAlu:
+	case ClassAlu:
 		return refuseALU(in)
 	}
 	return "unknown operation for seccomp"
 }
 
 func refuseJump(in Instruction, rest int) string {
-	switch in.Op &^ sourceX {
+	switch in.Op &^ SourceX {
 	case Ja:
 		if in.Op != Ja || uint64(in.K) >= uint64(rest) {
 			return "jumps past the end"
@@ -71,15 +71,15 @@ func refuseJump(in Instruction, rest int) string {
 }
 
 func refuseALU(in Instruction) string {
-	op, byX := in.Op&0xf0, in.Op&sourceX != 0
+	op, byX := in.Op&0xf0, in.Op&SourceX != 0
 	switch {
-	case in.Op > 0xff || op > aluXor || op == aluMod:
+	case in.Op > 0xff || op > AluXor || op == AluMod:
 		return "unknown arithmetic for seccomp"
-	case op == aluNeg && byX:
+	case op == AluNeg && byX:
 		return "unknown arithmetic for seccomp"
-	case op == aluDiv && !byX && in.K == 0:
+	case op == AluDiv && !byX && in.K == 0:
 		return "divides by zero"
-	case (op == aluLsh || op == aluRsh) && !byX && in.K >= 32:
+	case (op == AluLsh || op == AluRsh) && !byX && in.K >= 32:
 		return "shifts by 32 or more"
 	}
 	return ""

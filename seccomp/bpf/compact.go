@@ -82,7 +82,7 @@ const maxSteps = 20_000_000
 func (s *specializer) understood() bool {
 	for _, in := range s.program {
 		switch in.Op {
-		case LdW, LdImm, Ja, JeqK, JgtK, JgeK, JsetK, RetK, Alu | aluAnd:
+		case LdW, LdImm, Ja, JeqK, JgtK, JgeK, JsetK, RetK, Alu | AluAnd:
 		default:
 			return false
 		}
@@ -188,7 +188,7 @@ func (s *specializer) run(pc int, a value) *decision {
 			a = value{known: true, number: in.K, offset: immediate}
 		case LdW:
 			a = s.load(in.K)
-		case Alu | aluAnd:
+		case Alu | AluAnd:
 			s.gaveUp = s.gaveUp || a.known && a.offset != immediate
 			a.number, a.mask = a.number&in.K, a.mask&in.K
 		default:
@@ -263,7 +263,7 @@ func (e *emitter) emit(n *decision) {
 		return
 	}
 	if n.word.mask != ^uint32(0) {
-		e.put(n, Instruction{Op: Alu | aluAnd, K: n.word.mask})
+		e.put(n, Instruction{Op: Alu | AluAnd, K: n.word.mask})
 	}
 	e.put(n, Instruction{Op: LdW, K: n.word.offset})
 }

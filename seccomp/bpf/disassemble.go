@@ -45,7 +45,7 @@ func trace(p []Instruction) []knowledge {
 		switch {
 		case in.Op == Ja:
 			meet(flow, uint64(i)+1+uint64(in.K), k)
-		case in.Op&classMask == classJmp:
+		case in.Op&ClassMask == ClassJmp:
 			meet(flow, uint64(i)+1+uint64(in.JT), learn(k, in))
 			meet(flow, uint64(i)+1+uint64(in.JF), k)
 		default:
@@ -84,7 +84,7 @@ func load(k knowledge, in Instruction) knowledge {
 	switch {
 	case in.Op == LdW && in.K < DataSize:
 		k.loaded = int(in.K)
-	case in.Op == LdLen || in.Op == LdImm || in.Op == LdMem || in.Op == Txa || in.Op&classMask == classAlu:
+	case in.Op == LdLen || in.Op == LdImm || in.Op == LdMem || in.Op == Txa || in.Op&ClassMask == ClassAlu:
 		k.loaded = unknown
 	}
 	return k
@@ -193,8 +193,8 @@ func ActionText(value uint32) string {
 
 // plain prints the operations that libseccomp makes seldom or never.
 func plain(in Instruction) string {
-	if name := aluName(in.Op); name != "" && in.Op&classMask == classAlu {
-		if in.Op&sourceX != 0 {
+	if name := aluName(in.Op); name != "" && in.Op&ClassMask == ClassAlu {
+		if in.Op&SourceX != 0 {
 			return name + " x"
 		}
 		return fmt.Sprintf("%s %#x", name, in.K)

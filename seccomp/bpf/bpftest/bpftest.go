@@ -15,31 +15,9 @@ type Data struct {
 	Args [6]uint64
 }
 
-const memoryCells = 16 // BPF_MEMWORDS
-
-// Classes and operands of instructions, and arithmetic operations, bits 4-7: linux/bpf_common.h.
-const (
-	classMask = 0x07
-	classAlu  = 0x04
-	classJmp  = 0x05
-	sourceX   = 0x08
-
-	aluAdd = 0x00
-	aluSub = 0x10
-	aluMul = 0x20
-	aluDiv = 0x30
-	aluOr  = 0x40
-	aluAnd = 0x50
-	aluLsh = 0x60
-	aluRsh = 0x70
-	aluNeg = 0x80
-	aluMod = 0x90
-	aluXor = 0xa0
-)
-
 type machine struct {
 	a, x uint32
-	mem  [memoryCells]uint32
+	mem  [bpf.MemoryCells]uint32
 	data [bpf.DataSize]byte
 }
 
@@ -57,9 +35,9 @@ func Interpret(p []bpf.Instruction, d Data) uint32 {
 			return m.a
 		case in.Op == bpf.Ja:
 			pc += int(in.K)
-		case in.Op&classMask == classJmp:
+		case in.Op&bpf.ClassMask == bpf.ClassJmp:
 			pc += in.Skips(m.a, m.x)
-		case in.Op&classMask == classAlu:
+		case in.Op&bpf.ClassMask == bpf.ClassAlu:
 			if !m.alu(in) {
 				return bpf.KillThread
 			}
@@ -82,7 +60,7 @@ func (d Data) bytes() (b [bpf.DataSize]byte) {
 
 // move runs the loads, stores and register copies.
 func (m *machine) move(in bpf.Instruction) {
-	cell := &m.mem[in.K%memoryCells]
+	cell := &m.mem[in.K%bpf.MemoryCells]
 	switch in.Op {
 	case bpf.LdW:
 		m.a = binary.LittleEndian.Uint32(m.data[in.K%bpf.DataSize&^3:])
@@ -110,7 +88,7 @@ func (m *machine) move(in bpf.Instruction) {
 }
 
 func (m *machine) operand(in bpf.Instruction) uint32 {
-	if in.Op&sourceX != 0 {
+	if in.Op&bpf.SourceX != 0 {
 		return m.x
 	}
 	return in.K
@@ -121,28 +99,28 @@ func (m *machine) operand(in bpf.Instruction) uint32 {
 func (m *machine) alu(in bpf.Instruction) bool {
 	k := m.operand(in)
 	switch in.Op & 0xf0 {
-	case aluAdd:
+	case bpf.AluAdd:
 		m.a += k
-	case aluSub:
+	case bpf.AluSub:
 		m.a -= k
-	case aluMul:
+	case bpf.AluMul:
 		m.a *= k
-	case aluDiv:
+	case bpf.AluDiv:
 		if k == 0 {
 			return false
 		}
 		m.a /= k
-	case aluOr:
+	case bpf.AluOr:
 		m.a |= k
-	case aluAnd:
+	case bpf.AluAnd:
 		m.a &= k
-	case aluLsh:
+	case bpf.AluLsh:
 		m.a <<= k & 31
-	case aluRsh:
+	case bpf.AluRsh:
 		m.a >>= k & 31
-	case aluNeg:
+	case bpf.AluNeg:
 		m.a = -m.a
-	case aluXor:
+	case bpf.AluXor:
 		m.a ^= k
 	}
 	return true

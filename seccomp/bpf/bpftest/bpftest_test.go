@@ -41,19 +41,19 @@ func TestArithmetic(t *testing.T) {
 		k    uint32
 		want uint32
 	}{
-		{aluAdd, 3, 15}, {aluSub, 3, 9}, {aluMul, 3, 36}, {aluDiv, 3, 4}, {aluOr, 3, 15}, {aluAnd, 8, 8},
-		{aluLsh, 2, 48}, {aluRsh, 2, 3}, {aluNeg, 0, ^uint32(11)}, {aluXor, 4, 8},
+		{bpf.AluAdd, 3, 15}, {bpf.AluSub, 3, 9}, {bpf.AluMul, 3, 36}, {bpf.AluDiv, 3, 4}, {bpf.AluOr, 3, 15}, {bpf.AluAnd, 8, 8},
+		{bpf.AluLsh, 2, 48}, {bpf.AluRsh, 2, 3}, {bpf.AluNeg, 0, ^uint32(11)}, {bpf.AluXor, 4, 8},
 	} {
 		byK := []bpf.Instruction{{Op: bpf.LdImm, K: 12}, {Op: bpf.Alu | c.op, K: c.k}, {Op: bpf.RetA}}
-		byX := []bpf.Instruction{{Op: bpf.LdImm, K: c.k}, {Op: bpf.Tax}, {Op: bpf.LdImm, K: 12}, {Op: bpf.Alu | c.op | sourceX}, {Op: bpf.RetA}}
+		byX := []bpf.Instruction{{Op: bpf.LdImm, K: c.k}, {Op: bpf.Tax}, {Op: bpf.LdImm, K: 12}, {Op: bpf.Alu | c.op | bpf.SourceX}, {Op: bpf.RetA}}
 		if got := Interpret(byK, Data{}); got != c.want {
 			t.Errorf("%#x %d: %d, want %d", c.op, c.k, got, c.want)
 		}
-		if got := Interpret(byX, Data{}); c.op != aluNeg && got != c.want {
+		if got := Interpret(byX, Data{}); c.op != bpf.AluNeg && got != c.want {
 			t.Errorf("%#x x: %d, want %d", c.op, got, c.want)
 		}
 	}
-	zero := []bpf.Instruction{{Op: bpf.LdxImm}, {Op: bpf.LdImm, K: 5}, {Op: bpf.Alu | aluDiv | sourceX}, {Op: bpf.RetA}}
+	zero := []bpf.Instruction{{Op: bpf.LdxImm}, {Op: bpf.LdImm, K: 5}, {Op: bpf.Alu | bpf.AluDiv | bpf.SourceX}, {Op: bpf.RetA}}
 	if got := Interpret(zero, Data{}); got != bpf.KillThread {
 		t.Errorf("division by zero: %#x", got)
 	}
