@@ -15,14 +15,7 @@ import (
 // the context; and is connected once there is room, by a socket that waits.
 func TestCancelledConnect(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
-	owner, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = errors.Join(unix.Bind(owner, &unix.SockaddrUnix{Name: name}), unix.Listen(owner, 0))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(owner)
+	owner := listening(t, name, 0)
 	first, err := Connect(t.Context(), name) // the one that there is room for
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +28,7 @@ func TestCancelledConnect(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
 	time.AfterFunc(20*time.Millisecond, func() {
-		if fd, _, err := unix.Accept(owner); err == nil {
+		if fd, _, err := unix.Accept(*owner); err == nil {
 			unix.Close(fd)
 		}
 	})
@@ -53,14 +46,7 @@ func TestCancelledConnect(t *testing.T) {
 // others wait for ever, neither to connect nor to send.
 func TestConnectInVain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
-	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 0))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(server)
+	listening(t, name, 0)
 	first, err := Connect(context.Background(), name)
 	if err != nil {
 		t.Fatal(err)

@@ -67,19 +67,20 @@ func TestPairRefused(t *testing.T) {
 	}
 }
 
-// listening makes a socket that listens at a path of any length.
-func listening(t *testing.T, name string) int {
+// listening makes a socket that listens at a path of any length. Close may close it
+// before the test ends.
+func listening(t *testing.T, name string, backlog int) *int {
 	t.Helper()
 	t.Chdir(filepath.Dir(name))
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Base(name)}), unix.Listen(fd, 5)); err != nil {
+	t.Cleanup(func() { Close(&fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Base(name)}), unix.Listen(fd, backlog)); err != nil {
 		t.Fatal(err)
 	}
-	return fd
+	return &fd
 }
 
 // Paths that just fit into a socket address, those that do not, and those that lead
@@ -95,7 +96,7 @@ func TestConnect(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		there := listening(t, name)
+		there := listening(t, name, 5)
 		fd, err := Connect(context.Background(), name)
 		if err != nil {
 			t.Errorf("%d bytes: %v", length, err)
@@ -105,7 +106,7 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%d bytes: flags %x, %v", length, flags, err)
 		}
 		unix.Close(fd)
-		unix.Close(there)
+		Close(there)
 		before := open(t)
 		if fd, err := Connect(context.Background(), name); fd != -1 || !errors.Is(err, unix.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "connect to "+name+": ") {
 			t.Errorf("%d bytes, nobody listens: %d, %v", length, fd, err)
@@ -195,16 +196,10 @@ func TestReceive(t *testing.T) {
 // A signal does not end the wait of a socket that has a time limit.
 func TestConnectInterrupted(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
-	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 0))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(server)
+	listening(t, name, 0)
 	var sockets [2]int
 	for i := range sockets {
+		var err error
 		if sockets[i], err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -228,19 +223,13 @@ func TestConnectInterrupted(t *testing.T) {
 // TestReceiveOfNobody: who ends before it has accepted sends nothing.
 func TestReceiveOfNobody(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
-	server, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = errors.Join(unix.Bind(server, &unix.SockaddrUnix{Name: name}), unix.Listen(server, 1))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := listening(t, name, 1)
 	client, err := Connect(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(client)
-	unix.Close(server)
+	Close(server)
 	if _, err := Receive(client, "it"); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
