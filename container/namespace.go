@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -17,21 +18,12 @@ import (
 // would be root over it. So init is joined only in the user namespace that it was
 // started in. It cannot come back from another one: user_namespaces(7).
 
-// namespaceInode is the number of a namespace of this process; 0 where /proc does
-// not tell.
-func namespaceInode(kind string) uint64 {
-	var st unix.Stat_t
-	if unix.Stat("/proc/self/ns/"+kind, &st) != nil {
-		return 0
-	}
-	return st.Ino
-}
-
 // recordNamespaces records in which user namespace init is. One that is joined by its
 // path was recorded when it was opened.
 func (c *Container) recordNamespaces(s *specs.Spec) {
 	if c.State.Users == nil {
-		c.State.Users = &store.Users{Inode: namespaceInode("user"), Above: s.Linux != nil && owns(s, specs.UserNamespace)}
+		own, _ := proc.UserNamespace() // 0 where /proc does not say
+		c.State.Users = &store.Users{Inode: own, Above: s.Linux != nil && owns(s, specs.UserNamespace)}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +42,10 @@ func sleeper(t *testing.T, flags uintptr, args ...string) int {
 // TestJoinable: init is joined in the user namespace that it was started in: the
 // runtime's, or one that was made in that.
 func TestJoinable(t *testing.T) {
-	own := namespaceInode("user")
+	own, err := proc.UserNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
 	same, below := sleeper(t, 0, "sleep", "100"), sleeper(t, unix.CLONE_NEWUSER, "sleep", "100")
 	further := sleeper(t, unix.CLONE_NEWUSER, "unshare", "-U", "sleep", "100")
 	for name, test := range map[string]struct {

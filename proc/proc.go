@@ -127,9 +127,14 @@ func innermost(text string) int {
 // PIDNamespace is the number of this process's PID namespace, in which the numbers
 // of an ID are. The kernel gives it again when that namespace and its processes have
 // ended. An error is an errno.
-func PIDNamespace() (uint64, error) {
+func PIDNamespace() (uint64, error) { return ownNamespace("pid") }
+
+// UserNamespace is the number of this process's user namespace. An error is an errno.
+func UserNamespace() (uint64, error) { return ownNamespace("user") }
+
+func ownNamespace(kind string) (uint64, error) {
 	var st unix.Stat_t
-	err := unix.Stat("/proc/self/ns/pid", &st)
+	err := unix.Stat("/proc/self/ns/"+kind, &st)
 	return st.Ino, err
 }
 
@@ -179,8 +184,8 @@ func bootShift(text string) (uint64, error) {
 // namespace of the host, whose number is fixed: PROC_USER_INIT_INO of
 // linux/proc_ns.h.
 func InInitialUserNamespace() bool {
-	var st unix.Stat_t
-	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
+	own, err := UserNamespace()
+	return err == nil && own == 0xEFFFFFFD
 }
 
 // statSize is more than the first 22 fields of /proc/PID/stat can have.
