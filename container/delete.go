@@ -71,7 +71,7 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 // container's processes are ended: that verb may wait for something in it, since
 // whoever is root there can stop, for as long as he lives, what mounts and hooks do.
 func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) {
-	d, busy, err := r.openSoon(ctx, id)
+	d, busy, err := r.openUnlessBusy(ctx, id)
 	if !busy {
 		return d, err
 	}
@@ -81,7 +81,7 @@ func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) 
 			r.warn("%v", err)
 		}
 	}
-	if d, busy, err = r.openSoon(ctx, id); !busy {
+	if d, busy, err = r.openUnlessBusy(ctx, id); !busy {
 		return d, err
 	}
 	// One whose hook does not end, perhaps, or that somebody has stopped.
@@ -89,8 +89,8 @@ func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) 
 	return r.root().Open(ctx, id)
 }
 
-// openSoon locks a container, unless it is busy: another verb keeps it locked.
-func (r *Runtime) openSoon(ctx context.Context, id string) (d *store.Dir, busy bool, err error) {
+// openUnlessBusy locks a container, unless it is busy: another verb keeps it locked.
+func (r *Runtime) openUnlessBusy(ctx context.Context, id string) (d *store.Dir, busy bool, err error) {
 	short, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	d, err = r.root().Open(short, id)
