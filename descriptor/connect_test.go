@@ -27,12 +27,15 @@ func TestCancelledConnect(t *testing.T) {
 	if _, err := Connect(ctx, name); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > time.Second {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
+	accepted := make(chan struct{})
 	time.AfterFunc(20*time.Millisecond, func() {
+		defer close(accepted)
 		if fd, _, err := unix.Accept(*owner); err == nil {
 			unix.Close(fd)
 		}
 	})
 	second, err := Connect(t.Context(), name)
+	<-accepted // before the test's end closes the socket
 	if err != nil {
 		t.Fatal(err)
 	}
