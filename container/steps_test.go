@@ -404,6 +404,7 @@ func (p place) kill(t *testing.T, kinds []stepKind) {
 	t.Helper()
 	r := p.runtime()
 	other := bystander(t, r)
+	temporary := t.TempDir() // of those who are killed, who remove nothing
 	for i, k := range kinds {
 		steps, err := attempt(t.Context(), r, stepRequest(t, k), k, -1, nil)
 		if err != nil {
@@ -414,7 +415,7 @@ func (p place) kill(t *testing.T, kinds []stepKind) {
 		for at := range steps {
 			where := k.name + ", killed at step " + strconv.Itoa(at+1)
 			cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
-			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.options.Root)
+			cmd.Env = append(os.Environ(), killVariable+"="+strconv.Itoa(i)+" "+strconv.Itoa(at)+" "+r.options.Root, "TMPDIR="+temporary)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe, which a program that runs on would hold
 			err := cmd.Run()
 			if status, ok := cmd.ProcessState.Sys().(interface{ Signaled() bool }); !ok || !status.Signaled() {
