@@ -182,7 +182,7 @@ func (m *Making) startScope(ctx context.Context, a action.StartScope) (err error
 			return err
 		}
 	}
-	m.job, err = m.Bus.Start(a.Unit, m.State.Pid, list)
+	m.job, err = m.Bus.Start(ctx, a.Unit, m.State.Pid, list)
 	return err
 }
 

@@ -15,6 +15,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/descriptor"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,22 +44,29 @@ const (
 
 // Conn is a connection to a service manager. It is for one goroutine at a time.
 type Conn struct {
-	bus     *dbus.Conn
+	wire
 	at      candidate
 	version int // the manager's; 0 when it cannot be read
-	signals chan *dbus.Signal
+	// takesFDs: the other side takes descriptors.
+	takesFDs bool
+	// hello and asked are the serial numbers of the first two calls; hello is 0
+	// where nobody is in between.
+	hello, asked uint32
+	// results are those of jobs that have ended, as far as they were watched.
+	results map[dbus.ObjectPath]string
 	// pidfd is open for as long as a request with it may be under way.
 	pidfd int
 }
 
-type externalAuth struct{}
-
-func (externalAuth) FirstData() (name, response []byte, status dbus.AuthStatus) {
-	return []byte("EXTERNAL"), nil, dbus.AuthOk
-}
-
-func (externalAuth) HandleData([]byte) (response []byte, status dbus.AuthStatus) {
-	return nil, dbus.AuthOk
+// Attempt is a connection that is being made.
+type Attempt struct {
+	place   Place
+	list    []candidate
+	reasons []string
+	// first is that to the first of list, which has yet to answer; or why there is
+	// none.
+	first *Conn
+	err   error
 }
 
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
@@ -65,18 +74,47 @@ func (externalAuth) HandleData([]byte) (response []byte, status dbus.AuthStatus)
 // the first user namespace the system bus. The first at which a manager answers
 // is taken. The *fault.Error of a failure says what was wrong with each. Close the
 // Conn in the end.
-func Connect(ctx context.Context, p Place) (*Conn, error) {
-	list, reasons := p.candidates()
-	for _, c := range list {
-		conn, err := c.connect(ctx)
+func Connect(ctx context.Context, p Place) (*Conn, error) { return Begin(ctx, p).Wait(ctx) }
+
+// Begin asks the first candidate, and does not wait for its answer. Wait, or Close,
+// comes after it.
+func Begin(ctx context.Context, p Place) *Attempt {
+	a := &Attempt{place: p}
+	a.list, a.reasons = p.candidates()
+	if len(a.list) > 0 {
+		a.first, a.err = a.list[0].ask(ctx)
+	}
+	return a
+}
+
+// Wait waits for the answer of the first candidate at which a manager is, as Connect
+// has it.
+func (a *Attempt) Wait(ctx context.Context) (*Conn, error) {
+	for i, c := range a.list {
+		conn, err := a.first, a.err
+		if i > 0 {
+			conn, err = c.ask(ctx)
+		}
+		a.first = nil
+		if err == nil {
+			err = conn.meet(ctx)
+		}
 		if err == nil {
 			return conn, nil
 		}
-		if reason := c.path + ": " + plain(err); !slices.Contains(reasons, reason) {
-			reasons = append(reasons, reason)
+		if reason := c.path + ": " + plain(err); !slices.Contains(a.reasons, reason) {
+			a.reasons = append(a.reasons, reason)
 		}
 	}
-	return nil, because("connect to the service manager", "", strings.Join(reasons, "; "), p.hint())
+	return nil, because("connect to the service manager", "", strings.Join(a.reasons, "; "), a.place.hint())
+}
+
+// Close gives up what was begun and not waited for.
+func (a *Attempt) Close() {
+	if a.first != nil {
+		a.first.Close()
+		a.first = nil
+	}
 }
 
 func (p Place) hint() string {
@@ -92,61 +130,88 @@ func (p Place) hint() string {
 // Socket is the path that is connected to, for messages.
 func (c *Conn) Socket() string { return c.at.path }
 
-// Close ends the connection; calls that wait return with an error.
-func (c *Conn) Close() error {
-	if c.pidfd >= 0 {
-		unix.Close(c.pidfd)
-		c.pidfd = -1
-	}
-	return c.bus.Close()
+// Close ends the connection.
+func (c *Conn) Close() {
+	descriptor.Close(&c.pidfd)
+	c.close()
 }
 
-// connect connects, and has the manager answer a call.
-func (c candidate) connect(ctx context.Context) (*Conn, error) {
-	limit := connectLimit
-	if c.private {
-		limit = answerLimit
-	}
-	short, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	bus, err := c.dial(short)
-	if err != nil {
+// ask connects, and asks who is there. The private socket is asked when it has let us
+// in.
+func (c candidate) ask(ctx context.Context) (*Conn, error) {
+	conn := &Conn{at: c, pidfd: -1}
+	var err error
+	if conn.fd, err = c.dial(ctx); err != nil {
 		return nil, err
 	}
-	conn := &Conn{bus: bus, at: c, pidfd: -1, signals: make(chan *dbus.Signal, 64)}
-	// godbus's handshake knows no deadline: it ends with the connection.
-	stop := context.AfterFunc(short, func() { bus.Close() })
-	err = conn.greet()
-	if !stop() {
-		err = short.Err()
+	out := bytes.NewBufferString(authentication)
+	if !c.private {
+		if err = conn.addHello(out); err == nil {
+			err = conn.addQuestion(out)
+		}
 	}
 	if err == nil {
-		err = conn.askVersion(ctx)
+		err = conn.write(ctx, out.Bytes())
 	}
 	if err != nil {
-		bus.Close()
+		conn.Close()
 		return nil, err
 	}
-	bus.Signal(conn.signals)
 	return conn, nil
 }
 
-func (c *Conn) greet() error {
-	if err := c.bus.Auth([]dbus.Auth{externalAuth{}}); err != nil || c.at.private {
-		return err
-	}
-	return c.bus.Hello()
+func (c *Conn) addHello(out *bytes.Buffer) (err error) {
+	c.hello, err = c.add(out, methodCall("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Hello"))
+	return err
 }
 
-// askVersion is the call that a manager must answer. None is started for it:
+// addQuestion adds the call that a manager must answer. None is started for it:
 // where systemd is not on the bus, its entry for that only says so.
-func (c *Conn) askVersion(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
-	defer cancel()
-	var answer dbus.Variant
-	err := c.bus.Object(destination, object).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart,
-		strings.TrimSuffix(manager, "."), "Version").Store(&answer)
+func (c *Conn) addQuestion(out *bytes.Buffer) (err error) {
+	question := methodCall(destination, object, "org.freedesktop.DBus.Properties.Get", strings.TrimSuffix(manager, "."), "Version")
+	question.Flags = dbus.FlagNoAutoStart
+	c.asked, err = c.add(out, question)
+	return err
+}
+
+// meet reads the answers to what was asked. On an error the connection is closed.
+func (c *Conn) meet(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	limit := connectLimit
+	if c.at.private {
+		limit = answerLimit
+	}
+	if c.takesFDs, err = c.authenticated(ctx, time.Now().Add(limit)); err != nil {
+		return err
+	}
+	if c.at.private {
+		var out bytes.Buffer
+		if err := c.addQuestion(&out); err != nil {
+			return err
+		}
+		if err := c.write(ctx, out.Bytes()); err != nil {
+			return err
+		}
+	}
+	if c.hello != 0 {
+		if _, err := c.answer(ctx, c.hello, limit); err != nil {
+			return err
+		}
+	}
+	return c.learnVersion(ctx)
+}
+
+func (c *Conn) learnVersion(ctx context.Context) error {
+	body, err := c.answer(ctx, c.asked, answerLimit)
 	if err != nil {
+		return err
+	}
+	var answer dbus.Variant
+	if err := dbus.Store(body, &answer); err != nil {
 		return err
 	}
 	text, _ := answer.Value().(string)
@@ -168,28 +233,24 @@ func versionNumber(text string) int {
 	return n
 }
 
-// dial answers EAGAIN, a full backlog of a busy bus, with patience.
-func (c candidate) dial(ctx context.Context) (*dbus.Conn, error) {
-	address := "unix:abstract=" + dbus.EscapeBusAddressValue(strings.TrimPrefix(c.path, "@"))
-	if !strings.HasPrefix(c.path, "@") {
+// dial connects a socket, which does not block.
+func (c candidate) dial(ctx context.Context) (int, error) {
+	name := c.path
+	if !strings.HasPrefix(name, "@") {
 		fd, err := c.open()
 		if err != nil {
-			return nil, err
+			return -1, err
 		}
 		defer unix.Close(fd)
-		address = "unix:path=" + fdPath(fd)
+		name = fdPath(fd)
 	}
-	for wait := time.Millisecond; ; wait *= 2 {
-		bus, err := dbus.Dial(address)
-		if err == nil || !errors.Is(err, unix.EAGAIN) || wait > time.Second {
-			return bus, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(wait):
-		}
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	socket, err := descriptor.Connect(ctx, name)
+	if err != nil {
+		return -1, err
 	}
+	return socket, unix.SetNonblock(socket, true)
 }
 
 func fdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

@@ -46,8 +46,6 @@ func failed(op, unit string, err error) *fault.Error {
 		e.Why, e.Hint = known.reason, known.hint
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Why = "no answer in time"
-	case errors.Is(err, dbus.ErrClosed):
-		e.Why = errLost.Error()
 	default:
 		e.Why = safe(text)
 	}

@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	sdbus "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -16,7 +18,7 @@ const (
 	destination = "org.freedesktop.systemd1"
 	object      = dbus.ObjectPath("/org/freedesktop/systemd1")
 	manager     = destination + ".Manager."
-	jobRemoved  = manager + "JobRemoved"
+	jobRemoved  = "JobRemoved"
 )
 
 // maxDropped bounds how many properties an old systemd may refuse.
@@ -34,7 +36,8 @@ type Job struct {
 	unit    string
 	list    []systemd.Property
 	dropped []systemd.Property
-	call    *dbus.Call
+	// call is the serial number of the request.
+	call uint32
 	// reset is set once a unit in the way was reset.
 	reset bool
 }
@@ -43,7 +46,7 @@ type Job struct {
 // that the caller can do its mounts meanwhile. Its process, which takes the place
 // of the property PIDs, is a child that was not waited for; a slice has none: 0.
 // Only one job at a time may be waited for on a Conn. Errors are *fault.Error.
-func (c *Conn) Start(unit string, process int, list []systemd.Property) (*Job, error) {
+func (c *Conn) Start(ctx context.Context, unit string, process int, list []systemd.Property) (*Job, error) {
 	list, err := c.withProcess(list, process)
 	if errors.Is(err, unix.ESRCH) {
 		err = dbus.Error{Name: errNoProcess}
@@ -51,28 +54,31 @@ func (c *Conn) Start(unit string, process int, list []systemd.Property) (*Job, e
 	if err != nil {
 		return nil, failed("start", unit, err)
 	}
-	if err := c.watch(unit); err != nil {
-		return nil, err
-	}
 	j := &Job{conn: c, unit: unit, list: list}
-	j.send()
+	var out bytes.Buffer
+	if err = c.addWatch(&out, unit); err == nil {
+		err = j.send(ctx, &out)
+	}
+	if err != nil {
+		return nil, failed("start", unit, err)
+	}
 	return j, nil
 }
 
-// watch subscribes to the end of the unit's jobs. No reply is waited for:
+// addWatch subscribes to the end of the unit's jobs. No reply is waited for:
 // messages of one connection keep their order. On the private socket systemd
 // sends every signal anyway, and there is no bus to ask.
-func (c *Conn) watch(unit string) error {
+func (c *Conn) addWatch(out *bytes.Buffer, unit string) error {
+	c.results = map[dbus.ObjectPath]string{}
 	if c.at.private {
 		return nil
 	}
 	rule := "type='signal',sender='" + destination + "',path='" + string(object) + "',interface='" +
 		strings.TrimSuffix(manager, ".") + "',member='JobRemoved',arg2='" + unit + "'"
-	call := c.bus.BusObject().Go("org.freedesktop.DBus.AddMatch", dbus.FlagNoReplyExpected, nil, rule)
-	if call != nil && call.Err != nil {
-		return failed("watch", unit, call.Err)
-	}
-	return nil
+	watch := methodCall("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.AddMatch", rule)
+	watch.Flags = dbus.FlagNoReplyExpected
+	_, err := c.add(out, watch)
+	return err
 }
 
 // variants gives properties the form a(sv), for which go-systemd has the type.
@@ -84,13 +90,19 @@ func variants(list []systemd.Property) []sdbus.Property {
 	return wire
 }
 
-// send makes the call. Mode fail: a job in the way is an error, never undone.
-// What goes wrong while sending comes with the answer: until the call is Done
-// another goroutine may write to it.
-func (j *Job) send() {
-	aux := []sdbus.PropertyCollection{}
-	j.call = j.conn.bus.Object(destination, object).Go(manager+"StartTransientUnit", 0, make(chan *dbus.Call, 1),
-		j.unit, "fail", variants(j.list), aux)
+// send makes the call, after what out has already. Mode fail: a job in the way is an
+// error, never undone.
+func (j *Job) send(ctx context.Context, out *bytes.Buffer) (err error) {
+	start := methodCall(destination, object, manager+"StartTransientUnit", j.unit, "fail", variants(j.list), []sdbus.PropertyCollection{})
+	var fds []int
+	if j.conn.pidfd >= 0 {
+		fds = []int{j.conn.pidfd}
+		start.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
+	}
+	if j.call, err = j.conn.add(out, start); err != nil {
+		return err
+	}
+	return j.conn.write(ctx, out.Bytes(), fds...)
 }
 
 // Wait waits until the unit runs: its processes are then in its cgroup, and
@@ -100,48 +112,75 @@ func (j *Job) send() {
 // out one by one. After an error the unit may be somebody else's of
 // the same name: see Description before it is stopped. Errors are *fault.Error.
 func (j *Job) Wait(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	results := map[dbus.ObjectPath]string{}
-	var job dbus.ObjectPath
-	for {
-		select {
-		case <-ctx.Done():
-			return failed("start", j.unit, ctx.Err())
-		case <-j.call.Done:
-			if j.call.Err == nil {
-				j.call.Err = j.call.Store(&job)
+	for deadline := time.Now().Add(callLimit); ; {
+		body, err := j.conn.answer(ctx, j.call, time.Until(deadline))
+		var result string
+		var job dbus.ObjectPath
+		if err == nil {
+			if err = dbus.Store(body, &job); err == nil {
+				result, err = j.conn.ended(ctx, job, deadline)
 			}
-			if err := j.call.Err; err != nil {
-				if err := j.again(ctx, err); err != nil {
-					return err
-				}
-				continue
+		} else if refusal, ok := asRefusal(err); ok {
+			if err := j.again(ctx, refusal); err != nil {
+				return err
 			}
-			// A received Call is not sent again; nil blocks its case.
-			j.call = &dbus.Call{}
-		case signal, open := <-j.conn.signals:
-			if !open {
-				return failed("start", j.unit, errLost)
-			}
-			removed(signal, results)
+			continue
 		}
-		if result, over := results[job]; over {
-			return j.verdict(result)
+		if err != nil {
+			return failed("start", j.unit, err)
+		}
+		return j.verdict(result)
+	}
+}
+
+// asRefusal takes what the manager answered, in place of doing what it was asked.
+func asRefusal(err error) (e dbus.Error, ok bool) { return e, errors.As(err, &e) }
+
+// ended waits for the end of a job that is watched, and says its result.
+func (c *Conn) ended(ctx context.Context, job dbus.ObjectPath, deadline time.Time) (string, error) {
+	for {
+		if result, over := c.results[job]; over {
+			return result, nil
+		}
+		if _, err := c.next(ctx, deadline); err != nil {
+			return "", err
 		}
 	}
 }
 
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
+// answer reads up to the answer to a call, and is its body. A dbus.Error is what the
+// other side said.
+func (c *Conn) answer(ctx context.Context, serial uint32, limit time.Duration) ([]any, error) {
+	for deadline := time.Now().Add(limit); ; {
+		m, err := c.next(ctx, deadline)
+		if err != nil {
+			return nil, err
+		}
+		if to, _ := m.Headers[dbus.FieldReplySerial].Value().(uint32); to != serial {
+			continue
+		}
+		switch m.Type {
+		case dbus.TypeError:
+			name, _ := m.Headers[dbus.FieldErrorName].Value().(string)
+			return nil, dbus.Error{Name: name, Body: m.Body}
+		case dbus.TypeMethodReply:
+			return m.Body, nil
+		}
 	}
-	return context.WithTimeout(ctx, callLimit)
+}
+
+// next reads a message. The result of a job is noted.
+func (c *Conn) next(ctx context.Context, deadline time.Time) (*dbus.Message, error) {
+	m, err := c.receive(ctx, deadline)
+	if err == nil && m.Type == dbus.TypeSignal && c.results != nil {
+		removed(m, c.results)
+	}
+	return m, err
 }
 
 // removed notes the result of a job: JobRemoved(u id, o job, s unit, s result).
-func removed(signal *dbus.Signal, results map[dbus.ObjectPath]string) {
-	if signal.Name != jobRemoved || len(signal.Body) != 4 {
+func removed(signal *dbus.Message, results map[dbus.ObjectPath]string) {
+	if member, _ := signal.Headers[dbus.FieldMember].Value().(string); member != jobRemoved || len(signal.Body) != 4 {
 		return
 	}
 	job, ok := signal.Body[1].(dbus.ObjectPath)
@@ -159,23 +198,24 @@ func (j *Job) verdict(result string) error {
 }
 
 // again repairs the request and sends it once more, or says why it cannot.
-func (j *Job) again(ctx context.Context, err error) error {
-	name, _ := details(err)
-	if name == errUnitExists && !j.reset {
+func (j *Job) again(ctx context.Context, err dbus.Error) error {
+	p, unknown := refused(j.list, err)
+	switch {
+	case err.Name == errUnitExists && !j.reset:
 		j.reset = true
 		if err := j.conn.ResetFailed(ctx, j.unit); err != nil {
 			return err
 		}
-		j.send()
-		return nil
-	}
-	if p, ok := refused(j.list, err); ok && len(j.dropped) < maxDropped {
+	case unknown && len(j.dropped) < maxDropped:
 		j.list = without(j.list, p.Name)
 		j.dropped = append(j.dropped, p)
-		j.send()
-		return nil
+	default:
+		return failed("start", j.unit, err)
 	}
-	return failed("start", j.unit, err)
+	if err := j.send(ctx, &bytes.Buffer{}); err != nil {
+		return failed("start", j.unit, err)
+	}
+	return nil
 }
 
 func without(list []systemd.Property, name string) []systemd.Property {
@@ -198,11 +238,32 @@ func refused(list []systemd.Property, err error) (systemd.Property, bool) {
 	return systemd.Property{}, false
 }
 
-// call makes one call and waits for its answer.
-func (c *Conn) call(ctx context.Context, method string, args ...any) *dbus.Call {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	return c.bus.Object(destination, object).CallWithContext(ctx, manager+method, 0, args...)
+// call calls a method of the manager, waits for its answer, and stores what is in it.
+func (c *Conn) call(ctx context.Context, method string, results []any, args ...any) error {
+	return c.do(ctx, methodCall(destination, object, manager+method, args...), results...)
+}
+
+func (c *Conn) do(ctx context.Context, m *dbus.Message, results ...any) error {
+	var out bytes.Buffer
+	serial, err := c.add(&out, m)
+	if err != nil {
+		return err
+	}
+	if err := c.write(ctx, out.Bytes()); err != nil {
+		return err
+	}
+	body, err := c.answer(ctx, serial, callLimit)
+	if err != nil || len(results) == 0 {
+		return err
+	}
+	return dbus.Store(body, results...)
+}
+
+// property asks for a property of an object of the manager's.
+func (c *Conn) property(ctx context.Context, path dbus.ObjectPath, kind, name string) (any, error) {
+	var answer dbus.Variant
+	err := c.do(ctx, methodCall(destination, path, "org.freedesktop.DBus.Properties.Get", destination+"."+kind, name), &answer)
+	return answer.Value(), err
 }
 
 // SetProperties changes a unit that runs, until it ends (runtime): for update,
@@ -212,7 +273,7 @@ func (c *Conn) call(ctx context.Context, method string, args ...any) *dbus.Call 
 func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Property) (dropped []systemd.Property, err error) {
 	list = systemd.Changeable(list)
 	for len(list) > 0 {
-		err := c.call(ctx, "SetUnitProperties", unit, true, variants(list)).Err
+		err := c.call(ctx, "SetUnitProperties", nil, unit, true, variants(list))
 		if err == nil {
 			break
 		}
@@ -230,30 +291,23 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 // processes first (live.Dir.Kill), else this takes up to TimeoutStopUSec.
 // A unit that systemd does not know is no error. Errors are *fault.Error.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	if err := c.watch(unit); err != nil {
-		return err
+	var out bytes.Buffer
+	err := c.addWatch(&out, unit)
+	if err == nil {
+		err = c.write(ctx, out.Bytes())
 	}
 	var job dbus.ObjectPath
-	err := c.call(ctx, "StopUnit", unit, "replace").Store(&job)
+	if err == nil {
+		err = c.call(ctx, "StopUnit", []any{&job}, unit, "replace")
+	}
 	if isUnknown(err) {
 		return nil
 	}
+	if err == nil {
+		_, err = c.ended(ctx, job, time.Now().Add(callLimit))
+	}
 	if err != nil {
 		return failed("stop", unit, err)
-	}
-	results := map[dbus.ObjectPath]string{}
-	for results[job] == "" {
-		select {
-		case <-ctx.Done():
-			return failed("stop", unit, ctx.Err())
-		case signal, open := <-c.signals:
-			if !open {
-				return failed("stop", unit, errLost)
-			}
-			removed(signal, results)
-		}
 	}
 	return c.ResetFailed(ctx, unit)
 }
@@ -261,22 +315,18 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 // Description asks for a unit's Description=, by which its maker knows it; a unit
 // that does not exist has its name for one. Errors are *fault.Error.
 func (c *Conn) Description(ctx context.Context, unit string) (string, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	var answer dbus.Variant
-	err := c.bus.Object(destination, object+"/unit/"+dbus.ObjectPath(sdbus.PathBusEscape(unit))).CallWithContext(ctx,
-		"org.freedesktop.DBus.Properties.Get", 0, destination+".Unit", "Description").Store(&answer)
+	answer, err := c.property(ctx, object+"/unit/"+dbus.ObjectPath(sdbus.PathBusEscape(unit)), "Unit", "Description")
 	if err != nil {
 		return "", failed("look at", unit, err)
 	}
-	text, _ := answer.Value().(string)
+	text, _ := answer.(string)
 	return text, nil
 }
 
 // ResetFailed forgets that a unit failed, which frees its name. A unit that
 // systemd does not know is no error. Errors are *fault.Error.
 func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
-	err := c.call(ctx, "ResetFailedUnit", unit).Err
+	err := c.call(ctx, "ResetFailedUnit", nil, unit)
 	if err == nil || isUnknown(err) {
 		return nil
 	}
@@ -288,23 +338,19 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 // *fault.Error. It costs two round trips, and is needed for services of a user
 // manager only (cgroupv2.Delegation.Maybe).
 func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	var unit dbus.ObjectPath
-	if err := c.call(ctx, "GetUnitByPID", pid).Store(&unit); err != nil {
+	if err := c.call(ctx, "GetUnitByPID", []any{&unit}, pid); err != nil {
 		return false, failed("find own unit", "", err)
 	}
 	kind := "Service"
 	if strings.HasSuffix(string(unit), "_2escope") {
 		kind = "Scope"
 	}
-	var answer dbus.Variant
-	err := c.bus.Object(destination, unit).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0,
-		destination+"."+kind, "Delegate").Store(&answer)
+	answer, err := c.property(ctx, unit, kind, "Delegate")
 	if err != nil {
 		return false, failed("ask for Delegate of", string(unit), err)
 	}
-	delegated, _ := answer.Value().(bool)
+	delegated, _ := answer.(bool)
 	return delegated, nil
 }
 
@@ -314,16 +360,14 @@ func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 // scope). It is refused from another PID namespace than systemd's. Errors are
 // *fault.Error.
 func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...uint32) error {
-	if err := c.at.sharesNumbers(); err != nil {
+	if err := c.sharesNumbers(); err != nil {
 		return failed("attach processes to", unit, err)
 	}
 	if sub != "" && !strings.HasPrefix(sub, "/") {
 		sub = "/" + sub
 	}
-	if err := c.call(ctx, "AttachProcessesToUnit", unit, sub, pids).Err; err != nil {
+	if err := c.call(ctx, "AttachProcessesToUnit", nil, unit, sub, pids); err != nil {
 		return failed("attach processes to", unit, err)
 	}
 	return nil
 }
-
-var errLost = errors.New("the connection to the service manager was lost")

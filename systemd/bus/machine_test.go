@@ -96,7 +96,7 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	j, err := c.Start(unit, cmd.Process.Pid, append(r.Properties, wanted.Properties...))
+	j, err := c.Start(t.Context(), unit, cmd.Process.Pid, append(r.Properties, wanted.Properties...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestMachineUnitExists(t *testing.T) {
 	d := scope(t, c, "twice", `{}`, spawn(t, "sleep", "60"))
 	other := spawn(t, "sleep", "60")
 	r, _ := systemd.Properties(systemd.Scope{Unit: filepath.Base(d.Path()), Slice: "user.slice"}, nil, nil)
-	j, err := c.Start(filepath.Base(d.Path()), other.Process.Pid, r.Properties)
+	j, err := c.Start(t.Context(), filepath.Base(d.Path()), other.Process.Pid, r.Properties)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestMachineUnknownProperty(t *testing.T) {
 	c := realManager(t, realPlace())
 	cmd := spawn(t, "sleep", "60")
 	r, _ := systemd.Properties(systemd.Scope{Unit: "homerun-test-unknown.scope", Slice: "user.slice"}, nil, nil)
-	j, err := c.Start("homerun-test-unknown.scope", cmd.Process.Pid, append(r.Properties, systemd.Property{Name: "HomerunFuture", Value: true}))
+	j, err := c.Start(t.Context(), "homerun-test-unknown.scope", cmd.Process.Pid, append(r.Properties, systemd.Property{Name: "HomerunFuture", Value: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestMachineDeadProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := systemd.Properties(systemd.Scope{Unit: "homerun-test-dead.scope", Slice: "user.slice"}, nil, nil)
-	_, err := c.Start("homerun-test-dead.scope", cmd.Process.Pid, r.Properties)
+	_, err := c.Start(t.Context(), "homerun-test-dead.scope", cmd.Process.Pid, r.Properties)
 	if err == nil || !strings.HasSuffix(err.Error(), "the container's process ended before it was moved") {
 		t.Error(err)
 	}

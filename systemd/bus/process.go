@@ -23,7 +23,7 @@ const pidfdVersion = 255
 var errForeign = errors.New("the service manager is in another PID namespace, where the container's process has another number, " +
 	"and takes no descriptor for it (systemd 255 does)")
 
-func (c *Conn) takesPidfds() bool { return c.version >= pidfdVersion && c.bus.SupportsUnixFDs() }
+func (c *Conn) takesPidfds() bool { return c.version >= pidfdVersion && c.takesFDs }
 
 // CanPlace returns nil when the manager can be told which of the caller's
 // processes a scope is for, and else the reason why not.
@@ -31,7 +31,7 @@ func (c *Conn) CanPlace() error {
 	if c.takesPidfds() {
 		return nil
 	}
-	return c.at.sharesNumbers()
+	return c.sharesNumbers()
 }
 
 // withProcess names the process to the manager.
@@ -48,7 +48,7 @@ func (c *Conn) withProcess(list []systemd.Property, process int) ([]systemd.Prop
 
 func (c *Conn) processProperty(process int) (systemd.Property, error) {
 	if !c.takesPidfds() {
-		return systemd.Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.at.sharesNumbers()
+		return systemd.Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.sharesNumbers()
 	}
 	fd, err := unix.PidfdOpen(process, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *Conn) processProperty(process int) (systemd.Property, error) {
 // is in the caller's PID namespace. The kernel gives the listener's id as the
 // caller would see it (unix(7), SO_PEERCRED): 0 if the listener is not in the
 // caller's namespace or one below. One below has a number in each.
-func (c candidate) sharesNumbers() error {
+func (c *Conn) sharesNumbers() error {
 	pid, err := c.peer()
 	if err != nil {
 		return err
@@ -83,25 +83,8 @@ func hasOneNumber(status string) bool {
 }
 
 // peer is the process id of who listens on the socket.
-func (c candidate) peer() (int, error) {
-	name := c.path
-	if !strings.HasPrefix(name, "@") {
-		fd, err := c.open()
-		if err != nil {
-			return 0, err
-		}
-		defer unix.Close(fd)
-		name = fdPath(fd)
-	}
-	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(socket)
-	if err := unix.Connect(socket, &unix.SockaddrUnix{Name: name}); err != nil {
-		return 0, err
-	}
-	peer, err := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
+func (c *Conn) peer() (int, error) {
+	peer, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, err
 	}
