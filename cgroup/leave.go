@@ -11,7 +11,6 @@ import (
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/systemd/bus"
-	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -79,9 +78,12 @@ func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 	return dir.RemoveEmpty(short)
 }
 
-// Stop ends the scope: what is in it is killed, and systemd told. It would notice by
-// itself, but later: a scope that is empty is the last thing that it looks at. Where
-// systemd cannot be asked, that is waited for.
+// Stop ends the scope: what is in it is killed, systemd told, and its cgroup removed.
+// Systemd would notice by itself, but later: a scope that is empty is the last thing
+// that it looks at; and not at all if the cgroup went before it has looked, since the
+// kernel says only every 10 ms that one is empty (cgroup_file_notify). So where systemd
+// cannot be asked, it is waited for. What it does after it has answered takes no more
+// than it takes the next one to connect to it.
 func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	if u.Inode == 0 {
 		return c.stopUnproven(ctx, u.Unit)
@@ -104,15 +106,19 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 		return err
 	}
 	if busErr == nil {
-		busErr = conn.Stop(ctx, u.Unit)
+		busErr = conn.Release(ctx, u.Unit)
 	}
-	if busErr != nil && !vanishes(dir.Path(), u.Inode) {
+	if busErr != nil && !dir.Vanishes(ctx, noticeLimit) {
 		err = busErr
 	}
 	// What a container has nested more deeply than a path can be long, systemd
 	// leaves for good.
 	return errors.Join(err, bounded(ctx, dir.Delete))
 }
+
+// noticeLimit is how long systemd, which cannot be asked, may take to notice that a
+// scope is empty.
+const noticeLimit = 100 * time.Millisecond
 
 // bounded does something to a cgroup, for removeLimit at most.
 func bounded(ctx context.Context, do func(context.Context) error) error {
@@ -127,17 +133,11 @@ func (c Cgroup) connecting(ctx context.Context) (connected func() (*bus.Conn, er
 	if c.Bus != nil {
 		return func() (*bus.Conn, error) { return c.Bus, nil }
 	}
-	var conn *bus.Conn
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		conn, err = c.Connect(ctx)
-	}()
-	return func() (*bus.Conn, error) {
-		<-done
-		return conn, err
+	attempt, err := c.ask(ctx)
+	if err != nil {
+		return func() (*bus.Conn, error) { return nil, err }
 	}
+	return func() (*bus.Conn, error) { return attempt.Wait(ctx) }
 }
 
 // stopUnproven stops a scope in which init was not found, if it is the
@@ -152,17 +152,4 @@ func (c Cgroup) stopUnproven(ctx context.Context, unit string) error {
 		return err
 	}
 	return conn.Stop(ctx, unit)
-}
-
-// vanishes waits a moment for systemd to notice that a scope is empty, which
-// saves asking it.
-func vanishes(dir string, inode uint64) bool {
-	for range 50 {
-		var st unix.Stat_t
-		if unix.Stat(dir, &st) != nil || st.Ino != inode {
-			return true
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return false
 }

@@ -89,14 +89,23 @@ func ScopeOf(g *store.Cgroup) string {
 
 // Connect finds the service manager that has the container's scope.
 func (c Cgroup) Connect(ctx context.Context) (*bus.Conn, error) {
+	attempt, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return attempt.Wait(ctx)
+}
+
+// ask begins to connect.
+func (c Cgroup) ask(ctx context.Context) (*bus.Attempt, error) {
 	if c.Manager != (bus.Place{}) {
-		return bus.Connect(ctx, c.Manager)
+		return bus.Begin(ctx, c.Manager), nil
 	}
 	p, err := probe.New([3]int{})
 	if err != nil {
 		return nil, err
 	}
-	return bus.Connect(ctx, bus.NewPlace(p.Facts, os.Getenv))
+	return bus.Begin(ctx, bus.NewPlace(p.Facts, os.Getenv)), nil
 }
 
 // CheckThawed refuses a cgroup that is frozen, or below one that is: init would

@@ -52,7 +52,8 @@ func (r *Runtime) prepareIn(ctx context.Context, tree *host.Cgroup, request *Req
 	if err := prober.Measure(ctx, &needs); err != nil {
 		return nil, err
 	}
-	p.starting.cgroup.Bus = r.surroundings(ctx, request, &needs)
+	r.surroundings(request, &needs)
+	p.starting.cgroup.Bus = serviceManager(ctx, &needs, facts, askManager(ctx, &needs, facts))
 	if facts.ServiceManager.Trouble != "" {
 		return nil, errors.New(facts.ServiceManager.Trouble)
 	}

@@ -221,11 +221,16 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 		return err
 	}
 	needs := compile.Needs(p.request.Bundle.Config, p.prober.Facts, p.wishes())
+	ctx, cancel := context.WithTimeout(ctx, busLimit)
+	defer cancel()
+	attempt := askManager(ctx, &needs, p.prober.Facts)
+	defer attempt.Close()
 	if err := p.prober.Measure(ctx, &needs); err != nil {
 		return err
 	}
 	p.request.Facts = p.prober.Facts
-	p.starting.cgroup.Bus = p.starting.c.runtime.surroundings(ctx, p.request, &needs)
+	p.starting.c.runtime.surroundings(p.request, &needs)
+	p.starting.cgroup.Bus = serviceManager(ctx, &needs, p.request.Facts, attempt)
 	return nil
 }
 
@@ -274,10 +279,9 @@ func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
 	return result, nil
 }
 
-// surroundings measures who would make a scope, and whom the container's program
-// reports to. The connection to the service manager stays open, for the plan that
-// uses it; it is nil without one.
-func (r *Runtime) surroundings(ctx context.Context, request *Request, needs *host.Needs) *bus.Conn {
+// surroundings measures whom the container's program reports to, and the files for
+// its network.
+func (r *Runtime) surroundings(request *Request, needs *host.Needs) {
 	f := request.Facts
 	f.Listen = request.Listen
 	f.Notify.Socket = r.options.NotifySocket
@@ -291,12 +295,22 @@ func (r *Runtime) surroundings(ctx context.Context, request *Request, needs *hos
 	if len(needs.NetworkFiles) > 0 {
 		f.NetworkFiles = networkFiles(rootfsPath(request.Bundle), needs.NetworkFiles)
 	}
-	return serviceManager(ctx, needs, f)
+}
+
+// askManager asks the service manager who it is, if that is needed, and does not wait:
+// its answer comes while the rest is measured. It is nil where that depends on the rest.
+func askManager(ctx context.Context, needs *host.Needs, f *host.Facts) *bus.Attempt {
+	if needs.ServiceManager == "" || needs.OnlyMaybe {
+		return nil
+	}
+	return bus.Begin(ctx, bus.NewPlace(f, os.Getenv))
 }
 
 // serviceManager finds the service manager that answers, and which part of the
-// cgroup tree the caller may use, as far as they are needed.
-func serviceManager(ctx context.Context, needs *host.Needs, f *host.Facts) *bus.Conn {
+// cgroup tree the caller may use, as far as they are needed. The connection to the
+// service manager, which may have been asked already, stays open for the plan that
+// uses it; it is nil without one.
+func serviceManager(ctx context.Context, needs *host.Needs, f *host.Facts, asked *bus.Attempt) *bus.Conn {
 	if f.Cgroup == nil || !f.Cgroup.Unified || f.Cgroup.ReadOnly {
 		return nil
 	}
@@ -310,9 +324,10 @@ func serviceManager(ctx context.Context, needs *host.Needs, f *host.Facts) *bus.
 	}
 	place := bus.NewPlace(f, os.Getenv)
 	f.ServiceManager.System = place.System
-	ctx, cancel := context.WithTimeout(ctx, busLimit)
-	defer cancel()
-	conn, err := bus.Connect(ctx, place)
+	if asked == nil {
+		asked = bus.Begin(ctx, place)
+	}
+	conn, err := asked.Wait(ctx)
 	if err == nil {
 		if err = conn.CanPlace(); err != nil {
 			conn.Close()

@@ -59,7 +59,7 @@ func TestNotifySocket(t *testing.T) {
 			Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}}
 		everyone := []host.Mapping{{Size: 1 << 31}}
 		facts := &host.Facts{UserNamespace: host.UserNamespace{Initial: true, UIDMap: everyone, GIDMap: everyone}}
-		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Config: before}, Facts: facts}, &host.Needs{})
+		r.surroundings(&Request{Bundle: &bundle.Bundle{Config: before}, Facts: facts}, &host.Needs{})
 		b, err := compile.Begin(before, facts, compile.Wishes{ID: "c", StateDir: c.Directory(), Manager: cgroupv2.None})
 		if err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ func TestNotifyWithoutPlace(t *testing.T) {
 		}
 		facts := &host.Facts{}
 		r := &Runtime{Options{NotifySocket: live, Manager: cgroupv2.None}}
-		r.surroundings(t.Context(), &Request{Bundle: &bundle.Bundle{Dir: "/", Config: s}, Facts: facts}, &host.Needs{})
+		r.surroundings(&Request{Bundle: &bundle.Bundle{Dir: "/", Config: s}, Facts: facts}, &host.Needs{})
 		if given := facts.Notify.Trouble == ""; given != test.given {
 			t.Errorf("%s: %q", name, facts.Notify.Trouble)
 		}

@@ -252,3 +252,29 @@ func TestOfProcess(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// One that is removed, or whose name is another's, is gone; one that stays is waited
+// for as long as was said. What else goes beside it does not count.
+func TestVanishes(t *testing.T) {
+	d := fakeCgroup(t, nil)
+	begun := time.Now()
+	if d.Vanishes(t.Context(), 60*time.Millisecond) || time.Since(begun) < 50*time.Millisecond {
+		t.Errorf("it is there, after %v", time.Since(begun))
+	}
+	beside := put(t, filepath.Dir(d.path), "beside", nil)
+	time.AfterFunc(20*time.Millisecond, func() { _ = os.RemoveAll(beside) })
+	time.AfterFunc(40*time.Millisecond, func() { _ = os.RemoveAll(d.path) })
+	begun = time.Now()
+	if !d.Vanishes(t.Context(), 5*time.Second) || time.Since(begun) > 4*time.Second {
+		t.Errorf("it is gone, after %v", time.Since(begun))
+	}
+	put(t, filepath.Dir(d.path), filepath.Base(d.path), nil)
+	if begun = time.Now(); !d.Vanishes(t.Context(), 5*time.Second) || time.Since(begun) > 4*time.Second {
+		t.Errorf("its name is another's, after %v", time.Since(begun))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if e := fakeCgroup(t, nil); e.Vanishes(ctx, time.Minute) {
+		t.Error("it is there")
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,6 +47,31 @@ func (d *Dir) await(ctx context.Context, key string, want uint64) error {
 			return err
 		}
 	}
+}
+
+// Vanishes waits for somebody else to remove the cgroup, for so long at most, and
+// reports whether that has happened.
+func (d *Dir) Vanishes(ctx context.Context, limit time.Duration) bool {
+	events, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return d.vanished()
+	}
+	defer unix.Close(events)
+	_, err = unix.InotifyAddWatch(events, path.Dir(d.path), unix.IN_DELETE)
+	for deadline := time.Now().Add(limit); err == nil && !d.vanished(); {
+		n, err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(events), Events: unix.POLLIN}}, max(time.Until(deadline), 0))
+		if n == 0 || err != nil {
+			break
+		}
+		_, _ = unix.Read(events, make([]byte, 4096)) // something was removed
+	}
+	return d.vanished()
+}
+
+// vanished reports whether the cgroup's name means it no more.
+func (d *Dir) vanished() bool {
+	var st unix.Stat_t
+	return unix.Stat(d.path, &st) != nil || st.Ino != d.ID()
 }
 
 // pollTimeout is in milliseconds.

@@ -109,9 +109,9 @@ func (a *Attempt) Wait(ctx context.Context) (*Conn, error) {
 	return nil, because("connect to the service manager", "", strings.Join(a.reasons, "; "), a.place.hint())
 }
 
-// Close gives up what was begun and not waited for.
+// Close gives up what was begun and not waited for. That of nil does nothing.
 func (a *Attempt) Close() {
-	if a.first != nil {
+	if a != nil && a.first != nil {
 		a.first.Close()
 		a.first = nil
 	}

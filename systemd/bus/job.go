@@ -287,6 +287,15 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 	return dropped, nil
 }
 
+// Release has a unit stopped in which no process is left, and returns when the manager
+// has answered: the job is done by the time another caller is answered. (A manager does
+// nothing for one who has left the bus.) A unit that systemd does not know is no error.
+// Errors are *fault.Error.
+func (c *Conn) Release(ctx context.Context, unit string) error {
+	_, err := c.stop(ctx, unit)
+	return err
+}
+
 // Stop stops a unit, waits for it to be gone, and forgets its failure. Kill its
 // processes first (live.Dir.Kill), else this takes up to TimeoutStopUSec.
 // A unit that systemd does not know is no error. Errors are *fault.Error.
@@ -296,20 +305,26 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 	if err == nil {
 		err = c.write(ctx, out.Bytes())
 	}
-	var job dbus.ObjectPath
-	if err == nil {
-		err = c.call(ctx, "StopUnit", []any{&job}, unit, "replace")
-	}
-	if isUnknown(err) {
-		return nil
-	}
-	if err == nil {
-		_, err = c.ended(ctx, job, time.Now().Add(callLimit))
-	}
 	if err != nil {
 		return failed("stop", unit, err)
 	}
+	job, err := c.stop(ctx, unit)
+	if job == "" {
+		return err
+	}
+	if _, err := c.ended(ctx, job, time.Now().Add(callLimit)); err != nil {
+		return failed("stop", unit, err)
+	}
 	return c.ResetFailed(ctx, unit)
+}
+
+// stop asks for it; there is no job for a unit that is not known.
+func (c *Conn) stop(ctx context.Context, unit string) (job dbus.ObjectPath, err error) {
+	err = c.call(ctx, "StopUnit", []any{&job}, unit, "replace")
+	if err == nil || isUnknown(err) {
+		return job, nil
+	}
+	return "", failed("stop", unit, err)
 }
 
 // Description asks for a unit's Description=, by which its maker knows it; a unit
