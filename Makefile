@@ -35,6 +35,10 @@ GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
 # What has its tests beside it. Those below tests/ are about the whole, and want privileges, helpers and time.
 UNITS = $$($(GO) list ./... | grep -v /tests) ./tests/security/bites
 
+# How long a program with the race detector sleeps before it exits, so that its other goroutines can still show a race.
+# The default is a second, which most time of the tests would go into: they start hundreds of such programs.
+RACE_SLEEP = 100
+
 .PHONY: build
 build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)
 
@@ -69,7 +73,7 @@ try: ## build homerun and run a container on this machine's own files, read-only
 test: ## everything: check, reproducible, the race detector, and all tests, here or in the test machine
 	@hack/deps build test
 	@$(MAKE) --no-print-directory build check reproducible
-	@$(RUN) HOMERUN_TEST_MAY_SKIP=1 go test -race -short $(UNITS)
+	@$(RUN) GORACE=atexit_sleep_ms=$(RACE_SLEEP) HOMERUN_TEST_MAY_SKIP=1 go test -race -short $(UNITS)
 	@$(RUN) go run ./hack/testrun ./...
 
 .PHONY: test-fast

@@ -297,7 +297,7 @@ func (w *world) services() error {
 func (w *world) command(part string, attr *syscall.SysProcAttr, arguments ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(w.dir, "test"), arguments...)
 	c.Env = []string{partVariable + "=" + part, "PATH=" + safePath(), dumpable + "=" + os.Getenv(dumpable),
-		hostPIDs + "=" + os.Getenv(hostPIDs)}
+		hostPIDs + "=" + os.Getenv(hostPIDs), "GORACE=" + os.Getenv("GORACE")}
 	c.Stderr = os.Stderr
 	c.SysProcAttr = attr
 	return c

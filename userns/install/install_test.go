@@ -57,7 +57,7 @@ func must(t testing.TB, ok bool, why string) {
 func child(t testing.TB, kind string) int {
 	t.Helper()
 	c := exec.Command("/proc/self/exe")
-	c.Env = []string{childVariable + "=" + kind}
+	c.Env = []string{childVariable + "=" + kind, "GORACE=" + os.Getenv("GORACE")}
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	stdin, err := c.StdinPipe()
 	if err != nil {
@@ -117,7 +117,7 @@ func unprivileged(t *testing.T) bool {
 	copyFile(t, program)
 	c := exec.Command(program, "-test.v", "-test.run", "^"+t.Name()+"$")
 	c.Dir = "/"
-	c.Env = []string{"HOMERUN_TEST_MAY_SKIP=" + os.Getenv("HOMERUN_TEST_MAY_SKIP")}
+	c.Env = []string{"HOMERUN_TEST_MAY_SKIP=" + os.Getenv("HOMERUN_TEST_MAY_SKIP"), "GORACE=" + os.Getenv("GORACE")}
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	out, err := c.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
