@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // exec into a container at its pids limit: nobody can be made in it, but moved.
@@ -47,7 +48,7 @@ func TestExecIntoFrozen(t *testing.T) {
 			}
 		}
 		t.Cleanup(func() { b.must("delete", "--force", b.id) })
-		if out, err := b.homerun("exec", b.id, "true"); err == nil || !strings.Contains(out, "/sub is frozen, or one above it is") {
+		if out, err := b.within(5*time.Second, "exec", b.id, "true"); err == nil || !strings.Contains(out, "/sub is frozen, or one above it is") {
 			t.Errorf("exec: %v: %s", err, out)
 		}
 	})

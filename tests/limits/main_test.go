@@ -242,6 +242,12 @@ func config(rootfs string, args []string) object {
 // homerun runs one verb; verb options come before the id.
 func (b *box) homerun(args ...string) (string, error) {
 	b.t.Helper()
+	return b.within(callLimit, args...)
+}
+
+// within is homerun, which may take so long.
+func (b *box) within(limit time.Duration, args ...string) (string, error) {
+	b.t.Helper()
 	text, err := json.Marshal(b.config)
 	if err != nil {
 		b.t.Fatal(err)
@@ -250,7 +256,7 @@ func (b *box) homerun(args ...string) (string, error) {
 		b.t.Fatal(err)
 	}
 	all := append(append([]string{}, b.before...), homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager)
-	return command(callLimit, append(all, args...)...)
+	return command(limit, append(all, args...)...)
 }
 
 // must is homerun for what has to succeed.

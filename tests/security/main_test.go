@@ -310,14 +310,20 @@ func (b *bundle) id() string { return filepath.Base(b.dir) }
 // homerun runs a verb and waits for it.
 func (c caller) homerun(t testing.TB, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	return c.within(t, 20*time.Second, args...)
+}
+
+// within is homerun, which may take so long.
+func (c caller) within(t testing.TB, limit time.Duration, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := c.command(ctx, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		t.Errorf("homerun %s: hangs\nstderr: %s", strings.Join(args, " "), stderr.String())
+		t.Errorf("homerun %s: hangs for %v\nstderr: %s", strings.Join(args, " "), limit, stderr.String())
 	}
 	if _, exited := err.(*exec.ExitError); err != nil && !exited && !errors.Is(err, exec.ErrWaitDelay) {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func TestOrphansAreTaken(t *testing.T) {
 		b.spec.Mounts = without(b.spec.Mounts, "/proc")
 		b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
 		r := b.start()
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.cmd.Process.Pid))
 			must(t, err)
 			var children []string
