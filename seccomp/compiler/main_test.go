@@ -93,7 +93,7 @@ func onKernel(t *testing.T, f *seccomp.Filter, calls []call) []unix.Errno {
 		t.Fatal(err)
 	}
 	c := exec.Command(self)
-	c.Env = []string{childVariable + "=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off"}
+	c.Env = []string{childVariable + "=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off", "GORACE=" + os.Getenv("GORACE")}
 	c.Stderr = os.Stderr
 	in, _ := c.StdinPipe()
 	go func() {

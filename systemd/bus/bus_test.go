@@ -147,7 +147,8 @@ func (m *fakeManager) job(unit string) dbus.ObjectPath {
 		emit(id, path, unit, m.result)
 		return path
 	}
-	time.AfterFunc(m.delay, func() { emit(id, path, unit, m.result) })
+	result := m.result
+	time.AfterFunc(m.delay, func() { emit(id, path, unit, result) })
 	return path
 }
 
@@ -373,11 +374,16 @@ func TestLostBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(100*time.Millisecond, func() { unix.Shutdown(c.fd, unix.SHUT_RDWR) })
+	died := make(chan struct{})
+	time.AfterFunc(100*time.Millisecond, func() {
+		defer close(died)
+		unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	})
 	begin := time.Now()
 	if err := j.Wait(limited(t, 5*time.Second)); !errors.Is(err, errLost) || time.Since(begin) > 3*time.Second {
 		t.Error(err, time.Since(begin))
 	}
+	<-died // before the test's end closes the connection
 	if _, err := c.SetProperties(limited(t, time.Second), "a.scope", scopeProperties()); !errors.Is(err, errLost) {
 		t.Error(err)
 	}
