@@ -95,8 +95,8 @@ func (a CompileRest) Line() string {
 	return line("compile-rest")
 }
 
-// MapIDs writes the id maps of the process that was awaited last, or has
-// newuidmap and newgidmap write them.
+// MapIDs writes the id maps of the process that was awaited last, or starts
+// newuidmap and newgidmap, which write them.
 type MapIDs struct{ Maps *userns.Maps }
 
 // Line implements plan.Action.
@@ -108,6 +108,20 @@ func (a MapIDs) Line() string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+// AwaitMaps waits for newuidmap and newgidmap.
+type AwaitMaps struct{ Maps *userns.Maps }
+
+// Line implements plan.Action.
+func (a AwaitMaps) Line() string {
+	var list []string
+	for _, m := range [...]userns.Map{a.Maps.UID, a.Maps.GID} {
+		if m.Method == userns.Helper {
+			list = append(list, m.Program)
+		}
+	}
+	return line("await-end", list...)
 }
 
 func mapLine(m userns.Map) string {

@@ -99,8 +99,10 @@ func (c *compiler) split() error {
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
 	c.b.Close(c.rest)
-	c.answerAt("default", "rest")
-	if !c.recordsEarly() {
+	if !c.restFirst() {
+		c.answerAt("default", "rest")
+	}
+	if !c.mapsBeside() {
 		c.recordInit()
 	}
 	var err error
@@ -108,10 +110,16 @@ func (c *compiler) split() error {
 	return err
 }
 
-// recordsEarly: while the helpers that write id maps run, there is time.
-func (c *compiler) recordsEarly() bool {
-	m := c.result.Maps
-	return m != nil && !c.ns.userEarly && !m.Self()
+// mapsBeside: newuidmap or newgidmap write a map of init's. They take longer than
+// init to make its namespaces, and the runtime to record it, so they start first, and
+// init waits for them before it hides and opens something.
+func (c *compiler) mapsBeside() bool {
+	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
+}
+
+// restFirst: the second part is the first that init waits for.
+func (c *compiler) restFirst() bool {
+	return c.result.Maps == nil || c.result.Maps.Self() || c.mapsBeside()
 }
 
 // recordInit records init, and asks for its scope.

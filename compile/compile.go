@@ -233,6 +233,9 @@ func (c *compiler) firstProcess() error {
 	if c.wishes.Create {
 		c.runtime("default", action.KeepSteps{})
 	}
+	if c.restFirst() {
+		c.answerAt("default", "rest")
+	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()
@@ -255,7 +258,8 @@ func (c *compiler) firstProcess() error {
 	c.b.Place(child)
 	c.awaitWatch()
 	c.awaitSignal("linux.namespaces", "init")
-	if c.recordsEarly() {
+	if c.mapsBeside() {
+		c.mapIDs()
 		c.recordInit()
 	}
 	return nil
@@ -284,8 +288,18 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 	c.b.Place(made)
 }
 
+// cloned are the namespaces that init is made in. Where helpers write its id maps it
+// makes those that take the kernel long itself, beside them; that init has a mount
+// namespace is recorded of a container without a PID namespace.
+func (c *compiler) cloned() int {
+	if c.mapsBeside() && c.ns.flags&unix.CLONE_NEWPID != 0 {
+		return c.ns.flags & (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
+	}
+	return c.ns.flags
+}
+
 func (c *compiler) clone() plan.Clone3 {
-	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.cloned())}
 	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
@@ -305,9 +319,10 @@ func (c *compiler) beginInit() error {
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")
 	}
-	c.b.At("default", "hide from the container")
-	if len(c.joins) == 0 {
-		process.Hide(c.b)
+	if c.mapsBeside() {
+		c.otherNamespaces()
+	} else {
+		c.hide()
 	}
 	c.b.Do(plan.Umask{})
 	if c.decided.wait {
@@ -320,6 +335,25 @@ func (c *compiler) beginInit() error {
 	c.names()
 	c.loopback()
 	return nil
+}
+
+// otherNamespaces makes those that init was not made in.
+func (c *compiler) otherNamespaces() {
+	c.b.At("linux.namespaces", "make the container's other namespaces")
+	if others := c.ns.flags &^ c.cloned(); others != 0 {
+		c.b.Do(plan.Unshare{Flags: others})
+	}
+	c.b.At("default", "give files the modes that config.json has")
+}
+
+// hide hides init from the container, and from whoever else is in a namespace that
+// it has joined. In a new user namespace it has id maps by then, whose files would
+// else be root's: proc(5).
+func (c *compiler) hide() {
+	c.b.At("default", "hide from the container")
+	if len(c.joins) == 0 {
+		process.Hide(c.b)
+	}
 }
 
 // names sets the host and the domain name.

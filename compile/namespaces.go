@@ -373,19 +373,29 @@ func (c *compiler) installMaps(who string) {
 		}
 		c.writeFile("/proc/self/gid_map", m.GID.Text())
 	}
-	if !m.Self() {
-		c.awaitMaps(who)
+	if m.Self() || c.mapsBeside() {
+		return
 	}
-}
-
-// awaitMaps waits for the runtime to write the maps of who.
-func (c *compiler) awaitMaps(who string) {
-	c.b.At("linux.uidMappings", "wait for the id maps")
 	if who == "user" {
+		c.b.At("linux.uidMappings", "ask for the id maps")
 		c.signal(TagUser, 0, "user")
 		c.awaitSignal("linux.namespaces", "user")
 	}
-	c.await(c.sync, "mapped")
+	c.mapIDs()
+	c.awaitMaps()
+}
+
+// mapIDs begins the maps that the runtime writes, or helpers.
+func (c *compiler) mapIDs() {
 	c.runtime("linux.uidMappings", action.MapIDs{Maps: c.result.Maps})
+}
+
+// awaitMaps waits for them.
+func (c *compiler) awaitMaps() {
+	c.b.At("linux.uidMappings", "wait for the id maps")
+	c.await(c.sync, "mapped")
+	if c.result.Maps.Helped() {
+		c.runtime("linux.uidMappings", action.AwaitMaps{Maps: c.result.Maps})
+	}
 	c.answerAt("linux.uidMappings", "mapped")
 }

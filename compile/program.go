@@ -15,6 +15,10 @@ import (
 
 // fileSystem writes the container's file system, up to the pivot.
 func (c *compiler) fileSystem() error {
+	if c.mapsBeside() {
+		c.awaitMaps()
+		c.hide()
+	}
 	if c.ns.othersMounts {
 		c.becomeRoot()
 		return c.chroot()

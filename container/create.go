@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ func (s *starting) run(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	s.mappers.Abandon()
 	if s.network != nil {
 		s.network.Abandon() // our child, for which nobody else waits
 	}
@@ -174,13 +176,23 @@ func (s *starting) planPidFile(name string) (err error) {
 	return nil
 }
 
-// mapIDs writes the id maps of init, or of the first process.
-func (s *starting) mapIDs(ctx context.Context, a action.MapIDs) error {
+// mapIDs begins the id maps of init, or of the first process.
+func (s *starting) mapIDs(a action.MapIDs) (err error) {
 	pid := s.launch.Init()
 	if pid == 0 {
 		pid = s.launch.First()
 	}
-	return install.Maps(ctx, pid, *a.Maps, s.launch.Facts)
+	s.mappers, err = install.Start(pid, a.Maps)
+	return err
+}
+
+// awaitMaps waits for who writes the id maps. They fail where init has, and it says why.
+func (s *starting) awaitMaps(ctx context.Context) error {
+	err := s.mappers.Await(ctx, s.launch.Facts)
+	if err != nil {
+		return cmp.Or(s.launch.Failed(), err)
+	}
+	return nil
 }
 
 // abandon undoes a container whose making failed, and returns why it did. Once

@@ -18,6 +18,7 @@ import (
 	"github.com/homerun-oci/homerun/seccomp/listener"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/notify"
+	"github.com/homerun-oci/homerun/userns/install"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,6 +42,8 @@ type starting struct {
 	// pidfds are connections to those who receive the process's pidfd, in the order
 	// in which it is sent to them.
 	pidfds []int
+	// mappers write the id maps.
+	mappers install.Helpers
 	// network is the helper that connects the container's network.
 	network *client.Helper
 	// relay is the program's socket for notifications, if this process serves it.
@@ -157,7 +160,9 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 	case action.OpenCopies:
 		return s.openCopies()
 	case action.MapIDs:
-		return s.mapIDs(ctx, a)
+		return s.mapIDs(a)
+	case action.AwaitMaps:
+		return s.awaitMaps(ctx)
 	case action.RecordMade:
 		return nil // what is to be undone is recorded
 	case action.KeepSteps:

@@ -76,6 +76,25 @@ func (l *Launch) meetInit() {
 	l.kill()
 }
 
+// Failed is why the stage has failed, if it has said so.
+func (l *Launch) Failed() error {
+	fds := []unix.PollFd{{Fd: int32(l.report), Events: unix.POLLIN}}
+	for l.report >= 0 {
+		if n, err := unix.Poll(fds, 0); n == 0 || err != nil {
+			break
+		}
+		r, err := stage.ReadRecord(l.report)
+		if err != nil {
+			break
+		}
+		if r.Failed {
+			return l.Explain(r)
+		}
+		l.take(r)
+	}
+	return nil
+}
+
 // AwaitFailure reads what the stage says of its end, where another sign has shown
 // that it has come.
 func (l *Launch) AwaitFailure() error { return l.await("nothing that init signals") }

@@ -160,6 +160,28 @@ func TestFailuresAreSaid(t *testing.T) {
 	}
 }
 
+// What the stage has said of its failure is there for who sees another sign of it, and
+// who asks does not wait for more.
+func TestFailed(t *testing.T) {
+	l := reported(t, signalRecord(compile.TagInit, 1<<22), failure(0, unix.EPERM))
+	l.Result, l.Facts = compiled(t, "/bin/true"), &host.Facts{}
+	if err := l.Failed(); !errors.Is(err, unix.EPERM) {
+		t.Errorf("got %v; want EPERM", err)
+	}
+	if err := l.Failed(); err != nil || l.init != 1<<22 {
+		t.Errorf("afterwards: %v, and init is %d", err, l.init)
+	}
+	var silent [2]int
+	if err := unix.Pipe2(silent[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(silent[1])
+	l.report = silent[0]
+	if err := l.Failed(); err != nil {
+		t.Errorf("of a stage that goes on: %v", err)
+	}
+}
+
 // An answer is one byte; that init is gone is for its report to say.
 func TestAnswer(t *testing.T) {
 	var fds [2]int

@@ -72,6 +72,9 @@ type Maps struct {
 // Self reports whether the process itself may write both maps.
 func (m *Maps) Self() bool { return m.UID.Method == Self && m.GID.Method == Self }
 
+// Helped reports whether newuidmap or newgidmap writes one of them.
+func (m *Maps) Helped() bool { return m.UID.Method == Helper || m.GID.Method == Helper }
+
 // Text is what is written to uid_map or gid_map, in one write(2).
 func (m Map) Text() string {
 	b := make([]byte, 0, 24*len(m.Mappings))

@@ -5,7 +5,7 @@
 // The process to map sits in its new user namespace and waits. The runtime, in
 // the parent namespace, starts newuidmap and newgidmap both at once (each takes
 // about a millisecond, most of it the dynamic linker), writes what it may write
-// itself in the meantime, and then waits for both.
+// itself in the meantime, does other things, and then waits for both.
 //
 // A process that is not dumpable can be mapped by the helpers and by root, but
 // not by itself: its /proc/PID/uid_map belongs to root then (proc(5)), though
@@ -40,41 +40,54 @@ import (
 // timeout bounds the helpers: a directory service that newuidmap asks may hang.
 const timeout = 30 * time.Second
 
-// Maps writes both maps of process pid, whose user namespace is a child of the
-// caller's, and returns when they are there. A map with method userns.Self is
-// left to the process itself. The facts are for the explanation of a failure,
-// which is of type *fault.Error and keeps the helper's own words. When ctx
-// ends, or after 30 seconds, helpers are killed. Calls for different processes
-// may run at the same time.
-func Maps(ctx context.Context, pid int, maps userns.Maps, facts *host.Facts) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	started, err := startHelpers(pid, &maps)
+// Helpers are the helpers that write the maps of a process, on their way. Await
+// them, or Abandon them; the zero value has none.
+type Helpers struct{ started []*process }
+
+// Start begins both maps of process pid, whose user namespace is a child of the
+// caller's: it starts the helpers and writes what takes none. A map with method
+// userns.Self is left to the process itself. On an error no helper is left. Calls
+// for different processes may run at the same time.
+func Start(pid int, maps *userns.Maps) (Helpers, error) {
+	var h Helpers
+	err := h.start(pid, maps)
 	if err == nil {
-		err = writeMaps(pid, &maps)
+		err = writeMaps(pid, maps)
 	}
 	if err != nil {
-		cancel() // half of the maps is no use: do not wait for the rest
+		h.Abandon() // half of the maps is no use
 	}
-	if ended := finish(ctx, started, facts); err == nil {
-		err = ended
-	}
-	return err
+	return h, err
 }
 
-func startHelpers(pid int, maps *userns.Maps) ([]*process, error) {
-	var started []*process
+// Await returns when the helpers have written their maps. The facts are for the
+// explanation of a failure, which is of type *fault.Error and keeps the helper's
+// own words. When ctx ends, or after 30 seconds, helpers are killed.
+func (h *Helpers) Await(ctx context.Context, facts *host.Facts) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return h.finish(ctx, facts)
+}
+
+// Abandon ends the helpers that were not awaited.
+func (h *Helpers) Abandon() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = h.finish(ctx, &host.Facts{}) // what they did is of no use
+}
+
+func (h *Helpers) start(pid int, maps *userns.Maps) error {
 	for _, m := range [...]*userns.Map{&maps.UID, &maps.GID} {
 		if m.Method != userns.Helper {
 			continue
 		}
 		p, err := start(m, pid)
 		if err != nil {
-			return started, err
+			return err
 		}
-		started = append(started, p)
+		h.started = append(h.started, p)
 	}
-	return started, nil
+	return nil
 }
 
 func writeMaps(pid int, maps *userns.Maps) error {
@@ -125,13 +138,14 @@ func writeHint(err error) string {
 
 // finish waits for the helpers and explains the first that failed; when one
 // fails the other's complaint is most often the same.
-func finish(ctx context.Context, started []*process, facts *host.Facts) error {
-	waitAll(ctx, started)
+func (h *Helpers) finish(ctx context.Context, facts *host.Facts) error {
+	waitAll(ctx, h.started)
 	var first error
-	for _, p := range started {
+	for _, p := range h.started {
 		if err := p.result(ctx); err != nil && first == nil {
 			first = explain(p, err, facts)
 		}
 	}
+	h.started = nil
 	return first
 }

@@ -185,7 +185,7 @@ func TestHelpers(t *testing.T) {
 		t.Fatalf("methods: %+v", maps)
 	}
 	pid := child(t, "plain")
-	if err := Maps(context.Background(), pid, maps, f); err != nil {
+	if err := mapAll(context.Background(), pid, maps, f); err != nil {
 		t.Fatal(err)
 	}
 	checkMap(t, pid, maps.UID)
@@ -209,7 +209,7 @@ func TestSelf(t *testing.T) {
 		t.Fatalf("methods: %+v", maps)
 	}
 	pid := child(t, "plain")
-	if err := Maps(context.Background(), pid, maps, f); err != nil {
+	if err := mapAll(context.Background(), pid, maps, f); err != nil {
 		t.Fatal(err)
 	}
 	proc := "/proc/" + strconv.Itoa(pid)
@@ -245,12 +245,12 @@ func TestPrivileged(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := child(t, "plain")
-	if err := Maps(context.Background(), pid, maps, f); err != nil {
+	if err := mapAll(context.Background(), pid, maps, f); err != nil {
 		t.Fatal(err)
 	}
 	checkMap(t, pid, maps.UID)
 	checkMap(t, pid, maps.GID)
-	err = Maps(context.Background(), pid, maps, f)
+	err = mapAll(context.Background(), pid, maps, f)
 	if err == nil || !errors.Is(err, unix.EPERM) {
 		t.Errorf("a second write: %v; want EPERM", err)
 	}
@@ -270,7 +270,7 @@ func TestUndumpable(t *testing.T) {
 	if !errors.Is(err, unix.EACCES) {
 		t.Errorf("direct write: %v; want EACCES", err)
 	}
-	if err := Maps(context.Background(), pid, userns.Maps{UID: m}, f); err != nil {
+	if err := mapAll(context.Background(), pid, userns.Maps{UID: m}, f); err != nil {
 		t.Fatal(err)
 	}
 	checkMap(t, pid, m)
@@ -304,7 +304,7 @@ func fake(program string) userns.Maps {
 
 func wantFailure(t *testing.T, maps userns.Maps, f *host.Facts, pid int, text, hint string) {
 	t.Helper()
-	err := Maps(context.Background(), pid, maps, f)
+	err := mapAll(context.Background(), pid, maps, f)
 	var e *fault.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got %v; want a *fault.Error", err)
@@ -317,17 +317,57 @@ func wantFailure(t *testing.T, maps userns.Maps, f *host.Facts, pid int, text, h
 	}
 }
 
-// TestTimeout: a helper that hangs, even with its standard error closed, is
-// killed.
-func TestTimeout(t *testing.T) {
+// mapAll starts the maps and awaits them.
+func mapAll(ctx context.Context, pid int, maps userns.Maps, f *host.Facts) error {
+	helpers, err := Start(pid, &maps)
+	if err != nil {
+		return err
+	}
+	return helpers.Await(ctx, f)
+}
+
+// hanging is a helper that hangs, with its standard error closed.
+func hanging(t *testing.T) string {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "hang")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec 2>&- 1>&-; exec /bin/sleep 60\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return program
+}
+
+// TestAbandon: a helper that nobody awaits is ended and reaped, and so is the first of
+// two when the second does not start.
+func TestAbandon(t *testing.T) {
+	start := time.Now()
+	one := fake(hanging(t))
+	helpers, err := Start(1, &one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	helpers.Abandon()
+	helpers.Abandon()
+	two := one
+	two.GID = fake("/nonexistent/newgidmap").UID
+	if _, err := Start(1, &two); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %v; want ENOENT", err)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {
+		t.Errorf("a helper is left: %d, %v", pid, err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestTimeout: a helper that hangs, even with its standard error closed, is
+// killed.
+func TestTimeout(t *testing.T) {
+	program := hanging(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	err := Maps(ctx, 1, fake(program), &host.Facts{})
+	err := mapAll(ctx, 1, fake(program), &host.Facts{})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v; want deadline exceeded", err)
 	}
@@ -350,7 +390,7 @@ func BenchmarkHelpers(b *testing.B) {
 			b.StopTimer()
 			pid := child(b, "plain")
 			b.StartTimer()
-			if err := Maps(context.Background(), pid, userns.Maps{UID: m, GID: g}, f); err != nil {
+			if err := mapAll(context.Background(), pid, userns.Maps{UID: m, GID: g}, f); err != nil {
 				b.Fatal(err)
 			}
 		}
