@@ -212,6 +212,12 @@ func (l *Undos) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// Record is the record at an index.
+func (l Undos) Record(i int) (kind, name string, inode uint64) {
+	r := l[i].record()
+	return r.Kind, r.Name, r.Inode
+}
+
 // Names are the names in the records, for which JSON may have no characters.
 func (l Undos) Names() []string {
 	var names []string

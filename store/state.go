@@ -164,7 +164,7 @@ var ErrDamaged = errors.New("the state is damaged")
 // stays.
 func (d *Dir) WriteState(s *State) error {
 	s.keepRaw()
-	text, err := json.Marshal(s)
+	text, err := s.text()
 	if err == nil {
 		err = d.ReplaceFile(StateFile, append(text, '\n'))
 	}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/action"
+)
+
+// fill gives a value something in each of its members.
+func fill(v reflect.Value) {
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)))
+		return
+	case action.Undos:
+		v.Set(reflect.ValueOf(action.Undos{action.RemoveFile{Path: "\"\\\n"}, action.RemoveCgroup{Path: "/c", Inode: 7}}))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for range 2 {
+			key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			fill(key)
+			fill(value)
+			v.SetMapIndex(key, value)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.String:
+		v.SetString("a\x00\x1f \"\\/<ä€\u2028\xff\x7f😀")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint64:
+		v.SetUint(1<<64 - 1)
+	case reflect.Uint8:
+		v.SetUint(255)
+	case reflect.Int:
+		v.SetInt(1<<62 + 1)
+	default:
+		panic(v.Type())
+	}
+}
+
+// sameAsJSON wants of text what encoding/json makes of the state.
+func sameAsJSON(t *testing.T, what string, s *State) {
+	t.Helper()
+	want, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only members and their values count, not which characters are escaped.
+	value := func(text []byte) (v any) {
+		d := json.NewDecoder(strings.NewReader(string(text)))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			t.Fatalf("%s: %v: %s", what, err, text)
+		}
+		return v
+	}
+	if !reflect.DeepEqual(value(got), value(want)) {
+		t.Errorf("%s:\n%s\n%s", what, got, want)
+	}
+}
+
+// The text that is written by hand has each member of a state, alone and with all
+// others, in the form that encoding/json gives it, and leaves out the same.
+func TestTextIsThatOfJSON(t *testing.T) {
+	sameAsJSON(t, "empty", &State{})
+	var whole State
+	all := reflect.ValueOf(&whole).Elem()
+	fill(all)
+	sameAsJSON(t, "whole", &whole)
+	for i := range all.NumField() {
+		var s State
+		one := reflect.ValueOf(&s).Elem().Field(i)
+		name := all.Type().Field(i).Name
+		if one.Kind() == reflect.Pointer {
+			one.Set(reflect.New(one.Type().Elem()))
+			sameAsJSON(t, name+", empty", &s)
+		}
+		fill(one)
+		sameAsJSON(t, name, &s)
+	}
+	for i := range reflect.TypeFor[Cgroup]().NumField() {
+		var s State
+		fill(reflect.ValueOf(&s.Cgroup).Elem().Field(i))
+		sameAsJSON(t, "cgroup", &s)
+	}
+}
