@@ -24,11 +24,14 @@ func Capabilities() []string {
 
 // CapabilityName is the name of capability n, or its number when unknown.
 func CapabilityName(n int) string {
-	names := strings.Fields(capabilityNames)
-	if n < 0 || n >= len(names) {
-		return strconv.Itoa(n)
+	at := 0
+	for word := range strings.SplitSeq(capabilityNames, " ") {
+		if at == n {
+			return "CAP_" + word
+		}
+		at++
 	}
-	return "CAP_" + names[n]
+	return strconv.Itoa(n)
 }
 
 // CapabilityNumber finds a capability by its name with CAP_ in front.
