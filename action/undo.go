@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/homerun-oci/homerun/jsonread"
 	"github.com/homerun-oci/homerun/plan"
 )
 
@@ -147,15 +148,14 @@ func (a UnknownUndo) Line() string { return "undo " + quoted(a.Kind) + " " + quo
 
 func (a UnknownUndo) record() record { return record(a) }
 
-// Undos are what is to be undone, in the order in which it was done. As JSON they are
-// what docs/state.schema.json says of undo.
+// Undos are what is to be undone, in the order in which it was done. In state.json they
+// are what docs/state.schema.json says of undo.
 type Undos []Undo
 
-// record is an Undo in state.json.
+// record is an Undo in state.json: its kind, name, and inode, which is left out when 0.
 type record struct {
-	Kind  string `json:"kind"`
-	Name  string `json:"name"`
-	Inode uint64 `json:"inode,omitempty"`
+	Kind, Name string
+	Inode      uint64
 }
 
 // Kinds of records.
@@ -190,26 +190,29 @@ func (r record) undo() Undo {
 	return UnknownUndo(r)
 }
 
-// MarshalJSON implements json.Marshaler.
-func (l Undos) MarshalJSON() ([]byte, error) {
-	list := make([]record, 0, len(l))
-	for _, u := range l {
-		list = append(list, u.record())
+// ReadUndos reads a list of records.
+func ReadUndos(r *jsonread.Reader, l *Undos) {
+	var list []record
+	jsonread.List(r, &list, readRecord)
+	*l = nil
+	for _, u := range list {
+		*l = append(*l, u.undo())
 	}
-	return json.Marshal(list)
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *Undos) UnmarshalJSON(text []byte) error {
-	var list []record
-	if err := json.Unmarshal(text, &list); err != nil {
-		return err
+func readRecord(r *jsonread.Reader, v *record) {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
+		case "kind":
+			jsonread.Text(r, &v.Kind)
+		case "name":
+			jsonread.Text(r, &v.Name)
+		case "inode":
+			jsonread.Unsigned(r, &v.Inode)
+		default:
+			r.Skip()
+		}
 	}
-	*l = nil
-	for _, r := range list {
-		*l = append(*l, r.undo())
-	}
-	return nil
 }
 
 // Record is the record at an index.

@@ -1,20 +1,16 @@
 // Package bundle reads config.json and rejects by JSON path what cannot run.
 //
-// It decodes into the types of specs-go with a small tokenizer and decoders
-// that hack/gendecoder generates, because the reflection caches of
-// encoding/json are cold in a process that lives for milliseconds.
+// It decodes into the types of specs-go with package jsonread, whose differences from
+// encoding/json it shares, and decoders that hack/gendecoder generates.
 //
 // All functions are pure, but for those in load.go, and safe for concurrent
-// use. Differences from encoding/json: property names match by exact case; a
-// property that occurs twice is replaced, never merged; null gives the zero
-// value; -0 is allowed in unsigned fields; sections of other platforms and
-// linux.seccomp are checked for syntax only; nesting is limited to 1000.
+// use. Sections of other platforms and linux.seccomp are checked for syntax only.
 //
 // Source: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 package bundle
 
 import (
-	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/jsonread"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -37,14 +33,14 @@ type Bundle struct {
 
 // Decode decodes a config.json. It keeps raw. Any error is a *fault.Error.
 func Decode(raw []byte) (*Bundle, error) {
-	var r reader
-	config, err := decode(&r, raw, decodeSpec)
+	var r jsonread.Reader
+	config, err := jsonread.Document(&r, raw, decodeSpec)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bundle{Config: config, Raw: raw}
-	if b.Config.Linux != nil && r.seccompEnd > 0 {
-		b.Seccomp = raw[r.seccompStart:r.seccompEnd:r.seccompEnd]
+	if b.Config.Linux != nil {
+		b.Seccomp = r.Marked(raw)
 	}
 	return b, nil
 }
@@ -52,33 +48,17 @@ func Decode(raw []byte) (*Bundle, error) {
 // DecodeProcess decodes what exec --process names: a config.json's process.
 // Any error is a *fault.Error.
 func DecodeProcess(raw []byte) (*specs.Process, error) {
-	return decode(new(reader), raw, decodeProcess)
+	return jsonread.Document(new(jsonread.Reader), raw, decodeProcess)
 }
 
 // DecodeResources decodes what update --resources names: a config.json's
 // linux.resources. Any error is a *fault.Error.
 func DecodeResources(raw []byte) (*specs.LinuxResources, error) {
-	return decode(new(reader), raw, decodeLinuxResources)
+	return jsonread.Document(new(jsonread.Reader), raw, decodeLinuxResources)
 }
 
 // DecodeSeccomp decodes a config.json's linux.seccomp. Any error is a *fault.Error;
 // its path and line are relative to raw.
 func DecodeSeccomp(raw []byte) (*specs.LinuxSeccomp, error) {
-	return decode(new(reader), raw, decodeLinuxSeccomp)
-}
-
-// decode reads a whole document, which must be an object.
-func decode[T any](r *reader, raw []byte, read func(*reader, *T)) (*T, error) {
-	r.text = string(raw)
-	if r.peek() != '{' {
-		r.mismatch("an object")
-	}
-	v := new(T)
-	read(r, v)
-	r.end()
-	if !r.failed {
-		return v, nil
-	}
-	line, column := lineColumn(r.text, r.offset)
-	return nil, &fault.Error{Place: locate(r.text, r.offset), Line: line, Column: column, Why: r.reason}
+	return jsonread.Document(new(jsonread.Reader), raw, decodeLinuxSeccomp)
 }

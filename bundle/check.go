@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"github.com/homerun-oci/homerun/jsonread"
 	"maps"
 	"slices"
 	"strconv"
@@ -47,7 +48,7 @@ func (b *Bundle) Check() (warnings []string, err error) {
 	if list, ok := err.(Errors); ok {
 		for _, e := range list {
 			e.File = b.file
-			e.Line, e.Column, _ = Position(b.Raw, e.Place)
+			e.Line, e.Column, _ = jsonread.Position(b.Raw, e.Place)
 		}
 	}
 	return warnings, err
@@ -89,14 +90,6 @@ func at(pattern string, index ...int) string {
 		pattern = strings.Replace(pattern, "[]", "["+strconv.Itoa(i)+"]", 1)
 	}
 	return pattern
-}
-
-// keyed is the path of an entry in a map.
-func keyed(table, key string) string {
-	var path strings.Builder
-	path.WriteString(table)
-	step{key, noIndex}.appendTo(&path)
-	return path.String()
 }
 
 // text refuses a NUL byte, at which the kernel would cut the string.

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"github.com/homerun-oci/homerun/jsonread"
 	"math"
 	"slices"
 	"strconv"
@@ -113,10 +114,10 @@ func (c *checker) timeOffsets(offsets map[string]specs.LinuxTimeOffset, present 
 	}
 	for _, clock := range sortedKeys(offsets) {
 		if clock != "monotonic" && clock != "boottime" {
-			c.report(keyed("linux.timeOffsets", clock), "unknown clock %q", clock)
+			c.report(jsonread.Keyed("linux.timeOffsets", clock), "unknown clock %q", clock)
 		}
 		if n := offsets[clock].Nanosecs; n > 999_999_999 {
-			c.report(keyed("linux.timeOffsets", clock)+".nanosecs", "%d is a second or more", n)
+			c.report(jsonread.Keyed("linux.timeOffsets", clock)+".nanosecs", "%d is a second or more", n)
 		}
 	}
 }
@@ -136,10 +137,10 @@ func (c *checker) devices(devices []specs.LinuxDevice) {
 func (c *checker) sysctl(settings map[string]string) {
 	for _, key := range sortedKeys(settings) {
 		if !isSysctl(key) {
-			c.report(keyed("linux.sysctl", key), "%q is not the name of a sysctl", key)
+			c.report(jsonread.Keyed("linux.sysctl", key), "%q is not the name of a sysctl", key)
 		}
 		if strings.IndexByte(settings[key], 0) >= 0 {
-			c.report(keyed("linux.sysctl", key), "%q contains a NUL byte", settings[key])
+			c.report(jsonread.Keyed("linux.sysctl", key), "%q contains a NUL byte", settings[key])
 		}
 	}
 }
@@ -195,10 +196,10 @@ func (c *checker) resources(r *specs.LinuxResources) {
 	}
 	for _, name := range sortedKeys(r.Unified) {
 		if !isFileName(name) {
-			c.report(keyed("unified", name), "%q is not the name of a cgroup file", name)
+			c.report(jsonread.Keyed("unified", name), "%q is not the name of a cgroup file", name)
 		}
 		if strings.IndexByte(r.Unified[name], 0) >= 0 {
-			c.report(keyed("unified", name), "%q contains a NUL byte", r.Unified[name])
+			c.report(jsonread.Keyed("unified", name), "%q contains a NUL byte", r.Unified[name])
 		}
 	}
 }

@@ -2,737 +2,740 @@
 
 package bundle
 
-import "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"github.com/homerun-oci/homerun/jsonread"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
 
-func decodeBox(r *reader, v *specs.Box) {
+func decodeBox(r *jsonread.Reader, v *specs.Box) {
 	*v = specs.Box{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "height":
-			unsigned(r, &v.Height)
+			jsonread.Unsigned(r, &v.Height)
 		case "width":
-			unsigned(r, &v.Width)
+			jsonread.Unsigned(r, &v.Width)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeCPUAffinity(r *reader, v *specs.CPUAffinity) {
+func decodeCPUAffinity(r *jsonread.Reader, v *specs.CPUAffinity) {
 	*v = specs.CPUAffinity{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "initial":
-			text(r, &v.Initial)
+			jsonread.Text(r, &v.Initial)
 		case "final":
-			text(r, &v.Final)
+			jsonread.Text(r, &v.Final)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeHook(r *reader, v *specs.Hook) {
+func decodeHook(r *jsonread.Reader, v *specs.Hook) {
 	*v = specs.Hook{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "path":
-			text(r, &v.Path)
+			jsonread.Text(r, &v.Path)
 		case "args":
-			words(r, &v.Args)
+			jsonread.Words(r, &v.Args)
 		case "env":
-			words(r, &v.Env)
+			jsonread.Words(r, &v.Env)
 		case "timeout":
-			pointer(r, &v.Timeout, signed)
+			jsonread.Pointer(r, &v.Timeout, jsonread.Signed)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeHooks(r *reader, v *specs.Hooks) {
+func decodeHooks(r *jsonread.Reader, v *specs.Hooks) {
 	*v = specs.Hooks{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "prestart":
-			list(r, &v.Prestart, decodeHook)
+			jsonread.List(r, &v.Prestart, decodeHook)
 		case "createRuntime":
-			list(r, &v.CreateRuntime, decodeHook)
+			jsonread.List(r, &v.CreateRuntime, decodeHook)
 		case "createContainer":
-			list(r, &v.CreateContainer, decodeHook)
+			jsonread.List(r, &v.CreateContainer, decodeHook)
 		case "startContainer":
-			list(r, &v.StartContainer, decodeHook)
+			jsonread.List(r, &v.StartContainer, decodeHook)
 		case "poststart":
-			list(r, &v.Poststart, decodeHook)
+			jsonread.List(r, &v.Poststart, decodeHook)
 		case "poststop":
-			list(r, &v.Poststop, decodeHook)
+			jsonread.List(r, &v.Poststop, decodeHook)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinux(r *reader, v *specs.Linux) {
+func decodeLinux(r *jsonread.Reader, v *specs.Linux) {
 	*v = specs.Linux{}
-	r.seccompStart, r.seccompEnd = 0, 0
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	r.Unmark()
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "uidMappings":
-			list(r, &v.UIDMappings, decodeLinuxIDMapping)
+			jsonread.List(r, &v.UIDMappings, decodeLinuxIDMapping)
 		case "gidMappings":
-			list(r, &v.GIDMappings, decodeLinuxIDMapping)
+			jsonread.List(r, &v.GIDMappings, decodeLinuxIDMapping)
 		case "sysctl":
-			table(r, &v.Sysctl, text)
+			jsonread.Table(r, &v.Sysctl, jsonread.Text)
 		case "resources":
-			pointer(r, &v.Resources, decodeLinuxResources)
+			jsonread.Pointer(r, &v.Resources, decodeLinuxResources)
 		case "cgroupsPath":
-			text(r, &v.CgroupsPath)
+			jsonread.Text(r, &v.CgroupsPath)
 		case "namespaces":
-			list(r, &v.Namespaces, decodeLinuxNamespace)
+			jsonread.List(r, &v.Namespaces, decodeLinuxNamespace)
 		case "devices":
-			list(r, &v.Devices, decodeLinuxDevice)
+			jsonread.List(r, &v.Devices, decodeLinuxDevice)
 		case "netDevices":
-			table(r, &v.NetDevices, decodeLinuxNetDevice)
+			jsonread.Table(r, &v.NetDevices, decodeLinuxNetDevice)
 		case "seccomp":
-			seccomp(r)
+			r.Mark()
 		case "rootfsPropagation":
-			text(r, &v.RootfsPropagation)
+			jsonread.Text(r, &v.RootfsPropagation)
 		case "maskedPaths":
-			words(r, &v.MaskedPaths)
+			jsonread.Words(r, &v.MaskedPaths)
 		case "readonlyPaths":
-			words(r, &v.ReadonlyPaths)
+			jsonread.Words(r, &v.ReadonlyPaths)
 		case "mountLabel":
-			text(r, &v.MountLabel)
+			jsonread.Text(r, &v.MountLabel)
 		case "intelRdt":
-			pointer(r, &v.IntelRdt, decodeLinuxIntelRdt)
+			jsonread.Pointer(r, &v.IntelRdt, decodeLinuxIntelRdt)
 		case "memoryPolicy":
-			pointer(r, &v.MemoryPolicy, decodeLinuxMemoryPolicy)
+			jsonread.Pointer(r, &v.MemoryPolicy, decodeLinuxMemoryPolicy)
 		case "personality":
-			pointer(r, &v.Personality, decodeLinuxPersonality)
+			jsonread.Pointer(r, &v.Personality, decodeLinuxPersonality)
 		case "timeOffsets":
-			table(r, &v.TimeOffsets, decodeLinuxTimeOffset)
+			jsonread.Table(r, &v.TimeOffsets, decodeLinuxTimeOffset)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxBlockIO(r *reader, v *specs.LinuxBlockIO) {
+func decodeLinuxBlockIO(r *jsonread.Reader, v *specs.LinuxBlockIO) {
 	*v = specs.LinuxBlockIO{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "weight":
-			pointer(r, &v.Weight, unsigned)
+			jsonread.Pointer(r, &v.Weight, jsonread.Unsigned)
 		case "leafWeight":
-			pointer(r, &v.LeafWeight, unsigned)
+			jsonread.Pointer(r, &v.LeafWeight, jsonread.Unsigned)
 		case "weightDevice":
-			list(r, &v.WeightDevice, decodeLinuxWeightDevice)
+			jsonread.List(r, &v.WeightDevice, decodeLinuxWeightDevice)
 		case "throttleReadBpsDevice":
-			list(r, &v.ThrottleReadBpsDevice, decodeLinuxThrottleDevice)
+			jsonread.List(r, &v.ThrottleReadBpsDevice, decodeLinuxThrottleDevice)
 		case "throttleWriteBpsDevice":
-			list(r, &v.ThrottleWriteBpsDevice, decodeLinuxThrottleDevice)
+			jsonread.List(r, &v.ThrottleWriteBpsDevice, decodeLinuxThrottleDevice)
 		case "throttleReadIOPSDevice":
-			list(r, &v.ThrottleReadIOPSDevice, decodeLinuxThrottleDevice)
+			jsonread.List(r, &v.ThrottleReadIOPSDevice, decodeLinuxThrottleDevice)
 		case "throttleWriteIOPSDevice":
-			list(r, &v.ThrottleWriteIOPSDevice, decodeLinuxThrottleDevice)
+			jsonread.List(r, &v.ThrottleWriteIOPSDevice, decodeLinuxThrottleDevice)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxCPU(r *reader, v *specs.LinuxCPU) {
+func decodeLinuxCPU(r *jsonread.Reader, v *specs.LinuxCPU) {
 	*v = specs.LinuxCPU{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "shares":
-			pointer(r, &v.Shares, unsigned)
+			jsonread.Pointer(r, &v.Shares, jsonread.Unsigned)
 		case "quota":
-			pointer(r, &v.Quota, signed)
+			jsonread.Pointer(r, &v.Quota, jsonread.Signed)
 		case "burst":
-			pointer(r, &v.Burst, unsigned)
+			jsonread.Pointer(r, &v.Burst, jsonread.Unsigned)
 		case "period":
-			pointer(r, &v.Period, unsigned)
+			jsonread.Pointer(r, &v.Period, jsonread.Unsigned)
 		case "realtimeRuntime":
-			pointer(r, &v.RealtimeRuntime, signed)
+			jsonread.Pointer(r, &v.RealtimeRuntime, jsonread.Signed)
 		case "realtimePeriod":
-			pointer(r, &v.RealtimePeriod, unsigned)
+			jsonread.Pointer(r, &v.RealtimePeriod, jsonread.Unsigned)
 		case "cpus":
-			text(r, &v.Cpus)
+			jsonread.Text(r, &v.Cpus)
 		case "mems":
-			text(r, &v.Mems)
+			jsonread.Text(r, &v.Mems)
 		case "idle":
-			pointer(r, &v.Idle, signed)
+			jsonread.Pointer(r, &v.Idle, jsonread.Signed)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxCapabilities(r *reader, v *specs.LinuxCapabilities) {
+func decodeLinuxCapabilities(r *jsonread.Reader, v *specs.LinuxCapabilities) {
 	*v = specs.LinuxCapabilities{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "bounding":
-			words(r, &v.Bounding)
+			jsonread.Words(r, &v.Bounding)
 		case "effective":
-			words(r, &v.Effective)
+			jsonread.Words(r, &v.Effective)
 		case "inheritable":
-			words(r, &v.Inheritable)
+			jsonread.Words(r, &v.Inheritable)
 		case "permitted":
-			words(r, &v.Permitted)
+			jsonread.Words(r, &v.Permitted)
 		case "ambient":
-			words(r, &v.Ambient)
+			jsonread.Words(r, &v.Ambient)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxDevice(r *reader, v *specs.LinuxDevice) {
+func decodeLinuxDevice(r *jsonread.Reader, v *specs.LinuxDevice) {
 	*v = specs.LinuxDevice{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "path":
-			text(r, &v.Path)
+			jsonread.Text(r, &v.Path)
 		case "type":
-			text(r, &v.Type)
+			jsonread.Text(r, &v.Type)
 		case "major":
-			signed(r, &v.Major)
+			jsonread.Signed(r, &v.Major)
 		case "minor":
-			signed(r, &v.Minor)
+			jsonread.Signed(r, &v.Minor)
 		case "fileMode":
-			pointer(r, &v.FileMode, unsigned)
+			jsonread.Pointer(r, &v.FileMode, jsonread.Unsigned)
 		case "uid":
-			pointer(r, &v.UID, unsigned)
+			jsonread.Pointer(r, &v.UID, jsonread.Unsigned)
 		case "gid":
-			pointer(r, &v.GID, unsigned)
+			jsonread.Pointer(r, &v.GID, jsonread.Unsigned)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxDeviceCgroup(r *reader, v *specs.LinuxDeviceCgroup) {
+func decodeLinuxDeviceCgroup(r *jsonread.Reader, v *specs.LinuxDeviceCgroup) {
 	*v = specs.LinuxDeviceCgroup{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "allow":
-			boolean(r, &v.Allow)
+			jsonread.Boolean(r, &v.Allow)
 		case "type":
-			text(r, &v.Type)
+			jsonread.Text(r, &v.Type)
 		case "major":
-			pointer(r, &v.Major, signed)
+			jsonread.Pointer(r, &v.Major, jsonread.Signed)
 		case "minor":
-			pointer(r, &v.Minor, signed)
+			jsonread.Pointer(r, &v.Minor, jsonread.Signed)
 		case "access":
-			text(r, &v.Access)
+			jsonread.Text(r, &v.Access)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxHugepageLimit(r *reader, v *specs.LinuxHugepageLimit) {
+func decodeLinuxHugepageLimit(r *jsonread.Reader, v *specs.LinuxHugepageLimit) {
 	*v = specs.LinuxHugepageLimit{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "pageSize":
-			text(r, &v.Pagesize)
+			jsonread.Text(r, &v.Pagesize)
 		case "limit":
-			unsigned(r, &v.Limit)
+			jsonread.Unsigned(r, &v.Limit)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxIDMapping(r *reader, v *specs.LinuxIDMapping) {
+func decodeLinuxIDMapping(r *jsonread.Reader, v *specs.LinuxIDMapping) {
 	*v = specs.LinuxIDMapping{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "containerID":
-			unsigned(r, &v.ContainerID)
+			jsonread.Unsigned(r, &v.ContainerID)
 		case "hostID":
-			unsigned(r, &v.HostID)
+			jsonread.Unsigned(r, &v.HostID)
 		case "size":
-			unsigned(r, &v.Size)
+			jsonread.Unsigned(r, &v.Size)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxIOPriority(r *reader, v *specs.LinuxIOPriority) {
+func decodeLinuxIOPriority(r *jsonread.Reader, v *specs.LinuxIOPriority) {
 	*v = specs.LinuxIOPriority{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "class":
-			text(r, &v.Class)
+			jsonread.Text(r, &v.Class)
 		case "priority":
-			signed(r, &v.Priority)
+			jsonread.Signed(r, &v.Priority)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxIntelRdt(r *reader, v *specs.LinuxIntelRdt) {
+func decodeLinuxIntelRdt(r *jsonread.Reader, v *specs.LinuxIntelRdt) {
 	*v = specs.LinuxIntelRdt{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "closID":
-			text(r, &v.ClosID)
+			jsonread.Text(r, &v.ClosID)
 		case "schemata":
-			words(r, &v.Schemata)
+			jsonread.Words(r, &v.Schemata)
 		case "l3CacheSchema":
-			text(r, &v.L3CacheSchema)
+			jsonread.Text(r, &v.L3CacheSchema)
 		case "memBwSchema":
-			text(r, &v.MemBwSchema)
+			jsonread.Text(r, &v.MemBwSchema)
 		case "enableMonitoring":
-			boolean(r, &v.EnableMonitoring)
+			jsonread.Boolean(r, &v.EnableMonitoring)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxInterfacePriority(r *reader, v *specs.LinuxInterfacePriority) {
+func decodeLinuxInterfacePriority(r *jsonread.Reader, v *specs.LinuxInterfacePriority) {
 	*v = specs.LinuxInterfacePriority{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "name":
-			text(r, &v.Name)
+			jsonread.Text(r, &v.Name)
 		case "priority":
-			unsigned(r, &v.Priority)
+			jsonread.Unsigned(r, &v.Priority)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxMemory(r *reader, v *specs.LinuxMemory) {
+func decodeLinuxMemory(r *jsonread.Reader, v *specs.LinuxMemory) {
 	*v = specs.LinuxMemory{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "limit":
-			pointer(r, &v.Limit, signed)
+			jsonread.Pointer(r, &v.Limit, jsonread.Signed)
 		case "reservation":
-			pointer(r, &v.Reservation, signed)
+			jsonread.Pointer(r, &v.Reservation, jsonread.Signed)
 		case "swap":
-			pointer(r, &v.Swap, signed)
+			jsonread.Pointer(r, &v.Swap, jsonread.Signed)
 		case "kernel":
-			pointer(r, &v.Kernel, signed)
+			jsonread.Pointer(r, &v.Kernel, jsonread.Signed)
 		case "kernelTCP":
-			pointer(r, &v.KernelTCP, signed)
+			jsonread.Pointer(r, &v.KernelTCP, jsonread.Signed)
 		case "swappiness":
-			pointer(r, &v.Swappiness, unsigned)
+			jsonread.Pointer(r, &v.Swappiness, jsonread.Unsigned)
 		case "disableOOMKiller":
-			pointer(r, &v.DisableOOMKiller, boolean)
+			jsonread.Pointer(r, &v.DisableOOMKiller, jsonread.Boolean)
 		case "useHierarchy":
-			pointer(r, &v.UseHierarchy, boolean)
+			jsonread.Pointer(r, &v.UseHierarchy, jsonread.Boolean)
 		case "checkBeforeUpdate":
-			pointer(r, &v.CheckBeforeUpdate, boolean)
+			jsonread.Pointer(r, &v.CheckBeforeUpdate, jsonread.Boolean)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxMemoryPolicy(r *reader, v *specs.LinuxMemoryPolicy) {
+func decodeLinuxMemoryPolicy(r *jsonread.Reader, v *specs.LinuxMemoryPolicy) {
 	*v = specs.LinuxMemoryPolicy{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "mode":
-			text(r, &v.Mode)
+			jsonread.Text(r, &v.Mode)
 		case "nodes":
-			text(r, &v.Nodes)
+			jsonread.Text(r, &v.Nodes)
 		case "flags":
-			list(r, &v.Flags, text)
+			jsonread.List(r, &v.Flags, jsonread.Text)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxNamespace(r *reader, v *specs.LinuxNamespace) {
+func decodeLinuxNamespace(r *jsonread.Reader, v *specs.LinuxNamespace) {
 	*v = specs.LinuxNamespace{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "type":
-			text(r, &v.Type)
+			jsonread.Text(r, &v.Type)
 		case "path":
-			text(r, &v.Path)
+			jsonread.Text(r, &v.Path)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxNetDevice(r *reader, v *specs.LinuxNetDevice) {
+func decodeLinuxNetDevice(r *jsonread.Reader, v *specs.LinuxNetDevice) {
 	*v = specs.LinuxNetDevice{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "name":
-			text(r, &v.Name)
+			jsonread.Text(r, &v.Name)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxNetwork(r *reader, v *specs.LinuxNetwork) {
+func decodeLinuxNetwork(r *jsonread.Reader, v *specs.LinuxNetwork) {
 	*v = specs.LinuxNetwork{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "classID":
-			pointer(r, &v.ClassID, unsigned)
+			jsonread.Pointer(r, &v.ClassID, jsonread.Unsigned)
 		case "priorities":
-			list(r, &v.Priorities, decodeLinuxInterfacePriority)
+			jsonread.List(r, &v.Priorities, decodeLinuxInterfacePriority)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxPersonality(r *reader, v *specs.LinuxPersonality) {
+func decodeLinuxPersonality(r *jsonread.Reader, v *specs.LinuxPersonality) {
 	*v = specs.LinuxPersonality{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "domain":
-			text(r, &v.Domain)
+			jsonread.Text(r, &v.Domain)
 		case "flags":
-			list(r, &v.Flags, text)
+			jsonread.List(r, &v.Flags, jsonread.Text)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxPids(r *reader, v *specs.LinuxPids) {
+func decodeLinuxPids(r *jsonread.Reader, v *specs.LinuxPids) {
 	*v = specs.LinuxPids{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "limit":
-			pointer(r, &v.Limit, signed)
+			jsonread.Pointer(r, &v.Limit, jsonread.Signed)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxRdma(r *reader, v *specs.LinuxRdma) {
+func decodeLinuxRdma(r *jsonread.Reader, v *specs.LinuxRdma) {
 	*v = specs.LinuxRdma{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "hcaHandles":
-			pointer(r, &v.HcaHandles, unsigned)
+			jsonread.Pointer(r, &v.HcaHandles, jsonread.Unsigned)
 		case "hcaObjects":
-			pointer(r, &v.HcaObjects, unsigned)
+			jsonread.Pointer(r, &v.HcaObjects, jsonread.Unsigned)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxResources(r *reader, v *specs.LinuxResources) {
+func decodeLinuxResources(r *jsonread.Reader, v *specs.LinuxResources) {
 	*v = specs.LinuxResources{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "devices":
-			list(r, &v.Devices, decodeLinuxDeviceCgroup)
+			jsonread.List(r, &v.Devices, decodeLinuxDeviceCgroup)
 		case "memory":
-			pointer(r, &v.Memory, decodeLinuxMemory)
+			jsonread.Pointer(r, &v.Memory, decodeLinuxMemory)
 		case "cpu":
-			pointer(r, &v.CPU, decodeLinuxCPU)
+			jsonread.Pointer(r, &v.CPU, decodeLinuxCPU)
 		case "pids":
-			pointer(r, &v.Pids, decodeLinuxPids)
+			jsonread.Pointer(r, &v.Pids, decodeLinuxPids)
 		case "blockIO":
-			pointer(r, &v.BlockIO, decodeLinuxBlockIO)
+			jsonread.Pointer(r, &v.BlockIO, decodeLinuxBlockIO)
 		case "hugepageLimits":
-			list(r, &v.HugepageLimits, decodeLinuxHugepageLimit)
+			jsonread.List(r, &v.HugepageLimits, decodeLinuxHugepageLimit)
 		case "network":
-			pointer(r, &v.Network, decodeLinuxNetwork)
+			jsonread.Pointer(r, &v.Network, decodeLinuxNetwork)
 		case "rdma":
-			table(r, &v.Rdma, decodeLinuxRdma)
+			jsonread.Table(r, &v.Rdma, decodeLinuxRdma)
 		case "unified":
-			table(r, &v.Unified, text)
+			jsonread.Table(r, &v.Unified, jsonread.Text)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxSeccomp(r *reader, v *specs.LinuxSeccomp) {
+func decodeLinuxSeccomp(r *jsonread.Reader, v *specs.LinuxSeccomp) {
 	*v = specs.LinuxSeccomp{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "defaultAction":
-			text(r, &v.DefaultAction)
+			jsonread.Text(r, &v.DefaultAction)
 		case "defaultErrnoRet":
-			pointer(r, &v.DefaultErrnoRet, unsigned)
+			jsonread.Pointer(r, &v.DefaultErrnoRet, jsonread.Unsigned)
 		case "architectures":
-			list(r, &v.Architectures, text)
+			jsonread.List(r, &v.Architectures, jsonread.Text)
 		case "flags":
-			list(r, &v.Flags, text)
+			jsonread.List(r, &v.Flags, jsonread.Text)
 		case "listenerPath":
-			text(r, &v.ListenerPath)
+			jsonread.Text(r, &v.ListenerPath)
 		case "listenerMetadata":
-			text(r, &v.ListenerMetadata)
+			jsonread.Text(r, &v.ListenerMetadata)
 		case "syscalls":
-			list(r, &v.Syscalls, decodeLinuxSyscall)
+			jsonread.List(r, &v.Syscalls, decodeLinuxSyscall)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxSeccompArg(r *reader, v *specs.LinuxSeccompArg) {
+func decodeLinuxSeccompArg(r *jsonread.Reader, v *specs.LinuxSeccompArg) {
 	*v = specs.LinuxSeccompArg{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "index":
-			unsigned(r, &v.Index)
+			jsonread.Unsigned(r, &v.Index)
 		case "value":
-			unsigned(r, &v.Value)
+			jsonread.Unsigned(r, &v.Value)
 		case "valueTwo":
-			unsigned(r, &v.ValueTwo)
+			jsonread.Unsigned(r, &v.ValueTwo)
 		case "op":
-			text(r, &v.Op)
+			jsonread.Text(r, &v.Op)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxSyscall(r *reader, v *specs.LinuxSyscall) {
+func decodeLinuxSyscall(r *jsonread.Reader, v *specs.LinuxSyscall) {
 	*v = specs.LinuxSyscall{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "names":
-			words(r, &v.Names)
+			jsonread.Words(r, &v.Names)
 		case "action":
-			text(r, &v.Action)
+			jsonread.Text(r, &v.Action)
 		case "errnoRet":
-			pointer(r, &v.ErrnoRet, unsigned)
+			jsonread.Pointer(r, &v.ErrnoRet, jsonread.Unsigned)
 		case "args":
-			list(r, &v.Args, decodeLinuxSeccompArg)
+			jsonread.List(r, &v.Args, decodeLinuxSeccompArg)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxThrottleDevice(r *reader, v *specs.LinuxThrottleDevice) {
+func decodeLinuxThrottleDevice(r *jsonread.Reader, v *specs.LinuxThrottleDevice) {
 	*v = specs.LinuxThrottleDevice{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "major":
-			signed(r, &v.Major)
+			jsonread.Signed(r, &v.Major)
 		case "minor":
-			signed(r, &v.Minor)
+			jsonread.Signed(r, &v.Minor)
 		case "rate":
-			unsigned(r, &v.Rate)
+			jsonread.Unsigned(r, &v.Rate)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxTimeOffset(r *reader, v *specs.LinuxTimeOffset) {
+func decodeLinuxTimeOffset(r *jsonread.Reader, v *specs.LinuxTimeOffset) {
 	*v = specs.LinuxTimeOffset{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "secs":
-			signed(r, &v.Secs)
+			jsonread.Signed(r, &v.Secs)
 		case "nanosecs":
-			unsigned(r, &v.Nanosecs)
+			jsonread.Unsigned(r, &v.Nanosecs)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeLinuxWeightDevice(r *reader, v *specs.LinuxWeightDevice) {
+func decodeLinuxWeightDevice(r *jsonread.Reader, v *specs.LinuxWeightDevice) {
 	*v = specs.LinuxWeightDevice{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "major":
-			signed(r, &v.Major)
+			jsonread.Signed(r, &v.Major)
 		case "minor":
-			signed(r, &v.Minor)
+			jsonread.Signed(r, &v.Minor)
 		case "weight":
-			pointer(r, &v.Weight, unsigned)
+			jsonread.Pointer(r, &v.Weight, jsonread.Unsigned)
 		case "leafWeight":
-			pointer(r, &v.LeafWeight, unsigned)
+			jsonread.Pointer(r, &v.LeafWeight, jsonread.Unsigned)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeMount(r *reader, v *specs.Mount) {
+func decodeMount(r *jsonread.Reader, v *specs.Mount) {
 	*v = specs.Mount{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "destination":
-			text(r, &v.Destination)
+			jsonread.Text(r, &v.Destination)
 		case "type":
-			text(r, &v.Type)
+			jsonread.Text(r, &v.Type)
 		case "source":
-			text(r, &v.Source)
+			jsonread.Text(r, &v.Source)
 		case "options":
-			words(r, &v.Options)
+			jsonread.Words(r, &v.Options)
 		case "uidMappings":
-			list(r, &v.UIDMappings, decodeLinuxIDMapping)
+			jsonread.List(r, &v.UIDMappings, decodeLinuxIDMapping)
 		case "gidMappings":
-			list(r, &v.GIDMappings, decodeLinuxIDMapping)
+			jsonread.List(r, &v.GIDMappings, decodeLinuxIDMapping)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodePOSIXRlimit(r *reader, v *specs.POSIXRlimit) {
+func decodePOSIXRlimit(r *jsonread.Reader, v *specs.POSIXRlimit) {
 	*v = specs.POSIXRlimit{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "type":
-			text(r, &v.Type)
+			jsonread.Text(r, &v.Type)
 		case "hard":
-			unsigned(r, &v.Hard)
+			jsonread.Unsigned(r, &v.Hard)
 		case "soft":
-			unsigned(r, &v.Soft)
+			jsonread.Unsigned(r, &v.Soft)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeProcess(r *reader, v *specs.Process) {
+func decodeProcess(r *jsonread.Reader, v *specs.Process) {
 	*v = specs.Process{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "terminal":
-			boolean(r, &v.Terminal)
+			jsonread.Boolean(r, &v.Terminal)
 		case "consoleSize":
-			pointer(r, &v.ConsoleSize, decodeBox)
+			jsonread.Pointer(r, &v.ConsoleSize, decodeBox)
 		case "user":
 			decodeUser(r, &v.User)
 		case "args":
-			words(r, &v.Args)
+			jsonread.Words(r, &v.Args)
 		case "commandLine":
-			text(r, &v.CommandLine)
+			jsonread.Text(r, &v.CommandLine)
 		case "env":
-			words(r, &v.Env)
+			jsonread.Words(r, &v.Env)
 		case "cwd":
-			text(r, &v.Cwd)
+			jsonread.Text(r, &v.Cwd)
 		case "capabilities":
-			pointer(r, &v.Capabilities, decodeLinuxCapabilities)
+			jsonread.Pointer(r, &v.Capabilities, decodeLinuxCapabilities)
 		case "rlimits":
-			list(r, &v.Rlimits, decodePOSIXRlimit)
+			jsonread.List(r, &v.Rlimits, decodePOSIXRlimit)
 		case "noNewPrivileges":
-			boolean(r, &v.NoNewPrivileges)
+			jsonread.Boolean(r, &v.NoNewPrivileges)
 		case "apparmorProfile":
-			text(r, &v.ApparmorProfile)
+			jsonread.Text(r, &v.ApparmorProfile)
 		case "oomScoreAdj":
-			pointer(r, &v.OOMScoreAdj, signed)
+			jsonread.Pointer(r, &v.OOMScoreAdj, jsonread.Signed)
 		case "scheduler":
-			pointer(r, &v.Scheduler, decodeScheduler)
+			jsonread.Pointer(r, &v.Scheduler, decodeScheduler)
 		case "selinuxLabel":
-			text(r, &v.SelinuxLabel)
+			jsonread.Text(r, &v.SelinuxLabel)
 		case "ioPriority":
-			pointer(r, &v.IOPriority, decodeLinuxIOPriority)
+			jsonread.Pointer(r, &v.IOPriority, decodeLinuxIOPriority)
 		case "execCPUAffinity":
-			pointer(r, &v.ExecCPUAffinity, decodeCPUAffinity)
+			jsonread.Pointer(r, &v.ExecCPUAffinity, decodeCPUAffinity)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeRoot(r *reader, v *specs.Root) {
+func decodeRoot(r *jsonread.Reader, v *specs.Root) {
 	*v = specs.Root{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "path":
-			text(r, &v.Path)
+			jsonread.Text(r, &v.Path)
 		case "readonly":
-			boolean(r, &v.Readonly)
+			jsonread.Boolean(r, &v.Readonly)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeScheduler(r *reader, v *specs.Scheduler) {
+func decodeScheduler(r *jsonread.Reader, v *specs.Scheduler) {
 	*v = specs.Scheduler{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "policy":
-			text(r, &v.Policy)
+			jsonread.Text(r, &v.Policy)
 		case "nice":
-			signed(r, &v.Nice)
+			jsonread.Signed(r, &v.Nice)
 		case "priority":
-			signed(r, &v.Priority)
+			jsonread.Signed(r, &v.Priority)
 		case "flags":
-			list(r, &v.Flags, text)
+			jsonread.List(r, &v.Flags, jsonread.Text)
 		case "runtime":
-			unsigned(r, &v.Runtime)
+			jsonread.Unsigned(r, &v.Runtime)
 		case "deadline":
-			unsigned(r, &v.Deadline)
+			jsonread.Unsigned(r, &v.Deadline)
 		case "period":
-			unsigned(r, &v.Period)
+			jsonread.Unsigned(r, &v.Period)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeSpec(r *reader, v *specs.Spec) {
+func decodeSpec(r *jsonread.Reader, v *specs.Spec) {
 	*v = specs.Spec{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "ociVersion":
-			text(r, &v.Version)
+			jsonread.Text(r, &v.Version)
 		case "process":
-			pointer(r, &v.Process, decodeProcess)
+			jsonread.Pointer(r, &v.Process, decodeProcess)
 		case "root":
-			pointer(r, &v.Root, decodeRoot)
+			jsonread.Pointer(r, &v.Root, decodeRoot)
 		case "hostname":
-			text(r, &v.Hostname)
+			jsonread.Text(r, &v.Hostname)
 		case "domainname":
-			text(r, &v.Domainname)
+			jsonread.Text(r, &v.Domainname)
 		case "mounts":
-			list(r, &v.Mounts, decodeMount)
+			jsonread.List(r, &v.Mounts, decodeMount)
 		case "hooks":
-			pointer(r, &v.Hooks, decodeHooks)
+			jsonread.Pointer(r, &v.Hooks, decodeHooks)
 		case "annotations":
-			table(r, &v.Annotations, text)
+			jsonread.Table(r, &v.Annotations, jsonread.Text)
 		case "linux":
-			pointer(r, &v.Linux, decodeLinux)
+			jsonread.Pointer(r, &v.Linux, decodeLinux)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
 
-func decodeUser(r *reader, v *specs.User) {
+func decodeUser(r *jsonread.Reader, v *specs.User) {
 	*v = specs.User{}
-	for more := r.object(); more; more = r.field() {
-		switch r.key {
+	for more := r.Object(); more; more = r.Field() {
+		switch r.Key {
 		case "uid":
-			unsigned(r, &v.UID)
+			jsonread.Unsigned(r, &v.UID)
 		case "gid":
-			unsigned(r, &v.GID)
+			jsonread.Unsigned(r, &v.GID)
 		case "umask":
-			pointer(r, &v.Umask, unsigned)
+			jsonread.Pointer(r, &v.Umask, jsonread.Unsigned)
 		case "additionalGids":
-			list(r, &v.AdditionalGids, unsigned)
+			jsonread.List(r, &v.AdditionalGids, jsonread.Unsigned)
 		case "username":
-			text(r, &v.Username)
+			jsonread.Text(r, &v.Username)
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"encoding/json"
+	"github.com/homerun-oci/homerun/jsonread"
 	"reflect"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func checkError(t *testing.T, raw []byte, err error) {
 		return
 	}
 	e := err.(*fault.Error)
-	_, _, ok := Position(raw, e.Place)
+	_, _, ok := jsonread.Position(raw, e.Place)
 	if e.Line < 1 || e.Column < 1 || e.Why == "" || !ok && len(bytes.TrimLeft(raw, " \r\n\t")) > 0 {
 		t.Fatalf("%q: %+v", raw, e)
 	}

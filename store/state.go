@@ -1,13 +1,13 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/jsonread"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -138,13 +138,19 @@ func (d *Dir) ReadState() (State, error) {
 	return s, nil
 }
 
+//go:generate go run ../hack/gendecoder
+
 // parseState decodes state.json.
 func parseState(text []byte) (s State, err error) {
-	switch err = json.Unmarshal(text, &s); {
-	case len(text) == 0:
+	if len(text) == 0 {
 		return State{}, errors.New("it is empty")
-	case err != nil:
+	}
+	read, err := jsonread.Document(new(jsonread.Reader), text, decodeState)
+	if err != nil {
 		return State{}, err
+	}
+	s = *read
+	switch {
 	case s.Version < 1 || s.Pid < 0:
 		return State{}, errors.New("it has no version, or a negative pid")
 	}
@@ -164,7 +170,7 @@ var ErrDamaged = errors.New("the state is damaged")
 // stays.
 func (d *Dir) WriteState(s *State) error {
 	s.keepRaw()
-	text, err := s.text()
+	text, err := s.MarshalJSON()
 	if err == nil {
 		err = d.ReplaceFile(StateFile, append(text, '\n'))
 	}

@@ -1,4 +1,4 @@
-package bundle
+package jsonread
 
 import (
 	"strconv"
@@ -20,7 +20,7 @@ const noIndex = -1
 // again and is meant for error messages.
 func Position(raw []byte, path string) (line, column int, ok bool) {
 	steps, ok := parsePath(path)
-	r := reader{text: string(raw)}
+	r := Reader{text: string(raw)}
 	r.peek()
 	at, blank := r.pos, r.pos == len(r.text)
 	for _, s := range steps {
@@ -34,14 +34,14 @@ func Position(raw []byte, path string) (line, column int, ok bool) {
 }
 
 // enter moves the reader from before a value to before its member.
-func (r *reader) enter(s step) bool {
+func (r *Reader) enter(s step) bool {
 	if s.index == noIndex {
 		return r.enterObject(s.key)
 	}
 	return r.enterArray(s.index)
 }
 
-func (r *reader) enterArray(index int) bool {
+func (r *Reader) enterArray(index int) bool {
 	if r.peek() != '[' {
 		return false
 	}
@@ -50,36 +50,36 @@ func (r *reader) enterArray(index int) bool {
 			return true
 		}
 		index--
-		r.skip()
+		r.Skip()
 	}
 	return false
 }
 
 // enterObject reads the object to its end, for of two properties with one name
 // the last counts.
-func (r *reader) enterObject(key string) bool {
+func (r *Reader) enterObject(key string) bool {
 	if r.peek() != '{' {
 		return false
 	}
 	at := -1
-	for more := r.object(); more; more = r.field() {
-		if r.peek(); r.key == key {
+	for more := r.Object(); more; more = r.Field() {
+		if r.peek(); r.Key == key {
 			at = r.pos
 		}
-		r.skip()
+		r.Skip()
 	}
 	if at < 0 {
 		return false
 	}
 	// Start afresh there: the object may be malformed after it.
-	*r = reader{text: r.text, pos: at}
+	*r = Reader{text: r.text, pos: at}
 	return true
 }
 
 // locate returns the JSON path of the innermost value that a reader of text is
 // in when it comes to offset, or fails before.
 func locate(text string, offset int) string {
-	t := trail{reader: reader{text: text}, offset: offset}
+	t := trail{Reader: Reader{text: text}, offset: offset}
 	t.value()
 	var path strings.Builder
 	for _, s := range t.steps {
@@ -90,7 +90,7 @@ func locate(text string, offset int) string {
 
 // trail is a reader that knows its path.
 type trail struct {
-	reader
+	Reader
 	offset int
 	steps  []step
 }
@@ -102,8 +102,8 @@ func (t *trail) value() bool {
 	case t.pos >= t.offset:
 		return true
 	case c == '{':
-		for more := t.object(); more; more = t.field() {
-			if t.member(step{t.key, noIndex}) {
+		for more := t.Object(); more; more = t.Field() {
+			if t.member(step{t.Key, noIndex}) {
 				return true
 			}
 		}
@@ -116,7 +116,7 @@ func (t *trail) value() bool {
 			index++
 		}
 	default:
-		t.skip()
+		t.Skip()
 	}
 	return t.failed || t.pos > t.offset
 }
@@ -128,6 +128,14 @@ func (t *trail) member(s step) bool {
 	}
 	t.steps = t.steps[:len(t.steps)-1]
 	return false
+}
+
+// Keyed is the path of an entry of a map that has a path.
+func Keyed(table, key string) string {
+	var path strings.Builder
+	path.WriteString(table)
+	step{key, noIndex}.appendTo(&path)
+	return path.String()
 }
 
 func (s step) appendTo(path *strings.Builder) {

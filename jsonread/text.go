@@ -1,4 +1,4 @@
-package bundle
+package jsonread
 
 import (
 	"strconv"
@@ -9,7 +9,7 @@ import (
 
 // quoted reads the string that the reader stands before. A string without
 // escapes is a part of the text and is not copied.
-func (r *reader) quoted() string {
+func (r *Reader) quoted() string {
 	start := r.pos + 1
 	for i := start; i < len(r.text); i++ {
 		switch c := r.text[i]; {
@@ -26,7 +26,7 @@ func (r *reader) quoted() string {
 
 // unquote reads on at the first byte of a string, at pos, that quoted leaves
 // to it. A string without escapes is not copied unless its UTF-8 is invalid.
-func (r *reader) unquote(start, pos int) string {
+func (r *Reader) unquote(start, pos int) string {
 	var out strings.Builder
 	for r.pos = pos; r.pos < len(r.text); {
 		switch c := r.text[r.pos]; {
@@ -59,7 +59,7 @@ func valid(s string) string {
 	return string([]rune(s))
 }
 
-func (r *reader) escape(out *strings.Builder) {
+func (r *Reader) escape(out *strings.Builder) {
 	if r.pos+1 == len(r.text) {
 		r.fail(len(r.text), "the string has no end")
 		return
@@ -89,7 +89,7 @@ func (r *reader) escape(out *strings.Builder) {
 
 // unicode reads \uXXXX and the second half of a surrogate pair after it. Half
 // a pair alone becomes U+FFFD.
-func (r *reader) unicode(out *strings.Builder) {
+func (r *Reader) unicode(out *strings.Builder) {
 	first, ok := hex4(r.text[r.pos:])
 	if !ok {
 		r.fail(r.pos, "\\u without four hexadecimal digits")

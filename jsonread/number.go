@@ -1,4 +1,4 @@
-package bundle
+package jsonread
 
 import (
 	"strconv"
@@ -13,8 +13,8 @@ type unsignedInteger interface {
 	~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
 
-// signed reads an integer into a field of a signed type; null is 0.
-func signed[T signedInteger](r *reader, v *T) {
+// Signed reads an integer into a field of a signed type; null is 0.
+func Signed[T signedInteger](r *Reader, v *T) {
 	*v = 0
 	start, literal := r.integer("int", width[T])
 	if literal == "" {
@@ -26,8 +26,8 @@ func signed[T signedInteger](r *reader, v *T) {
 	}
 }
 
-// unsigned reads an integer into a field of an unsigned type; null is 0.
-func unsigned[T unsignedInteger](r *reader, v *T) {
+// Unsigned reads an integer into a field of an unsigned type; null is 0.
+func Unsigned[T unsignedInteger](r *Reader, v *T) {
 	*v = 0
 	start, literal := r.integer("uint", width[T])
 	if literal == "" || literal == "-0" {
@@ -50,7 +50,7 @@ func width[T signedInteger | unsignedInteger]() string {
 
 // integer consumes an integer and returns where it starts and how it is
 // written: "" if it is null or no integer.
-func (r *reader) integer(kind string, width func() string) (start int, literal string) {
+func (r *Reader) integer(kind string, width func() string) (start int, literal string) {
 	c := r.peek()
 	start = r.pos
 	if c != '-' && !isDigit(c) {
@@ -69,7 +69,7 @@ func (r *reader) integer(kind string, width func() string) (start int, literal s
 
 // number consumes a number and returns it as it is written, "" if the grammar
 // does not allow it.
-func (r *reader) number() string {
+func (r *Reader) number() string {
 	start := r.pos
 	r.accept("-")
 	ok := r.accept("0") || r.digits()
@@ -87,7 +87,7 @@ func (r *reader) number() string {
 }
 
 // accept consumes the next byte if it is one of set.
-func (r *reader) accept(set string) bool {
+func (r *Reader) accept(set string) bool {
 	if r.pos == len(r.text) || strings.IndexByte(set, r.text[r.pos]) < 0 {
 		return false
 	}
@@ -96,7 +96,7 @@ func (r *reader) accept(set string) bool {
 }
 
 // digits consumes one digit or more.
-func (r *reader) digits() bool {
+func (r *Reader) digits() bool {
 	start := r.pos
 	for r.pos < len(r.text) && isDigit(r.text[r.pos]) {
 		r.pos++

@@ -1,4 +1,12 @@
-package bundle
+// Package jsonread reads JSON without reflection: the caches of encoding/json are
+// cold in a process that lives for milliseconds. For a type of the caller's there is a
+// function that reads its properties, for fields of them those of this package.
+//
+// All functions are pure, and safe for concurrent use with different readers. Differences
+// from encoding/json: property names match by exact case; a property that occurs
+// twice is replaced, never merged; null gives the zero value; -0 is allowed in unsigned
+// fields; nesting is limited to 1000.
+package jsonread
 
 import (
 	"strconv"
@@ -10,17 +18,18 @@ import (
 // properties are skipped by recursion.
 const maxDepth = 1000
 
-// reader walks over one JSON text. It does not keep the path to where it
+// Reader walks over one JSON text. Its zero value is ready for Document. It does not keep the path to where it
 // stands: an error needs only an offset, from which locate finds the path
 // again, so that the good case pays nothing for it.
 //
 // The first failure sticks and moves the reader to the end of the text, which
 // ends every loop over it; callers look at failed once, when all is done.
-type reader struct {
-	text   string
-	pos    int
-	depth  int
-	key    string // the name of the property whose value comes next
+type Reader struct {
+	text  string
+	pos   int
+	depth int
+	// Key is the name of the property whose value comes next.
+	Key    string
 	failed bool
 	offset int    // where it failed
 	reason string // and why
@@ -28,25 +37,28 @@ type reader struct {
 	// pool is what is left of a chunk from which the []string of the
 	// document are cut: one allocation instead of some for each list.
 	pool []string
-	// seccompStart and seccompEnd bound the value of linux.seccomp.
-	seccompStart, seccompEnd int
+	// start and end bound the object that was marked.
+	start, end int
 }
 
-func (r *reader) fail(offset int, reason string) {
+func (r *Reader) fail(offset int, reason string) {
 	r.pos = len(r.text)
 	if !r.failed {
 		r.failed, r.offset, r.reason = true, offset, reason
 	}
 }
 
+// Refuse fails after a value that was read.
+func (r *Reader) Refuse(reason string) { r.fail(r.pos, reason) }
+
 // mismatch fails at the current token.
-func (r *reader) mismatch(expected string) {
+func (r *Reader) mismatch(expected string) {
 	r.peek()
 	r.fail(r.pos, "expected "+expected+", found "+r.found())
 }
 
 // found describes the token that the reader stands before.
-func (r *reader) found() string {
+func (r *Reader) found() string {
 	if r.pos == len(r.text) {
 		return "the end of the file"
 	}
@@ -69,7 +81,7 @@ func (r *reader) found() string {
 }
 
 // peek skips white space and returns the byte after it, 0 at the end.
-func (r *reader) peek() byte {
+func (r *Reader) peek() byte {
 	for r.pos < len(r.text) {
 		switch c := r.text[r.pos]; c {
 		case ' ', '\n', '\t', '\r':
@@ -82,7 +94,7 @@ func (r *reader) peek() byte {
 }
 
 // word consumes a literal such as null when it comes next.
-func (r *reader) word(word string) bool {
+func (r *Reader) word(word string) bool {
 	if r.peek() != word[0] || !strings.HasPrefix(r.text[r.pos:], word) {
 		return false
 	}
@@ -90,17 +102,17 @@ func (r *reader) word(word string) bool {
 	return true
 }
 
-// object enters an object; false means that there is no property to read: it
-// is empty, null or a failure. Otherwise key holds the first property's name.
-func (r *reader) object() bool {
+// Object enters an object; false means that there is no property to read: it
+// is empty, null or a failure. Otherwise Key holds the first property's name.
+func (r *Reader) Object() bool {
 	if !r.open('{', "an object") || r.closes('}') {
 		return false
 	}
 	return r.name()
 }
 
-// field goes on to the next property, false at the end of the object.
-func (r *reader) field() bool {
+// Field goes on to the next property, false at the end of the object.
+func (r *Reader) Field() bool {
 	if r.closes('}') {
 		return false
 	}
@@ -113,12 +125,12 @@ func (r *reader) field() bool {
 }
 
 // array enters an array; false means that there is no element to read.
-func (r *reader) array() bool {
+func (r *Reader) array() bool {
 	return r.open('[', "an array") && !r.closes(']')
 }
 
 // element goes on to the next element, false at the end of the array.
-func (r *reader) element() bool {
+func (r *Reader) element() bool {
 	if r.closes(']') {
 		return false
 	}
@@ -130,7 +142,7 @@ func (r *reader) element() bool {
 	return true
 }
 
-func (r *reader) open(bracket byte, expected string) bool {
+func (r *Reader) open(bracket byte, expected string) bool {
 	if r.peek() != bracket {
 		if !r.word("null") {
 			r.mismatch(expected)
@@ -145,7 +157,7 @@ func (r *reader) open(bracket byte, expected string) bool {
 	return true
 }
 
-func (r *reader) closes(bracket byte) bool {
+func (r *Reader) closes(bracket byte) bool {
 	if r.peek() != bracket {
 		return false
 	}
@@ -154,12 +166,12 @@ func (r *reader) closes(bracket byte) bool {
 	return true
 }
 
-func (r *reader) name() bool {
+func (r *Reader) name() bool {
 	if r.peek() != '"' {
 		r.mismatch("a property name")
 		return false
 	}
-	r.key = r.quoted()
+	r.Key = r.quoted()
 	if r.peek() != ':' {
 		r.mismatch("':'")
 		return false
@@ -168,18 +180,18 @@ func (r *reader) name() bool {
 	return true
 }
 
-// skip passes over any value and checks its syntax only.
-func (r *reader) skip() {
+// Skip passes over any value and checks its syntax only.
+func (r *Reader) Skip() {
 	switch c := r.peek(); {
 	case c == '"':
 		r.quoted()
 	case c == '{':
-		for more := r.object(); more; more = r.field() {
-			r.skip()
+		for more := r.Object(); more; more = r.Field() {
+			r.Skip()
 		}
 	case c == '[':
 		for more := r.array(); more; more = r.element() {
-			r.skip()
+			r.Skip()
 		}
 	case c == '-' || isDigit(c):
 		r.number()
@@ -189,8 +201,8 @@ func (r *reader) skip() {
 	}
 }
 
-// end fails unless only white space is left.
-func (r *reader) end() {
+// finish fails unless only white space is left.
+func (r *Reader) finish() {
 	if r.peek(); r.pos < len(r.text) {
 		r.mismatch("the end of the file")
 	}
