@@ -60,36 +60,42 @@ func (a JoinClass) Line() string {
 // Undo implements Undoable.
 func (a JoinClass) Undo() Undo { return LeaveClass{Unsure: true} }
 
-// StartNetwork starts the helper that connects the container's network
-// namespace, waits until it says that it has, and writes resolv.conf and hosts.
-// Without a helper it only writes the files.
+// StartNetwork starts the helper that connects the container's network namespace, and
+// does not wait.
 type StartNetwork struct {
 	Connection *netns.Connection
-	// Hostname is the container's, and Directory its directory in the state root.
-	Hostname, Directory string
+	// Directory is the container's, in the state root.
+	Directory string
 }
 
 // Line implements plan.Action.
 func (a StartNetwork) Line() string {
-	files := line("write-files", `"resolv.conf"`, `"hosts"`)
-	if !a.Connection.Network.NeedsHelper() {
-		return files
-	}
 	list := []string{string(a.Connection.Network.Mode)}
 	for _, p := range a.Connection.Ports {
 		list = append(list, p.String())
 	}
-	return strings.Join([]string{line("record", `"state.json"`), line("open", `"net.log"`, "O_WRONLY|O_CREAT|O_APPEND", "0600"),
-		line("homerun-net", list...), files}, ", ")
+	return line("open", `"net.log"`, "O_WRONLY|O_CREAT|O_APPEND", "0600") + ", " + line("homerun-net", list...)
 }
 
 // Undo implements Undoable.
-func (a StartNetwork) Undo() Undo {
-	if !a.Connection.Network.NeedsHelper() {
-		return nil
-	}
-	return EndNetwork{a.Directory}
+func (a StartNetwork) Undo() Undo { return EndNetwork{a.Directory} }
+
+// AwaitNetwork waits until the helper says that it has connected the container, and
+// has published its ports.
+type AwaitNetwork struct{ Connection *netns.Connection }
+
+// Line implements plan.Action.
+func (a AwaitNetwork) Line() string { return line("await-network") }
+
+// WriteNetworkFiles writes resolv.conf and hosts, which are mounted in the container.
+type WriteNetworkFiles struct {
+	Connection *netns.Connection
+	// Hostname is the container's.
+	Hostname string
 }
+
+// Line implements plan.Action.
+func (a WriteNetworkFiles) Line() string { return line("write-files", `"resolv.conf"`, `"hosts"`) }
 
 // RunHook runs one hook of config.json.
 type RunHook struct {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/jsonread"
-	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/plan"
 )
 
@@ -16,9 +15,6 @@ import (
 func TestUndoLines(t *testing.T) {
 	cgroup := func(base, name string) MakeCgroup {
 		return MakeCgroup{Mount: "/sys/fs/cgroup", Choice: cgroupv2.Choice{Base: base, Path: name}, Below: "container"}
-	}
-	network := func(m netns.Mode) StartNetwork {
-		return StartNetwork{Connection: &netns.Connection{Network: netns.Network{Mode: m}}, Directory: "/run/homerun/web"}
 	}
 	for _, test := range []struct {
 		action plan.Action
@@ -30,8 +26,8 @@ func TestUndoLines(t *testing.T) {
 		{cgroup("/a/b", "/a/b/web"), "remove the cgroup /sys/fs/cgroup/a/b/web"},
 		{cgroup("/a", "/a/b/web"), "remove the cgroup /sys/fs/cgroup/a/b/web, and those above it that were made"},
 		{StartScope{Unit: "homerun-web.scope"}, "stop the scope homerun-web.scope"},
-		{network(netns.Pasta), "end homerun-net"},
-		{network(netns.None), ""},
+		{StartNetwork{Directory: "/run/homerun/web"}, "end homerun-net"},
+		{AwaitNetwork{}, ""},
 		{JoinClass{}, "remove the class, if it was made"},
 		{RecordMade{}, "remove what was made in the root"},
 		{GiveCgroup{}, ""},

@@ -79,6 +79,9 @@ const (
 	TagReady = 4
 	// TagScope says that init waits to be in its cgroup, and for nothing else.
 	TagScope = 5
+	// TagNetwork says that init's namespaces can be joined by its process id: its ids
+	// are mapped, and the caller's other processes may look at it.
+	TagNetwork = 6
 )
 
 // Names of the inputs that a plan may have: descriptors the stage is started
@@ -130,6 +133,7 @@ type compiler struct {
 	hook               *specs.Hook // is executed in place of process.args
 	parts              bool        // the plan has two parts
 	scopeAwaited       bool        // the step is in the plan already
+	shown              bool        // others may look at init
 	relays             bool        // notifications are relayed
 	networkFiles       []string    // of the container's directory
 	mountList          []rootfs.Mount

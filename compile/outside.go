@@ -37,6 +37,11 @@ func (c *compiler) connects() bool {
 	return c.wishes.Network != nil && c.wishes.Network.Network.NeedsHelper()
 }
 
+// writeNetworkFiles fills what init has mounted by then, or mounts later.
+func (c *compiler) writeNetworkFiles() {
+	c.runtime("default", action.WriteNetworkFiles{Connection: c.wishes.Network, Hostname: c.spec.Hostname})
+}
+
 // setsOutside reports whether linux asks for something else that is set from
 // outside while init waits.
 func (c *compiler) setsOutside() bool {
@@ -49,8 +54,8 @@ func (c *compiler) before() error {
 	for _, name := range c.networkFiles {
 		c.runtime("default", action.MakeFile{Name: name})
 	}
-	if n := c.wishes.Network; n != nil && !n.Network.NeedsHelper() {
-		c.runtime("default", action.StartNetwork{Connection: n, Hostname: c.spec.Hostname, Directory: c.wishes.StateDir})
+	if c.wishes.Network != nil && !c.connects() {
+		c.writeNetworkFiles()
 	}
 	if c.relays {
 		c.runtime("default", action.MakeNotifySocket{Bind: !c.wishes.Create})
@@ -118,7 +123,8 @@ func (c *compiler) outside() error {
 		c.runtime("linux.intelRdt", action.JoinClass{Plan: p, Root: intelrdt.Root})
 	}
 	if c.connects() {
-		c.runtime("default", action.StartNetwork{Connection: c.wishes.Network, Hostname: c.spec.Hostname, Directory: c.wishes.StateDir})
+		c.runtime("default", action.AwaitNetwork{Connection: c.wishes.Network})
+		c.writeNetworkFiles()
 	}
 	h := c.hooks()
 	c.runHooks(action.RunHook{Kind: "prestart", Status: "creating"}, h.Prestart) //nolint:staticcheck // deprecated, and still what callers write

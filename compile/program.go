@@ -21,6 +21,7 @@ func (c *compiler) fileSystem() error {
 	}
 	if c.ns.othersMounts {
 		c.becomeRoot()
+		c.startNetwork()
 		return c.chroot()
 	}
 	tree, mounts, err := rootfs.Sources(c.b, c.rootfsConfig())
@@ -29,6 +30,7 @@ func (c *compiler) fileSystem() error {
 	}
 	c.tree = tree
 	c.becomeRoot()
+	c.startNetwork()
 	early, late := c.splitMounts(mounts)
 	if err := tree.Mounts(early); err != nil {
 		return err
@@ -187,17 +189,36 @@ func (c *compiler) held() error {
 	return nil
 }
 
+// startNetwork has the helper that connects the network start beside the mounts. It
+// finds the namespaces by init's process id, some time until it has answered: so
+// init, which changes its ids no more, can be looked at from here until it is held.
+func (c *compiler) startNetwork() {
+	if !c.connects() {
+		return
+	}
+	c.b.At("default", "let the network be connected")
+	c.show()
+	c.signal(TagNetwork, 0, "network")
+	c.awaitSignal("default", "network")
+	c.runtime("default", action.StartNetwork{Connection: c.wishes.Network, Directory: c.wishes.StateDir})
+}
+
+// show lets the caller's other processes look at init. Nothing but init is in the
+// container; where something was joined, others may be.
+func (c *compiler) show() {
+	if !c.shown && c.decided.visible && len(c.joins) == 0 {
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
+		c.shown = true
+	}
+}
+
 // hold waits for the runtime's answer "continue".
 func (c *compiler) hold() {
 	c.b.At("default", "wait for the runtime")
-	visible := c.decided.visible && len(c.joins) == 0
-	if visible {
-		// Nothing but init is in the container, and nothing was joined.
-		c.b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1})
-	}
+	c.show()
 	c.signal(TagNamespaces, 0, "namespaces")
 	c.await(c.sync, "continue")
-	if visible {
+	if c.shown {
 		process.Hide(c.b)
 	}
 	c.awaitSignal("default", "namespaces")

@@ -142,7 +142,7 @@ func summarizeCgroup(r *Result) string {
 
 func summarizeNetwork(s *specs.Spec, r *Result) string {
 	for _, step := range r.Plan.Runtime() {
-		if n, ok := step.Action.(action.StartNetwork); ok && n.Connection.Network.NeedsHelper() {
+		if n, ok := step.Action.(action.StartNetwork); ok {
 			return connected(n.Connection)
 		}
 	}

@@ -11,6 +11,8 @@ func Tag(name string) uint32 {
 		return TagNamespaces
 	case "scope":
 		return TagScope
+	case "network":
+		return TagNetwork
 	case "ready":
 		return TagReady
 	}

@@ -64,8 +64,8 @@ type decisions struct {
 	// limits and networks that are set from outside.
 	hold bool
 	// visible lets the caller's other processes, such as a network helper, look at
-	// init's namespaces while it is held: the files in /proc of a process that is
-	// not dumpable belong to root. visibleWait is the same for the time that init
+	// init's namespaces until it has been held: the files in /proc of a process that
+	// is not dumpable belong to root. visibleWait is the same for the time that init
 	// waits for start: hooks and exec join it then. All directories are closed by
 	// that time.
 	visible, visibleWait bool

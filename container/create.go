@@ -108,9 +108,9 @@ func unwrap(err error) error {
 }
 
 // record writes init's process id, and all that other verbs need, while init
-// makes its mounts; init runs no program before. What undoes a scope, if one is asked
-// for next, is written along; what undoes any other step is recorded in that step, as its
-// line says.
+// makes its mounts; init runs no program before. What undoes a scope and a network, if
+// they are started next, is written along; what undoes any other step is recorded in that
+// step, as its line says.
 func (s *starting) record(a action.Record) error {
 	c, again := s.c, s.c.State.Pid != 0
 	if !again {
@@ -118,8 +118,11 @@ func (s *starting) record(a action.Record) error {
 			return err
 		}
 	}
-	if scope, next := s.launch.Following().(action.StartScope); next {
-		c.State.Undo.Add(scope.Undo())
+	for _, step := range s.launch.Following() {
+		switch step.Action.(type) {
+		case action.StartScope, action.StartNetwork:
+			c.State.Undo.Add(action.UndoOf(step.Action))
+		}
 	}
 	if a.Config {
 		if err := c.keepConfig(s.bundle); err != nil {

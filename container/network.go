@@ -49,50 +49,50 @@ func withNetwork(b *bundle.Bundle, c *netns.Connection) (*bundle.Bundle, error) 
 	return nil, errors.New("linux.namespaces has no network namespace, so none can be joined")
 }
 
-// startNetwork starts the helper for the container's init, and fills the files.
-// Without a helper it only fills the files.
-func (s *starting) startNetwork(ctx context.Context, a action.StartNetwork) error {
-	n := a.Connection
-	if !n.Network.NeedsHelper() {
-		return s.c.fillNetworkFiles(a, netns.Result{})
-	}
-	result, err := s.connectNetwork(ctx, n)
-	switch {
-	case err == nil:
-	case n.Explicit || ctx.Err() != nil:
-		return err
-	default:
-		s.c.runtime.note("no network: %s", strings.TrimPrefix(err.Error(), "network: "))
-		result = netns.Result{}
-	}
-	if result.Note != "" && n.Notes {
-		s.c.runtime.note("%s", result.Note)
-	}
-	return s.c.fillNetworkFiles(a, result)
+// startNetwork starts the helper for the container's init.
+func (s *starting) startNetwork(ctx context.Context, a action.StartNetwork) (err error) {
+	s.network, err = s.startHelper(a.Connection)
+	return s.unconnected(ctx, a.Connection, err)
 }
 
-// connectNetwork starts the helper, and waits for its answer. It is ended with the
-// context.
-func (s *starting) connectNetwork(ctx context.Context, n *netns.Connection) (netns.Result, error) {
+func (s *starting) startHelper(n *netns.Connection) (*client.Helper, error) {
 	program, places := s.c.runtime.options.Helpers.net()
 	if program == "" {
-		return netns.Result{}, client.NotInstalled(places)
+		return nil, client.NotInstalled(places)
 	}
 	pid := s.launch.Init()
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return netns.Result{}, fmt.Errorf("open init: %w", err)
+		return nil, fmt.Errorf("open init: %w", err)
 	}
 	defer unix.Close(pidfd)
-	helper, err := client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir.Path(), n.Ports), pidfd)
-	if err != nil {
-		return netns.Result{}, err
+	return client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir.Path(), n.Ports), pidfd)
+}
+
+// awaitNetwork waits for the helper's answer, if one was started. It is ended with the
+// context.
+func (s *starting) awaitNetwork(ctx context.Context, n *netns.Connection) (err error) {
+	if s.network == nil {
+		return nil
 	}
-	result, err := helper.Wait(ctx, connectLimit)
-	if err == nil {
-		s.network = helper
+	if s.connected, err = s.network.Wait(ctx, connectLimit); err != nil {
+		s.network = nil
+		return s.unconnected(ctx, n, err)
 	}
-	return result, err
+	if s.connected.Note != "" && n.Notes {
+		s.c.runtime.note("%s", s.connected.Note)
+	}
+	return nil
+}
+
+// unconnected is the error for a container that is not connected: none for one that
+// did not ask to be, but a note.
+func (s *starting) unconnected(ctx context.Context, n *netns.Connection, err error) error {
+	if err == nil || n.Explicit || ctx.Err() != nil {
+		return err
+	}
+	s.c.runtime.note("no network: %s", strings.TrimPrefix(err.Error(), "network: "))
+	return nil
 }
 
 // networkFiles are where in the root the container looks for the files that its
@@ -149,7 +149,7 @@ func writable(dir string) bool {
 }
 
 // fillNetworkFiles writes resolv.conf and hosts, those that there are.
-func (c *Container) fillNetworkFiles(a action.StartNetwork, r netns.Result) error {
+func (c *Container) fillNetworkFiles(a action.WriteNetworkFiles, r netns.Result) error {
 	hosts, err := netns.Hosts(hostsInput(a, r))
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (c *Container) fillNetworkFiles(a action.StartNetwork, r netns.Result) erro
 	return nil
 }
 
-func hostsInput(a action.StartNetwork, r netns.Result) netns.HostsInput {
+func hostsInput(a action.WriteNetworkFiles, r netns.Result) netns.HostsInput {
 	in := netns.HostsInput{Hostname: a.Hostname, Host: r.Host, Extra: a.Connection.Hosts}
 	if a.Connection.Shared() {
 		in.HostFile = hostFile("/etc/hosts")

@@ -11,6 +11,7 @@ import (
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/pidfile"
 	"github.com/homerun-oci/homerun/plan"
@@ -44,8 +45,10 @@ type starting struct {
 	pidfds []int
 	// mappers write the id maps.
 	mappers install.Helpers
-	// network is the helper that connects the container's network.
-	network *client.Helper
+	// network is the helper that connects the container's network; connected is what
+	// it has answered.
+	network   *client.Helper
+	connected netns.Result
 	// relay is the program's socket for notifications, if this process serves it.
 	relay *notify.Relay
 	// held: the process of an exec is moved into its cgroup while it waits.
@@ -179,6 +182,10 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 		return s.c.joinClass(a)
 	case action.StartNetwork:
 		return s.startNetwork(ctx, a)
+	case action.AwaitNetwork:
+		return s.awaitNetwork(ctx, a.Connection)
+	case action.WriteNetworkFiles:
+		return s.c.fillNetworkFiles(a, s.connected)
 	case action.MarkMade:
 		s.c.hooked = s.bundle
 		return s.c.dir.MarkMade()

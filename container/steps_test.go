@@ -79,6 +79,10 @@ func scopeKinds(p place) []stepKind {
 	return []stepKind{
 		{name: "scope", manager: cgroupv2.Systemd, tree: fakeTree(), change: p.inScope},
 		{name: "created in a scope", create: true, manager: cgroupv2.Systemd, tree: fakeTree(), change: p.inScope},
+		{name: "connected in a scope", helper: true, manager: cgroupv2.Systemd, tree: fakeTree(), change: func(t *testing.T, r *Request) {
+			p.inScope(t, r)
+			r.Network = &netns.Connection{Network: netns.Network{Mode: netns.Pasta}, Explicit: true}
+		}},
 	}
 }
 

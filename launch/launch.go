@@ -181,13 +181,8 @@ func (l *Launch) steps(ctx context.Context) error {
 	return nil
 }
 
-// Following is the action after the one that is being done, or nil.
-func (l *Launch) Following() plan.Action {
-	if list := l.Result.Plan.Runtime(); l.next+1 < len(list) {
-		return list[l.next+1].Action
-	}
-	return nil
-}
+// Following are the steps after the one that is being done, as far as they are known.
+func (l *Launch) Following() []plan.RuntimeStep { return l.Result.Plan.Runtime()[l.next+1:] }
 
 // do does one action: those of the handshake here, while there is one.
 func (l *Launch) do(ctx context.Context, a plan.Action) error {

@@ -250,8 +250,8 @@ func TestLeave(t *testing.T) {
 	var done []string
 	l.Do = func(_ context.Context, a plan.Action) error {
 		done = append(done, a.Line())
-		if f, ok := l.Following().(action.Leave); !ok {
-			t.Errorf("%v follows", f)
+		if _, ok := l.Following()[0].Action.(action.Leave); !ok {
+			t.Errorf("%v follow", l.Following())
 		}
 		return nil
 	}
@@ -259,8 +259,8 @@ func TestLeave(t *testing.T) {
 		t.Errorf("%v, %q", err, done)
 	}
 	l.next = len(steps) - 1
-	if a := l.Following(); a != nil {
-		t.Errorf("%v follows the last", a)
+	if f := l.Following(); len(f) != 0 {
+		t.Errorf("%v follow the last", f)
 	}
 }
 

@@ -21,14 +21,15 @@ type event struct {
 // runtimeEvents are the calls of the runtime that succeeded, on whichever of its
 // threads; what it executed, and what that executed; and where its helpers and hooks went
 // (setns). The processes of the container, the first of which is the stage's, are
-// followed elsewhere: of them only the start is the runtime's doing.
+// followed elsewhere: of them only the start is the runtime's doing. So it is of the
+// network's helper, which works beside the runtime's next steps.
 func runtimeEvents(calls []call, container []int) []event {
 	f := newFamily(calls)
 	executed := map[int]bool{}
 	var events []event
 	for _, c := range calls {
 		name, _, _ := strings.Cut(c.text, "(")
-		if strings.HasPrefix(c.result, "-1 ") {
+		if strings.HasPrefix(c.result, "-1 ") || f.isBelowHelper(c.pid) {
 			continue
 		}
 		switch own, inside := f.isRuntime(c.pid), slices.Contains(container, c.pid); {
@@ -45,20 +46,41 @@ func runtimeEvents(calls []call, container []int) []event {
 	return events
 }
 
-// family knows which threads are the runtime's.
+// family knows which threads are the runtime's, and which processes the network's
+// helper's.
 type family struct {
-	runtime int
-	leader  map[int]int // of a thread
+	runtime, helper int
+	leader          map[int]int // of a thread
+	parent          map[int]int // or who made the thread
 }
 
 func newFamily(calls []call) family {
-	f := family{calls[0].pid, map[int]int{}}
+	f := family{calls[0].pid, 0, map[int]int{}, map[int]int{}}
 	for _, c := range calls {
-		if strings.HasPrefix(c.text, "clone") && strings.Contains(c.text, "CLONE_THREAD") {
-			f.leader[c.value()] = c.pid
+		switch {
+		case strings.HasPrefix(c.text, "clone"):
+			f.parent[c.value()] = c.pid
+			if strings.Contains(c.text, "CLONE_THREAD") {
+				f.leader[c.value()] = c.pid
+			}
+		case runsHelper.MatchString(c.text):
+			f.helper = c.pid
 		}
 	}
 	return f
+}
+
+var runsHelper = regexp.MustCompile(`^execve\("[^"]*/homerun-net", \["homerun-net"\], \[\]\)`)
+
+// isBelowHelper reports whether a thread is of the helper, but its first, or of a
+// process that the helper has started.
+func (f family) isBelowHelper(pid int) bool {
+	for f.helper != 0 && pid != 0 {
+		if pid = f.parent[pid]; pid == f.helper {
+			return true
+		}
+	}
+	return false
 }
 
 func (f family) isRuntime(pid int) bool {

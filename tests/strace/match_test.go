@@ -1,6 +1,7 @@
 package strace
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,5 +105,31 @@ func TestMessage(t *testing.T) {
 	}
 	if got := message(`write(<socket:[1]>, "AUTH\r\n", 6)`); got != `write(<socket:[1]>, "AUTH\r\n", 6)` {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestBesideTheRuntime: what the network's helper does beside the runtime's next
+// steps is nobody's in the column, and what others do is.
+func TestBesideTheRuntime(t *testing.T) {
+	const helper = `1 clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK <unfinished ...>
+2 execve("/bin/homerun-net", ["homerun-net"], []) = 0
+1 <... clone resumed>) = 2
+2 clone(child_stack=0x1, flags=CLONE_VM|CLONE_THREAD) = 3
+3 clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK <unfinished ...>
+4 execve("/usr/bin/pasta", ["pasta"], []) = 0
+4 setns(5, CLONE_NEWUSER) = 0
+3 <... clone resumed>) = 4
+`
+	const other = `1 clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK) = 6
+6 execve("/bin/true", ["true"], []) = 0
+`
+	var executed []string
+	for _, e := range runtimeEvents(parse("1 execve(\"/bin/homerun\", [\"homerun\"], []) = 0\n"+helper+other), []int{99}) {
+		if strings.HasPrefix(e.text, "execve") || strings.HasPrefix(e.text, "setns") {
+			executed = append(executed, e.text)
+		}
+	}
+	if want := []string{`execve("/bin/homerun-net", ["homerun-net"], [])`, `execve("/bin/true", ["true"], [])`}; !slices.Equal(executed, want) {
+		t.Errorf("%q, want %q", executed, want)
 	}
 }

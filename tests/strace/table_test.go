@@ -210,9 +210,9 @@ var table = map[string]func(c *column, a []string) []string{
 	},
 	"hook": (*column).hook,
 	"homerun-net": func(*column, []string) []string {
-		return []string{triesPidfd, forked, `execve\("[^"]*/homerun-net", \["homerun-net"\], \[\]\)`,
-			`*(?:sendmsg|sendto|write)\(` + socket, `*(?:execve|setns)\(`}
+		return []string{triesPidfd, forked, runsHelper.String()[1:]}
 	},
+	"await-network": func(*column, []string) []string { return []string{`read\(` + pipe + `, "\{\\"ok\\":true`} },
 }
 
 // wants are the calls that the lines stand for.
