@@ -68,8 +68,8 @@ func fakeNetwork() int {
 		return 1
 	}
 	text, err := json.Marshal(netns.Record{Version: netns.Version, Processes: []netns.Process{{Name: client.Name, PID: self.Pid, Start: self.StartTime}}})
-	if err == nil {
-		err = os.WriteFile(record, text, 0o600)
+	if err == nil { // at once, as it may be ended in the middle
+		err = errors.Join(os.WriteFile(record+".new", text, 0o600), os.Rename(record+".new", record))
 	}
 	if err != nil {
 		return 1
