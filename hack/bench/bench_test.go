@@ -28,17 +28,17 @@ func TestReport(t *testing.T) {
 
 func TestSumAddsTimesAndKeepsThePeak(t *testing.T) {
 	s := newSamples()
-	s.add("create", "crun", sample{3, 10})
-	s.add("start", "crun", sample{4, 20})
+	s.add("create", "crun", sample{nanoseconds: 3, kilobytes: 10})
+	s.add("start", "crun", sample{nanoseconds: 4, kilobytes: 20})
 	s.sum("both", "crun", "create", "start")
-	if got := s.find("both", "crun").runs[0]; got != (sample{7, 20}) {
+	if got := s.find("both", "crun").runs[0]; got != (sample{nanoseconds: 7, kilobytes: 20}) {
 		t.Errorf("sum is %+v", got)
 	}
 }
 
 func TestParseReport(t *testing.T) {
-	got, status, err := parseReport("1500000 3388 137\n")
-	if err != nil || got != (sample{1500000, 3388}) || status != 137 {
+	got, status, err := parseReport("1500000 3388 137 52\n")
+	if err != nil || got != (sample{1500000, 3388, 52}) || status != 137 {
 		t.Errorf("got %+v, %d, %v", got, status, err)
 	}
 	if _, _, err := parseReport(""); err == nil {

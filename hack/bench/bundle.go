@@ -26,6 +26,8 @@ type bench struct {
 	runtimes []contender
 	cgroup2  bool
 	next     int // number of the next container
+	others   []*other
+	mounted  int // on the host
 }
 
 func (b *bench) file(name string) string { return filepath.Join(b.dir, name) }
@@ -91,7 +93,11 @@ func (b *bench) compile(to string, source []byte, flags []string) error {
 }
 
 func (b *bench) writeConfig(program string) error {
-	text, err := json.MarshalIndent(config(b.file("rootfs"), program, b.cgroup2), "", "\t")
+	return b.writeBundle(program, config(b.file("rootfs"), program, b.cgroup2))
+}
+
+func (b *bench) writeBundle(program string, c object) error {
+	text, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
 		return err
 	}

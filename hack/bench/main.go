@@ -6,6 +6,7 @@
 // something where milliseconds from two runs do not.
 //
 //	go run ./hack/bench [-n ROUNDS] [-verbs run,lifecycle,exec,state,kill] [-cpus 0] [-runtimes LIST] [-user NAME]
+//	go run ./hack/bench -growth . [-n ROUNDS] [-runtimes homerun,crun] ...
 //
 // It works as root and as an unprivileged user. The table is Markdown.
 package main
@@ -30,6 +31,7 @@ type options struct {
 	runtimes []string
 	user     string
 	keep     bool
+	growth   string
 }
 
 func main() {
@@ -41,13 +43,19 @@ func main() {
 
 func parse() options {
 	var o options
-	flag.IntVar(&o.rounds, "n", 200, "how often each command is run")
+	flag.IntVar(&o.rounds, "n", 0, "how often each command is run (default 200, with -growth 10)")
 	verbs := flag.String("verbs", "run,lifecycle,exec,state,kill", "what is measured; lifecycle is create, start and delete")
 	flag.StringVar(&o.cpus, "cpus", "", "pin everything to these CPUs, such as 0 or 0,1 (default: no pinning)")
 	runtimes := flag.String("runtimes", "homerun,crun,runc", "names or paths; those not installed are left out")
 	flag.StringVar(&o.user, "user", "", "as root: measure as this user")
 	flag.BoolVar(&o.keep, "keep", false, "keep the bundle and say where it is")
+	flag.StringVar(&o.growth, "growth", "", "of what matches this regular expression (all: .), how the first two runtimes grow with mounts, masks, the environment, containers, and the host's mounts")
 	flag.Parse()
+	if o.rounds == 0 && o.growth != "" {
+		o.rounds = 10
+	} else if o.rounds == 0 {
+		o.rounds = 200
+	}
 	o.verbs, o.runtimes = strings.Split(*verbs, ","), strings.Split(*runtimes, ",")
 	return o
 }
@@ -78,6 +86,9 @@ func run(o options) error {
 	b, err := prepare(dir, findRuntimes(o.runtimes))
 	if err != nil {
 		return err
+	}
+	if o.growth != "" {
+		return b.measureGrowth(os.Stdout, o)
 	}
 	s := newSamples()
 	if err := b.measure(o, s); err != nil {

@@ -1,7 +1,7 @@
 //go:build ignore
 
 /*
- * spawn CMD ARG...: runs CMD and writes "NANOSECONDS MAXRSS-KB STATUS" to fd 3.
+ * spawn CMD ARG...: runs CMD and writes "NANOSECONDS MAXRSS-KB STATUS FAULTS" to fd 3.
  *
  * The benchmark does not start commands itself, since on execve the kernel
  * counts the peak memory of the address space that is left behind, which after
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 	if (pid < 0 || wait4(pid, &status, 0, &usage) < 0)
 		return 1;
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	dprintf(3, "%lld %ld %d\n", (b.tv_sec - a.tv_sec) * 1000000000LL + (b.tv_nsec - a.tv_nsec), usage.ru_maxrss,
-		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	dprintf(3, "%lld %ld %d %ld\n", (b.tv_sec - a.tv_sec) * 1000000000LL + (b.tv_nsec - a.tv_nsec), usage.ru_maxrss,
+		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_minflt);
 	return 0;
 }

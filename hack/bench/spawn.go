@@ -16,6 +16,7 @@ import (
 type sample struct {
 	nanoseconds int64
 	kilobytes   int64 // peak resident set of the command and what it waited for
+	faults      int64 // page faults of the same that needed no disk
 }
 
 // spawn runs a command by way of the small launcher, which measures it.
@@ -57,7 +58,7 @@ func (b *bench) spawn(args ...string) (sample, error) {
 }
 
 func parseReport(line string) (s sample, status int, err error) {
-	_, err = fmt.Sscanf(line, "%d %d %d", &s.nanoseconds, &s.kilobytes, &status)
+	_, err = fmt.Sscanf(line, "%d %d %d %d", &s.nanoseconds, &s.kilobytes, &status, &s.faults)
 	return s, status, err
 }
 
