@@ -1,5 +1,7 @@
 package plan
 
+import "slices"
+
 // bits is a set of slots.
 type bits []uint64
 
@@ -61,17 +63,18 @@ func checkSlots(p *Plan) (int, string) {
 	return 0, ""
 }
 
-// flow holds, by step, the slots that are set on all ways to it.
+// flow holds, by step, the slots that are set on all ways to it. A set goes on
+// with the plan from step to step, so few are alive at a time: one of all slots for
+// each step would be quadratic.
 type flow struct {
 	plan   *Plan
 	states []bits
-	words  int
-	free   []uint64
+	free   []bits
 }
 
 func newFlow(p *Plan) *flow {
-	f := &flow{plan: p, states: make([]bits, len(p.steps)+1), words: len(p.names)/64 + 1}
-	start := f.fresh()
+	f := &flow{plan: p, states: make([]bits, len(p.steps)+1)}
+	start := p.noBits()
 	for s := range p.inputs {
 		start.set(s)
 	}
@@ -81,24 +84,35 @@ func newFlow(p *Plan) *flow {
 
 func (f *flow) at(i int) bits { return f.states[i] }
 
-// fresh cuts an empty set from a larger allocation.
-func (f *flow) fresh() bits {
-	if len(f.free) < f.words {
-		f.free = make([]uint64, 64*f.words)
+// copied is a set with the same slots.
+func (f *flow) copied(now bits) bits {
+	last := len(f.free) - 1
+	if last < 0 {
+		return slices.Clone(now)
 	}
-	b := bits(f.free[:f.words:f.words])
-	f.free = f.free[f.words:]
+	b := f.free[last]
+	f.free = f.free[:last]
+	copy(b, now)
 	return b
 }
 
 // merge records that a way with these slots leads to step i.
 func (f *flow) merge(i int, now bits) {
 	if f.states[i] == nil {
-		f.states[i] = f.fresh()
-		copy(f.states[i], now)
+		f.states[i] = f.copied(now)
 		return
 	}
 	f.states[i].meet(now)
+}
+
+// hand is merge for a set that nobody needs after it.
+func (f *flow) hand(i int, now bits) {
+	if f.states[i] == nil {
+		f.states[i] = now
+		return
+	}
+	f.states[i].meet(now)
+	f.free = append(f.free, now)
 }
 
 // step records where step i leads.
@@ -117,8 +131,11 @@ func (f *flow) step(i int, now bits) {
 	case Execve, ExitGroup:
 		return // they do not come back, except with a tolerated error
 	}
-	f.merge(f.next(i, s.OnZero), now)
-	f.merge(f.next(i, s.OnNonzero), now)
+	zero, other := f.next(i, s.OnZero), f.next(i, s.OnNonzero)
+	if zero != other {
+		f.merge(zero, now)
+	}
+	f.hand(other, now)
 }
 
 func (f *flow) next(i int, l Label) int {
