@@ -3,7 +3,6 @@ package rootfs
 import (
 	"fmt"
 	"path"
-	"slices"
 
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
@@ -13,12 +12,17 @@ import (
 // openSources clones the host's side of the bind mounts, while the credentials
 // are still the caller's. paths gives each source as an absolute path.
 func (t *Tree) openSources(mounts []Mount) error {
-	for i := range mounts {
+	var earlier places
+	for i, added := 0, 0; i < len(mounts); i++ {
 		m := &mounts[i]
 		if !m.options.bind || m.options.remount {
 			continue
 		}
-		if m.later = t.madeEarlier(m, mounts[:i]); m.later {
+		p, ok := t.mayBeMade(m)
+		for ; ok && added < i; added++ {
+			earlier.add(inside(mounts[added].Destination))
+		}
+		if m.later = ok && (earlier.cover(p) || earlier.below(p)); m.later {
 			continue
 		}
 		t.at(m)
@@ -29,18 +33,12 @@ func (t *Tree) openSources(mounts []Mount) error {
 	return nil
 }
 
-// madeEarlier reports whether a source lies in the container's root where an
-// earlier mount of config.json changes what is there: mounts are made in the
-// listed order (config.md, "Mounts"), so it exists only after that one.
-func (t *Tree) madeEarlier(m *Mount, earlier []Mount) bool {
+// mayBeMade is the place of a source in the container's root. Where an earlier mount
+// of config.json changes what is there, it exists only after that one: mounts are made
+// in the listed order (config.md, "Mounts").
+func (t *Tree) mayBeMade(m *Mount) (string, bool) {
 	p, ok := t.inRoot(m)
-	if !ok || m.mapped() || m.options.copySymlink {
-		return false
-	}
-	return slices.ContainsFunc(earlier, func(e Mount) bool {
-		at := inside(e.Destination)
-		return at == p || isBelow(at, p) || isBelow(p, at)
-	})
+	return p, ok && !m.mapped() && !m.options.copySymlink
 }
 
 // inRoot is a source's path below the root, where it has one.
@@ -59,10 +57,8 @@ func (t *Tree) inRoot(m *Mount) (string, bool) {
 func (t *Tree) openLater(m *Mount) {
 	p, _ := t.inRoot(m)
 	m.host = host.Source{Kind: t.facts.Sources[t.config.Absolute(m.Source)].Kind}
-	for _, e := range t.made {
-		if inside(e.Destination) == p {
-			m.host.Kind = e.host.Kind
-		}
+	if e := t.made[p]; e != nil {
+		m.host.Kind = e.host.Kind
 	}
 	if m.host.Kind == host.Missing {
 		m.host.Kind = host.Directory

@@ -131,7 +131,7 @@ func (t *Tree) findLastBelow(list []Mount) {
 	t.lastBelow = make(map[string]int)
 	for i := range list {
 		for p := inside(list[i].Destination); p != ""; {
-			p, _ = splitPath(p)
+			p = parent(p)
 			t.lastBelow[p] = list[i].index
 		}
 	}
@@ -154,7 +154,7 @@ func (t *Tree) mount(m *Mount) error {
 		delete(t.copied, p)
 	}
 	t.hide(p)
-	t.made = append(t.made, m)
+	t.made[p] = m
 	return err
 }
 

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/homerun-oci/homerun/host"
@@ -36,11 +35,14 @@ func Needs(c Config, n *host.Needs) {
 // needsTarget is a place where something is made that is no mount of config.json,
 // unless one covers it.
 func (t *Tree) needsTarget(p string, place host.Place, n *host.Needs) {
-	covered := func(m Mount) bool {
-		at := inside(m.Destination)
-		return !m.options.remount && (at == inside(p) || isBelow(inside(p), at))
+	if t.mountpoints.at == nil {
+		for i := range t.config.Mounts {
+			if m := &t.config.Mounts[i]; !m.options.remount {
+				t.mountpoints.add(inside(m.Destination))
+			}
+		}
 	}
-	if !slices.ContainsFunc(t.config.Mounts, covered) {
+	if !t.isCovered(inside(p)) {
 		n.Targets = append(n.Targets, host.Destination{Path: p, Place: place})
 	}
 }

@@ -45,14 +45,13 @@ type Tree struct {
 	// root is the container's root mount.
 	root plan.Slot
 	// covered lists the destinations of the mounts so far, cleaned; below them
-	// nothing is known from the facts.
-	covered []string
-	// mountpoints are the same, to look one up, and above the directories that
-	// they lie in; lastBelow is the index of the last mount below a directory.
-	mountpoints, above map[string]bool
-	lastBelow          map[string]int
-	// made are the mounts so far.
-	made []*Mount
+	// nothing is known from the facts. mountpoints are the same, to look one up.
+	covered     []string
+	mountpoints places
+	// lastBelow is the index of the last mount below a directory.
+	lastBelow map[string]int
+	// made are the mounts so far, by destination.
+	made map[string]*Mount
 	// copied are those of them that show what they cover (tmpcopyup), with
 	// what that is.
 	copied map[string]*host.Tree
@@ -77,7 +76,7 @@ type Tree struct {
 func newTree(b *plan.Builder, c Config) *Tree {
 	return &Tree{b: b, facts: c.Facts, config: c, restricted: c.restricts(),
 		copied: make(map[string]*host.Tree), fresh: make(map[string]map[string]bool), directories: make(map[string]plan.Slot),
-		mountpoints: make(map[string]bool), above: make(map[string]bool)}
+		made: make(map[string]*Mount)}
 }
 
 // lateMount is a mount that becomes read-only at the end.
@@ -88,7 +87,10 @@ type lateMount struct {
 
 // inside cleans a destination: relative to the root, without dot-dot.
 func inside(destination string) string {
-	return strings.TrimPrefix(path.Clean("/"+destination), "/")
+	if !strings.HasPrefix(destination, "/") { // what begins with one mostly is clean, and its own result
+		destination = "/" + destination
+	}
+	return path.Clean(destination)[1:]
 }
 
 // open resolves a path inside the root.
@@ -120,27 +122,20 @@ func (t *Tree) openKernel(p string) plan.Openat2 {
 
 // isBelow reports whether p lies below the directory dir.
 func isBelow(p, dir string) bool {
-	return dir == "" && p != "" || strings.HasPrefix(p, dir+"/") && dir != ""
+	if dir == "" {
+		return p != ""
+	}
+	return len(p) > len(dir) && p[len(dir)] == '/' && p[:len(dir)] == dir
 }
 
 // isCovered reports whether a mount of the plan lies at or above p.
-func (t *Tree) isCovered(p string) bool {
-	for {
-		if t.mountpoints[p] {
-			return true
-		}
-		if p == "" {
-			return false
-		}
-		p, _ = splitPath(p)
-	}
-}
+func (t *Tree) isCovered(p string) bool { return t.mountpoints.cover(p) }
 
 // forget drops what is known of a place, and of all below, that a mount is
 // about to cover.
 func (t *Tree) forget(p string) {
 	delete(t.fresh, p)
-	if t.above[p] {
+	if t.mountpoints.below(p) {
 		for d := range t.fresh {
 			if isBelow(d, p) {
 				delete(t.fresh, d)
@@ -297,18 +292,12 @@ func (t *Tree) leave(dir plan.Slot) {
 // hide notes that a mount lies at p.
 func (t *Tree) hide(p string) {
 	t.covered = append(t.covered, p)
-	t.mountpoints[p] = true
-	for p != "" {
-		if p, _ = splitPath(p); t.above[p] {
-			return // and so are all above
-		}
-		t.above[p] = true
-	}
+	t.mountpoints.add(p)
 }
 
 // isMountpoint reports whether a mount of the plan lies at p.
 func (t *Tree) isMountpoint(p string) bool {
-	return t.mountpoints[p]
+	return t.mountpoints.at[p]
 }
 
 // note remembers that a name exists in a fresh file system.
