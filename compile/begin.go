@@ -63,6 +63,7 @@ func (b *Beginning) Finish(filter *Filter) (*Result, error) {
 		return nil, err
 	}
 	c.facts = c.withOwnSources()
+	c.room()
 	if err := c.fileSystem(); err != nil {
 		return nil, err
 	}

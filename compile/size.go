@@ -10,6 +10,13 @@ import (
 // leastSteps is how many steps an entry of a list takes at least.
 const leastSteps = 3
 
+// room makes room for the steps of long lists: usually an entry takes fewer. Memory
+// that is never written costs nothing.
+func (c *compiler) room() {
+	const mount, path = 16, 7
+	c.b.Grow(min(plan.MaxSteps, mount*len(c.spec.Mounts)+path*(len(c.spec.Linux.MaskedPaths)+len(c.spec.Linux.ReadonlyPaths))))
+}
+
 // checkSize refuses a config that asks for more than a plan takes: before the
 // steps are written, by the lists alone, and after, by their number. The longest
 // list is named.

@@ -24,6 +24,10 @@ func NewBuilder(reportFD int) *Builder {
 	return b
 }
 
+// Grow makes room for n more steps, so that a long list is not copied from one
+// place to a larger one again and again. It may be a guess.
+func (b *Builder) Grow(n int) { b.plan.steps = slices.Grow(b.plan.steps, n) }
+
 // At sets the reason of the steps that follow: where in config.json they come
 // from, and what they do in words ("" for the operation alone). They have no purpose
 // until For gives them one.
