@@ -27,6 +27,7 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	}
 	if !p.EndsWithin(after) {
 		signals.passTo(func(n os.Signal) { forward(n, p, t) })
+		defer time.AfterFunc(longRun, release).Stop()
 	}
 	status, err := p.Wait(ctx)
 	t.finish()
