@@ -28,7 +28,10 @@ LDFLAGS = -s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 bin/homerun: LDFLAGS += -E main.entry
 # It does most things once. But in Go's own runtime, inlining makes it larger by a fourteenth (6.94 for 6.48 million bytes, over
 # the budget), and run no quicker (1.00, medians of 250 rounds in random order, idle, 2026-11; a verb that starts nothing: 0.98).
-bin/homerun: GCFLAGS = -gcflags=all=-l '-gcflags=runtime/...=' '-gcflags=internal/...='
+NOT_INLINED := -gcflags=all=-l '-gcflags=runtime/...=' '-gcflags=internal/...='
+bin/homerun: GCFLAGS = $(NOT_INLINED)
+# What its verbs call stands side by side, else each takes 2 MB more of memory: hack/order.
+bin/homerun: ORDER = -toolexec "'$(CURDIR)/.out/order' '$(CURDIR)/cmd/homerun/order.txt'"
 GOBUILD = build -trimpath -buildvcs=false
 BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
 GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
@@ -45,7 +48,23 @@ build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)
 # go's own cache knows better than time stamps what is up to date.
 .PHONY: $(BINARIES)
 $(GO_BINARIES): bin/%: .deps-build
-	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(GCFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(GCFLAGS) $(ORDER) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+
+bin/homerun: .out/order
+.PHONY: .out/order
+.out/order: .deps-build
+	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go $(GOBUILD) -o $@ ./hack/order
+
+.PHONY: order
+order: build ## as root: measure which functions verbs call, for the linker's order (cmd/homerun/order.txt)
+	@rm -rf .out/calls .out/traced && mkdir .out/traced && mkdir -m 1777 .out/calls
+	@cp bin/homerun-* .out/traced
+	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(NOT_INLINED) -ldflags '-E main.entry' -o .out/traced/homerun ./cmd/homerun
+	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) -o .out/reached ./hack/reached
+	@setcap cap_sys_ptrace=ep .out/reached # else newuidmap, which is started while traced, would have no rights
+	@$(RUN) go run ./hack/bench -n 2 -verbs run,lifecycle,exec,state,kill -runtimes homerun=hack/order/traced >/dev/null
+	@for n in 1 2 3 4 5 6 7 8; do hack/order/traced list >/dev/null; done
+	@.out/reached -merge .out/calls >cmd/homerun/order.txt
 
 # libseccomp is C: this helper alone is built with cgo, linked statically so
 # that it runs wherever the main binary does.

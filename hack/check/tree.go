@@ -59,7 +59,7 @@ func skipDir(root, name string) error {
 		return err
 	}
 	switch {
-	case rel == "bin", filepath.Base(rel) == ".git", filepath.Base(rel) == "testdata":
+	case rel == "bin", rel == ".out", filepath.Base(rel) == ".git", filepath.Base(rel) == "testdata":
 		return filepath.SkipDir
 	}
 	return nil
