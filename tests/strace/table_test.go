@@ -136,7 +136,7 @@ var table = map[string]func(c *column, a []string) []string{
 	},
 	"newuidmap": mapHelper, "newgidmap": mapHelper,
 	"await-end": func(*column, []string) []string { return nil }, // calls that only wait are not compared
-	"prctl": func(_ *column, a []string) []string { return []string{`prctl\(` + a[0] + `, ` + a[1] + `\b`} },
+	"prctl":     func(_ *column, a []string) []string { return []string{`prctl\(` + a[0] + `, ` + a[1] + `\b`} },
 	// The cgroup.
 	"mkdir":    (*column).mkdir,
 	"evacuate": (*column).evacuate,
