@@ -103,7 +103,7 @@ func (c *compiler) split() error {
 	if !c.restFirst() {
 		c.answerAt("default", "rest")
 	}
-	if !c.mapsBeside() {
+	if !c.initFirst() {
 		c.recordInit()
 	}
 	var err error

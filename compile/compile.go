@@ -230,15 +230,8 @@ func (c *compiler) absolute(p string) string {
 
 // firstProcess writes what the first process does: the container's namespaces.
 func (c *compiler) firstProcess() error {
-	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
-	if c.wishes.RemoveMade {
-		c.runtime("default", action.RecordMade{})
-	}
-	if c.wishes.Create {
-		c.runtime("default", action.KeepSteps{})
-	}
-	if c.restFirst() {
-		c.answerAt("default", "rest")
+	if !c.initFirst() {
+		c.compileRest()
 	}
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
@@ -262,11 +255,39 @@ func (c *compiler) firstProcess() error {
 	c.b.Place(child)
 	c.awaitWatch()
 	c.awaitSignal("linux.namespaces", "init")
+	if c.decided.cgroup.late() {
+		c.recordInit()
+	}
 	if c.mapsBeside() {
 		c.mapIDs()
+	}
+	if c.initFirst() {
+		c.compileRest()
+	}
+	if c.mapsBeside() && !c.decided.cgroup.late() {
 		c.recordInit()
 	}
 	return nil
+}
+
+// initFirst: the runtime awaits init before it compiles the second part, since others
+// need its id, and work meanwhile: systemd, and the helpers that write id maps. Each
+// takes longer than the mounts.
+func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBeside() }
+
+// compileRest compiles the second part, and gives it to the stage if it waits for
+// nothing else before.
+func (c *compiler) compileRest() {
+	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
+	if c.wishes.RemoveMade {
+		c.runtime("default", action.RecordMade{})
+	}
+	if c.wishes.Create {
+		c.runtime("default", action.KeepSteps{})
+	}
+	if c.restFirst() {
+		c.answerAt("default", "rest")
+	}
 }
 
 // cloneInit makes the process, which goes on at child. A filter that looks at

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -276,5 +277,28 @@ func TestVanishes(t *testing.T) {
 	cancel()
 	if e := fakeCgroup(t, nil); e.Vanishes(ctx, time.Minute) {
 		t.Error("it is there")
+	}
+}
+
+// The end of the processes is heard of at once, and waited for a while only, since an
+// id may be another's.
+func TestAwaitEnds(t *testing.T) {
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	d := fakeCgroup(t, map[string]string{"cgroup.procs": fmt.Sprintf("%d\n999999999\n", child.Process.Pid)})
+	took := func() time.Duration {
+		begun := time.Now()
+		d.awaitEnds(t.Context())
+		return time.Since(begun)
+	}
+	if first := took(); first < pollInterval/2 || first > 20*pollInterval {
+		t.Errorf("one that runs was waited for %v", first)
+	}
+	time.AfterFunc(pollInterval/5, func() { _ = child.Process.Kill() })
+	if second := took(); second < pollInterval/10 || second > pollInterval*9/10 {
+		t.Errorf("one that ended was waited for %v", second)
 	}
 }

@@ -179,7 +179,7 @@ func (d *Dir) Kill(ctx context.Context) error {
 	err := d.write("cgroup.kill", "1")
 	switch {
 	case err == nil:
-		err = d.await(ctx, "populated", 0)
+		err = d.awaitEmpty(ctx)
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP):
 		err = d.killByHand(ctx)
 	}
@@ -197,11 +197,39 @@ func (d *Dir) killByHand(ctx context.Context) error {
 		if err := d.Signal(ctx, unix.SIGKILL); err != nil {
 			return err
 		}
-		short, cancel := context.WithTimeout(ctx, pollInterval)
-		_ = d.await(short, "populated", 0)
-		cancel()
+		d.awaitEnds(ctx)
 	}
 	return nil
+}
+
+// awaitEmpty waits until no process is left. Who polls cgroup.events hears of that up
+// to 10 ms later, by cgroup_file_notify, and never if somebody else has removed the
+// cgroup by then, as systemd does. So the processes themselves are waited for.
+func (d *Dir) awaitEmpty(ctx context.Context) error {
+	for d.Populated() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d.awaitEnds(ctx)
+	}
+	return nil
+}
+
+// awaitEnds waits for the end of each process that there is, for pollInterval at most:
+// its id may be another's by now. Those that have no id here the kernel tells of.
+func (d *Dir) awaitEnds(ctx context.Context) {
+	pids, _ := d.Processes()
+	for _, pid := range pids {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			_, _ = proc.AwaitEnd(ctx, fd, pollInterval)
+			unix.Close(fd)
+		}
+	}
+	if len(pids) == 0 {
+		short, cancel := context.WithTimeout(ctx, pollInterval)
+		defer cancel()
+		_ = d.await(short, "populated", 0)
+	}
 }
 
 // survivors names processes that are left, for an error.
@@ -401,7 +429,7 @@ func (d *Dir) Delete(ctx context.Context) error {
 func (d *Dir) RemoveEmpty(ctx context.Context) error {
 	err := d.remove()
 	if names, _ := d.children(); errors.Is(err, unix.EBUSY) && len(names) == 0 {
-		_ = d.await(ctx, "populated", 0)
+		_ = d.awaitEmpty(ctx)
 		err = d.remove()
 	}
 	if err == nil || gone(err) || errors.Is(err, unix.EBUSY) {
