@@ -88,12 +88,13 @@ try: ## build homerun and run a container on this machine's own files, read-only
 	@$(MAKE) --no-print-directory build
 	@hack/try
 
+# What takes longest begins first, beside each other.
 .PHONY: test
 test: ## everything: check, reproducible, the race detector, and all tests, here or in the test machine
 	@hack/deps build test
 	@$(MAKE) --no-print-directory build check reproducible
 	@$(RUN) GORACE=atexit_sleep_ms=$(RACE_SLEEP) HOMERUN_TEST_MAY_SKIP=1 go test -race -short $(UNITS)
-	@$(RUN) go run ./hack/testrun ./...
+	@$(RUN) go run ./hack/testrun ./tests ./tests/podman ./...
 
 .PHONY: test-fast
 test-fast: .deps-build ## what needs no privileges, in seconds
