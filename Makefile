@@ -45,10 +45,14 @@ RACE_SLEEP = 100
 .PHONY: build
 build: $(BINARIES) ## build bin/homerun and its helpers (static, reproducible)
 
-# go's own cache knows better than time stamps what is up to date.
+# go's own cache knows better than time stamps what is up to date. The linker writes through a mapping, page by page, and
+# so the page cache has the file. In a copy it has larger pieces, as in what `make install` installs: run takes 1.09 times
+# as long without (least tenth of 400 interleaved rounds, 2026-11). When the cache was dropped both are read page by page.
 .PHONY: $(BINARIES)
 $(GO_BINARIES): bin/%: .deps-build
-	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(GCFLAGS) $(ORDER) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(GCFLAGS) $(ORDER) -ldflags '$(LDFLAGS)' -o bin/.linked-$* ./cmd/$*
+	@install -m 755 bin/.linked-$* $@
+	@rm bin/.linked-$*
 
 bin/homerun: .out/order
 .PHONY: .out/order
