@@ -40,6 +40,16 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	TESTL	AX, AX // root has no such limit
 	JNE	low
 enough:
+	MOVL	$97, AX
+	MOVL	$7, DI // RLIMIT_NOFILE
+	LEAQ	·fileLimit(SB), SI
+	SYSCALL
+	MOVQ	·fileLimit+8(SB), AX
+	MOVQ	$3, -64(SP)
+	MOVQ	AX, -56(SP)
+	MOVL	$160, AX // setrlimit
+	LEAQ	-64(SP), SI
+	SYSCALL
 	MOVQ	0(SP), CX // argc
 	ADDQ	$2, CX    // itself, and the null
 	MOVQ	SP, SI

@@ -42,6 +42,17 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	SVC
 	CBNZ	R0, low // root has no such limit
 enough:
+	MOVD	$163, R8
+	MOVD	$7, R0 // RLIMIT_NOFILE
+	MOVD	$·fileLimit(SB), R1
+	SVC
+	MOVD	8(R1), R4
+	MOVD	$3, R3
+	SUB	$64, RSP, R1
+	STP	(R3, R4), (R1)
+	MOVD	$164, R8 // setrlimit
+	MOVD	$7, R0
+	SVC
 	MOVD	0(RSP), R2 // argc
 	ADD	$2, R2     // itself, and the null
 	MOVD	RSP, R0
