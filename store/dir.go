@@ -247,13 +247,14 @@ func (d *Dir) RemoveFile(name string) { _ = unix.Unlinkat(d.fd, name, 0) }
 
 // Remove removes all files of a locked directory and then its name, which makes
 // the container exist. It follows nothing. state.json goes last, and before it
-// what finds the container without. One that was removed is no error.
+// what finds the container without. One that was removed is no error. What comes
+// meanwhile goes too: the network's helper may end a moment after its container.
 func (d *Dir) Remove() error {
 	for _, name := range [...]string{StartFIFO, OutcomeFIFO, StepsFile, ExitFile, ConfigFile, InitLink, StateFile} {
 		d.RemoveFile(name)
 	}
 	err := unix.Unlinkat(d.root, d.ID, unix.AT_REMOVEDIR)
-	if err == unix.ENOTEMPTY || err == unix.EEXIST {
+	for tries := 0; (err == unix.ENOTEMPTY || err == unix.EEXIST) && tries < removals; tries++ {
 		if err = removeBelow(d.fd); err == nil {
 			err = unix.Unlinkat(d.root, d.ID, unix.AT_REMOVEDIR)
 		}
@@ -263,6 +264,9 @@ func (d *Dir) Remove() error {
 	}
 	return nil
 }
+
+// removals bounds how often a directory is emptied that somebody fills.
+const removals = 100
 
 // removeBelow removes all that is in a directory, following nothing.
 func removeBelow(dir int) error {

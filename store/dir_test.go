@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,6 +128,32 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := os.Stat(outside + "/kept"); err != nil {
 		t.Error(err)
+	}
+}
+
+// What somebody makes meanwhile is removed too.
+func TestRemoveWhileFilled(t *testing.T) {
+	r, d := scratch(t)
+	for range 10 {
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for i := range 1000 {
+				_ = unix.Mknod(d.FilePath(strconv.Itoa(i)), unix.S_IFREG, 0) // none where the directory is gone
+				if i == 10 {
+					close(begun)
+				}
+			}
+		}()
+		<-begun
+		if err := d.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if list, err := os.ReadDir(string(r)); err != nil || len(list) != 0 {
+			t.Errorf("%v, %v", list, err)
+		}
+		d = made(t, r, "c")
 	}
 }
 
