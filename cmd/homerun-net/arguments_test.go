@@ -68,11 +68,11 @@ func TestPastaArguments(t *testing.T) {
 }
 
 func TestSlirpArguments(t *testing.T) {
-	all := slirpFeatures{sandbox: true, seccomp: true, ipv6: true, cidr: true, disableHostLoopback: true}
+	all := slirp{sandbox: true, seccomp: true, ipv6: true, cidr: true, disableHostLoopback: true}
 	const start = "--configure --exit-fd=4 --ready-fd=3 --mtu=65520 --api-socket=slirp.sock "
 	for name, c := range map[string]struct {
 		change   func(*settings)
-		features slirpFeatures
+		features slirp
 		want     string
 	}{
 		"usual":     {nil, all, start + "--disable-host-loopback --enable-sandbox --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
@@ -80,7 +80,7 @@ func TestSlirpArguments(t *testing.T) {
 		"loopback":  {func(s *settings) { s.loopback = true }, all, start + "--enable-sandbox --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
 		"resolv.conf elsewhere": {func(s *settings) { s.resolvOutside = true }, all,
 			start + "--disable-host-loopback --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
-		"old": {nil, slirpFeatures{disableHostLoopback: true}, start + "--disable-host-loopback 42 tap0"},
+		"old": {nil, slirp{disableHostLoopback: true}, start + "--disable-host-loopback 42 tap0"},
 	} {
 		s := plain()
 		if c.change != nil {

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
@@ -29,8 +30,9 @@ type helper struct {
 	publisher *publisher
 	control   net.Listener
 	note      string
-	// pasta is what findPasta has found.
-	pasta *pasta
+	// findPasta and findSlirp look for the drivers once, whoever asks first.
+	findPasta func() (*pasta, error)
+	findSlirp func() (slirp, error)
 
 	// life lasts until somebody sends SIGTERM or the container's init ends.
 	life   context.Context
@@ -58,10 +60,23 @@ func (l *link) close() {
 	}
 }
 
-// open does the request, in the order in which it can fail cheaply.
+// newHelper is a helper that lasts as long as life, until forget is called.
+func newHelper(r netns.Request, life context.Context, forget func()) *helper {
+	h := &helper{request: r, life: life, forget: forget, stop: make(chan struct{}, 1)}
+	h.findPasta, h.findSlirp = sync.OnceValues(h.lookForPasta), sync.OnceValues(h.lookForSlirp)
+	return h
+}
+
+// open does the request, in the order in which it can fail cheaply. What a driver's
+// help says, which takes it some milliseconds, is asked meanwhile.
 func (h *helper) open() error {
 	if err := h.watch(); err != nil {
 		return err
+	}
+	if h.request.Driver == netns.Slirp4netns {
+		go h.findSlirp()
+	} else {
+		go h.findPasta()
 	}
 	if err := checkTun(); err != nil {
 		return err

@@ -12,6 +12,6 @@ func TestHints(t *testing.T) {
 		s.Error(noNsenter(errors.New("nsenter is not installed")))
 		s.Error(settings{exposed: true}.hidden())
 		s.Error(faulttest.Err((&publisher{}).remove(forwards(t, "80:80"))))
-		s.Error(slirpFeatures{}.check(false))
+		s.Error(slirp{}.check(false))
 	})
 }

@@ -57,25 +57,21 @@ type pasta struct {
 // old is true of a pasta from before 2024-10-30.
 func (p *pasta) old() bool { return !p.hostLoToNSLo }
 
-// findPasta looks for pasta once and reads its help: one run says about every
-// option. That of Debian 13 (May 2025) exits before it has written more than
-// 4096 bytes of it, and is asked for what may be in the rest.
-func (h *helper) findPasta() (*pasta, error) {
-	if h.pasta != nil {
-		return h.pasta, nil
-	}
+// lookForPasta reads pasta's help: one run says about every option. That of Debian 13
+// (May 2025) exits before it has written more than 4096 bytes of it, and is asked for
+// what may be in the rest.
+func (h *helper) lookForPasta() (*pasta, error) {
 	path, err := find("pasta")
 	if err != nil {
 		return nil, err
 	}
 	text := helpText(h.life, path)
 	_, noPesto := find("pesto")
-	h.pasta = &pasta{
+	return &pasta{
 		path:         path,
 		hostLoToNSLo: h.knows(path, text, "--host-lo-to-ns-lo"),
 		confPath:     noPesto == nil && h.knows(path, text, "--conf-path", pastaSocket),
-	}
-	return h.pasta, nil
+	}, nil
 }
 
 // knows reports whether a program has an option, from its help or, where that

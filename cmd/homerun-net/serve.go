@@ -71,7 +71,7 @@ func connect(in *os.File) (*helper, error) {
 		return nil, fmt.Errorf("homerun-net: %w", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	h := &helper{request: request, life: ctx, forget: stop, stop: make(chan struct{}, 1)}
+	h := newHelper(request, ctx, stop)
 	if err := h.open(); err != nil {
 		h.close()
 		return nil, err

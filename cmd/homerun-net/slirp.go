@@ -28,20 +28,25 @@ import (
 
 const slirpSocket = "slirp.sock"
 
-// slirpFeatures are what slirp4netns versions differ in. All of these came with
-// 0.4.0 (2019) or before, but for cidr's restrictions; what is missing is left
-// out, except what keeps the host's loopback closed.
-type slirpFeatures struct {
+// slirp is an installed slirp4netns: its path, and what slirp4netns versions differ
+// in. All of these came with 0.4.0 (2019) or before, but for cidr's restrictions; what
+// is missing is left out, except what keeps the host's loopback closed.
+type slirp struct {
+	path                                              string
 	sandbox, seccomp, ipv6, cidr, disableHostLoopback bool
 }
 
-func detectSlirp(ctx context.Context, path string) slirpFeatures {
-	text := helpText(ctx, path)
-	has := func(option string) bool { return strings.Contains(text, option) }
-	return slirpFeatures{
-		sandbox: has("--enable-sandbox"), seccomp: has("--enable-seccomp") && kernelHasSeccomp(),
-		ipv6: has("--enable-ipv6"), cidr: has("--cidr"), disableHostLoopback: has("--disable-host-loopback"),
+func (h *helper) lookForSlirp() (slirp, error) {
+	path, err := find("slirp4netns")
+	if err != nil {
+		return slirp{}, err
 	}
+	text := helpText(h.life, path)
+	has := func(option string) bool { return strings.Contains(text, option) }
+	return slirp{
+		path: path, sandbox: has("--enable-sandbox"), seccomp: has("--enable-seccomp") && kernelHasSeccomp(),
+		ipv6: has("--enable-ipv6"), cidr: has("--cidr"), disableHostLoopback: has("--disable-host-loopback"),
+	}, nil
 }
 
 func kernelHasSeccomp() bool {
@@ -51,7 +56,7 @@ func kernelHasSeccomp() bool {
 
 // slirpArguments is slirp4netns's command line; descriptors 3 and 4 are ready
 // and exit.
-func slirpArguments(s settings, f slirpFeatures) []string {
+func slirpArguments(s settings, f slirp) []string {
 	a := []string{"--configure", "--exit-fd=4", "--ready-fd=3", "--mtu=" + strconv.Itoa(s.mtu), "--api-socket=" + slirpSocket}
 	if !s.loopback {
 		a = append(a, "--disable-host-loopback")
@@ -74,7 +79,7 @@ func slirpArguments(s settings, f slirpFeatures) []string {
 }
 
 // check refuses one that would leave the host's loopback open where it is to be closed.
-func (f slirpFeatures) check(loopback bool) error {
+func (f slirp) check(loopback bool) error {
 	if loopback || f.disableHostLoopback {
 		return nil
 	}
@@ -83,12 +88,11 @@ func (f slirpFeatures) check(loopback bool) error {
 
 // startSlirp connects the container through slirp4netns.
 func (h *helper) startSlirp() (*link, error) {
-	path, err := find("slirp4netns")
+	f, err := h.findSlirp()
 	if err != nil {
 		return nil, err
 	}
-	features := detectSlirp(h.life, path)
-	if err := features.check(h.settings.loopback); err != nil {
+	if err := f.check(h.settings.loopback); err != nil {
 		return nil, err
 	}
 	// slirp4netns always has IPv4.
@@ -96,7 +100,7 @@ func (h *helper) startSlirp() (*link, error) {
 	if h.settings.v6 {
 		defer h.skipAddressDetection()()
 	}
-	return runSlirp(h.life, path, slirpArguments(h.settings, features))
+	return runSlirp(h.life, f.path, slirpArguments(h.settings, f))
 }
 
 func runSlirp(ctx context.Context, path string, arguments []string) (*link, error) {
