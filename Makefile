@@ -138,7 +138,7 @@ fuzz: .deps-build ## run each fuzz target for FUZZTIME (1m); FUZZ selects by reg
 	@$(RUN) hack/fuzz '$(FUZZ)' '$(FUZZTIME)'
 
 .PHONY: bench
-bench: ## compare with crun, runc and a bare-syscall floor; BENCHFLAGS goes to hack/bench
+bench: ## compare with crun and a bare-syscall floor; BENCHFLAGS goes to hack/bench (docs/performance.md)
 	@hack/deps bench
 	@if [ -d cmd/homerun ]; then $(MAKE) --no-print-directory build; fi
 	@$(RUN) go run ./hack/bench $(BENCHFLAGS)

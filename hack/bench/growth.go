@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"regexp"
 	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // growth is something of which there is more and more: in config.json, which change
@@ -15,7 +16,7 @@ type growth struct {
 	name    string
 	sizes   []int
 	verbs   []string
-	change  func(c object, n int) error
+	change  func(c *specs.Spec, n int) error
 	prepare func(n int) error
 }
 
@@ -53,7 +54,7 @@ func (b *bench) measureGrowth(out io.Writer, o options) error {
 	if len(b.runtimes) < 2 {
 		return fmt.Errorf("growth takes two runtimes to compare")
 	}
-	b.runtimes = b.runtimes[:2]
+	b.runtimes, b.scene = b.runtimes[:2], plainScene()
 	defer b.deleteOthers()
 	defer b.removeHostMounts()
 	table := newGrowthTable(out, b.runtimes)
@@ -77,7 +78,7 @@ func (b *bench) measureGrowth(out io.Writer, o options) error {
 func (b *bench) measurePoint(g *growth, size, n int) (point, error) {
 	p := point{size: size, times: newSamples(), calls: map[string]map[string]int{}}
 	for _, program := range []string{"true", "pause"} {
-		c := config(b.file("rootfs"), program, b.cgroup2)
+		c := b.config(plainScene(), program)
 		if g.change != nil {
 			if err := g.change(c, size); err != nil {
 				return p, err
@@ -99,7 +100,7 @@ func (b *bench) measurePoint(g *growth, size, n int) (point, error) {
 		}
 		turns = append(turns, turn{c.name, take})
 	}
-	if err := rounds(n, turns, p.times); err != nil {
+	if err := rounds(n, min(n, inARow), turns, p.times); err != nil {
 		return p, err
 	}
 	return p, b.countCalls(&p)
@@ -174,40 +175,37 @@ func makeDirectory(p string) error { return os.MkdirAll(p, 0o755) }
 
 func makeFile(p string) error { return os.WriteFile(p, nil, 0o644) }
 
-func (b *bench) bindMounts(c object, n int) error {
+func (b *bench) bindMounts(c *specs.Spec, n int) error {
 	return b.addMounts(c, n, mount("bind", "", "bind", "ro"))
 }
 
-func (b *bench) tmpfsMounts(c object, n int) error {
+func (b *bench) tmpfsMounts(c *specs.Spec, n int) error {
 	return b.addMounts(c, n, mount("tmpfs", "", "nosuid", "size=64k"))
 }
 
 // addMounts adds copies of a mount at n places.
-func (b *bench) addMounts(c object, n int, like object) error {
+func (b *bench) addMounts(c *specs.Spec, n int, like specs.Mount) error {
 	places, err := b.places(n, "mounts", makeDirectory)
 	for _, p := range places {
-		m := maps.Clone(like)
-		m["destination"], m["source"] = p, b.file("run")
-		c["mounts"] = append(c["mounts"].([]object), m)
+		like.Destination, like.Source = p, b.file("run")
+		c.Mounts = append(c.Mounts, like)
 	}
 	return err
 }
 
-func (b *bench) maskedPaths(c object, n int) error {
+func (b *bench) maskedPaths(c *specs.Spec, n int) error {
 	places, err := b.places(n, "masked", makeFile)
-	l := c["linux"].(object)
-	l["maskedPaths"] = append(l["maskedPaths"].([]string), places...)
+	c.Linux.MaskedPaths = append(c.Linux.MaskedPaths, places...)
 	return err
 }
 
 // environment adds variables of one KB each. What execve takes is a fourth of the
 // limit of the stack.
-func environment(c object, n int) error {
-	p := c["process"].(object)
-	p["rlimits"] = []object{{"type": "RLIMIT_STACK", "hard": 64 << 20, "soft": 64 << 20}}
+func environment(c *specs.Spec, n int) error {
+	c.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_STACK", Hard: 64 << 20, Soft: 64 << 20}}
 	for i := range n {
 		name := fmt.Sprintf("V%d=", i)
-		p["env"] = append(p["env"].([]string), name+strings.Repeat("x", 1023-len(name)))
+		c.Process.Env = append(c.Process.Env, name+strings.Repeat("x", 1023-len(name)))
 	}
 	return nil
 }

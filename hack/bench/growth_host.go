@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,11 +23,13 @@ type other struct {
 
 // running has each runtime have n containers that sleep.
 func (b *bench) running(n int) error {
-	c := config(b.file("rootfs"), "pause", b.cgroup2)
+	c := b.config(plainScene(), "pause")
 	// Network namespaces are dear, and no runtime looks at those of others.
-	c["linux"].(object)["namespaces"] = namespaces("pid", "user", "mount")
-	c["mounts"] = []object{mount("proc", "/proc")}
-	delete(c, "hostname") // wants a namespace
+	c.Linux.Namespaces = slices.DeleteFunc(c.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return !slices.Contains([]specs.LinuxNamespaceType{"pid", "user", "mount"}, n.Type)
+	})
+	c.Mounts = []specs.Mount{mount("proc", "/proc")}
+	c.Hostname = "" // wants a namespace
 	if err := b.writeBundle("other", c); err != nil {
 		return err
 	}
@@ -41,7 +45,7 @@ func (b *bench) running(n int) error {
 
 func (b *bench) addOther(r contender) error {
 	id, pidFile := b.id(), b.file("other.pid")
-	if _, err := b.spawn(b.command(r, "create", "-b", b.file("other"), "--pid-file", pidFile, id)...); err != nil {
+	if _, err := b.spawn(1, b.command(r, "create", "-b", b.file("other"), "--pid-file", pidFile, id)...); err != nil {
 		return err
 	}
 	o := other{runtime: r, id: id}
@@ -53,7 +57,7 @@ func (b *bench) addOther(r contender) error {
 	if o.init, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
 		return err
 	}
-	_, err = b.spawn(b.command(r, "start", id)...)
+	_, err = b.spawn(1, b.command(r, "start", id)...)
 	return err
 }
 
@@ -76,7 +80,7 @@ func (b *bench) keepOthers(n int) error {
 	for len(b.others) > n*len(b.runtimes) {
 		last := len(b.others) - 1
 		o := b.others[last]
-		if _, err := b.spawn(b.deletion(o)...); err != nil {
+		if _, err := b.spawn(1, b.deletion(o)...); err != nil {
 			return err
 		}
 		b.others = b.others[:last]

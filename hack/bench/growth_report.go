@@ -50,7 +50,7 @@ func (t *growthTable) flush() error { return t.out.Flush() }
 type measure func(p *point, verb, who string) float64
 
 func (p *point) milliseconds(verb, who string) float64 {
-	if x := p.times.find(verb, who); x != nil {
+	if x := p.times.find(plainScene(), verb, who); x != nil {
 		return x.percentile(50)
 	}
 	return math.NaN()
@@ -75,7 +75,7 @@ func (p *point) bytes(verb, who string) float64 {
 }
 
 func (p *point) median(verb, who string, value func(sample) int64) float64 {
-	x := p.times.find(verb, who)
+	x := p.times.find(plainScene(), verb, who)
 	if x == nil {
 		return math.NaN()
 	}

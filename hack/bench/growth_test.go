@@ -11,8 +11,8 @@ func TestGrowthTable(t *testing.T) {
 	for _, size := range []int{1000, 10, 100} {
 		p := point{size: size, times: newSamples(), calls: map[string]map[string]int{"homerun": {"run": 50 + 3*size}}}
 		n := int64(size)
-		p.times.add("run", "homerun", sample{nanoseconds: 1e6 + 2000*n, kilobytes: 3000, faults: 400 + n})
-		p.times.add("run", "crun", sample{nanoseconds: 2e6 + 4000*n, kilobytes: 4000 + 2*n, faults: 500})
+		p.times.add(plainScene(), "run", "homerun", sample{nanoseconds: 1e6 + 2000*n, kilobytes: 3000, faults: 400 + n})
+		p.times.add(plainScene(), "run", "crun", sample{nanoseconds: 2e6 + 4000*n, kilobytes: 4000 + 2*n, faults: 500})
 		points = append(points, p)
 	}
 	var out strings.Builder

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,30 +16,40 @@ import (
 // floorName stands for the bare system calls in the tables.
 const floorName = "floor"
 
-// warmUp is how many rounds are run before any counts.
-const warmUp = 5
-
 // turn is what one runtime does in a round.
 type turn struct {
 	name string
 	do   func(*samples) error
 }
 
-// measure runs the rounds of each verb.
+// measure runs the rounds of each verb in each scene.
 func (b *bench) measure(o options, s *samples) error {
-	for _, verb := range o.verbs {
-		turns, end, err := b.turns(verb)
-		if err == nil {
-			err = rounds(o.rounds, able(verb, turns), s)
-		}
-		if end != nil {
-			end()
-		}
-		if err != nil {
-			return err
+	for _, b.scene = range scenes(o) {
+		for _, verb := range o.verbs {
+			if !b.scene.measures(verb) {
+				continue
+			}
+			if err := b.measureVerb(verb, o.rounds, s); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func (b *bench) measureVerb(verb string, n int, s *samples) error {
+	turns, end, err := b.turns(verb)
+	if end != nil {
+		defer end()
+	}
+	if err != nil {
+		return err
+	}
+	row := min(n, inARow)
+	if verb == "crowd" {
+		n, row = max(1, n/8), 1
+	}
+	return rounds(n, row, able(verb, turns), s)
 }
 
 // able leaves out who cannot do it at all, on this host or not yet, and says so.
@@ -54,17 +65,23 @@ func able(verb string, turns []turn) []turn {
 	return list
 }
 
-// rounds lets all take their turns, another one first each time.
-func rounds(n int, turns []turn, s *samples) error {
-	for i := range warmUp + n {
+// inARow is how often a program runs before the next has its turn. Alternating each time, each finds the processor's
+// caches full of the other's, which favours the smaller, and makes the times of both less steady.
+const inARow = 5
+
+// rounds lets all take their turns, of row runs, until each has run n times, another one first each time.
+func rounds(n, row int, turns []turn, s *samples) error {
+	for i := range 1 + (n+row-1)/row {
 		into := s
-		if i < warmUp {
+		if i == 0 { // which only warms up
 			into = newSamples()
 		}
 		for j := range turns {
 			t := turns[(i+j)%len(turns)]
-			if err := t.do(into); err != nil {
-				return fmt.Errorf("%s: %w", t.name, err)
+			for range row {
+				if err := t.do(into); err != nil {
+					return fmt.Errorf("%s: %w", t.name, err)
+				}
 			}
 		}
 	}
@@ -75,13 +92,19 @@ func rounds(n int, turns []turn, s *samples) error {
 func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 	switch verb {
 	case "run":
-		turns = append(turns, turn{floorName, b.runFloor})
+		if b.scene.plain() {
+			turns = append(turns, turn{floorName, b.runFloor})
+		}
 		for _, c := range b.runtimes {
 			turns = append(turns, turn{c.name, func(s *samples) error { return b.run(c, s) }})
 		}
 	case "lifecycle":
 		for _, c := range b.runtimes {
 			turns = append(turns, turn{c.name, func(s *samples) error { return b.lifecycle(c, s) }})
+		}
+	case "crowd":
+		for _, c := range b.runtimes {
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.crowd(c, s) }})
 		}
 	case "exec", "state", "kill":
 		return b.inContainers(verb)
@@ -92,22 +115,33 @@ func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 }
 
 func (b *bench) runFloor(s *samples) error {
-	args := []string{b.file("floor"), b.file("rootfs")}
-	if b.cgroup2 {
+	args := []string{filepath.Join(b.programs, "floor"), b.file("rootfs")}
+	if isCgroup2("/sys/fs/cgroup") {
 		args = append(args, "cgroup2")
 	}
 	return b.take(s, "run", floorName, args...)
 }
 
 func (b *bench) run(c contender, s *samples) error {
-	return b.take(s, "run", c.name, b.command(c, "run", "-b", b.file("true"), b.id())...)
+	return b.take(s, "run", c.name, b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())...)
+}
+
+// crowdSize is how many containers are run at once.
+const crowdSize = 50
+
+func (b *bench) crowd(c contender, s *samples) error {
+	got, err := b.spawn(crowdSize, b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())...)
+	if err == nil {
+		s.add(b.scene, fmt.Sprintf("%d at once", crowdSize), c.name, got)
+	}
+	return err
 }
 
 // lifecycle takes a container from create to delete. It waits for its end in
 // between, so that delete finds it stopped.
 func (b *bench) lifecycle(c contender, s *samples) error {
 	id, pidFile := b.id(), b.file("pid")
-	if err := b.take(s, "create", c.name, b.command(c, "create", "-b", b.file("true"), "--pid-file", pidFile, id)...); err != nil {
+	if err := b.take(s, "create", c.name, b.command(c, "create", "-b", b.file(b.scene.bundle("true")), "--pid-file", pidFile, id)...); err != nil {
 		return err
 	}
 	if err := b.take(s, "start", c.name, b.command(c, "start", id)...); err != nil {
@@ -119,7 +153,7 @@ func (b *bench) lifecycle(c contender, s *samples) error {
 	if err := b.take(s, "delete", c.name, b.command(c, "delete", id)...); err != nil {
 		return err
 	}
-	s.sum("create+start+delete", c.name, "create", "start", "delete")
+	s.sum(b.scene, "create+start+delete", c.name, "create", "start", "delete")
 	return nil
 }
 
@@ -129,7 +163,7 @@ func (b *bench) inContainers(verb string) (turns []turn, end func(), err error) 
 	var started [][]string
 	end = func() {
 		for _, deletion := range started {
-			if _, err := b.spawn(deletion...); err != nil {
+			if _, err := b.spawn(1, deletion...); err != nil {
 				fmt.Fprintln(os.Stderr, "bench:", err)
 			}
 		}
@@ -148,26 +182,26 @@ func (b *bench) inContainers(verb string) (turns []turn, end func(), err error) 
 }
 
 func (b *bench) startPausing(c contender, id string) error {
-	if _, err := b.spawn(b.command(c, "create", "-b", b.file("pause"), id)...); err != nil {
+	if _, err := b.spawn(1, b.command(c, "create", "-b", b.file(b.scene.bundle("pause")), id)...); err != nil {
 		return err
 	}
-	_, err := b.spawn(b.command(c, "start", id)...)
+	_, err := b.spawn(1, b.command(c, "start", id)...)
 	return err
 }
 
 // take measures a command.
 func (b *bench) take(s *samples, what, who string, args ...string) error {
-	got, err := b.spawn(args...)
+	got, err := b.spawn(1, args...)
 	if err != nil {
 		return err
 	}
-	s.add(what, who, got)
+	s.add(b.scene, what, who, got)
 	return nil
 }
 
 // command is a runtime's command line.
 func (b *bench) command(c contender, verb string, args ...string) []string {
-	head := append([]string{c.path, "--root", b.file("state-" + c.name)}, c.global...)
+	head := append([]string{c.path, "--root", b.file("state-" + c.name)}, b.scene.global(c.name)...)
 	return slices.Concat(head, []string{verb}, args)
 }
 

@@ -4,32 +4,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // contender is a runtime that is measured.
-type contender struct {
-	name string
-	path string
-	// global are the options before the verb that make all do the same: no
-	// cgroups, since setting those up depends on the host more than on the
-	// runtime.
-	global []string
-}
-
-// globals are the options by the runtime's name.
-var globals = map[string][]string{
-	"homerun": {"--cgroup-manager=disabled"},
-	"crun":    {"--cgroup-manager=disabled"},
-	"runc":    {"--rootless=true"},
-}
+type contender struct{ name, path string }
 
 // findRuntimes looks in bin/ before PATH, and in sbin, where runc is.
 func findRuntimes(names []string) []contender {
 	var found []contender
 	for _, name := range names {
-		if path, ok := find(name); ok {
-			base := filepath.Base(name)
-			found = append(found, contender{name: base, path: path, global: globals[base]})
+		name, place, given := strings.Cut(name, "=")
+		if !given {
+			place = name
+		}
+		if path, ok := find(place); ok {
+			found = append(found, contender{name: filepath.Base(name), path: path})
 		}
 	}
 	return found
@@ -47,5 +37,8 @@ func find(name string) (string, bool) {
 		}
 	}
 	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
 	return path, err == nil
 }

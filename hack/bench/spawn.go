@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -19,8 +20,8 @@ type sample struct {
 	faults      int64 // page faults of the same that needed no disk
 }
 
-// spawn runs a command by way of the small launcher, which measures it.
-func (b *bench) spawn(args ...string) (sample, error) {
+// spawn runs a command, so many times at once, by way of the small launcher, which measures it.
+func (b *bench) spawn(count int, args ...string) (sample, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return sample{}, err
@@ -32,7 +33,7 @@ func (b *bench) spawn(args ...string) (sample, error) {
 		return sample{}, err
 	}
 	defer log.Close()
-	cmd := exec.Command(b.file("spawn"), args...)
+	cmd := exec.Command(filepath.Join(b.programs, "spawn"), append([]string{strconv.Itoa(count)}, args...)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, []*os.File{w}
 	err = cmd.Start()
 	w.Close()

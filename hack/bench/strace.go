@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func (b *bench) count(args ...string) (int, error) {
 		return 0, err
 	}
 	defer log.Close()
-	cmd := exec.Command("strace", append([]string{"-f", "-c", "-I2", "-o", b.file("calls"), b.file("spawn")}, args...)...)
+	cmd := exec.Command("strace", append([]string{"-f", "-c", "-I2", "-o", b.file("calls"), filepath.Join(b.programs, "spawn"), "1"}, args...)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, []*os.File{w}
 	err = cmd.Start()
 	w.Close()
