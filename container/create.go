@@ -66,8 +66,8 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	s.c.dir.Unlock()
 	result := s.launch.Result
 	p := &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
-		relay: s.relay, reap: s.reap, Notes: result.Notes, Warnings: result.Warnings}
-	s.relay = nil
+		relay: s.relay, reap: s.reap, kernel: s.kernel, Notes: result.Notes, Warnings: result.Warnings}
+	s.relay, s.kernel = nil, nil
 	s.c.bus = s.cgroup.TakeBus()
 	return p, nil
 }
@@ -135,6 +135,9 @@ func (s *starting) record(a action.Record) error {
 	if a.Complete {
 		if err := c.dir.WriteInit(&c.State); err != nil {
 			return err
+		}
+		if s.serves { // a program may be killed, and its scope gone, before Wait is called
+			s.kernel = c.watchOOM()
 		}
 	}
 	if again {

@@ -42,7 +42,8 @@ type Process struct {
 	taken bool
 	// ended: it was seen that the process has.
 	ended bool
-	// kernel and relayed are there while somebody attends to the process.
+	// kernel counts for the container of a process that Run made, from before that
+	// runs. relayed is there while somebody attends to the process.
 	kernel    *oom.Watch
 	relayed   func()
 	container *Container
@@ -102,12 +103,11 @@ func (p *Process) EndsWithin(limit time.Duration) bool {
 // kills for memory in a container that Run made, and passed on what the program
 // reports.
 func (p *Process) attend() {
-	if p.kernel != nil {
+	if p.relayed != nil {
 		return
 	}
-	p.kernel = oom.New("", false, 0)
-	if p.bundle != nil {
-		p.kernel = p.container.watchOOM()
+	if p.kernel == nil {
+		p.kernel = oom.New("", false, 0)
 	}
 	p.relayed = p.relaying()
 }
@@ -116,8 +116,11 @@ func (p *Process) attend() {
 func (p *Process) leave() {
 	if p.kernel != nil {
 		p.kernel.Close()
-		p.relayed()
 		p.kernel = nil
+	}
+	if p.relayed != nil {
+		p.relayed()
+		p.relayed = nil
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/cgroupv2/oom"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/launch"
@@ -51,6 +52,8 @@ type starting struct {
 	connected netns.Result
 	// relay is the program's socket for notifications, if this process serves it.
 	relay *notify.Relay
+	// kernel counts whom the kernel kills for memory, for who stays with the program.
+	kernel *oom.Watch
 	// held: the process of an exec is moved into its cgroup while it waits.
 	held bool
 	// serves: this process stays with the program. waits: init waits for start.
@@ -87,6 +90,10 @@ func (s *starting) closeHandles() {
 		descriptor.Close(&s.pidfds[i])
 	}
 	s.cgroup.Close()
+	if s.kernel != nil {
+		s.kernel.Close()
+		s.kernel = nil
+	}
 	if s.target != nil {
 		s.target.Close()
 		s.target = nil

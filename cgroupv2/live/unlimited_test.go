@@ -116,10 +116,19 @@ func TestSignalsOnlyItsOwn(t *testing.T) {
 		if err := d.signal([]int{cmd.Process.Pid, 1 << 30}, unix.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
+		stopped := func() bool {
+			text, err := os.ReadFile("/proc/" + pid + "/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(string(text), "\nState:\tT")
+		}
+		for begun := time.Now(); ours && !stopped() && time.Since(begun) < 10*time.Second; {
+			time.Sleep(time.Millisecond)
+		}
 		time.Sleep(10 * time.Millisecond)
-		text, err := os.ReadFile("/proc/" + pid + "/status")
-		if stopped := strings.Contains(string(text), "\nState:\tT"); stopped != ours || err != nil {
-			t.Errorf("in the cgroup %v: stopped %v, %v", ours, stopped, err)
+		if stopped() != ours {
+			t.Errorf("in the cgroup %v: stopped %v", ours, !ours)
 		}
 	}
 }
