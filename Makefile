@@ -69,7 +69,6 @@ order: build ## as root: measure which functions verbs call, for the linker's or
 	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) -o .out/reached ./hack/reached
 	@setcap cap_sys_ptrace=ep .out/reached # else newuidmap, which is started while traced, would have no rights
 	@$(RUN) go run ./hack/bench -n 2 -verbs run,lifecycle,exec,state,kill -runtimes homerun=hack/order/traced >/dev/null
-	@for n in 1 2 3 4 5 6 7 8; do hack/order/traced list >/dev/null; done
 	@.out/reached -merge .out/calls >cmd/homerun/order.txt
 
 # libseccomp is C: this helper alone is built with cgo, linked statically so
