@@ -200,18 +200,6 @@ func (c *Container) letGo() error {
 	return nil
 }
 
-// keepSteps records the steps after the wait, by which a failure there is explained.
-func (s *starting) keepSteps() error {
-	text, err := json.Marshal(s.launch.Result.Tail())
-	if err == nil {
-		err = s.c.dir.WriteFile(store.StepsFile, text)
-	}
-	if err != nil {
-		return fmt.Errorf("record the steps of start: %w", err)
-	}
-	return nil
-}
-
 // explainStart words a failure after the wait, by the plan or by what was recorded of
 // it.
 func (s *starting) explainStart(r stage.Record) error {

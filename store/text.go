@@ -233,3 +233,17 @@ func readRawUndo(r *jsonread.Reader, v *RawNames) {
 		v.Undo[i] = name
 	}
 }
+
+// Member is a member of a JSON object, whose value is a string.
+type Member struct{ Name, Value string }
+
+// AppendObject appends a JSON object with those members that are not empty.
+func AppendObject(text []byte, members ...Member) []byte {
+	o := object{text}
+	o.begin()
+	for _, m := range members {
+		o.some(m.Name, m.Value)
+	}
+	o.end()
+	return o.text
+}
