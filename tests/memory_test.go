@@ -92,7 +92,7 @@ func TestPeakMemory(t *testing.T) {
 			}
 		}
 	}
-	for verb, most := range map[string]int{"run": 4700, "create": 5200, "start": 3700, "exec": 4200, "state": 3800, "list": 3900, "kill": 3700, "delete": 3600} {
+	for verb, most := range map[string]int{"run": 4700, "create": 5000, "start": 3700, "exec": 4200, "state": 3800, "list": 3900, "kill": 3700, "delete": 3600} {
 		if least[verb] > most {
 			t.Errorf("%s takes %d kB at its peak, want at most %d", verb, least[verb], most)
 		}
