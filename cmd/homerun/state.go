@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -95,12 +96,16 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 	if format == "json" {
 		return printJSON(os.Stdout, states)
 	}
-	w := tabwriter.NewWriter(os.Stdout, 12, 1, 3, ' ', 0)
+	out := bufio.NewWriter(os.Stdout) // a tabwriter writes each cell
+	w := tabwriter.NewWriter(out, 12, 1, 3, ' ', 0)
 	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
 	for _, d := range states {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, plain.Text(d.Bundle), d.Created.Format(time.RFC3339Nano), plain.Text(d.Owner))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 func newPsCommand(o *options) *cobra.Command {

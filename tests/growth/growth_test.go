@@ -77,6 +77,9 @@ func TestOthers(t *testing.T) {
 			if others < 3 || lists == 0 {
 				t.Errorf("list: %d calls name the other containers, %d read directories", others, lists)
 			}
+			if n := count(lines, " write(1,"); n != 1 {
+				t.Errorf("list prints its table in %d pieces", n)
+			}
 			continue
 		}
 		if others > 0 || lists > 0 {
