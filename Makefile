@@ -142,6 +142,13 @@ bench: ## compare with crun and a bare-syscall floor; BENCHFLAGS goes to hack/be
 	@if [ -d cmd/homerun ]; then $(MAKE) --no-print-directory build; fi
 	@$(RUN) go run ./hack/bench $(BENCHFLAGS)
 
+.PHONY: budget
+budget: build ## measure what tests/budget holds homerun to, and write it down: tests/budget/budget.txt
+	@$(RUN) HOMERUN_TEST_BUDGET=write go test -p 1 -count 1 ./tests/budget ./compile
+	@$(RUN) CGO_ENABLED=0 go test -c -o bin/test/budget ./tests/budget
+	@hack/machine run --env HOMERUN_TEST_BUDGET=write --env HOMERUN_TEST_MACHINE=1 -- \
+		sh -c 'cd tests/budget && exec ../../bin/test/budget -test.run Scope'
+
 .PHONY: deps
 deps: ## install what building, testing and the test machine need, or say what is missing
 	@hack/deps build try test check bench machine
