@@ -103,7 +103,7 @@ func (c *compiler) split() error {
 	if !c.restFirst() {
 		c.answerAt("default", "rest")
 	}
-	if !c.initFirst() {
+	if !c.initFirst() && !c.mapsBeside() {
 		c.recordInit()
 	}
 	var err error
@@ -112,8 +112,8 @@ func (c *compiler) split() error {
 }
 
 // mapsBeside: newuidmap or newgidmap write a map of init's. They take longer than
-// init to make its namespaces, and the runtime to record it, so they start first, and
-// init waits for them before it hides and opens something.
+// the runtime to record init, so they start first, and init waits for them before it
+// hides and opens something.
 func (c *compiler) mapsBeside() bool {
 	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
 }

@@ -255,25 +255,24 @@ func (c *compiler) firstProcess() error {
 	c.b.Place(child)
 	c.awaitWatch()
 	c.awaitSignal("linux.namespaces", "init")
-	if c.decided.cgroup.late() {
+	if c.initFirst() {
 		c.recordInit()
 	}
 	if c.mapsBeside() {
 		c.mapIDs()
 	}
-	if c.initFirst() {
+	switch {
+	case c.initFirst():
 		c.compileRest()
-	}
-	if c.mapsBeside() && !c.decided.cgroup.late() {
+	case c.mapsBeside():
 		c.recordInit()
 	}
 	return nil
 }
 
-// initFirst: the runtime awaits init before it compiles the second part, since others
-// need its id, and work meanwhile: systemd, and the helpers that write id maps. Each
-// takes longer than the mounts.
-func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBeside() }
+// initFirst: the runtime awaits init before it compiles the second part, since systemd
+// needs its id, and takes longer than the mounts.
+func (c *compiler) initFirst() bool { return c.decided.cgroup.late() }
 
 // compileRest compiles the second part, and gives it to the stage if it waits for
 // nothing else before.
@@ -313,18 +312,8 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 	c.b.Place(made)
 }
 
-// cloned are the namespaces that init is made in. Where helpers write its id maps it
-// makes those that take the kernel long itself, beside them; that init has a mount
-// namespace is recorded of a container without a PID namespace.
-func (c *compiler) cloned() int {
-	if c.mapsBeside() && c.ns.flags&unix.CLONE_NEWPID != 0 {
-		return c.ns.flags & (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
-	}
-	return c.ns.flags
-}
-
 func (c *compiler) clone() plan.Clone3 {
-	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.cloned())}
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
 	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
@@ -344,11 +333,10 @@ func (c *compiler) beginInit() error {
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")
 	}
-	if c.mapsBeside() {
-		c.otherNamespaces()
-	} else {
+	if !c.mapsBeside() {
 		c.hide()
 	}
+	c.b.At("default", "give files the modes that config.json has")
 	c.b.Do(plan.Umask{})
 	if c.decided.wait {
 		c.b.Do(plan.SetName{Name: "homerun:init"})
@@ -360,15 +348,6 @@ func (c *compiler) beginInit() error {
 	c.names()
 	c.loopback()
 	return nil
-}
-
-// otherNamespaces makes those that init was not made in.
-func (c *compiler) otherNamespaces() {
-	c.b.At("linux.namespaces", "make the container's other namespaces")
-	if others := c.ns.flags &^ c.cloned(); others != 0 {
-		c.b.Do(plan.Unshare{Flags: others})
-	}
-	c.b.At("default", "give files the modes that config.json has")
 }
 
 // hide hides init from the container, and from whoever else is in a namespace that

@@ -165,13 +165,11 @@ func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) 
 			return true
 		}
 		if e.Errno == unix.EPERM && facts.Kernel.UserNamespaces {
-			return e.filtered()
+			e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
+			return true
 		}
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	case plan.Unshare:
-		if e.Errno == unix.EPERM && e.step.Pointer == "linux.namespaces" && facts.Kernel.UserNamespaces {
-			return e.filtered()
-		}
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	}
 	if !user {
@@ -179,12 +177,6 @@ func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) 
 	}
 	err := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun")
 	e.Why, e.Hint = err.Error(), err.Hint
-	return true
-}
-
-// filtered: the user namespace is there, so the others are a filter's to forbid.
-func (e *explanation) filtered() bool {
-	e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
 	return true
 }
 

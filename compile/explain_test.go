@@ -131,7 +131,6 @@ func failures() []failure {
 		{"userns-too-deep", "", "", `clone3(`, unix.EUSERS, 0},
 		{"clone-as-root", `{"linux": {"namespaces": [{"type": "mount"}]}}`, root, `clone3(`, unix.EPERM, 0},
 		{"clone-filtered", "", "", `clone(`, unix.EPERM, 0},
-		{"unshare-filtered", "", "", `unshare(`, unix.EPERM, 0},
 		{"clone-restricted", "", `{"kernel": {"userNamespaces": false, "userNamespaceRestricted": "kernel.unprivileged_userns_clone"}}`, `clone(`, unix.EPERM, 0},
 		{"clone-filtered-no-processes", "", "", `clone(`, unix.EAGAIN, 0},
 		{"clone-no-processes", "", "", `clone3(`, unix.EAGAIN, 0},

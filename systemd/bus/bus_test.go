@@ -479,24 +479,3 @@ func TestStopAndAttach(t *testing.T) {
 		t.Errorf("calls %q", got)
 	}
 }
-
-func BenchmarkConnect(b *testing.B) {
-	socket := startBus(b)
-	manage(b, socket)
-	for b.Loop() {
-		c, err := Connect(context.Background(), Place{UID: os.Getuid(), SessionAddress: "unix:path=" + socket})
-		if err != nil {
-			b.Fatal(err)
-		}
-		c.Close()
-	}
-}
-
-func BenchmarkStart(b *testing.B) {
-	_, c := newManager(b)
-	for b.Loop() {
-		if _, err := start(b, c, "a.scope"); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -151,4 +152,25 @@ func socketPair(data []byte) (int, error) {
 	}
 	_, err = unix.Write(theirs, data)
 	return ours, err
+}
+
+func BenchmarkConnect(b *testing.B) {
+	socket := startBus(b)
+	manage(b, socket)
+	for b.Loop() {
+		c, err := Connect(context.Background(), Place{UID: os.Getuid(), SessionAddress: "unix:path=" + socket})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	_, c := newManager(b)
+	for b.Loop() {
+		if _, err := start(b, c, "a.scope"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
