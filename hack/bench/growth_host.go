@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,7 +107,7 @@ func (b *bench) deleteOthers() {
 // are started from.
 func (b *bench) hostMounts(n int) error {
 	dir := b.file("host-mounts")
-	if b.mounted == 0 {
+	if _, err := os.Lstat(dir); err != nil {
 		if err := privateTree(dir); err != nil {
 			return err
 		}
@@ -143,10 +144,7 @@ func privateTree(dir string) error {
 }
 
 func (b *bench) removeHostMounts() {
-	if b.mounted == 0 {
-		return
-	}
-	if err := unix.Unmount(b.file("host-mounts"), unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(b.file("host-mounts"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.ENOENT) {
 		fmt.Fprintln(os.Stderr, "bench: unmount what was made:", err)
 	}
 }
