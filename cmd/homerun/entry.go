@@ -3,8 +3,8 @@ package main
 import (
 	"os"
 	"runtime"
-	"syscall"
 
+	_ "github.com/homerun-oci/homerun/cmd/homerun/limit" // the entry's other half
 	"golang.org/x/sys/unix"
 )
 
@@ -29,10 +29,10 @@ import (
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
 //
-//   - No file can be opened (RLIMIT_NOFILE is 3) until main begins. Go would read
+//   - No file can be opened (RLIMIT_NOFILE is 3) until packages are initialized. Go would read
 //     /proc/self/cgroup, and /proc/self/mountinfo up to where the cgroup tree is, for the
 //     number of processors that it is told anyway, and keep files of it open. What it
-//     cannot read it does without, before any package is initialized.
+//     cannot read it does without. Package limit has the other half.
 //
 //   - Where a limit (RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC) does not let Go reserve
 //     its address space of 689 MiB, have a heap, or start its first threads, one line
@@ -60,9 +60,6 @@ func entry()
 //lint:ignore U1000 the assembly reads it
 var memProfileRate = &runtime.MemProfileRate
 
-// fileLimit is RLIMIT_NOFILE before entry changed it, the soft and the hard one.
-var fileLimit [2]uint64
-
 // timerSlack is the first thread's timer slack before entry changed it, in
 // nanoseconds.
 var timerSlack uintptr
@@ -71,10 +68,6 @@ var timerSlack uintptr
 // has, not what entry made of it. Where entry did not run, the slack of 0 stands for
 // the one that the process began with.
 func undoEntry() {
-	if fileLimit[1] > 0 {
-		// That of package syscall, which else would give programs the one of entry.
-		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fileLimit[0], Max: fileLimit[1]}) // never fails
-	}
 	ownSlack()
 	if timerSlack != 0 {
 		_ = os.Unsetenv("GOMAXPROCS") // never fails

@@ -42,9 +42,9 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 enough:
 	MOVL	$97, AX
 	MOVL	$7, DI // RLIMIT_NOFILE
-	LEAQ	·fileLimit(SB), SI
+	LEAQ	homerunFileLimit(SB), SI
 	SYSCALL
-	MOVQ	·fileLimit+8(SB), AX
+	MOVQ	homerunFileLimit+8(SB), AX
 	MOVQ	$3, -64(SP)
 	MOVQ	AX, -56(SP)
 	MOVL	$160, AX // setrlimit

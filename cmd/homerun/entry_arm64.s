@@ -44,7 +44,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 enough:
 	MOVD	$163, R8
 	MOVD	$7, R0 // RLIMIT_NOFILE
-	MOVD	$·fileLimit(SB), R1
+	MOVD	$homerunFileLimit(SB), R1
 	SVC
 	MOVD	8(R1), R4
 	MOVD	$3, R3
