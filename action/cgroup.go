@@ -68,13 +68,19 @@ func (a WriteCgroup) Line() string {
 	return text
 }
 
-// FilterDevices attaches a device program to the cgroup.
-type FilterDevices struct{ Program []cgroupv2.Instruction }
+// LoadDevices has the kernel check a device program, while a cgroup is waited for.
+type LoadDevices struct{ Program []cgroupv2.Instruction }
 
 // Line implements plan.Action.
-func (a FilterDevices) Line() string {
-	return line("bpf", "BPF_PROG_ATTACH", strconv.Itoa(len(a.Program))+" instructions")
+func (a LoadDevices) Line() string {
+	return "$devices = " + line("bpf", "BPF_PROG_LOAD", strconv.Itoa(len(a.Program))+" instructions")
 }
+
+// FilterDevices attaches the device program that was loaded to the cgroup.
+type FilterDevices struct{}
+
+// Line implements plan.Action.
+func (a FilterDevices) Line() string { return line("bpf", "BPF_PROG_ATTACH", "$devices") }
 
 // GiveCgroup gives the cgroup to the container's root, so that it can make
 // cgroups of its own below.

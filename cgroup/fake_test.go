@@ -281,7 +281,7 @@ func TestBelowTheScope(t *testing.T) {
 	if done, err := m.Do(t.Context(), action.Leave{}); done || err != nil {
 		t.Errorf("another's action: %v, %v", done, err)
 	}
-	if done, err := m.Do(t.Context(), action.FilterDevices{Program: make([]cgroupv2.Instruction, 1)}); !done || err == nil {
+	if done, err := m.Do(t.Context(), action.LoadDevices{Program: make([]cgroupv2.Instruction, 1)}); !done || err == nil {
 		t.Errorf("no filter: %v, %v", done, err)
 	}
 }

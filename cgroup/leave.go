@@ -106,7 +106,11 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 		return err
 	}
 	if busErr == nil {
-		busErr = conn.Release(ctx, u.Unit)
+		answered := conn.Release(ctx, u.Unit)
+		left := bounded(ctx, dir.Delete) // while systemd is at it
+		if busErr = answered(); busErr == nil && left == nil {
+			return nil
+		}
 	}
 	if busErr != nil && !dir.Vanishes(ctx, noticeLimit) {
 		err = busErr

@@ -36,6 +36,8 @@ type Making struct {
 	// own is what actions are about, nil when there is none; above is the one above
 	// it that was made for the limits, or nil.
 	own, above *live.Dir
+	// devices is the device program that is to be attached.
+	devices *live.Devices
 	// job is the scope that systemd was asked for.
 	job *bus.Job
 }
@@ -47,8 +49,10 @@ func (m *Making) Do(ctx context.Context, a plan.Action) (done bool, err error) {
 		err = m.make(a)
 	case action.WriteCgroup:
 		err = m.write(a)
+	case action.LoadDevices:
+		m.devices, err = live.LoadDevices(a.Program)
 	case action.FilterDevices:
-		err = m.own.AttachDevices(a.Program)
+		err = m.own.AttachDevices(m.devices)
 	case action.GiveCgroup:
 		err = give(m.own, a)
 	case action.StartScope:
@@ -85,6 +89,10 @@ func (m *Making) Close() {
 			(*dir).Close()
 			*dir = nil
 		}
+	}
+	if m.devices != nil {
+		m.devices.Close()
+		m.devices = nil
 	}
 	m.CloseBus()
 }

@@ -59,7 +59,7 @@ var defaultDevices = []DeviceRule{
 // accesses on its own; what no rule matches is denied. Errors name their place in config.json.
 //
 // Only root in the first user namespace may attach the result
-// (live.Dir.AttachDevices). Without that privilege nothing is lost: such a
+// (live.LoadDevices). Without that privilege nothing is lost: such a
 // container has no device but what the caller may open anyway.
 func DeviceRules(devices []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 	rules := make([]DeviceRule, 0, len(devices)+len(defaultDevices))

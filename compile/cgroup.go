@@ -46,6 +46,8 @@ type cgroupDecision struct {
 	// delegate is the path of the program's cgroup below the container's; empty
 	// where they are the same.
 	delegate string
+	// devices: a device program is loaded.
+	devices bool
 }
 
 // into: init is made in its cgroup; late: it is moved there while it waits.
@@ -191,7 +193,11 @@ func (c *compiler) makeCgroup() error {
 		Controllers: d.limits.Controllers()})
 	c.writeCgroup(action.WriteCgroup{Above: true})
 	c.writeCgroup(action.WriteCgroup{})
-	return c.devicesAndOwner()
+	if err := c.loadDevices(); err != nil {
+		return err
+	}
+	c.devicesAndOwner()
+	return nil
 }
 
 // startScope asks for the scope. It is there when awaitScope has waited for it.
@@ -209,6 +215,9 @@ func (c *compiler) awaitScope() error {
 	if !d.late() {
 		return nil
 	}
+	if err := c.loadDevices(); err != nil {
+		return err
+	}
 	c.runtime("linux.cgroupsPath", action.AwaitScope{Unit: d.unit, Mount: c.cgroupTree().MountPoint})
 	c.writeCgroup(action.WriteCgroup{Prove: true})
 	if name := c.subgroup(); name != "" {
@@ -216,9 +225,7 @@ func (c *compiler) awaitScope() error {
 		// The limits hold for the scope; programs read them in their own cgroup.
 		c.writeCgroup(action.WriteCgroup{})
 	}
-	if err := c.devicesAndOwner(); err != nil {
-		return err
-	}
+	c.devicesAndOwner()
 	c.runtime("default", action.Record{Complete: true})
 	return nil
 }
@@ -249,23 +256,31 @@ func (c *compiler) writeCgroup(a action.WriteCgroup) {
 	}
 }
 
-// devicesAndOwner attaches the device program, which only real root can, and gives
-// the cgroup to the container's root where it has a namespace of its own with a
-// writable mount.
-func (c *compiler) devicesAndOwner() error {
-	if c.hasDeviceRules() && c.asHostsRoot() {
-		rules, err := cgroupv2.DeviceRules(c.spec.Linux.Resources.Devices)
-		if err != nil {
-			return err
-		}
-		c.runtime("linux.resources.devices", action.FilterDevices{Program: cgroupv2.DeviceProgram(rules)})
+// loadDevices has the kernel check the device program, which only real root can.
+func (c *compiler) loadDevices() error {
+	if !c.hasDeviceRules() || !c.asHostsRoot() {
+		return nil
+	}
+	rules, err := cgroupv2.DeviceRules(c.spec.Linux.Resources.Devices)
+	if err != nil {
+		return err
+	}
+	c.runtime("linux.resources.devices", action.LoadDevices{Program: cgroupv2.DeviceProgram(rules)})
+	c.decided.cgroup.devices = true
+	return nil
+}
+
+// devicesAndOwner attaches the device program, and gives the cgroup to the container's
+// root where it has a namespace of its own with a writable mount.
+func (c *compiler) devicesAndOwner() {
+	if c.decided.cgroup.devices {
+		c.runtime("linux.resources.devices", action.FilterDevices{})
 	}
 	if c.givesCgroup() {
 		if to := c.containersRoot(); to != nil {
 			c.runtime("linux.cgroupsPath", *to)
 		}
 	}
-	return nil
 }
 
 // containersRoot is whom a cgroup is given to; nil when that is nobody else.

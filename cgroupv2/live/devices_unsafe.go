@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,25 +49,37 @@ func (a *bpfArgument) call(command uintptr) (int, error) {
 // maxPrograms is the kernel's limit per cgroup (BPF_CGROUP_MAX_PROGS).
 const maxPrograms = 64
 
-// AttachDevices loads a device program and puts it in the place of those that
-// are attached to d itself; an ancestor's stay in force. There is no moment
-// without a program: a single old one is replaced, of more the new one joins
-// before the old ones leave. It needs CAP_BPF (or CAP_SYS_ADMIN) in the first
-// user namespace: elsewhere EPERM, which callers without root ignore, because
-// their container can open no device that they themselves cannot. Errors are
-// *fault.Error; the program stays with the cgroup until that is removed.
-func (d *Dir) AttachDevices(code []cgroupv2.Instruction) error {
-	program, err := loadProgram(code)
+// Devices is a device program that the kernel has checked. Close it; attached, it
+// stays with the cgroup.
+type Devices struct{ fd int }
+
+// Close gives up the program.
+func (p *Devices) Close() { descriptor.Close(&p.fd) }
+
+// LoadDevices loads a device program, which takes the kernel long. It needs CAP_BPF (or
+// CAP_SYS_ADMIN) in the first user namespace: elsewhere EPERM, which callers without
+// root do not ask for, because their container can open no device that they themselves
+// cannot. Errors are *fault.Error.
+func LoadDevices(code []cgroupv2.Instruction) (*Devices, error) {
+	fd, err := loadProgram(code)
 	if err != nil {
-		return d.failed("load device program for", "", err)
+		return nil, &fault.Error{What: "load the device program", Cause: err}
 	}
-	defer unix.Close(program)
+	return &Devices{fd}, nil
+}
+
+// AttachDevices puts a device program in the place of those that are attached to d
+// itself; an ancestor's stay in force. There is no moment without a program: a single
+// old one is replaced, of more the new one joins before the old ones leave. It needs
+// what LoadDevices does. Errors are *fault.Error; the program stays with the cgroup
+// until that is removed.
+func (d *Dir) AttachDevices(program *Devices) error {
 	old, err := d.programs()
 	if err != nil {
 		return d.failed("query device programs of", "", err)
 	}
 	defer closeAll(old)
-	if err := d.attachProgram(program, old); err != nil {
+	if err := d.attachProgram(program.fd, old); err != nil {
 		return d.failed("attach device program to", "", err)
 	}
 	if len(old) < 2 {

@@ -315,6 +315,16 @@ func TestDelegate(t *testing.T) {
 	}
 }
 
+// filter loads a device program and attaches it.
+func filter(d *Dir, code []cgroupv2.Instruction) error {
+	program, err := LoadDevices(code)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	return d.AttachDevices(program)
+}
+
 func TestAttachDevices(t *testing.T) {
 	if os.Getuid() != 0 {
 		unable(t, "device programs need root")
@@ -325,7 +335,7 @@ func TestAttachDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if err := d.AttachDevices(cgroupv2.DeviceProgram(deny)); err != nil {
+	if err := filter(d, cgroupv2.DeviceProgram(deny)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("load and attach: %v", time.Since(start))
@@ -341,7 +351,7 @@ func TestAttachDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.AttachDevices(cgroupv2.DeviceProgram(all)); err != nil {
+	if err := filter(d, cgroupv2.DeviceProgram(all)); err != nil {
 		t.Fatal(err)
 	}
 	if !opens("/dev/kmsg") {
@@ -370,7 +380,7 @@ func TestAttachDevices(t *testing.T) {
 	if n := count(); n != 2 || opens("/dev/zero") {
 		t.Errorf("%d programs", n)
 	}
-	if err := d.AttachDevices(cgroupv2.DeviceProgram(all)); err != nil {
+	if err := filter(d, cgroupv2.DeviceProgram(all)); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(); n != 1 || !opens("/dev/kmsg") {

@@ -244,12 +244,8 @@ func (c *Conn) call(ctx context.Context, method string, results []any, args ...a
 }
 
 func (c *Conn) do(ctx context.Context, m *dbus.Message, results ...any) error {
-	var out bytes.Buffer
-	serial, err := c.add(&out, m)
+	serial, err := c.send(ctx, m)
 	if err != nil {
-		return err
-	}
-	if err := c.write(ctx, out.Bytes()); err != nil {
 		return err
 	}
 	body, err := c.answer(ctx, serial, callLimit)
@@ -257,6 +253,15 @@ func (c *Conn) do(ctx context.Context, m *dbus.Message, results ...any) error {
 		return err
 	}
 	return dbus.Store(body, results...)
+}
+
+// send sends a call, whose answer has this number.
+func (c *Conn) send(ctx context.Context, m *dbus.Message) (serial uint32, err error) {
+	var out bytes.Buffer
+	if serial, err = c.add(&out, m); err != nil {
+		return 0, err
+	}
+	return serial, c.write(ctx, out.Bytes())
 }
 
 // property asks for a property of an object of the manager's.
@@ -287,13 +292,26 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 	return dropped, nil
 }
 
-// Release has a unit stopped in which no process is left, and returns when the manager
-// has answered: the job is done by the time another caller is answered. (A manager does
-// nothing for one who has left the bus.) A unit that systemd does not know is no error.
-// Errors are *fault.Error.
-func (c *Conn) Release(ctx context.Context, unit string) error {
-	_, err := c.stop(ctx, unit)
-	return err
+// Release asks for a unit to be stopped in which no process is left, or soon none. Call
+// what it returns when the processes are gone: it waits for the manager's answer, after
+// which the job is done by the time another caller is answered. (A manager does nothing
+// for one who has left the bus.) A unit that systemd does not know is no error. Errors
+// are *fault.Error.
+func (c *Conn) Release(ctx context.Context, unit string) (answered func() error) {
+	serial, err := c.send(ctx, stopUnit(unit))
+	return func() error {
+		if err == nil {
+			_, err = c.answer(ctx, serial, callLimit)
+		}
+		if err == nil || isUnknown(err) {
+			return nil
+		}
+		return failed("stop", unit, err)
+	}
+}
+
+func stopUnit(unit string) *dbus.Message {
+	return methodCall(destination, object, manager+"StopUnit", unit, "replace")
 }
 
 // Stop stops a unit, waits for it to be gone, and forgets its failure. Kill its
@@ -308,23 +326,16 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 	if err != nil {
 		return failed("stop", unit, err)
 	}
-	job, err := c.stop(ctx, unit)
-	if job == "" {
-		return err
+	var job dbus.ObjectPath
+	if err := c.do(ctx, stopUnit(unit), &job); isUnknown(err) {
+		return nil
+	} else if err != nil {
+		return failed("stop", unit, err)
 	}
 	if _, err := c.ended(ctx, job, time.Now().Add(callLimit)); err != nil {
 		return failed("stop", unit, err)
 	}
 	return c.ResetFailed(ctx, unit)
-}
-
-// stop asks for it; there is no job for a unit that is not known.
-func (c *Conn) stop(ctx context.Context, unit string) (job dbus.ObjectPath, err error) {
-	err = c.call(ctx, "StopUnit", []any{&job}, unit, "replace")
-	if err == nil || isUnknown(err) {
-		return job, nil
-	}
-	return "", failed("stop", unit, err)
 }
 
 // Description asks for a unit's Description=, by which its maker knows it; a unit

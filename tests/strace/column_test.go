@@ -35,8 +35,9 @@ func runtimeEvents(calls []call, container []int) []event {
 		switch own, inside := f.isRuntime(c.pid), slices.Contains(container, c.pid); {
 		case own && c.pid == calls[0].pid && name == "execve": // homerun itself
 		case own:
-			text := message(resolve(name, c.whole))
-			events = append(events, event{text, changes(name, text, c)})
+			for _, text := range busCalls(resolve(name, c.whole)) {
+				events = append(events, event{text, changes(name, text, c)})
+			}
 		case inside && name == "execve" && c.pid == container[0] && !executed[c.pid], !inside && name == "execve",
 			!inside && name == "setns" && executed[c.pid]:
 			events = append(events, event{resolve(name, c.whole), true})

@@ -13,16 +13,25 @@ import (
 // messageText finds the bytes that are written to a socket.
 var messageText = regexp.MustCompile(`^(?:write\(<socket:\[\d+\]>, |sendmsg\(<socket:\[\d+\]>, .*iov_base=)("(?:[^"\\]|\\.)*")`)
 
-// message is a call by D-Bus as a plan has it, or the text itself.
-func message(text string) string {
+// busCalls are the calls by D-Bus that one system call sends, as a plan has them; or
+// the text itself.
+func busCalls(text string) (list []string) {
 	m := messageText.FindStringSubmatch(text)
 	if m == nil || !strings.HasPrefix(m[1], `"l\1`) {
-		return text
+		return []string{text}
 	}
-	decoded, err := dbus.DecodeMessage(bytes.NewReader(unescape(m[1])))
-	if err != nil {
-		return text + ": " + err.Error()
+	for rest := bytes.NewReader(unescape(m[1])); rest.Len() > 0; {
+		decoded, err := dbus.DecodeMessage(rest)
+		if err != nil {
+			return append(list, text+": "+err.Error())
+		}
+		list = append(list, message(decoded))
 	}
+	return list
+}
+
+// message is a call as a plan has it.
+func message(decoded *dbus.Message) string {
 	var arguments []string
 	for i, a := range decoded.Body {
 		switch v := a.(type) {

@@ -97,14 +97,20 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestMessage has a call by D-Bus as strace shows it.
-func TestMessage(t *testing.T) {
+// TestBusCalls has calls by D-Bus as strace shows them.
+func TestBusCalls(t *testing.T) {
 	const hello = `write(<socket:[1215]>, "l\1\0\1\0\0\0\0\1\0\0\0n\0\0\0\2\1s\0\24\0\0\0org.freedesktop.DBus\0\0\0\0\1\1o\0\25\0\0\0/org/freedesktop/DBus\0\0\0\6\1s\0\24\0\0\0org.freedesktop.DBus\0\0\0\0\3\1s\0\5\0\0\0Hello\0\0\0", 128)`
-	if got := message(hello); got != "Hello()" {
-		t.Errorf("got %s", got)
+	if got := busCalls(hello); !slices.Equal(got, []string{"Hello()"}) {
+		t.Errorf("got %q", got)
 	}
-	if got := message(`write(<socket:[1]>, "AUTH\r\n", 6)`); got != `write(<socket:[1]>, "AUTH\r\n", 6)` {
-		t.Errorf("got %s", got)
+	twice := strings.Replace(hello, `"l`, `"`+hello[strings.Index(hello, `"l`)+1:strings.LastIndex(hello, `"`)]+`l`, 1)
+	if got := busCalls(twice); !slices.Equal(got, []string{"Hello()", "Hello()"}) {
+		t.Errorf("got %q", got)
+	}
+	for _, text := range []string{`write(<socket:[1]>, "AUTH\r\n", 6)`, `close(3)`} {
+		if got := busCalls(text); !slices.Equal(got, []string{text}) {
+			t.Errorf("got %q", got)
+		}
 	}
 }
 

@@ -99,7 +99,7 @@ const (
 
 // askSystemd is what says who makes cgroups, and how a connection begins.
 const askSystemd = `*(?:connect\(` + socket + `, \{sa_family=AF_UNIX, sun_path="(?:/proc/self/fd/\d+|[^"]*/(?:bus|private|system_bus_socket))"` +
-	`|sendmsg\(` + socket + `, .*iov_base="\\0"|write\(` + socket + `, "(?:AUTH|DATA|NEGOTIATE_UNIX_FD|BEGIN)\b` +
+	`|sendmsg\(` + socket + `, .*iov_base="\\0AUTH EXTERNAL\b` +
 	`|(?:Hello|Get|GetUnit|GetUnitByPID|AddMatch|RemoveMatch)\()`
 
 // compilesFilter is what a filter takes on which the plan depends.
@@ -160,8 +160,11 @@ var table = map[string]func(c *column, a []string) []string{
 		return []string{`*fchownat\("` + c.cgroup + `/[a-z.]+"` + to + `, AT_SYMLINK_NOFOLLOW`, `?fchown\(<` + c.cgroup + `>` + to}
 	},
 	"bpf": func(_ *column, a []string) []string {
-		n, _, _ := strings.Cut(a[1], " ")
-		return []string{`bpf\(BPF_PROG_LOAD, .*insn_cnt=` + n + `\b`, `*bpf\(BPF_PROG_QUERY`, `bpf\(` + a[0]}
+		if a[0] == "BPF_PROG_LOAD" {
+			n, _, _ := strings.Cut(a[1], " ")
+			return []string{`bpf\(BPF_PROG_LOAD, .*insn_cnt=` + n + `\b`}
+		}
+		return []string{`*bpf\(BPF_PROG_QUERY`, `bpf\(` + a[0]}
 	},
 	"StartTransientUnit": startTransientUnit,
 	"await-scope": func(c *column, a []string) []string {
