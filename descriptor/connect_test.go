@@ -3,7 +3,9 @@ package descriptor
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,4 +68,50 @@ func TestConnectInVain(t *testing.T) {
 	if took := time.Since(begun); took < 40*time.Millisecond || took > 10*time.Second {
 		t.Errorf("after %v", took)
 	}
+}
+
+// TestConnectSleeps: who finds no room waits in the kernel, and does not ask again and
+// again.
+func TestConnectSleeps(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	owner := listening(t, name, 0)
+	first, err := Connect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(first)
+	done := make(chan error, 1)
+	go func() {
+		second, err := Connect(context.Background(), name)
+		unix.Close(second)
+		done <- err
+	}()
+	for begun := time.Now(); !threadIn(t, unix.SYS_CONNECT); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal("no thread waits in connect(2)")
+		}
+	}
+	accepted, _, err := unix.Accept(*owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(accepted)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// threadIn reports whether a thread of this process sleeps in a system call.
+func threadIn(t *testing.T, number int) bool {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/syscall")
+	if err != nil || len(files) == 0 {
+		t.Fatal("which system calls threads are in: ", err)
+	}
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(text), strconv.Itoa(number)+" ") {
+			return true
+		}
+	}
+	return false
 }

@@ -54,14 +54,12 @@ func Connect(ctx context.Context, name string) (socket int, err error) {
 }
 
 func connect(ctx context.Context, name string, limit time.Duration) (socket int, err error) {
-	// Nothing but a signal ends a connect(2) that waits.
-	socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
 	if err = untilAccepted(ctx, socket, name, limit); err == nil {
-		wait := unix.NsecToTimeval(limit.Nanoseconds())
-		err = errors.Join(unix.SetNonblock(socket, false), unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait))
+		err = setLimit(socket, limit)
 	}
 	if err != nil {
 		unix.Close(socket)
@@ -70,25 +68,35 @@ func connect(ctx context.Context, name string, limit time.Duration) (socket int,
 	return socket, nil
 }
 
-// untilAccepted connects a socket that does not block.
+// untilAccepted connects a socket. The kernel wakes who waits in connect(2) as soon as
+// there is room; poll(2) tells nobody.
 func untilAccepted(ctx context.Context, socket int, name string, limit time.Duration) error {
-	err := connectTo(socket, name)
-	for begun := time.Now(); err == unix.EAGAIN; err = connectTo(socket, name) {
-		if time.Since(begun) > limit {
-			return fmt.Errorf("who listens there accepts nobody: %w", err)
+	for deadline := time.Now().Add(limit); ; limit = time.Until(deadline) {
+		if limit <= 0 {
+			return fmt.Errorf("who listens there accepts nobody: %w", unix.EAGAIN)
 		}
-		select {
-		case <-ctx.Done():
+		if err := setLimit(socket, min(limit, cancelInterval)); err != nil {
+			return err
+		}
+		if err := connectTo(socket, name); err != unix.EAGAIN {
+			return err
+		}
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case <-time.After(retryInterval):
 		}
 	}
-	return err
 }
 
-// retryInterval is between attempts to connect: poll(2) does not tell when it would
-// succeed.
-const retryInterval = 5 * time.Millisecond
+// cancelInterval is how long a context's end may be noticed late: nothing but a signal
+// of the waiting thread ends a connect(2) before its time.
+const cancelInterval = 100 * time.Millisecond
+
+// setLimit says how long connect(2) and send(2) may wait: SO_SNDTIMEO in socket(7).
+// It is more than nothing, which would be for ever.
+func setLimit(socket int, limit time.Duration) error {
+	wait := unix.NsecToTimeval(max(limit, time.Millisecond).Nanoseconds())
+	return unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)
+}
 
 // maxAddress is what a socket address holds beside the last NUL, in bytes: unix(7).
 const maxAddress = 107
