@@ -186,15 +186,14 @@ func (c *Container) executableBundle() (*bundle.Bundle, error) {
 // awaitMade is the status of a container that is not just about to be made: its
 // program may have told somebody that it runs before its runtime has marked it.
 func (c *Container) awaitMade(ctx context.Context) (status string, err error) {
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
-		status, err = c.Status()
-		if err != nil || status != Creating || c.State.Pid == 0 || time.Since(begun) > madeLimit {
-			return status, err
-		}
-		if err := errors.Join(ctx.Err(), c.dir.Check()); err != nil {
-			return "", err
-		}
+	status, err = c.Status()
+	if err != nil || status != Creating || c.State.Pid == 0 {
+		return status, err
 	}
+	if _, err := c.dir.AwaitMade(ctx, madeLimit); err != nil {
+		return "", err
+	}
+	return c.Status()
 }
 
 // madeLimit is how long that takes at most, on a busy machine.

@@ -2,12 +2,14 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
@@ -341,5 +343,49 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := d.Config("/"); !errors.As(err, &known) {
 		t.Errorf("a damaged one: %v", err)
+	}
+}
+
+// TestAwaitMade: who waits for the mark hears at once of it, and of the directory's end,
+// and otherwise waits as long as it says.
+func TestAwaitMade(t *testing.T) {
+	const long = 10 * time.Second
+	for name, c := range map[string]struct {
+		limit time.Duration
+		do    func(*Dir) error
+		made  bool
+		want  error
+	}{
+		"marked":  {long, (*Dir).MarkMade, true, nil},
+		"removed": {long, (*Dir).Remove, false, ErrNotExist},
+		"neither": {20 * time.Millisecond, func(*Dir) error { return nil }, false, nil},
+	} {
+		r, d := scratch(t)
+		waits, err := r.Peek("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(waits.Close)
+		done := make(chan error, 1)
+		time.AfterFunc(20*time.Millisecond, func() { done <- c.do(d) })
+		begun := time.Now()
+		if made, err := waits.AwaitMade(t.Context(), c.limit); made != c.made || !errors.Is(err, c.want) || time.Since(begun) > long/2 {
+			t.Errorf("%s: %t, %v after %v", name, made, err, time.Since(begun))
+		}
+		if err := <-done; err != nil {
+			t.Error(name, err)
+		}
+	}
+	_, d := scratch(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if made, err := d.AwaitMade(ended, long); made || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %t, %v", made, err)
+	}
+	if err := d.MarkMade(); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := d.AwaitMade(t.Context(), long); !made || err != nil {
+		t.Errorf("made before: %t, %v", made, err)
 	}
 }
