@@ -38,8 +38,8 @@ type Process struct {
 	relay  *notify.Relay
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap bool
-	// taken: status is that of the process, which was among them.
-	taken bool
+	// taken has the outcome of takeOrphans; nil where that was not begun.
+	taken chan error
 	// ended: it was seen that the process has.
 	ended bool
 	// kernel counts for the container of a process that Run made, from before that
@@ -60,18 +60,13 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 		p.container.closeBus()
 	}
 	for !p.ended && p.pidfd >= 0 {
-		limit := time.Duration(-1)
-		if p.reap {
-			limit = orphansInterval
-		}
-		ended, err := p.kernel.Wait(ctx, p.pidfd, limit)
+		p.takeOrphans()
+		ended, err := p.kernel.Wait(ctx, p.pidfd, -1)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return -1, ctx.Err()
 		case ended || err != nil: // then the wait for its status will do
 			p.ended = true
-		case p.reap:
-			p.reapOrphans()
 		}
 	}
 	if p.bundle != nil {
@@ -126,44 +121,44 @@ func (p *Process) leave() {
 
 // reapEnded takes the exit status, of a child that has ended or will.
 func (p *Process) reapEnded() (int, error) {
-	if p.taken {
-		return store.NewExit(p.status).Status, nil
+	var err error
+	if p.taken == nil {
+		err = p.take()
+	} else {
+		err = <-p.taken
+		p.taken <- err // for who asks again
 	}
-	var status unix.WaitStatus
+	if err != nil {
+		return -1, fmt.Errorf("wait for process %d: %w", p.Pid, err)
+	}
+	return store.NewExit(p.status).Status, nil
+}
+
+// takeOrphans has orphans taken, beside the caller, as soon as they end: each has a
+// process id until then. That goes on until the process itself is among them.
+func (p *Process) takeOrphans() {
+	if !p.reap || p.taken != nil {
+		return
+	}
+	taken := make(chan error, 1)
+	p.taken = taken
+	go func() { taken <- p.take() }()
+}
+
+// take waits for the process, a child, and meanwhile takes orphans that come to us.
+func (p *Process) take() error {
 	who := p.Pid
 	if p.reap {
 		who = -1
 	}
 	for {
+		var status unix.WaitStatus
 		pid, err := unix.Wait4(who, &status, 0, nil)
 		if err == unix.EINTR || err == nil && pid != p.Pid {
 			continue
 		}
-		if err != nil {
-			return -1, fmt.Errorf("wait for process %d: %w", p.Pid, err)
-		}
 		p.status = status
-		return store.NewExit(status).Status, nil
-	}
-}
-
-// orphansInterval is how often orphans that have ended are taken: each has a
-// process id until then.
-const orphansInterval = 200 * time.Millisecond
-
-// reapOrphans takes those that have ended.
-func (p *Process) reapOrphans() {
-	var status unix.WaitStatus
-	for {
-		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
-		switch {
-		case err == unix.EINTR:
-		case err != nil || pid == 0:
-			return
-		case pid == p.Pid:
-			p.status, p.taken = status, true
-			return
-		}
+		return err
 	}
 }
 
