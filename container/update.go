@@ -240,10 +240,7 @@ func (c *Container) setProperties(ctx context.Context, list []systemd.Property) 
 // awaitControllers gives systemd, which answers before it acts, a moment to
 // turn on the controllers of the properties.
 func awaitControllers(ctx context.Context, scope *live.Dir, set limits.Set) {
-	for range 100 {
-		if ctx.Err() != nil || len(lacking(scope, set)) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if missing := lacking(scope, set); len(missing) > 0 {
+		scope.BecomesAvailable(ctx, missing, time.Second)
 	}
 }

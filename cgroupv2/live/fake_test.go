@@ -280,6 +280,43 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// Controllers are seen when somebody turns them on in the cgroup above, at once, and
+// waited for as long as was said.
+func TestBecomesAvailable(t *testing.T) {
+	d := fakeCgroup(t, map[string]string{"cgroup.controllers": "cpu\n"})
+	above := put(t, filepath.Dir(d.path), ".", nil)
+	begun := time.Now()
+	if d.BecomesAvailable(t.Context(), []string{"cpu", "memory"}, 60*time.Millisecond) || time.Since(begun) < 50*time.Millisecond {
+		t.Errorf("memory is there, after %v", time.Since(begun))
+	}
+	done := make(chan error, 1)
+	time.AfterFunc(20*time.Millisecond, func() {
+		done <- errors.Join(os.WriteFile(filepath.Join(d.path, "cgroup.controllers"), []byte("cpu memory\n"), 0o644),
+			os.WriteFile(filepath.Join(above, "cgroup.subtree_control"), []byte("+memory"), 0o644))
+	})
+	begun = time.Now()
+	if !d.BecomesAvailable(t.Context(), []string{"cpu", "memory"}, 10*time.Second) || time.Since(begun) > 5*time.Second {
+		t.Errorf("they are there, after %v", time.Since(begun))
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d.BecomesAvailable(ctx, []string{"io"}, time.Minute) {
+		t.Error("io is there")
+	}
+}
+
+// Where there is nothing to watch it is looked at again and again.
+func TestBecomesWithoutWatch(t *testing.T) {
+	begun := time.Now()
+	so := func() bool { return time.Since(begun) > 150*time.Millisecond }
+	if !becomes(t.Context(), "/nowhere", unix.IN_DELETE, 10*time.Second, so) || time.Since(begun) > 5*time.Second {
+		t.Errorf("after %v", time.Since(begun))
+	}
+}
+
 // The end of the processes is heard of at once, and waited for a while only, since an
 // id may be another's.
 func TestAwaitEnds(t *testing.T) {
