@@ -114,6 +114,9 @@ func readAll(fd, size int) ([]byte, error) {
 		if raw = raw[:len(raw)+n]; len(raw) > maxSize {
 			return nil, errTooLarge
 		}
+		if len(raw) == size {
+			return raw, nil // there was room for more
+		}
 		if len(raw) == cap(raw) {
 			raw = append(raw, make([]byte, 512+len(raw))...)[:len(raw)]
 		}

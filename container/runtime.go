@@ -64,6 +64,8 @@ type Container struct {
 	ended bool
 	// bus leads to the service manager, a moment after the start; else it is nil.
 	bus *bus.Conn
+	// beside has what was read for others in the same list.
+	beside *beside
 }
 
 // Directory is where the container's state is kept.
@@ -85,7 +87,7 @@ func (c *Container) load() error {
 
 // container is the one of a directory. Its state is not read.
 func (r *Runtime) container(d *store.Dir) *Container {
-	return &Container{ID: d.ID, runtime: r, dir: d}
+	return &Container{ID: d.ID, runtime: r, dir: d, beside: new(beside)}
 }
 
 // unmade is a container whose directory is not there yet.
@@ -137,8 +139,10 @@ func (c *Container) Close() {
 // closed when it returns. One that vanishes meanwhile is left out; of one whose
 // state cannot be read, or of which each has an error, Options.Warn hears.
 func (r *Runtime) List(each func(*Container) error) error {
+	all := new(beside)
 	return r.forAll(func(d *store.Dir) error {
 		c := r.container(d)
+		c.beside = all
 		err := c.load()
 		if err == nil {
 			err = each(c)

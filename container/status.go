@@ -57,7 +57,7 @@ func (c *Container) here() error {
 	if s.Pid == 0 || s.PIDNamespace == 0 {
 		return nil
 	}
-	own, err := proc.PIDNamespace()
+	own, err := c.beside.pidNamespace()
 	switch {
 	case err != nil:
 		return fmt.Errorf("see whether process %d lives: /proc/self/ns/pid: %w", s.Pid, err)
@@ -105,7 +105,7 @@ func (c *Container) OCIState() (OCIState, error) {
 		return OCIState{}, err
 	}
 	d := OCIState{OCIVersion: s.OCIVersion, ID: c.ID, Status: status, Pid: s.Pid, Bundle: s.Bundle, Rootfs: s.Rootfs,
-		Created: s.Created, Annotations: s.Annotations, Owner: owner(s.UID), SystemdScope: s.Cgroup.Scope,
+		Created: s.Created, Annotations: s.Annotations, Owner: c.beside.owner(s.UID), SystemdScope: s.Cgroup.Scope,
 		OOMKills: c.oomKills()}
 	if d.OCIVersion == "" {
 		d.OCIVersion = "1.0.0"
@@ -117,6 +117,31 @@ func (c *Container) OCIState() (OCIState, error) {
 		}
 	}
 	return d, nil
+}
+
+// beside is what is the same for all containers of a list, and read once.
+type beside struct {
+	namespace uint64 // this process's PID namespace; 0 before it is asked for
+	owners    map[int]string
+}
+
+func (l *beside) pidNamespace() (own uint64, err error) {
+	if l.namespace == 0 {
+		l.namespace, err = proc.PIDNamespace()
+	}
+	return l.namespace, err
+}
+
+func (l *beside) owner(uid int) string {
+	name, known := l.owners[uid]
+	if !known {
+		name = owner(uid)
+		if l.owners == nil {
+			l.owners = make(map[int]string)
+		}
+		l.owners[uid] = name
+	}
+	return name
 }
 
 // owner is a user's name, or the number when /etc/passwd has none. A directory

@@ -40,6 +40,9 @@ type Dir struct {
 	// fd is what is locked, and root the state root's; -1 when closed, never made,
 	// or never locked.
 	fd, root int
+	// among is the state root's of a List, which opens no directory: files are reached
+	// from there. Else it is -1.
+	among int
 	// made is the mark of the directory, as it was when it was looked at.
 	made bool
 }
@@ -138,6 +141,7 @@ func (d *Dir) Close() {
 			*fd = -1
 		}
 	}
+	d.among = -1
 }
 
 // Check looks at what was opened as the container's directory: whether it is one,
@@ -145,14 +149,32 @@ func (d *Dir) Close() {
 // is ErrNotExist.
 func (d *Dir) Check() error {
 	var st unix.Stat_t
-	if err := unix.Fstat(d.fd, &st); err != nil {
+	if err := d.stat(&st); err == unix.ENOENT {
+		return missing(d.ID)
+	} else if err != nil {
 		return fmt.Errorf("look at %s: %w", d.path, err)
 	}
-	if st.Nlink == 0 || st.Mode&unix.S_ISVTX == 0 {
+	if st.Nlink == 0 || st.Mode&(unix.S_IFMT|unix.S_ISVTX) != unix.S_IFDIR|unix.S_ISVTX {
 		return missing(d.ID)
 	}
 	d.made = st.Mode&madeMode != 0
 	return private(&st, "the directory of container "+strconv.Quote(d.ID)+", "+d.path+",", d.path)
+}
+
+// stat looks at the directory. An error is an errno.
+func (d *Dir) stat(st *unix.Stat_t) error {
+	if d.among >= 0 {
+		return unix.Fstatat(d.among, d.ID, st, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return unix.Fstat(d.fd, st)
+}
+
+// at is where a file is reached: from a descriptor, by a relative path.
+func (d *Dir) at(name string) (int, string) {
+	if d.among >= 0 {
+		return d.among, d.ID + "/" + name
+	}
+	return d.fd, name
 }
 
 // OpenFile opens a file that is there, with open(2)'s flags; the descriptor is
@@ -162,8 +184,9 @@ func (d *Dir) OpenFile(name string, flags int) (int, error) {
 }
 
 func (d *Dir) openFile(name string, flags int, mode uint32) (int, error) {
+	at, name := d.at(name)
 	for {
-		fd, err := unix.Openat(d.fd, name, flags|unix.O_CLOEXEC, mode)
+		fd, err := unix.Openat(at, name, flags|unix.O_CLOEXEC, mode)
 		if err != unix.EINTR {
 			return fd, err
 		}
@@ -172,12 +195,13 @@ func (d *Dir) openFile(name string, flags int, mode uint32) (int, error) {
 
 // ReadFile reads a regular file of at most 64 MiB. An error is an errno, or says
 // that it is none.
-func (d *Dir) ReadFile(name string) ([]byte, error) { return bundle.ReadRegularAt(d.fd, name) }
+func (d *Dir) ReadFile(name string) ([]byte, error) { return bundle.ReadRegularAt(d.at(name)) }
 
 // Config reads the container's config.json, whose paths count from dir, the
 // bundle's. Errors are a *fault.Error.
 func (d *Dir) Config(dir string) (*bundle.Bundle, error) {
-	return bundle.LoadAt(d.fd, ConfigFile, dir)
+	at, name := d.at(ConfigFile)
+	return bundle.LoadAt(at, name, dir)
 }
 
 // WriteFile writes a file that only the caller may read. Who reads it meanwhile
@@ -263,7 +287,8 @@ func (d *Dir) MakeFIFO(name string) (int, error) {
 
 // Has reports whether there is a file of that name, or a link.
 func (d *Dir) Has(name string) bool {
-	return unix.Faccessat(d.fd, name, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) == nil
+	at, name := d.at(name)
+	return unix.Faccessat(at, name, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
 // RemoveFile removes a file that others can do without: errors are dropped.

@@ -34,7 +34,8 @@ func (d *Dir) WriteInit(s *State) error {
 // without a record), or says that it is none.
 func (d *Dir) ReadInit() (State, error) {
 	var text [unix.PathMax]byte
-	n, err := unix.Readlinkat(d.fd, InitLink, text[:])
+	at, name := d.at(InitLink)
+	n, err := unix.Readlinkat(at, name, text[:])
 	if err != nil {
 		return State{}, err
 	}

@@ -114,7 +114,7 @@ func (d *Dir) ReadState() (State, error) {
 	text, err := d.ReadFile(StateFile)
 	if err == unix.ENOENT {
 		var st unix.Stat_t
-		if unix.Fstat(d.fd, &st) != nil || st.Nlink == 0 {
+		if d.stat(&st) != nil || st.Nlink == 0 {
 			return State{}, missing(d.ID)
 		}
 		return State{Version: StateVersion, ID: d.ID}, nil

@@ -49,7 +49,7 @@ func (r Root) Unmade(id string) (*Dir, error) {
 }
 
 func (r Root) dir(id string) *Dir {
-	return &Dir{ID: id, parent: r, path: filepath.Join(string(r), id), fd: -1, root: -1}
+	return &Dir{ID: id, parent: r, path: filepath.Join(string(r), id), fd: -1, root: -1, among: -1}
 }
 
 // Make makes an unmade directory, and the state root if that is missing, and locks
@@ -112,7 +112,7 @@ func (r Root) Peek(id string) (*Dir, error) {
 }
 
 // List calls each with all containers, in the order of their ids, without locking
-// them; they are closed when it returns. One that vanishes meanwhile is left out.
+// them; they can only be read, and until it returns. One that vanishes meanwhile is left out.
 // Of what is wrong with single ones, and of each's errors, warn hears; the error
 // is about the root.
 func (r Root) List(each func(*Dir) error, warn func(error)) error {
@@ -133,11 +133,13 @@ func (r Root) List(each func(*Dir) error, warn func(error)) error {
 		if checkID(name) != nil {
 			continue
 		}
-		d, err := r.lookIn(root, name)
+		d := r.dir(name)
+		d.among = root
+		err := d.Check()
 		if err == nil {
 			err = each(d)
-			d.Close()
 		}
+		d.Close()
 		if err != nil && !errors.Is(err, ErrNotExist) {
 			warn(err)
 		}

@@ -359,13 +359,17 @@ func TestNoContainer(t *testing.T) {
 	}
 }
 
-// List goes by ids, closes what it opened, leaves out what vanishes, and passes
-// on what is wrong with one.
+// List goes by ids, closes what it opened, leaves out what vanishes and what is no
+// directory, and passes on what is wrong with one.
 func TestList(t *testing.T) {
 	r := Root(filepath.Join(t.TempDir(), "root"))
 	dirs := map[string]*Dir{}
 	for _, id := range []string{"b", "a", "d", "c", "B"} {
 		dirs[id] = made(t, r, id)
+	}
+	if err := errors.Join(os.Symlink("a", string(r)+"/link"), os.WriteFile(string(r)+"/file", nil, 0o600),
+		os.Chmod(string(r)+"/file", 0o600|os.ModeSticky)); err != nil {
+		t.Fatal(err)
 	}
 	var seen []string
 	var kept []*Dir
@@ -387,8 +391,8 @@ func TestList(t *testing.T) {
 		t.Errorf("%v, %v, warned %v", seen, err, warned)
 	}
 	for _, d := range kept {
-		if d.fd != -1 || d.root != -1 {
-			t.Errorf("%s is open: %d, %d", d.ID, d.fd, d.root)
+		if d.fd != -1 || d.root != -1 || d.among != -1 {
+			t.Errorf("%s is open: %d, %d, %d", d.ID, d.fd, d.root, d.among)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 // removed, and which programs run as hooks: with the caller's rights. So each
 // verb opens the root once and the container's directory once, looks at what it
 // opened (the owner, and who else may write), and reaches all files relative to
-// those descriptors. Write access by an access control list shows in the
+// those descriptors. A list, which only reads, looks at directories from the
+// root's, in which nobody else can put another one. Write access by an access control list shows in the
 // group's bits: acl(5).
 //
 // Two things go by the directory's path, since others open them: the directory of

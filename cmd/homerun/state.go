@@ -81,31 +81,39 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 	case format != "json" && format != "table":
 		return fmt.Errorf("unknown format %q: want table or json", format)
 	}
-	states := []container.OCIState{}
-	err := r.List(func(c *container.Container) error {
-		d, err := c.OCIState()
-		if err != nil {
-			return fmt.Errorf("container %q: %w", c.ID, err)
-		}
-		states = append(states, d)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
 	if format == "json" {
+		states := []container.OCIState{}
+		err := eachState(r, func(d *container.OCIState) { states = append(states, *d) })
+		if err != nil {
+			return err
+		}
 		return printJSON(os.Stdout, states)
 	}
 	out := bufio.NewWriter(os.Stdout) // a tabwriter writes each cell
 	w := tabwriter.NewWriter(out, 12, 1, 3, ' ', 0)
 	fmt.Fprintln(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")
-	for _, d := range states {
+	err := eachState(r, func(d *container.OCIState) {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Pid, d.Status, plain.Text(d.Bundle), d.Created.Format(time.RFC3339Nano), plain.Text(d.Owner))
+	})
+	if err != nil {
+		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	return out.Flush()
+}
+
+// eachState calls show with the states of all containers.
+func eachState(r *container.Runtime, show func(*container.OCIState)) error {
+	return r.List(func(c *container.Container) error {
+		d, err := c.OCIState()
+		if err != nil {
+			return fmt.Errorf("container %q: %w", c.ID, err)
+		}
+		show(&d)
+		return nil
+	})
 }
 
 func newPsCommand(o *options) *cobra.Command {

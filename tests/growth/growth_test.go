@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestMounts: the system calls of a run, the container's side and the runtime's, grow
@@ -87,6 +88,38 @@ func TestOthers(t *testing.T) {
 		}
 		if n := count(lines, `mountinfo"`); n > 1 {
 			t.Errorf("%s opens the list of mounts %d times", verb, n)
+		}
+	}
+}
+
+// TestList: the system calls of list grow by a few with each container, and by fewer
+// when it has stopped. What is the same for all is read once.
+func TestList(t *testing.T) {
+	p := newPlace(t)
+	p.must(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) // so that no zombies are left
+	sleep, calls := p.bundle("sleep", nil, "/bin/sleep", "1000"), map[string][]int{}
+	const few, more = 2, 10
+	for i := range few + more {
+		id, pidFile := fmt.Sprint("c", i), p.file(fmt.Sprint("pid", i))
+		p.run("create", "-b", sleep, "--pid-file", pidFile, id)
+		defer p.run("delete", "--force", id)
+		p.run("start", id)
+		if i == few-1 || i == few+more-1 {
+			calls["running"] = append(calls["running"], len(p.traced("list")))
+		}
+	}
+	for i := range few + more {
+		p.run("kill", fmt.Sprint("c", i), "KILL")
+		p.awaitEnd(p.file(fmt.Sprint("pid", i)))
+	}
+	calls["stopped"] = append(calls["stopped"], 0, len(p.traced("list")))
+	for i := range more {
+		p.run("delete", fmt.Sprint("c", i))
+	}
+	calls["stopped"][0] = len(p.traced("list"))
+	for status, most := range map[string]int{"running": 11, "stopped": 8} {
+		if got := float64(calls[status][1]-calls[status][0]) / more; got > float64(most)+0.1 {
+			t.Errorf("%.2f system calls for each container that is %s, more than %d", got, status, most)
 		}
 	}
 }

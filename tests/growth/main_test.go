@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/homerun-oci/homerun/tests/again"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // deadline is for one command, which takes a second at most on an idle machine.
@@ -142,4 +144,16 @@ func (p *place) awaitFile(name string) {
 			p.t.Fatalf("%s does not come", name)
 		}
 	}
+}
+
+// awaitEnd waits for the process of a pid file, whose parent this one has become:
+// PR_SET_CHILD_SUBREAPER(2const).
+func (p *place) awaitEnd(pidFile string) {
+	p.t.Helper()
+	text, err := os.ReadFile(pidFile)
+	p.must(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	p.must(err)
+	_, err = unix.Wait4(pid, nil, 0, nil)
+	p.must(err)
 }
