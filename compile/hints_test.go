@@ -36,7 +36,7 @@ func TestHints(t *testing.T) {
 			{plan.Write{}, plan.ForAppArmor, unix.ENOENT}, {plan.Write{}, plan.ForAppArmor, unix.EACCES}, {plan.Write{}, plan.ForSELinux, unix.EACCES},
 		} {
 			result := -int(step.errno)
-			s.Error(explain(plan.Step{Op: step.op, Purpose: step.purpose}, "call()", 1, 1, result).refine(&host.Facts{}, result))
+			s.Error(explain(plan.Step{Op: step.op, Reason: &plan.Reason{Purpose: step.purpose}}, "call()", 1, 1, result).refine(&host.Facts{}, result))
 		}
 		s.Error(lacks(host.Needs{Cgroup: "linux.cgroupsPath"}, &host.Facts{}))
 	})

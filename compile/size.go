@@ -13,7 +13,7 @@ const leastSteps = 3
 // room makes room for the steps of long lists: usually an entry takes fewer. Memory
 // that is never written costs nothing.
 func (c *compiler) room() {
-	const mount, path = 16, 7
+	const mount, path = 16, 9
 	c.b.Grow(min(plan.MaxSteps, mount*len(c.spec.Mounts)+path*(len(c.spec.Linux.MaskedPaths)+len(c.spec.Linux.ReadonlyPaths))))
 }
 

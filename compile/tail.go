@@ -103,10 +103,10 @@ func (s *TailStep) operation() plan.Operation {
 // Explain is Explain for the step that is the nth from the end, which is 1. Of one
 // that was not recorded it has the errno.
 func (t *Tail) Explain(nth, result int) *fault.Error {
-	step, call := plan.Step{What: "start the program"}, ""
+	step, call := plan.Step{Reason: &plan.Reason{What: "start the program"}}, ""
 	if nth >= 1 && nth <= len(t.Steps) {
 		s := &t.Steps[nth-1]
-		step = plan.Step{Op: s.operation(), What: s.What, Subject: s.Subject, Pointer: s.Pointer}
+		step = plan.Step{Op: s.operation(), Reason: &plan.Reason{What: s.What, Subject: s.Subject, Pointer: s.Pointer}}
 		if call = s.Text; nth == len(t.Steps) {
 			step.Awaits = "start"
 		}

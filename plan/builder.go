@@ -9,7 +9,8 @@ import (
 // see NewBuilder. Not safe for concurrent use.
 type Builder struct {
 	plan   Plan
-	reason Step // that of At and For
+	reason Reason  // that of At and For
+	shared *Reason // the same, once a step has it
 	used   map[string]int
 }
 
@@ -32,13 +33,13 @@ func (b *Builder) Grow(n int) { b.plan.steps = slices.Grow(b.plan.steps, n) }
 // from, and what they do in words ("" for the operation alone). They have no purpose
 // until For gives them one.
 func (b *Builder) At(pointer, what string) *Builder {
-	b.reason = Step{Pointer: pointer, What: what}
+	b.reason, b.shared = Reason{Pointer: pointer, What: what}, nil
 	return b
 }
 
 // For sets the purpose of the steps that follow, up to the next At, and its subject.
 func (b *Builder) For(purpose Purpose, subject string) {
-	b.reason.Purpose, b.reason.Subject = purpose, subject
+	b.reason.Purpose, b.reason.Subject, b.shared = purpose, subject, nil
 }
 
 // Slot makes a new slot. A name that is taken gets a number after it.
@@ -69,8 +70,12 @@ func (b *Builder) Place(l Label) { b.plan.labels[l] = len(b.plan.steps) }
 
 // Add appends a step, with the reason set by At unless it has its own.
 func (b *Builder) Add(s Step) {
-	if s.Pointer == "" {
-		s.Pointer, s.What, s.Purpose, s.Subject = b.reason.Pointer, b.reason.What, b.reason.Purpose, b.reason.Subject
+	if s.Reason == nil {
+		if b.shared == nil {
+			reason := b.reason
+			b.shared = &reason
+		}
+		s.Reason = b.shared
 	}
 	b.plan.steps = append(b.plan.steps, s)
 }

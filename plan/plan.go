@@ -77,17 +77,23 @@ type Step struct {
 	Tolerate []Errno
 	// OnZero and OnNonzero skip forward after a result of zero, or another.
 	OnZero, OnNonzero Label
-	// Purpose is what the step is for. It is not encoded.
-	Purpose Purpose
-
-	// Pointer says where in config.json the step comes from (mounts[4]), or
-	// "default" for what the specification implies. It is not encoded.
-	Pointer string
-	// What says in words what the step is a part of (mount /srv on /data), for
-	// error messages, and Subject which one of its Purpose that is. They are not encoded.
-	What, Subject string
+	// Reason is why the step is there. It is not encoded, and many steps share one;
+	// nil stands for that of the Builder.
+	*Reason
 	// Signals and Awaits name the handshake that the step is a side of.
 	Signals, Awaits string
+}
+
+// Reason is why a step is there.
+type Reason struct {
+	// Purpose is what the step is for.
+	Purpose Purpose
+	// Pointer says where in config.json the step comes from (mounts[4]), or
+	// "default" for what the specification implies.
+	Pointer string
+	// What says in words what the step is a part of (mount /srv on /data), for
+	// error messages, and Subject which one of its Purpose that is.
+	What, Subject string
 }
 
 // Plan is a list of steps for the container side, and one for the runtime

@@ -81,7 +81,7 @@ func TestLine(t *testing.T) {
 	second := b.Get("fs", Fsopen{"tmpfs"})
 	b.Try(Umask{}, Errno{unix.ENOENT, end}, Errno{unix.EPERM, 0}, Errno{4095, 0})
 	b.Add(Step{Op: Close{fd.Ref()}, OnZero: end, OnNonzero: end})
-	b.Add(Step{Op: Read{second.Ref(), 1}, Want: &one, Awaits: "go", Pointer: "default"})
+	b.Add(Step{Op: Read{second.Ref(), 1}, Want: &one, Awaits: "go", Reason: &Reason{Pointer: "default"}})
 	b.Place(end)
 	b.Add(Step{Op: Signal{FD: Int(3), Tag: 4}, Signals: "ready"})
 	exit(b)
