@@ -31,10 +31,11 @@ type Bundle struct {
 	file string
 }
 
-// Decode decodes a config.json. It keeps raw. Any error is a *fault.Error.
+// Decode decodes a config.json. It keeps raw, which must not change
+// any more. Any error is a *fault.Error.
 func Decode(raw []byte) (*Bundle, error) {
 	var r jsonread.Reader
-	config, err := jsonread.Document(&r, raw, decodeSpec)
+	config, err := jsonread.Document(&r, textOf(raw), decodeSpec)
 	if err != nil {
 		return nil, err
 	}
@@ -46,19 +47,19 @@ func Decode(raw []byte) (*Bundle, error) {
 }
 
 // DecodeProcess decodes what exec --process names: a config.json's process.
-// Any error is a *fault.Error.
+// It keeps raw. Any error is a *fault.Error.
 func DecodeProcess(raw []byte) (*specs.Process, error) {
-	return jsonread.Document(new(jsonread.Reader), raw, decodeProcess)
+	return jsonread.Document(new(jsonread.Reader), textOf(raw), decodeProcess)
 }
 
 // DecodeResources decodes what update --resources names: a config.json's
-// linux.resources. Any error is a *fault.Error.
+// linux.resources. It keeps raw. Any error is a *fault.Error.
 func DecodeResources(raw []byte) (*specs.LinuxResources, error) {
-	return jsonread.Document(new(jsonread.Reader), raw, decodeLinuxResources)
+	return jsonread.Document(new(jsonread.Reader), textOf(raw), decodeLinuxResources)
 }
 
-// DecodeSeccomp decodes a config.json's linux.seccomp. Any error is a *fault.Error;
-// its path and line are relative to raw.
+// DecodeSeccomp decodes a config.json's linux.seccomp. It keeps raw. Any error is a
+// *fault.Error; its path and line are relative to raw.
 func DecodeSeccomp(raw []byte) (*specs.LinuxSeccomp, error) {
-	return jsonread.Document(new(jsonread.Reader), raw, decodeLinuxSeccomp)
+	return jsonread.Document(new(jsonread.Reader), textOf(raw), decodeLinuxSeccomp)
 }

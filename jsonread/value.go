@@ -117,9 +117,9 @@ func (r *Reader) Marked(raw []byte) []byte {
 	return raw[r.start:r.end:r.end]
 }
 
-// Document reads a whole document, which must be an object. The error is a
-// *fault.Error.
-func Document[T any](r *Reader, raw []byte, read func(*Reader, *T)) (*T, error) {
+// Document reads a whole document, which must be an object. What it returns shares
+// the memory of a string; bytes are copied. The error is a *fault.Error.
+func Document[T any, Text string | []byte](r *Reader, raw Text, read func(*Reader, *T)) (*T, error) {
 	r.text = string(raw)
 	if r.peek() != '{' {
 		r.mismatch("an object")
