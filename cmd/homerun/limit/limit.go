@@ -9,12 +9,7 @@
 // nothing, and its path comes before "sync" and "syscall".
 package limit
 
-// restored is there for its initialization.
-//
-//lint:ignore U1000 that is all of it
-var restored = restore()
+var _ = restore()
 
 // restore sets RLIMIT_NOFILE to the caller's, where the entry ran.
-//
-//lint:ignore U1000 see restored
 func restore() bool
