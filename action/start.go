@@ -141,6 +141,8 @@ type Record struct {
 	Config bool
 	// PidFile is where init's process id will be written; empty for nowhere.
 	PidFile string
+	// Along is written along: what undoes steps that are soon done.
+	Along Undos
 }
 
 // Line implements plan.Action.

@@ -123,8 +123,17 @@ func (c *compiler) restFirst() bool {
 	return c.result.Maps == nil || c.result.Maps.Self() || c.mapsBeside()
 }
 
-// recordInit records init, and asks for its scope.
+// recordInit records init, and asks for its scope. What undoes the scope and the
+// network is written along, which saves a write of each.
 func (c *compiler) recordInit() {
-	c.runtime("default", action.Record{Complete: !c.decided.cgroup.late(), Config: !c.wishes.ConfigMade, PidFile: c.wishes.PidFile})
+	d := &c.decided.cgroup
+	r := action.Record{Complete: !d.late(), Config: !c.wishes.ConfigMade, PidFile: c.wishes.PidFile}
+	if d.late() {
+		r.Along = append(r.Along, action.StopScope{Unit: d.unit})
+	}
+	if c.connects() {
+		r.Along = append(r.Along, action.EndNetwork{Directory: c.wishes.StateDir})
+	}
+	c.runtime("default", r)
 	c.startScope()
 }

@@ -108,9 +108,8 @@ func unwrap(err error) error {
 }
 
 // record writes init's process id, and all that other verbs need, while init
-// makes its mounts; init runs no program before. What undoes a scope and a network, if
-// they are started next, is written along; what undoes any other step is recorded in that
-// step, as its line says.
+// makes its mounts; init runs no program before. What undoes steps that a does not name
+// is recorded in those, as their lines say.
 func (s *starting) record(a action.Record) error {
 	c, again := s.c, s.c.State.Pid != 0
 	if !again {
@@ -118,12 +117,7 @@ func (s *starting) record(a action.Record) error {
 			return err
 		}
 	}
-	for _, step := range s.launch.Following() {
-		switch step.Action.(type) {
-		case action.StartScope, action.StartNetwork:
-			c.State.Undo.Add(action.UndoOf(step.Action))
-		}
-	}
+	c.State.Undo.Add(a.Along...)
 	if a.Config {
 		if err := c.keepConfig(s.bundle); err != nil {
 			return err

@@ -181,9 +181,6 @@ func (l *Launch) steps(ctx context.Context) error {
 	return nil
 }
 
-// Following are the steps after the one that is being done, as far as they are known.
-func (l *Launch) Following() []plan.RuntimeStep { return l.Result.Plan.Runtime()[l.next+1:] }
-
 // do does one action: those of the handshake here, while there is one.
 func (l *Launch) do(ctx context.Context, a plan.Action) error {
 	if !l.waits {
