@@ -423,14 +423,11 @@ func (d *Dir) directories(names []string) []string {
 	})
 }
 
-// Delete removes the cgroup and its children. Processes in it are killed. The
-// kernel answers EBUSY as long as a process is there, or a zombie's parent has
-// not caught up: it is tried again, ever more slowly, until ctx ends; then the
-// *fault.Error names who is left. A cgroup that is gone already is no error. d must
-// still be closed.
+// Delete removes the cgroup and its children. Processes in it are killed, and waited
+// for. It is tried again, ever more slowly, until ctx ends; then the *fault.Error names
+// who is left. A cgroup that is gone already is no error. d must still be closed.
 func (d *Dir) Delete(ctx context.Context) error {
-	wait := time.Millisecond
-	for {
+	for wait := time.Duration(0); ; wait = min(2*wait+time.Millisecond, pollInterval) {
 		err := d.walk((*Dir).remove)
 		if err == nil {
 			return nil
@@ -440,9 +437,9 @@ func (d *Dir) Delete(ctx context.Context) error {
 			e.Why = why(strings.TrimPrefix(d.survivors(), ", "), e.Errno)
 			return e
 		}
+		// What is empty can be removed, so the first time nothing else is waited for.
 		_ = d.Kill(ctx)
 		sleep(ctx, wait)
-		wait = min(2*wait, pollInterval)
 	}
 }
 
@@ -461,6 +458,8 @@ func (d *Dir) RemoveEmpty(ctx context.Context) error {
 	return d.failed("delete", "", err)
 }
 
+// sleep is for what has no event: who may not be killed, a mount on the cgroup, and
+// somebody who makes cgroups or processes in it again and again.
 func sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

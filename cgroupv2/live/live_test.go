@@ -197,6 +197,33 @@ func TestFreezeKillDelete(t *testing.T) {
 	}
 }
 
+// What Delete has killed it does not wait for any longer: it takes as long as to kill,
+// and to remove what is empty then. The fastest of some are compared.
+func TestDeleteAtOnce(t *testing.T) {
+	d, ctx := playground(t), limited(t, 30*time.Second)
+	fastest := func(end func(*Dir) error) time.Duration {
+		least := time.Hour
+		for range 20 {
+			sub, _, err := d.Create("sub", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spawn(t, sub, "sleep", "60")
+			begun := time.Now()
+			err = end(sub)
+			least = min(least, time.Since(begun))
+			if sub.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return least
+	}
+	byHand := fastest(func(sub *Dir) error { return errors.Join(sub.Kill(ctx), sub.remove()) })
+	if took := fastest(func(sub *Dir) error { return sub.Delete(ctx) }); took > byHand+900*time.Microsecond {
+		t.Errorf("it took %v, to kill and to remove %v", took, byHand)
+	}
+}
+
 // A cgroup made anew under the old name must not be removed by the old Dir.
 func TestDeleteKnowsItsOwn(t *testing.T) {
 	d := playground(t)
