@@ -126,7 +126,9 @@ func (d *Dir) Lock(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// mostWait is how long a lock that is free may be noticed late.
+// mostWait is how long a lock that is free may be noticed late. inotify(7) tells of a
+// closed descriptor before the kernel gives its lock back, and a thread left in flock(2)
+// would stay until it has the lock, one for each who gave up.
 const mostWait = 16 * time.Millisecond
 
 // Unlock gives the lock back. The directory can still be used, and be locked

@@ -40,6 +40,7 @@ func (h *helper) accept(l net.Listener) {
 		}
 		if err != nil {
 			log.Print(err)
+			// Without a free descriptor the socket stays ready, and nothing tells of one: accept(2).
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}

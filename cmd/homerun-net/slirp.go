@@ -144,7 +144,8 @@ func (s settings) slirpDNS() []netip.Addr {
 }
 
 // address6 is the container's global IPv6 address, or zero. slirp4netns's
-// arrives a moment after it is ready, so it is waited for, though not long.
+// arrives a moment after it is ready, so it is waited for, though not long. Netlink tells
+// those in its network namespace alone: that would be a process more.
 func (h *helper) address6() netip.Addr {
 	if !h.settings.v6 {
 		return netip.Addr{}

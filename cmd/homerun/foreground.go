@@ -96,7 +96,8 @@ func (t *terminal) relayInput(to int) {
 }
 
 // foregroundInterval is between looks: nothing tells a process that it comes to the
-// foreground, unless it was stopped.
+// foreground, unless it was stopped. TIOCSPGRP in ioctl_tty(2) sends no signal, and
+// poll(2) tells those in the background of what is typed for others.
 const foregroundInterval = 100 * time.Millisecond
 
 // inForeground reports whether this process may read standard input: it is not in the
