@@ -30,9 +30,9 @@ func (o *options) loadBundle(dir, config string) (*bundle.Bundle, error) {
 	return b, o.checked(b.Check())
 }
 
-// largeConfig is the size in bytes of a config.json whose plan takes more than the 4 MB
-// after which Go collects for the first time.
-const largeConfig = 32 << 10
+// largeConfig is the size in bytes of a config.json whose plan may take more than the 4 MB
+// after which Go collects for the first time: one of 1000 masked paths has 17 KB.
+const largeConfig = 16 << 10
 
 // collectLate puts off Go's collections. The plan of a large config.json is used to its
 // end, so they find little, and take memory and threads of their own: with 1000 bind
