@@ -100,10 +100,13 @@ func Choose(s Situation) (Choice, error) {
 		}
 		return Choice{Manager: None, Reason: "no cgroup: --cgroup-manager=disabled"}, nil
 	case Systemd:
-		if s.Bus == "" {
+		n := s.unified()
+		switch {
+		case s.Bus == "" && n != nil: // so nobody has asked for the bus
+			return Choice{}, (&noManager{"--cgroup-manager=systemd", n.why, n.hint}).err()
+		case s.Bus == "":
 			return Choice{}, (&noManager{"--cgroup-manager=systemd", s.NoBus, hintBus}).err()
-		}
-		if n := s.unified(); n != nil {
+		case n != nil:
 			return s.none(n)
 		}
 		return s.systemd(), nil

@@ -30,6 +30,7 @@ func TestChoose(t *testing.T) {
 		{"disabled", Situation{Manager: None}, "disabled|||no cgroup: --cgroup-manager=disabled", ""},
 		{"disabled with limits", Situation{Manager: None, Limits: true}, "error cgroupv2: config.json asks for limits, and --cgroup-manager=disabled forbids them", ""},
 		{"systemd", Situation{Manager: Systemd, Bus: "/run/user/1000/bus", Cgroup: at("/")}, "systemd|||systemd scope: service manager at /run/user/1000/bus", ""},
+		{"systemd without cgroup v2", Situation{Manager: Systemd}, "error cgroupv2: --cgroup-manager=systemd: this host has cgroup v1 (or none), homerun limits with cgroup v2 only", ""},
 		{"systemd without bus", Situation{Manager: Systemd, NoBus: "no socket", Cgroup: at("/")}, "error cgroupv2: --cgroup-manager=systemd: no socket", ""},
 		{"systemd on v1", Situation{Manager: Systemd, Bus: "b"}, "disabled|||no cgroup: cgroup: this host has cgroup v1 (or none), homerun limits with cgroup v2 only", ""},
 		{"read-only", Situation{Bus: "b", Cgroup: locked, Delegation: session},
