@@ -72,7 +72,7 @@ func TestReceive(t *testing.T) {
 		dbus.FieldPath: dbus.MakeVariant(object), dbus.FieldInterface: dbus.MakeVariant("a.b"), dbus.FieldMember: dbus.MakeVariant("C"),
 		dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(""))}}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		text := letIn + coded(t, order, replyTo(1, ":1.5")) + coded(t, order, noise) + coded(t, order, replyTo(2, dbus.MakeVariant("258.1")))
+		text := letIn + coded(t, order, replyTo(1, ":1.5")) + coded(t, order, noise) + coded(t, order, replyTo(9, dbus.MakeVariant("1"))) + coded(t, order, replyTo(2, dbus.MakeVariant("258.1")))
 		for _, piece := range []int{1, 7, 4096, len(text)} {
 			c, err := Connect(t.Context(), saying(t, text, piece))
 			if err != nil {
@@ -99,6 +99,9 @@ func TestReceive(t *testing.T) {
 func TestReceiveNonsense(t *testing.T) {
 	long := []byte(coded(t, binary.LittleEndian, replyTo(1)))
 	binary.LittleEndian.PutUint32(long[4:], 1<<30)
+	longHeader := bytes.Clone(long)
+	binary.LittleEndian.PutUint32(longHeader[4:], 0)
+	binary.LittleEndian.PutUint32(longHeader[12:], 1<<30)
 	for _, tt := range []struct{ name, says, want string }{
 		{"nothing", "", "the connection to the service manager was lost"},
 		{"refuses", "REJECTED EXTERNAL\r\n", "it refuses the user, or does not speak D-Bus"},
@@ -107,6 +110,7 @@ func TestReceiveNonsense(t *testing.T) {
 		{"stops", letIn, "the connection to the service manager was lost"},
 		{"half a message", letIn + string(long[:9]), "the connection to the service manager was lost"},
 		{"a message that is too long", letIn + string(long), "a message of more than 1048576 bytes"},
+		{"a header that is too long", letIn + string(longHeader), "a message of more than 1048576 bytes"},
 		{"no message", letIn + strings.Repeat("\x00", 400), "invalid byte order"},
 	} {
 		begun := time.Now()
@@ -114,6 +118,25 @@ func TestReceiveNonsense(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) || time.Since(begun) > time.Second {
 			t.Errorf("%s: after %v: %v", tt.name, time.Since(begun), err)
 		}
+	}
+}
+
+// A unit that the manager does not know is released; what else it refuses is said.
+func TestRelease(t *testing.T) {
+	no := func(name string) *dbus.Message {
+		return &dbus.Message{Type: dbus.TypeError, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldReplySerial: dbus.MakeVariant(uint32(3)), dbus.FieldErrorName: dbus.MakeVariant(name)}}
+	}
+	greeting := letIn + coded(t, binary.LittleEndian, replyTo(1, ":1.5")) + coded(t, binary.LittleEndian, replyTo(2, dbus.MakeVariant("258.1")))
+	for name, known := range map[string]bool{errNoSuchUnit: true, "org.freedesktop.DBus.Error.AccessDenied": false} {
+		c, err := Connect(t.Context(), saying(t, greeting+coded(t, binary.LittleEndian, no(name)), 4096))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Release(t.Context(), "a.scope")(); (err == nil) != known {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Close()
 	}
 }
 
