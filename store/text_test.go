@@ -138,3 +138,18 @@ func TestTextIsThatOfJSON(t *testing.T) {
 		sameAsJSON(t, "cgroup", &s)
 	}
 }
+
+// Names that are no text are read, and what cannot be one is an error.
+func TestRawNamesAreChecked(t *testing.T) {
+	for text, want := range map[string]bool{`{"bundle":"YQ==","undo":{"0":"Yg=="}}`: true, `{"bundle":"!"}`: false, `{"undo":{"x":"YQ=="}}`: false} {
+		s := State{Version: 1, Undo: action.Undos{action.RemoveCgroup{Path: "a"}}}
+		plain, err := s.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := parseState(append(plain[:len(plain)-1], `,"raw":`+text+`}`...))
+		if (err == nil) != want || want && read.Bundle != "a" {
+			t.Errorf("%s: %+v, %v", text, read, err)
+		}
+	}
+}
