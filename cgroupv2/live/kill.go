@@ -16,11 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Freezing and killing end in a state that cgroup.events reports; the kernel
-// notifies pollers of that file with POLLPRI. A poll may miss nothing because
-// the file is read again after each wake-up and before the first wait. Every
-// wait also ends with its context, and wakes up at least each pollInterval:
-// older kernels lose a notification when the cgroup is removed.
+// Freezing ends in a state that cgroup.events reports; the kernel notifies pollers
+// of that file with POLLPRI. A poll may miss nothing because the file is read again
+// after each wake-up and before the first wait. Such a wait also ends with its
+// context, and wakes up at least each pollInterval: older kernels lose a notification
+// when the cgroup is removed. The ends of processes are waited for by the processes
+// themselves, awaitEmpty says why, and what somebody else does to a cgroup by
+// inotify: becomes.
 const pollInterval = 100 * time.Millisecond
 
 // await reads cgroup.events until key has the value want.
