@@ -58,4 +58,17 @@ func TestOrphansAtOnce(t *testing.T) {
 	if status := <-statuses; status != 7 {
 		t.Errorf("status %d, want 7", status)
 	}
+	again := make(chan int, 1)
+	go func() {
+		status, _ := p.reapEnded()
+		again <- status
+	}()
+	select {
+	case status := <-again:
+		if status != 7 {
+			t.Errorf("asked again: status %d, want 7", status)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who asks again waits for ever")
+	}
 }
