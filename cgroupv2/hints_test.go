@@ -15,8 +15,8 @@ func TestHints(t *testing.T) {
 		unified := host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup", Path: "/a"}
 		locked := unified
 		locked.ReadOnly = true
-		for _, situation := range []Situation{{Manager: Systemd}, {Manager: Cgroupfs, Limits: true}, {Manager: Cgroupfs, Limits: true, Cgroup: unified},
-			{Manager: Cgroupfs, Limits: true, Cgroup: locked}} {
+		for _, situation := range []Situation{{Manager: Systemd}, {Manager: Systemd, Cgroup: unified}, {Manager: Cgroupfs, Limits: true},
+			{Manager: Cgroupfs, Limits: true, Cgroup: unified}, {Manager: Cgroupfs, Limits: true, Cgroup: locked}} {
 			s.Error(faulttest.Err(Choose(situation)))
 		}
 		for _, r := range []Refusal{{"rdma", 0, true, true}, {"rdma", 0, true, false}, {"memory", 0, true, true}, {"memory.max", unix.EACCES, false, false},

@@ -12,8 +12,8 @@
 //
 // Where systemd is quicker still, the slice knows: its count has that of all
 // scopes in it, also of those that were. What is more in it than at the last
-// look at both is the scope's, if that look was a moment ago. It was if the
-// kernel killed, since reaching the limit comes first and gives a notice.
+// look at both is the scope's, if that look was a moment ago: the first one, before
+// the program ran, or that at a notice, which reaching the limit gives before a kill.
 package oom
 
 import (
@@ -39,7 +39,7 @@ type Watch struct {
 	fd    int       // memory.events of the cgroup; -1
 	above int       // that of the one above; -1
 	other uint64    // its kills that are not ours
-	seen  time.Time // when the kernel last gave a notice
+	seen  time.Time // when both were looked at last
 }
 
 // recent is for how long a count of the slice's other kills holds.
@@ -82,7 +82,7 @@ func (w *Watch) read() bool {
 	own, ok := readKills(w.fd)
 	if ok {
 		w.Kills = max(w.Kills, own)
-		w.other = max(all, own) - own
+		w.other, w.seen = max(all, own)-own, time.Now()
 	}
 	return ok
 }
@@ -128,7 +128,6 @@ func (w *Watch) Wait(ctx context.Context, pidfd int, limit time.Duration) (ended
 		return true, nil
 	case fds[1].Revents == 0:
 	case w.read():
-		w.seen = time.Now()
 	default: // the cgroup is gone, and would be ready for ever
 		descriptor.Close(&w.fd)
 	}

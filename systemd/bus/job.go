@@ -169,8 +169,15 @@ func (c *Conn) answer(ctx context.Context, serial uint32, limit time.Duration) (
 	}
 }
 
-// next reads a message. The result of a job is noted.
+// next reads a message. The result of a job is noted. Who talks all the time ends no
+// later than who is silent.
 func (c *Conn) next(ctx context.Context, deadline time.Time) (*dbus.Message, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if time.Now().After(deadline) {
+		return nil, context.DeadlineExceeded
+	}
 	m, err := c.receive(ctx, deadline)
 	if err == nil && m.Type == dbus.TypeSignal && c.results != nil {
 		removed(m, c.results)

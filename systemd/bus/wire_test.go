@@ -140,6 +140,29 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// Somebody who says other things for ever is given up, too.
+func TestReceiveFlood(t *testing.T) {
+	ours, theirs, err := descriptor.Pair("the test", unix.SOCK_STREAM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		flood := []byte(strings.Repeat(coded(t, binary.LittleEndian, replyTo(9)), 1000))
+		for unix.Send(theirs, flood, unix.MSG_NOSIGNAL) == nil {
+		}
+	}()
+	c := &Conn{wire: wire{fd: ours}, pidfd: -1}
+	begun := time.Now()
+	if _, err := c.answer(t.Context(), 1, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	c.Close()
+	<-stopped
+	unix.Close(theirs)
+}
+
 // Whatever comes, the end of it is an error, and no panic.
 func FuzzReceive(f *testing.F) {
 	f.Add([]byte(coded(f, binary.LittleEndian, replyTo(1, ":1.5"))))
