@@ -29,7 +29,7 @@ func (b *bench) running(n int) error {
 	c.Linux.Namespaces = slices.DeleteFunc(c.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return !slices.Contains([]specs.LinuxNamespaceType{"pid", "user", "mount"}, n.Type)
 	})
-	c.Mounts = []specs.Mount{mount("proc", "/proc")}
+	c.Mounts = []specs.Mount{mount("proc", "/proc"), mount("tmpfs", "/dev")} // crun makes devices
 	c.Hostname = "" // wants a namespace
 	if err := b.writeBundle("other", c); err != nil {
 		return err
