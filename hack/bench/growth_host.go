@@ -30,7 +30,7 @@ func (b *bench) running(n int) error {
 		return !slices.Contains([]specs.LinuxNamespaceType{"pid", "user", "mount"}, n.Type)
 	})
 	c.Mounts = []specs.Mount{mount("proc", "/proc"), mount("tmpfs", "/dev")} // crun makes devices
-	c.Hostname = "" // wants a namespace
+	c.Hostname = ""                                                          // wants a namespace
 	if err := b.writeBundle("other", c); err != nil {
 		return err
 	}
