@@ -25,9 +25,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +51,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// What nohup has had ignored is not inherited by who is started from here: Go gives
+	// programs the default action of a signal that it has a handler for.
+	ossignal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(again.Alone(m.Run))
 }
 
