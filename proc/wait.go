@@ -77,3 +77,42 @@ func poll(fds []unix.PollFd, limit time.Duration) (int, error) {
 		}
 	}
 }
+
+// Watch is a path, and the events of inotify(7) there.
+type Watch struct {
+	Path   string
+	Events uint32
+}
+
+// lookInterval is how often Becomes looks where nothing tells it of events.
+const lookInterval = 100 * time.Millisecond
+
+// Becomes waits until something is so that one of these events may have changed, for so
+// long at most or until ctx ends, and reports whether it is. A user has a limit of
+// watches: without one it looks each 100 ms.
+func Becomes(ctx context.Context, limit time.Duration, so func() bool, watches ...Watch) bool {
+	most := limit
+	events, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err == nil {
+		defer unix.Close(events)
+	}
+	for _, w := range watches {
+		if err == nil {
+			_, err = unix.InotifyAddWatch(events, w.Path, w.Events)
+		}
+	}
+	if err != nil {
+		most = min(limit, lookInterval)
+	}
+	for deadline := time.Now().Add(limit); !so(); {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return false
+		}
+		if _, err := Poll(ctx, []unix.PollFd{{Fd: int32(events), Events: unix.POLLIN}}, min(left, most)); err != nil {
+			return so()
+		}
+		_, _ = unix.Read(events, make([]byte, 4096)) // that something happened is all
+	}
+	return true
+}

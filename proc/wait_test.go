@@ -76,3 +76,12 @@ func TestWhenDone(t *testing.T) {
 		t.Error("a context that never ends has ended")
 	}
 }
+
+// Where there is nothing to watch it is looked at again and again.
+func TestBecomesWithoutWatch(t *testing.T) {
+	begun := time.Now()
+	so := func() bool { return time.Since(begun) > 150*time.Millisecond }
+	if !Becomes(t.Context(), 10*time.Second, so, Watch{Path: "/nowhere", Events: unix.IN_DELETE}) || time.Since(begun) > 5*time.Second {
+		t.Errorf("after %v", time.Since(begun))
+	}
+}

@@ -64,23 +64,16 @@ func (d *Dir) MarkMade() error {
 // and reports whether it is. One that is removed meanwhile is ErrNotExist. The error is
 // ctx's when that ends before.
 func (d *Dir) AwaitMade(ctx context.Context, limit time.Duration) (made bool, err error) {
-	events, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err == nil {
-		defer unix.Close(events)
-		// The mark is a bit of its mode. Of its end, while it is open, the state root tells.
-		_, _ = unix.InotifyAddWatch(events, d.DescriptorPath("."), unix.IN_ATTRIB)
-		_, _ = unix.InotifyAddWatch(events, d.DescriptorPath(".."), unix.IN_DELETE)
-	} // A user has a limit of these, inotify(7): without one all of the time is waited for.
-	for deadline, ready := time.Now().Add(limit), 1; ; {
-		if err := d.Check(); err != nil || d.made || ready == 0 {
-			return d.made, err
-		}
-		ready, err = proc.Poll(ctx, []unix.PollFd{{Fd: int32(events), Events: unix.POLLIN}}, max(time.Until(deadline), 0))
-		if err != nil {
-			return false, err
-		}
-		_, _ = unix.Read(events, make([]byte, 4096)) // that something changed is all
+	so := func() bool {
+		err = d.Check()
+		return err != nil || d.made
 	}
+	// The mark is a bit of its mode. Of its end, while it is open, the state root tells.
+	if !proc.Becomes(ctx, limit, so, proc.Watch{Path: d.DescriptorPath("."), Events: unix.IN_ATTRIB},
+		proc.Watch{Path: d.DescriptorPath(".."), Events: unix.IN_DELETE}) {
+		err = ctx.Err()
+	}
+	return d.made, err
 }
 
 // Path is the directory's path. What is at that path is the directory's own only

@@ -308,15 +308,6 @@ func TestBecomesAvailable(t *testing.T) {
 	}
 }
 
-// Where there is nothing to watch it is looked at again and again.
-func TestBecomesWithoutWatch(t *testing.T) {
-	begun := time.Now()
-	so := func() bool { return time.Since(begun) > 150*time.Millisecond }
-	if !becomes(t.Context(), "/nowhere", unix.IN_DELETE, 10*time.Second, so) || time.Since(begun) > 5*time.Second {
-		t.Errorf("after %v", time.Since(begun))
-	}
-}
-
 // Processes that end are waited for no longer than until then, one that goes on for a
 // while only, since an id may be another's, and those without an id for the same while.
 func TestAwaitEnds(t *testing.T) {

@@ -54,43 +54,17 @@ func (d *Dir) await(ctx context.Context, key string, want uint64) error {
 // Vanishes waits for somebody else to remove the cgroup, for so long at most, and
 // reports whether that has happened.
 func (d *Dir) Vanishes(ctx context.Context, limit time.Duration) bool {
-	return becomes(ctx, path.Dir(d.path), unix.IN_DELETE, limit, d.vanished)
+	return proc.Becomes(ctx, limit, d.vanished, proc.Watch{Path: path.Dir(d.path), Events: unix.IN_DELETE})
 }
 
 // BecomesAvailable waits for somebody else to let d's children have controllers, for so
 // long at most, and reports whether they may. Nothing tells of a change of
 // cgroup.controllers, but inotify does of what is written to the file that it follows.
 func (d *Dir) BecomesAvailable(ctx context.Context, controllers []string, limit time.Duration) bool {
-	return becomes(ctx, path.Dir(d.path)+"/cgroup.subtree_control", unix.IN_MODIFY, limit, func() bool {
+	return proc.Becomes(ctx, limit, func() bool {
 		have, err := d.Available()
 		return err != nil || !slices.ContainsFunc(controllers, func(name string) bool { return !slices.Contains(have, name) })
-	})
-}
-
-// becomes waits until something is so that an event of inotify(7) at a path may have
-// changed, for so long at most, and reports whether it is. A user has a limit of watches:
-// without one it looks each pollInterval.
-func becomes(ctx context.Context, at string, event uint32, limit time.Duration, so func() bool) bool {
-	most := limit
-	events, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err == nil {
-		defer unix.Close(events)
-		_, err = unix.InotifyAddWatch(events, at, event)
-	}
-	if err != nil {
-		most = min(limit, pollInterval)
-	}
-	for deadline := time.Now().Add(limit); !so(); {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return false
-		}
-		if _, err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(events), Events: unix.POLLIN}}, min(left, most)); err != nil {
-			return so()
-		}
-		_, _ = unix.Read(events, make([]byte, 4096)) // that something happened is all
-	}
-	return true
+	}, proc.Watch{Path: path.Dir(d.path) + "/cgroup.subtree_control", Events: unix.IN_MODIFY})
 }
 
 // vanished reports whether the cgroup's name means it no more.
