@@ -63,6 +63,8 @@ type Result struct {
 	Chroot bool
 	// Waits: init waits for start.
 	Waits bool
+	// Attended: the first process stays until init or the runtime has ended.
+	Attended bool
 	// Listens: the seccomp filter has a listener, which the first process passes on.
 	Listens bool
 }
@@ -115,6 +117,7 @@ type compiler struct {
 	listener           listener
 	exit               plan.Slot
 	exitNumber         int
+	watched            plan.Slot // init's pidfd, for a first process that attends to it
 	procfs             plan.Slot // the host's, for labels, or 0
 	joins              []plan.Slot
 	tree               *rootfs.Tree

@@ -78,17 +78,21 @@ func (c *compiler) made(init plan.Slot) {
 		c.b.At("linux.seccomp", "watch init, to pass the seccomp listener on")
 		c.watch(init)
 		c.b.At("default", "tell the runtime who init is")
+	} else if c.wishes.EndsWithCaller {
+		c.watched = c.b.Get("watched", plan.PidfdOpen{PID: init.Ref()})
 	}
 	c.signal(TagInit, init, "init")
 }
 
 // leave ends the first process once init is made; with a listener it first
-// passes that on, and a detached container's then waits for init.
+// passes that on. A detached container's then waits for init, and so does one that
+// ends with the runtime.
 func (c *compiler) leave(init plan.Slot) {
 	if c.listens() {
 		c.passOn()
 	}
 	c.recordExit(init)
+	c.attend()
 	c.b.Do(plan.ExitGroup{})
 }
 

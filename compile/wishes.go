@@ -19,6 +19,9 @@ type Wishes struct {
 	// Detached: nobody waits for the program, so the first process stays as init's
 	// parent and records how init ended. See InputExit.
 	Detached bool
+	// EndsWithCaller: the first process stays beside init, and ends it when the runtime
+	// has ended.
+	EndsWithCaller bool
 	// Subreaper takes the orphans of a container without a PID namespace of its own.
 	Subreaper bool
 	// Manager says who makes cgroups; "" is auto.

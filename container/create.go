@@ -69,6 +69,9 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 		relay: s.relay, reap: s.reap, kernel: s.kernel, Notes: result.Notes, Warnings: result.Warnings}
 	s.relay, s.kernel = nil, nil
 	s.c.bus = s.cgroup.TakeBus()
+	if result.Attended {
+		p.attendant, p.alive = s.launch.First(), s.launch.TakeSync()
+	}
 	return p, nil
 }
 

@@ -60,6 +60,10 @@ type Request struct {
 	// Runtime.Wait and Container.Exit. Process.Wait is an error then, and so is a
 	// terminal without ConsoleSocket.
 	Detached bool
+	// EndsWithCaller says that the container's init is killed when the process that
+	// called Run ends, however that ends, and by Process.Close: one small process
+	// stays beside init, which is a child of the calling process too.
+	EndsWithCaller bool
 	// RemoveMade removes with the container what had to be made in its root for
 	// mounts and the working directory: a root that is somebody's own directory
 	// stays as it was.
@@ -82,7 +86,7 @@ func rootfsPath(b *bundle.Bundle) string {
 
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
-	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper,
+	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller,
 		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}

@@ -35,13 +35,18 @@ type Process struct {
 	mu     sync.Mutex
 	pidfd  int
 	status unix.WaitStatus
-	relay  *notify.Relay
+	// endedBy is what EndBy was told.
+	endedBy unix.Signal
+	relay   *notify.Relay
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap bool
 	// taken has the outcome of takeOrphans; nil where that was not begun.
 	taken chan error
 	// ended: it was seen that the process has.
 	ended bool
+	// attendant is the process that ends init when this one has ended, which it
+	// knows by alive; 0 where there is none.
+	attendant, alive int
 	// kernel counts for the container of a process that Run made, from before that
 	// runs. relayed is there while somebody attends to the process.
 	kernel    *oom.Watch
@@ -155,36 +160,38 @@ func (p *Process) take() error {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(who, &status, 0, nil)
 		if err == unix.EINTR || err == nil && pid != p.Pid {
+			p.reaped(pid)
 			continue
 		}
-		p.status = status
+		p.setStatus(status)
 		return err
 	}
 }
 
-// Signal sends a signal to the process. It does nothing when that has ended. A
-// paused container that Run made is thawed for a signal that ends programs,
-// which it would otherwise get when somebody resumes it.
-func (p *Process) Signal(s unix.Signal) {
-	if !p.signal(s) {
-		return
-	}
-	switch s {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		if p.bundle != nil {
-			p.container.cgroup().Thaw()
-		}
+// reaped takes note of another child that has ended.
+func (p *Process) reaped(pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pid == p.attendant {
+		p.attendant = 0
+		descriptor.Close(&p.alive)
 	}
 }
 
-func (p *Process) signal(s unix.Signal) (sent bool) {
+// dismiss ends the process that attends to init, and init if that lives.
+func (p *Process) dismiss() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.pidfd < 0 {
-		return false
+	attendant := p.attendant
+	p.mu.Unlock()
+	if attendant == 0 {
+		return
 	}
-	_ = unix.PidfdSendSignal(p.pidfd, s, nil, 0)
-	return true
+	p.reaped(attendant) // by now or in a moment, here or where orphans are taken
+	for {
+		if _, err := unix.Wait4(attendant, nil, 0, nil); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // Close gives up the descriptors by which Wait, Signal and Delete know the process
@@ -193,6 +200,7 @@ func (p *Process) signal(s unix.Signal) (sent bool) {
 func (p *Process) Close() {
 	p.leave()
 	p.forget()
+	p.dismiss()
 	if p.relay != nil { // nobody waited
 		p.relay.Close()
 		p.relay = nil

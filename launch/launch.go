@@ -6,8 +6,9 @@
 // Two processes and two pipes belong to a launch, and to nobody else:
 //
 //	first process   our child. It makes init, says so in the report, and exits; or it
-//	                stays, as a detached container's, and waits for init. Reaped by
-//	                Run before that returns, unless it stays. Until init is known its
+//	                stays, as a detached container's, and waits for init; or attends to
+//	                init (Result.Attended). Reaped by Run before that returns, unless
+//	                it stays or attends. Until init is known its
 //	                end is watched: it may have made an init of which nobody hears.
 //	init            our child by CLONE_PARENT; of a first process that stays, its
 //	                child. Known when the report says its id; nobody reaps it before
@@ -24,7 +25,8 @@
 //	                stage has ended, or executed the program. Closed by Run.
 //	sync            we write, one byte for each answer; init reads. Its end says to
 //	                init that we are gone, and init ends. Closed by Run when no answer
-//	                is left to give, or by a cancellation.
+//	                is left to give, or by a cancellation; where the first process
+//	                attends to init, it is the caller's after Run, and its end init's.
 //	inputs          what else the stage is started with. Ours are closed when Run ends,
 //	                or before by CloseInput where our end hides that the stage has ended.
 //
@@ -134,6 +136,14 @@ func (l *Launch) TakePidfd() int {
 	return fd
 }
 
+// TakeSync gives the end of sync away by which a first process that attends to init
+// knows that the runtime lives; else it is -1.
+func (l *Launch) TakeSync() int {
+	fd := l.sync
+	l.sync = -1
+	return fd
+}
+
 // Close closes what is left of a launch. Processes are not touched.
 func (l *Launch) Close() {
 	for name := range l.inputs {
@@ -141,6 +151,7 @@ func (l *Launch) Close() {
 	}
 	l.lock.Lock()
 	descriptor.Close(&l.pidfd)
+	descriptor.Close(&l.sync)
 	l.lock.Unlock()
 }
 
@@ -249,6 +260,8 @@ func (l *Launch) closePipes() {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	descriptor.Close(&l.report)
-	descriptor.Close(&l.sync)
+	if !l.Result.Attended {
+		descriptor.Close(&l.sync)
+	}
 	descriptor.Close(&l.firstFD)
 }

@@ -108,9 +108,9 @@ func (l *Launch) reapAll() unix.WaitStatus {
 }
 
 // reapFirst waits for the first process, which exits once init is made; unless it
-// stays, or waits beside a created init for its seccomp listener.
+// stays, attends to init, or waits beside a created one for its seccomp listener.
 func (l *Launch) reapFirst() {
-	if l.stays || l.first == 0 || l.Result.Listens && l.waits {
+	if l.stays || l.first == 0 || l.Result.Attended || l.Result.Listens && l.waits {
 		return
 	}
 	l.reap(l.first)

@@ -17,6 +17,19 @@ func (o PidfdOpen) Call() Call {
 	return Call{"pidfd_open", unix.SYS_PIDFD_OPEN, []Arg{ref(o.PID), number(0)}}
 }
 
+// PidfdSendSignal sends a signal to the process that a descriptor is of:
+// pidfd_send_signal(2), Linux 5.1.
+type PidfdSendSignal struct {
+	FD     Ref
+	Signal int
+}
+
+// Call implements Operation.
+func (o PidfdSendSignal) Call() Call {
+	signal := flags(o.Signal, func(n int64) string { return signalName(int(n)) })
+	return Call{"pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, []Arg{ref(o.FD), signal, null(), number(0)}}
+}
+
 // Accept4 takes a connection, closed at execve: accept(2).
 type Accept4 struct{ FD Ref }
 

@@ -14,6 +14,8 @@ func listenerRows(s slots) []row {
 	}
 	return []row{
 		{PidfdOpen{dir}, `pidfd_open($dir, 0)`, unix.SYS_PIDFD_OPEN, []any{cell(dirFD), 0}},
+		{PidfdSendSignal{file, int(unix.SIGKILL)}, `pidfd_send_signal($file, SIGKILL, NULL, 0)`, unix.SYS_PIDFD_SEND_SIGNAL,
+			[]any{cell(fileFD), int(unix.SIGKILL), nil, 0}},
 		{Accept4{file}, `accept4($file, NULL, NULL, SOCK_CLOEXEC)`, unix.SYS_ACCEPT4, []any{cell(fileFD), nil, nil, unix.SOCK_CLOEXEC}},
 		{DuplicateFD{file, 3}, `fcntl($file, F_DUPFD_CLOEXEC, 3)`, unix.SYS_FCNTL, []any{cell(fileFD), unix.F_DUPFD_CLOEXEC, 3}},
 		{RecvSignal{file, s.dir}, `recvfrom($file, {value=$dir}, 8, MSG_DONTWAIT, NULL, NULL)`, unix.SYS_RECVFROM,

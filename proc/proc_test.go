@@ -71,8 +71,11 @@ func TestID(t *testing.T) {
 
 // TestMain is also the process of TestFirstThreadEnds.
 func TestMain(m *testing.M) {
-	if os.Getenv("PROC_TEST") == "first thread ends" {
+	switch os.Getenv("PROC_TEST") {
+	case "first thread ends":
 		endFirstThread()
+	case "awaits signals":
+		awaitSignals()
 	}
 	os.Exit(m.Run())
 }

@@ -17,6 +17,7 @@ import (
 // terminal is a pseudo terminal in which a runtime runs.
 type terminal struct {
 	master  *os.File
+	slave   *os.File
 	process *process
 	saved   *unix.Termios
 	done    chan struct{}
@@ -33,6 +34,7 @@ type terminal struct {
 //	tty expect TEXT        wait until the text was shown; forget all up to its end
 //	tty resize ROWS COLS   as a window's frame does
 //	tty raw | tty cooked   the mode the terminal is in now
+//	tty hangup STATUS      close the window, and wait for the end
 //	tty finish STATUS      wait for the end; all that was not expected is stdout
 func cmdTerminal(ts *script, neg bool, args []string) {
 	usage(ts, neg || len(args) == 0, "tty VERB...")
@@ -57,6 +59,12 @@ func cmdTerminal(ts *script, neg bool, args []string) {
 		ts.Check(r.terminal.resize(args[1], args[2]))
 	case verb == "raw" || verb == "cooked":
 		r.terminal.mode(ts, verb)
+	case verb == "hangup" && len(args) == 2:
+		ts.Check(r.terminal.master.Close())
+		_, err := r.terminal.slave.WriteString("x") // it is closed when who reads it returns
+		ts.Check(err)
+		r.terminal.ends(ts, args[1])
+		r.terminal = nil
 	case verb == "finish" && len(args) == 2:
 		r.terminal.finish(ts, args[1])
 		r.terminal = nil
@@ -74,7 +82,7 @@ func (r *runner) openTerminal(ts *script, line []string) *terminal {
 	ts.Check(err)
 	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	ts.Check(err)
-	t := &terminal{master: master, done: make(chan struct{})}
+	t := &terminal{master: master, slave: slave, done: make(chan struct{})}
 	ts.Check(t.resize("24", "80"))
 	t.saved, err = unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 	ts.Check(err)
@@ -151,8 +159,8 @@ func (t *terminal) mode(ts *script, want string) {
 	}
 }
 
-// finish waits for the end and wants the terminal as it was before.
-func (t *terminal) finish(ts *script, status string) {
+// ends waits for the runtime's end.
+func (t *terminal) ends(ts *script, status string) {
 	select {
 	case err := <-t.process.ended:
 		if got := strconv.Itoa(exitStatus(err)); got != status {
@@ -161,6 +169,11 @@ func (t *terminal) finish(ts *script, status string) {
 	case <-time.After(20 * time.Second):
 		ts.Fatalf("the runtime does not end; the terminal shows\n%s", t.text())
 	}
+}
+
+// finish waits for the end and wants the terminal as it was before.
+func (t *terminal) finish(ts *script, status string) {
+	t.ends(ts, status)
 	now, err := unix.IoctlGetTermios(int(t.master.Fd()), unix.TCGETS)
 	ts.Check(err)
 	if *now != *t.saved {

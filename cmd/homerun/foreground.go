@@ -17,7 +17,7 @@ const handOver = 10 * time.Millisecond
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
 func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
-	t, err := newTerminal(p.Terminal)
+	t, err := newTerminal(p)
 	if err != nil {
 		return 0, err
 	}
@@ -26,7 +26,7 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 		after = 0 // its size may change
 	}
 	if !p.EndsWithin(after) {
-		signals.passTo(func(n os.Signal) { forward(n, p, t) })
+		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
 		defer time.AfterFunc(longRun, release).Stop()
 	}
 	status, err := p.Wait(ctx)
@@ -34,25 +34,11 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	return status, err
 }
 
-// forward passes a signal on to init, except those that are about this process
-// itself: its children, its own runtime's, and its terminal's size.
-func forward(n os.Signal, p *container.Process, t *terminal) {
-	switch n {
-	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-	case unix.SIGWINCH:
-		t.resize()
-		if t.master == nil {
-			p.Signal(unix.SIGWINCH)
-		}
-	default:
-		p.Signal(n.(unix.Signal))
-	}
-}
-
 // terminal relays between the caller's terminal and the container's.
 type terminal struct {
-	master *os.File
-	output sync.WaitGroup
+	master  *os.File
+	process *container.Process
+	output  sync.WaitGroup
 	// modes guards saved, what the caller's terminal was set to, and over: it is not
 	// to be set any more.
 	modes sync.Mutex
@@ -63,12 +49,12 @@ type terminal struct {
 }
 
 // newTerminal starts the relay; with no terminal it does nothing.
-func newTerminal(master *os.File) (*terminal, error) {
-	t := &terminal{master: master}
-	if master == nil {
+func newTerminal(p *container.Process) (*terminal, error) {
+	t := &terminal{master: p.Terminal, process: p}
+	if t.master == nil {
 		return t, nil
 	}
-	fd := int(master.Fd())
+	fd := int(t.master.Fd())
 	if err := unix.Pipe2(t.ended[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
 	}
@@ -92,7 +78,39 @@ func (t *terminal) relayInput(to int) {
 	for ; !inForeground(); time.Sleep(foregroundInterval) {
 	}
 	t.raw()
-	copyUntilEnd(to, 0)
+	copyUntilEnd(0, func(b []byte) bool { return t.typed(to, b) })
+}
+
+// typed gives the container's terminal what is typed. A key that sends a signal ends a
+// program that has the terminal for itself, as it would outside.
+func (t *terminal) typed(to int, b []byte) bool {
+	s := signalTyped(to, b)
+	group, err := unix.IoctlGetInt(to, unix.TIOCGPGRP)
+	ends := s != 0 && err == nil && group == t.process.Pid && t.process.Drops(s)
+	written := writeAll(to, b)
+	if ends {
+		t.process.EndBy(s)
+	}
+	return written
+}
+
+// signalTyped is the signal that a terminal makes of what is typed, or 0:
+// termios(3), ISIG.
+func signalTyped(terminal int, b []byte) unix.Signal {
+	modes, err := unix.IoctlGetTermios(terminal, unix.TCGETS)
+	if err != nil || modes.Lflag&unix.ISIG == 0 {
+		return 0
+	}
+	for _, c := range b {
+		switch {
+		case c == 0: // a key that is not there
+		case c == modes.Cc[unix.VINTR]:
+			return unix.SIGINT
+		case c == modes.Cc[unix.VQUIT]:
+			return unix.SIGQUIT
+		}
+	}
+	return 0
 }
 
 // foregroundInterval is between looks: nothing tells a process that it comes to the
@@ -193,14 +211,14 @@ func showUntilEnd(to, terminal, ended int) {
 }
 
 // copyUntilEnd copies until the source ends: a terminal's end reads as EIO.
-func copyUntilEnd(to, from int) {
+func copyUntilEnd(from int, write func([]byte) bool) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := unix.Read(from, b)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 			continue
 		}
-		if n <= 0 || err != nil || !writeAll(to, b[:n]) {
+		if n <= 0 || err != nil || !write(b[:n]) {
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
@@ -156,7 +157,7 @@ func relay() {
 	if err != nil {
 		panic(err)
 	}
-	t, err := newTerminal(master)
+	t, err := newTerminal(&container.Process{Terminal: master})
 	if err != nil {
 		panic(err)
 	}

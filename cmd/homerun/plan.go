@@ -154,7 +154,7 @@ func (o *options) planRequest(f *planFlags, args []string) (*container.Request, 
 	request.ID = f.id
 	run.attend(request)
 	if f.waits { // create has neither
-		request.Network, request.Subreaper, request.Detached = nil, false, false
+		request.Network, request.Subreaper, request.Detached, request.EndsWithCaller = nil, false, false, false
 	}
 	return request, nil
 }

@@ -131,6 +131,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	case err != nil:
 		return err
 	case f.keep:
+		defer p.Close()
 		return p.RecordExit()
 	}
 	return p.Delete(ctx)
@@ -154,6 +155,7 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 // attend says who waits for the program, and for its orphans.
 func (f *runFlags) attend(r *container.Request) {
 	r.Detached = f.detach
+	r.EndsWithCaller = !f.detach
 	r.Subreaper = !f.detach && !f.create.noSubreaper
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
+	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,11 @@ import (
 // may stop the process that joins it, or be a file system that does not answer.
 // So SIGTERM and SIGINT give up what is not over shortly after the first of them,
 // and at once at the second.
+//
+// The init of a PID namespace is not sent what it has no use for: the kernel drops it.
+// A program that does not think of signals, sleep(1) say, would outlive ^C, timeout(1),
+// a service's stop and its terminal. So this process ends it with SIGKILL, and says that
+// it was the signal. One that is ignored here, as with nohup(1), ends nothing.
 
 // signals are those that people and managers send.
 type signals struct {
@@ -147,4 +153,25 @@ func (s *signals) giveUp(n os.Signal, at string, patience time.Duration) {
 func exitBy(n os.Signal, at string) {
 	note("given up at %s, and the container keeps a system call from ending", at)
 	os.Exit(128 + int(n.(unix.Signal)))
+}
+
+// forward passes a signal on to init, except those that are about this process
+// itself: its children, its own runtime's, and its terminal's size.
+func (s *signals) forward(n os.Signal, p *container.Process, t *terminal) {
+	switch n := n.(unix.Signal); n {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+	case unix.SIGWINCH:
+		t.resize()
+		if t.master == nil {
+			p.Signal(n)
+		}
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT:
+		ends := !s.caught.Ignored(n) && p.Drops(n)
+		p.Signal(n)
+		if ends {
+			p.EndBy(n)
+		}
+	default:
+		p.Signal(n)
+	}
 }

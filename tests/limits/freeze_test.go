@@ -78,33 +78,40 @@ func TestFrozenAbove(t *testing.T) {
 	}
 }
 
-// A signal that ends programs ends a foreground run whose container is paused.
+// A signal that ends programs ends a foreground run whose container is paused, whether
+// its program catches that or not.
 func TestPausedRunEnds(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
 		for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
-			b := newBox(t, manager, "", "sh", "-c", "trap 'exit 7' TERM INT HUP QUIT; touch /begun; while :; do sleep 0.1; done")
-			b.must("--version") // writes config.json
-			cmd := exec.Command(homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			eventually(t, "begun", func() bool { _, err := os.Stat(filepath.Join(b.dir, "rootfs/begun")); return err == nil })
-			b.must("pause", b.id)
-			if err := cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case <-ended:
-				if code := cmd.ProcessState.ExitCode(); code != 7 {
-					t.Errorf("%v: exit status %d", s, code)
-				}
-			case <-time.After(10 * time.Second):
-				t.Errorf("%v: run does not end", s)
-				b.must("delete", "--force", b.id)
-				<-ended
-			}
+			pausedRunEnds(t, manager, s, "trap 'exit 7' TERM INT HUP QUIT; touch /begun; while :; do sleep 0.1; done", 7)
+			pausedRunEnds(t, manager, s, "touch /begun; exec sleep 1000", 128+int(s))
 		}
 	})
+}
+
+func pausedRunEnds(t *testing.T, manager string, s unix.Signal, script string, status int) {
+	t.Helper()
+	b := newBox(t, manager, "", "sh", "-c", script)
+	b.must("--version") // writes config.json
+	cmd := exec.Command(homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	eventually(t, "begun", func() bool { _, err := os.Stat(filepath.Join(b.dir, "rootfs/begun")); return err == nil })
+	b.must("pause", b.id)
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+		if code := cmd.ProcessState.ExitCode(); code != status {
+			t.Errorf("%v: exit status %d, want %d", s, code, status)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("%v: run does not end", s)
+		b.must("delete", "--force", b.id)
+		<-ended
+	}
 }

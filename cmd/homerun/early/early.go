@@ -21,6 +21,7 @@ import (
 	"math/bits"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,13 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 		}
 	}
 	return s, nil
+}
+
+// Ignored reports whether a signal was ignored before Catch: by nohup(1), or in what a
+// shell runs in the background.
+func (s *Signals) Ignored(n unix.Signal) bool {
+	i := slices.Index(s.caught, n)
+	return i >= 0 && s.before[i].handler == ignored
 }
 
 // Default gives a signal its default action, for a program that will not catch it:

@@ -1,0 +1,37 @@
+package compile
+
+import (
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// A program in the foreground must not outlive a runtime that was killed: nobody would
+// know of it. PR_SET_PDEATHSIG of prctl(2) is lost as soon as the program changes its
+// user, or gets another LSM domain, and most images do. So the first process stays and
+// waits: for init's end, then it ends too; or for the end of sync, which the runtime
+// holds open for as long as it lives, then it kills init. It has opened init before
+// anybody else could reap it, so it never kills another process of that number.
+
+// attend writes what the first process does then.
+func (c *compiler) attend() {
+	if !c.wishes.EndsWithCaller {
+		return
+	}
+	c.result.Attended = true
+	c.b.At("default", "end init when the runtime has ended")
+	c.b.Do(plan.Setsid{}) // what is typed at the caller's terminal is not for it
+	c.b.Do(plan.SetName{Name: "homerun:watch"})
+	watched := c.watched.Ref()
+	if c.listens() {
+		watched = plan.Int(c.listener.watchNumber)
+	}
+	// What is open here keeps the program's own ends of pipes from ending. With a
+	// listener the table is init's too.
+	c.b.Do(plan.CloseRange{Last: c.syncNumber - 1, Flags: unix.CLOSE_RANGE_UNSHARE})
+	c.b.Do(plan.Dup3{Old: watched, New: 0, Flags: unix.O_CLOEXEC})
+	c.b.Do(plan.CloseRange{First: c.syncNumber + 1})
+	c.b.Do(plan.Ppoll{FDs: []int{0}, Ends: []int{c.syncNumber}})
+	c.b.Try(plan.PidfdSendSignal{FD: plan.Int(0), Signal: int(unix.SIGKILL)}, plan.Ignore(unix.ESRCH)...)
+}
