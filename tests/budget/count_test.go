@@ -16,10 +16,11 @@ var (
 	sent    = regexp.MustCompile(`"((?:\\x[0-9a-f]{2})+)"`)
 )
 
-// ofThreads are the calls of Go's threads, as many as the kernel's scheduler makes necessary; and the clock, a call where
-// the kernel has no vDSO for it, as in the test machine.
+// ofThreads are the calls of Go's threads, as many as the kernel's scheduler makes necessary; the clock, a call where
+// the kernel has no vDSO for it, as in the test machine; and the actions of signals, of which most are set only when
+// the program has run for some time.
 var ofThreads = strings.Fields("futex nanosleep clock_nanosleep clock_gettime sched_yield epoll_pwait restart_syscall rt_sigreturn tgkill getpid gettid" +
-	" sigaltstack rt_sigprocmask mmap munmap madvise set_robust_list rseq")
+	" sigaltstack rt_sigaction rt_sigprocmask mmap munmap madvise set_robust_list rseq")
 
 // own begins the path of what homerun executes of itself; what any other execve starts is a program.
 const own = `execve("\x2f\x70\x72\x6f\x63\x2f\x73\x65\x6c\x66\x2f` // /proc/self/
