@@ -124,6 +124,9 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 // scope is empty.
 const noticeLimit = 100 * time.Millisecond
 
+// unprovenLimit is how long systemd may take to say whose a scope is.
+const unprovenLimit = time.Second
+
 // bounded does something to a cgroup, for removeLimit at most.
 func bounded(ctx context.Context, do func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, removeLimit)
@@ -145,8 +148,12 @@ func (c Cgroup) connecting(ctx context.Context) (connected func() (*bus.Conn, er
 }
 
 // stopUnproven stops a scope in which init was not found, if it is the
-// container's. Init is dead by now, and nothing else can be in it.
+// container's. Init is dead by now, and nothing else can be in it. The manager has often
+// just failed to answer the start of it, so it gets little time: what it may still make
+// is a scope without a process, which ends by itself.
 func (c Cgroup) stopUnproven(ctx context.Context, unit string) error {
+	ctx, cancel := context.WithTimeout(ctx, unprovenLimit)
+	defer cancel()
 	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type manager struct {
 	bus *dbus.Conn
 
 	lock        sync.Mutex
+	silent      chan struct{} // until it is closed, Description is not answered
 	description string
 	asked       []string
 }
@@ -91,6 +92,9 @@ func (m *manager) AttachProcessesToUnit(unit, sub string, pids []uint32) *dbus.E
 }
 
 func (m *manager) Get(_, name string) (dbus.Variant, *dbus.Error) {
+	if name == "Description" && m.silent != nil {
+		<-m.silent
+	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	if name == "Description" {
@@ -225,6 +229,20 @@ func TestStopUnproven(t *testing.T) {
 		if err := c.Stop(ctx, action.StopScope{Unit: "x.scope"}); err != nil || !slices.Equal(m.seen(), want) {
 			t.Errorf("%q: %v", description, err)
 		}
+	}
+}
+
+// A manager that does not say whose the scope is does not hold up what is left to do.
+func TestStopUnprovenInTime(t *testing.T) {
+	c, _, m := managed(t)
+	m.silent = make(chan struct{})
+	defer close(m.silent)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	begun := time.Now()
+	err := c.Stop(ctx, action.StopScope{Unit: "x.scope"})
+	if took := time.Since(begun); err == nil || ctx.Err() != nil || took > 10*unprovenLimit {
+		t.Errorf("%v after %v", err, took)
 	}
 }
 

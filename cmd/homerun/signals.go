@@ -149,9 +149,10 @@ func (s *signals) giveUp(n os.Signal, at string, patience time.Duration) {
 	s.last = time.AfterFunc(patience, func() { exitBy(n, at) })
 }
 
-// exitBy ends this process, which waits in a system call.
+// exitBy ends this process, which waits for what does not end: a system call that the
+// container holds up, or a service manager that does not answer.
 func exitBy(n os.Signal, at string) {
-	note("given up at %s, and the container keeps a system call from ending", at)
+	note("given up at %s, and what was waited for does not end; homerun delete --force removes what is left", at)
 	os.Exit(128 + int(n.(unix.Signal)))
 }
 
