@@ -102,6 +102,9 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	for _, v := range all {
 		root.AddCommand(v.build(o))
 	}
+	if strings.HasPrefix(name, cobra.ShellCompRequestCmd) {
+		completions(root, o)
+	}
 	refuseUnknown(root, name)
 	return root
 }
