@@ -1,0 +1,66 @@
+package docs
+
+// place is where a block's commands run.
+type place int
+
+const (
+	machine place = iota
+	host
+	// elsewhere is for what other tests are about, or nothing here can be.
+	elsewhere
+)
+
+// docCase is what stands around a block's commands. Scripts are bash's, which ends at
+// the first command that fails.
+type docCase struct {
+	place         place
+	before, after string
+	// functions are there for each user.
+	functions string
+	// files are names, by what stands at the beginning of the text in the document.
+	files map[string]string
+	// why nothing is run.
+	why string
+}
+
+// debian makes ~/debian, a directory that holds a system with bash.
+const debian = `mkdir -p ~/debian/bin ~/debian/proc ~/debian/dev ~/debian/sys ~/debian/tmp ~/debian/run ~/debian/etc
+cp /bin/bash ~/debian/bin/
+for library in $(ldd /bin/bash | grep -o '/[^ ]*'); do mkdir -p ~/debian$(dirname $library); cp $library ~/debian$library; done
+`
+
+// web is the bundle of "Run an OCI bundle".
+const web = `rm -rf web && mkdir -p web/rootfs/bin && cp "$(command -v busybox)" web/rootfs/bin/sh && homerun spec --rootless -b web
+`
+
+func cases() map[string]docCase {
+	return map[string]docCase{
+		"README.md: Two commands": {place: elsewhere, why: "CI runs both: make test is what this is a part of"},
+		"README.md: Run a command in a container, without any preparation": {
+			before: debian + "mkdir -p made && cd made && printf 'all:\\n\\techo made >made.txt\\n' >Makefile\n",
+			after:  "test -s made.txt\n"},
+		"README.md: Publish a port": {
+			before: "mkdir -p served && cd served && echo hello >README.md\n", after: gone},
+		"README.md: Run an OCI bundle":                   {before: "rm -rf web\n", after: gone, functions: typed},
+		"README.md: Look into a container, and limit it": {},
+		"README.md: See what would happen":               {before: web + "homerun plan -b web --show-facts >other.json\n"},
+		"README.md: Use it under podman": {
+			before: "podman import -q /usr/share/homerun-test/busybox.tar docker.io/library/alpine\n", functions: "make() { test -x /usr/local/bin/homerun; }\n",
+			after: "rm -r ~/.config/containers/containers.conf.d\n"},
+		"README.md: Use it under Docker, nerdctl and containerd": {place: elsewhere, why: "the test machine has none of these engines"},
+		"README.md: Run a container as a service of your own": {
+			before: web + "mkdir -p ~/.config/systemd/user\nsed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
+			files:  map[string]string{"ini": "~/.config/systemd/user/web.service"},
+			after:  "systemctl --user -M dev@.host is-active web\nsystemctl --user -M dev@.host disable --now web\n", functions: "USER=dev\n"},
+		"README.md: Use it on Ubuntu 24.04 and later": {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
+		"README.md: Install it elsewhere":             {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
+		"CONTRIBUTING.md: Run it":                     {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
+		"docs/performance.md: Measure it again":       {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
+	}
+}
+
+// gone: the container is.
+const gone = "! homerun state web 2>/dev/null\n"
+
+// typed: what a person types into the shell that run -b starts.
+const typed = "homerun() { if [ $1 = run ]; then echo exit | command homerun \"$@\"; else command homerun \"$@\"; fi; }\n"
