@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // binaries is where compiled tests go. The machine shows the repository at the
@@ -30,14 +32,43 @@ type job struct {
 	tests  []string
 }
 
-// inMachine runs the tests that were skipped so far. All packages share one
-// boot, which costs more than most tests.
+// machines is how many run side by side: each has one processor.
+const machines = 2
+
+// inMachine runs the tests that were skipped so far. All packages of a machine share
+// one boot, which costs more than most tests.
 func (r *runner) inMachine(user string) error {
 	jobs, err := r.compile(byPackage(r.results.skipped()))
 	if err != nil {
 		return err
 	}
-	script, err := writeScript(user, jobs)
+	parts := share(jobs, machines)
+	failed := make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, part := range parts {
+		group.Go(func() { failed[i] = r.boot(user, i, part) })
+	}
+	group.Wait()
+	return errors.Join(failed...)
+}
+
+// share gives each machine about as many tests as the others; those of a package stay
+// together.
+func share(jobs []job, n int) (parts [][]job) {
+	jobs = slices.Clone(jobs)
+	slices.SortStableFunc(jobs, func(a, b job) int { return len(b.tests) - len(a.tests) })
+	parts, tests := make([][]job, min(n, len(jobs))), make([]int, n)
+	for _, j := range jobs {
+		least := slices.Index(tests, slices.Min(tests[:len(parts)]))
+		parts[least] = append(parts[least], j)
+		tests[least] += len(j.tests)
+	}
+	return parts
+}
+
+// boot runs the tests of one machine.
+func (r *runner) boot(user string, number int, jobs []job) error {
+	script, err := writeScript(fmt.Sprint(user, number), jobs)
 	if err != nil {
 		return err
 	}
@@ -79,8 +110,8 @@ func (r *runner) compile(tests map[string][]string) ([]job, error) {
 
 // writeScript writes what the machine runs. It ends well whatever the tests
 // do, so that a bad exit status means that the machine itself failed.
-func writeScript(user string, jobs []job) (string, error) {
-	path, err := filepath.Abs(filepath.Join(binaries, user+".sh"))
+func writeScript(name string, jobs []job) (string, error) {
+	path, err := filepath.Abs(filepath.Join(binaries, name+".sh"))
 	if err != nil {
 		return "", err
 	}
@@ -120,6 +151,8 @@ func (r *runner) readSections(stream io.Reader) error {
 // section lets go's own tool make sense of a test binary's output. An output
 // that breaks off is a failure to it.
 func (r *runner) section(pkg string, text *bytes.Buffer) error {
+	r.lock.Lock()
+	defer r.lock.Unlock()
 	if pkg == "" {
 		// What the machine says before the first test.
 		if before := strings.TrimSpace(text.String()); before != "" {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 func main() {
@@ -32,6 +33,8 @@ type runner struct {
 	machine string
 	strict  bool
 	results results
+	// lock is for the output of a package, and what it says: machines run side by side.
+	lock sync.Mutex
 }
 
 // run returns an error unless every test passed somewhere.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,5 +81,26 @@ func TestRun(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestShare(t *testing.T) {
+	jobs := []job{{pkg: "a", tests: make([]string, 1)}, {pkg: "b", tests: make([]string, 9)}, {pkg: "c", tests: make([]string, 4)}, {pkg: "d", tests: make([]string, 3)}}
+	var got []string
+	for _, part := range share(jobs, 2) {
+		name := ""
+		for _, j := range part {
+			name += j.pkg
+		}
+		got = append(got, name)
+	}
+	if !slices.Equal(got, []string{"b", "cda"}) {
+		t.Errorf("%q", got)
+	}
+	if got := share(jobs[:1], 2); len(got) != 1 || len(got[0]) != 1 {
+		t.Errorf("one package: %d machines", len(got))
+	}
+	if got := share(nil, 2); len(got) != 0 {
+		t.Errorf("no package: %d machines", len(got))
 	}
 }
