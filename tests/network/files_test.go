@@ -159,10 +159,11 @@ func TestReadOnlyRoot(t *testing.T) {
 	}
 	command := []string{"--", "sh", "-c", "echo works; cat /etc/hosts /etc/resolv.conf"}
 	out, text, _ := newPlace(t).homerun(append([]string{"run", "--rootfs", root, "--net", "pasta"}, command...)...)
-	want := "homerun: the root has no /etc/hosts and cannot be written, so the container has none\n" +
-		"homerun: the root has no /etc/resolv.conf and cannot be written, so the container has none\n"
-	if out != "works\n" || !strings.HasPrefix(text, want) {
-		t.Errorf("homerun says %q and %q; want works and %q", out, text, want)
+	for _, name := range []string{"hosts", "resolv.conf"} { // while the program, too, says what it lacks
+		want := "homerun: the root has no /etc/" + name + " and cannot be written, so the container has none\n"
+		if out != "works\n" || !strings.Contains(text, want) {
+			t.Errorf("homerun says %q and %q; want works and %q", out, text, want)
+		}
 	}
 	out, text, _ = newPlace(t).homerun(append([]string{"run", "--rootfs", root}, command...)...)
 	if out != "works\n" || strings.Contains(text, "homerun:") {

@@ -53,41 +53,46 @@ func TestPublishedServer(t *testing.T) {
 	})
 }
 
-// A container without homerun beside it keeps its network, and loses it with
+// A detached container, without homerun beside it, keeps its network, and loses it with
 // its end.
-func TestWithoutHomerun(t *testing.T) {
+func TestDetached(t *testing.T) {
 	need(t)
-	starts := map[string]func(t *testing.T, p *place, driver, port string) *running{
-		"detached": func(t *testing.T, p *place, driver, port string) *running {
-			r := p.serving(t, "-d", "--net", driver, "-p", "127.0.0.1:"+port+":80")
-			r.wait(t)
-			return r
-		},
-		"homerun killed": func(t *testing.T, p *place, driver, port string) *running {
-			r := p.serving(t, "--net", driver, "-p", "127.0.0.1:"+port+":80")
-			killed(t, r.command.Process.Pid)
-			r.wait(t)
-			return r
-		},
-	}
 	eachDriver(t, func(t *testing.T, driver string) {
-		for name, start := range starts {
-			t.Run(name, func(t *testing.T) {
-				p, port := newPlace(t), freePort(t)
-				r := start(t, p, driver, port)
-				if text, err := fetch("http://127.0.0.1:" + port); err != nil || !strings.HasPrefix(text, "from ") {
-					t.Fatalf("the server answers %q, %v", text, err)
-				}
-				helpers := r.helpers(t)
-				p.must(t, "delete", "--force", r.id)
-				goneWithin(t, helpers, time.Second)
-				free(t, "tcp", "127.0.0.1:"+port)
-				if left := p.containers(); len(left) > 0 {
-					t.Errorf("state is left: %v", left)
-				}
-			})
+		p, port := newPlace(t), freePort(t)
+		r := p.serving(t, "-d", "--net", driver, "-p", "127.0.0.1:"+port+":80")
+		r.wait(t)
+		if text, err := fetch("http://127.0.0.1:" + port); err != nil || !strings.HasPrefix(text, "from ") {
+			t.Fatalf("the server answers %q, %v", text, err)
 		}
+		helpers := r.helpers(t)
+		p.must(t, "delete", "--force", r.id)
+		goneWithin(t, helpers, time.Second)
+		p.nothingLeft(t, port)
 	})
+}
+
+// One in the foreground ends with homerun, however that ends, and so does its network.
+func TestHomerunKilled(t *testing.T) {
+	need(t)
+	eachDriver(t, func(t *testing.T, driver string) {
+		p, port := newPlace(t), freePort(t)
+		r := p.serving(t, "--net", driver, "-p", "127.0.0.1:"+port+":80")
+		helpers := r.helpers(t)
+		killed(t, r.command.Process.Pid)
+		goneWithin(t, helpers, time.Second)
+		r.wait(t)
+		p.must(t, "delete", "--force", r.id)
+		p.nothingLeft(t, port)
+	})
+}
+
+// nothingLeft is of a container that was deleted.
+func (p *place) nothingLeft(t *testing.T, port string) {
+	t.Helper()
+	free(t, "tcp", "127.0.0.1:"+port)
+	if left := p.containers(); len(left) > 0 {
+		t.Errorf("state is left: %v", left)
+	}
 }
 
 // The helper killed takes its driver along, and the container goes on.
