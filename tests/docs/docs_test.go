@@ -169,10 +169,6 @@ func TestInMachine(t *testing.T) {
 	if out, err := exec.Command("../../hack/install", "/usr/local").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// make(1) is not in the image; a Makefile of one command is a script.
-	if err := os.WriteFile("/usr/local/bin/make", []byte("#!/bin/sh\nsh -c \"$(sed 1d Makefile)\"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	run(t, machine, func(ctx context.Context, user, script string) *exec.Cmd {
 		if user == "root" {
 			return exec.CommandContext(ctx, "bash", "-c", "cd /root\n"+script)
