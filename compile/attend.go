@@ -10,9 +10,11 @@ import (
 // A program in the foreground must not outlive a runtime that was killed: nobody would
 // know of it. PR_SET_PDEATHSIG of prctl(2) is lost as soon as the program changes its
 // user, or gets another LSM domain, and most images do. So the first process stays and
-// waits: for init's end, then it ends too; or for the end of sync, which the runtime
-// holds open for as long as it lives, then it kills init. It has opened init before
+// waits for the end of sync, which the runtime holds open until it has reaped init, or
+// ends; then it kills init, if that lives, and ends. It has opened init before
 // anybody else could reap it, so it never kills another process of that number.
+// It does not look at init's end itself: woken together, the two would share a CPU
+// when all wait for the runtime, which is a fiftieth of a short run.
 
 // attend writes what the first process does then.
 func (c *compiler) attend() {
@@ -32,6 +34,6 @@ func (c *compiler) attend() {
 	c.b.Do(plan.CloseRange{Last: c.syncNumber - 1, Flags: unix.CLOSE_RANGE_UNSHARE})
 	c.b.Do(plan.Dup3{Old: watched, New: 0, Flags: unix.O_CLOEXEC})
 	c.b.Do(plan.CloseRange{First: c.syncNumber + 1})
-	c.b.Do(plan.Ppoll{FDs: []int{0}, Ends: []int{c.syncNumber}})
+	c.b.Do(plan.Ppoll{Ends: []int{c.syncNumber}})
 	c.b.Try(plan.PidfdSendSignal{FD: plan.Int(0), Signal: int(unix.SIGKILL)}, plan.Ignore(unix.ESRCH)...)
 }

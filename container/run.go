@@ -45,7 +45,7 @@ type Process struct {
 	// ended: it was seen that the process has.
 	ended bool
 	// attendant is the process that ends init when this one has ended, which it
-	// knows by alive; 0 where there is none.
+	// knows by alive, and then itself; 0 where there is none.
 	attendant, alive int
 	// kernel counts for the container of a process that Run made, from before that
 	// runs. relayed is there while somebody attends to the process.
@@ -79,6 +79,7 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 		p.container.keepOOMKills(ctx, p.OOMKills)
 	}
 	status, err := p.reapEnded()
+	p.release()
 	p.leave()
 	p.forget()
 	return status, err
@@ -174,6 +175,16 @@ func (p *Process) reaped(pid int) {
 	defer p.mu.Unlock()
 	if pid == p.attendant {
 		p.attendant = 0
+		descriptor.Close(&p.alive)
+	}
+}
+
+// release lets the process go that attends to init, beside what comes when init has
+// ended.
+func (p *Process) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.attendant != 0 {
 		descriptor.Close(&p.alive)
 	}
 }
