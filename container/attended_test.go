@@ -1,0 +1,67 @@
+package container_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/container"
+)
+
+// watchers are the states of those of our children that attend to an init.
+func watchers(t *testing.T) (states []string) {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(lists) == 0 {
+		t.Fatal(err, "no list of children")
+	}
+	for _, name := range lists {
+		data, _ := os.ReadFile(name)
+		for _, pid := range strings.Fields(string(data)) {
+			stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+			if _, after, found := strings.Cut(string(stat), "(homerun:watch) "); found {
+				states = append(states, after[:1])
+			}
+		}
+	}
+	return states
+}
+
+// TestAttendantIsLetGo: who attends to an init ends once Wait has reaped that, though
+// nobody calls Close for long, and Close reaps it. Of an init that lives, Close ends both.
+func TestAttendantIsLetGo(t *testing.T) {
+	runtime, bundle, remove := scratch("true")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Streams: container.OwnStreams(), EndsWithCaller: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for end := time.Now().Add(10 * time.Second); strings.Join(watchers(t), "") != "Z"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after Wait: %q, want one that has ended", watchers(t))
+		}
+	}
+	if err := p.Delete(t.Context()); err != nil || len(watchers(t)) > 0 {
+		t.Error(err, watchers(t))
+	}
+	bundle.Config.Process.Args = []string{"sleep", "60"}
+	p, err = runtime.Run(t.Context(), container.Request{ID: "b", Bundle: bundle, Streams: container.OwnStreams(), EndsWithCaller: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := watchers(t); len(list) != 1 || list[0] == "Z" {
+		t.Errorf("beside init: %q, want one that lives", list)
+	}
+	p.Close()
+	if list := watchers(t); len(list) > 0 {
+		t.Errorf("after Close: %q", list)
+	}
+	if err := runtime.ForceDelete(t.Context(), "b"); err != nil {
+		t.Error(err)
+	}
+}
