@@ -257,6 +257,10 @@ func (c *compiler) firstProcess() error {
 	c.leave(init)
 	c.b.Place(child)
 	c.awaitWatch()
+	if rest := c.unshared(); rest != 0 {
+		c.b.At("linux.namespaces", "make the container's namespaces")
+		c.b.Do(plan.Unshare{Flags: rest})
+	}
 	c.awaitSignal("linux.namespaces", "init")
 	if c.initFirst() {
 		c.recordInit()
@@ -316,7 +320,7 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 }
 
 func (c *compiler) clone() plan.Clone3 {
-	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags)}
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags&^c.unshared())}
 	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
@@ -328,6 +332,16 @@ func (c *compiler) clone() plan.Clone3 {
 		op.Flags |= unix.CLONE_FILES
 	}
 	return op
+}
+
+// unshared are the namespaces that init makes itself. Systemd takes longest of all, and is
+// asked when it is known who init is; a network namespace takes longer than the
+// process, and the rest goes with it.
+func (c *compiler) unshared() int {
+	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 {
+		return 0
+	}
+	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
 }
 
 // beginInit writes the start of init: who it is.

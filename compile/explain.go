@@ -161,22 +161,30 @@ func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) 
 		}
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	case plan.Clone:
-		if explainProcesses(e, facts) {
-			return true
-		}
-		if e.Errno == unix.EPERM && facts.Kernel.UserNamespaces {
-			e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
+		if explainProcesses(e, facts) || explainForbiddenNamespace(e, facts) {
 			return true
 		}
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	case plan.Unshare:
 		user = o.Flags&unix.CLONE_NEWUSER != 0
+		if !user && explainForbiddenNamespace(e, facts) {
+			return true
+		}
 	}
 	if !user {
 		return false
 	}
 	err := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun")
 	e.Why, e.Hint = err.Error(), err.Hint
+	return true
+}
+
+// explainForbiddenNamespace says who forbids a namespace where those of users work.
+func explainForbiddenNamespace(e *explanation, facts *host.Facts) bool {
+	if e.Errno != unix.EPERM || !facts.Kernel.UserNamespaces {
+		return false
+	}
+	e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
 	return true
 }
 
