@@ -99,7 +99,12 @@ func summarizeRoot(s *specs.Spec, f *host.Facts) string {
 	if s.Root.Readonly {
 		how = "read-only"
 	}
-	return f.Rootfs.Path + ", " + how
+	return f.Rootfs.Path + ", " + how + listed("; covered: ", covered(s.Linux.MaskedPaths))
+}
+
+// covered are the masked paths that are no part of the kernel's file systems.
+func covered(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/") })
 }
 
 func summarizeWritable(s *specs.Spec) string {

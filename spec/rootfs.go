@@ -18,8 +18,10 @@ type Rootfs struct {
 	Args []string
 	// Env has NAME=VALUE entries that are added.
 	Env []string
-	// Term is the caller's TERM.
-	Term string
+	// Person is who the program is, and what it sees of the caller's home.
+	Person Person
+	// Security is what confines it.
+	Security Security
 	// Cwd is the working directory in the container; Here, when not empty, is
 	// bound at its own path, writable, and the working directory by default.
 	Cwd, Here string
@@ -31,8 +33,9 @@ type Rootfs struct {
 	ReadOnly bool
 	// Terminal gives the program a terminal of its own.
 	Terminal bool
-	// HostNetwork leaves the container in the caller's network namespace.
-	HostNetwork bool
+	// HostNetwork leaves the container in the caller's network namespace,
+	// JoinedNetwork puts it into another that exists.
+	HostNetwork, JoinedNetwork bool
 	// TTYGroup says that group 5 is mapped.
 	TTYGroup bool
 	// Without are those of Optional's answers that the host forbids.
@@ -49,19 +52,27 @@ func (r Rootfs) Config() (*specs.Spec, error) {
 	if len(r.Args) == 0 {
 		s.Process.Args = []string{"/bin/sh"}
 	}
-	s.Process.Env = append([]string{"PATH=" + Path, "TERM=" + r.Term}, r.Env...)
 	s.Process.Rlimits = nil
-	s.Process.Capabilities = usualCapabilities()
+	r.self(s)
+	s.Process.Env = append(s.Process.Env, r.Env...)
 	s.Process.Cwd = r.cwd()
-	s.Mounts = append(r.scratch(), r.kernelMounts()...)
+	s.Mounts = append(append(r.scratch(), r.kernelMounts()...), r.homes()...)
 	if slices.Contains(r.Without, OptionalHostname) {
 		s.Hostname = ""
 	}
 	if r.HostNetwork {
 		s.Linux.Namespaces = without(s.Linux.Namespaces, specs.NetworkNamespace)
 	}
-	return s, r.binds(s)
+	r.Security.apply(s)
+	if err := r.binds(s); err != nil {
+		return s, err
+	}
+	r.cover(s)
+	return s, nil
 }
+
+// ownNetwork reports whether the container has a network namespace of its own.
+func (r Rootfs) ownNetwork() bool { return !r.HostNetwork && !r.JoinedNetwork }
 
 // kernelMounts are the usual mounts. A procfs that cannot be mounted is the outer
 // one, in which a process in a user namespace of its own can look into none of
@@ -91,6 +102,9 @@ const OptionalHostname = "hostname"
 func Optional(s *specs.Spec, pointer string, errno unix.Errno) (without, note string) {
 	if pointer == OptionalHostname {
 		return pointer, "the container has the outer host name: setting one is forbidden here"
+	}
+	if pointer == OptionalPorts {
+		return pointer, "ports below 1024 need a privilege in the container: a kernel parameter cannot be set here"
 	}
 	for i, m := range s.Mounts {
 		if pointer != fmt.Sprintf("mounts[%d]", i) {

@@ -35,6 +35,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/tests/again"
+	"github.com/homerun-oci/homerun/tests/beside"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,6 +98,9 @@ func (b *base) prepare() error {
 		return err
 	}
 	if b.homerun, err = buildHomerun(filepath.Join(b.dir, "bin")); err != nil {
+		return err
+	}
+	if err := beside.Seccomp(filepath.Dir(b.homerun), ".."); err != nil {
 		return err
 	}
 	b.rootfs = filepath.Join(b.dir, "rootfs")

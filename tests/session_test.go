@@ -130,6 +130,9 @@ func (s *session) snapshot() []string {
 			continue
 		}
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if d != nil && d.Name() == "homerun-seccomp" { // compiled filters, which are kept
+				return fs.SkipDir
+			}
 			if err == nil && d.Name() != ".empty-directory" { // crun's, which stays
 				all = append(all, path)
 			}

@@ -36,6 +36,7 @@ type rootfsFlags struct {
 	without, notes            []string    // what the host forbids
 	config                    *specs.Spec // the last that was made
 	network                   networkFlags
+	person                    personFlags
 }
 
 func newRunCommand(o *options) *cobra.Command {
@@ -90,6 +91,7 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags.StringArrayVarP(&r.env, "env", "e", nil, withRootfs+"add NAME=VALUE to the environment")
 	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, withRootfs+"bind SOURCE:DESTINATION[:OPTIONS]")
 	r.network.add(c)
+	r.person.add(c)
 }
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
@@ -115,7 +117,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	if f.rootfs.path != "" {
-		for _, n := range append(p.Notes, f.rootfs.notes...) {
+		for _, n := range slices.Concat(p.Notes, f.rootfs.notes, f.rootfs.person.notes) {
 			note("%s", n)
 		}
 	}
@@ -190,13 +192,16 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if err != nil {
 		return nil, err
 	}
-	description := r.spec(cwd, args)
+	description, err := r.spec(cwd, args)
+	if err != nil {
+		return nil, err
+	}
 	network, err := r.network.parse()
 	if err != nil {
 		return nil, err
 	}
 	network.Notes = r.network.net != "" || o.debug
-	description.HostNetwork = network.Network.Mode == netns.Host
+	description.HostNetwork, description.JoinedNetwork = network.Network.Mode == netns.Host, network.Network.Mode == netns.Join
 	s, err := description.Config()
 	if err != nil {
 		return nil, err
@@ -236,12 +241,12 @@ func (r *rootfsFlags) directory() (string, error) {
 	return "/", nil
 }
 
-func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
+func (r *rootfsFlags) spec(cwd string, args []string) (spec.Rootfs, error) {
 	path, err := filepath.Abs(r.path)
 	if err != nil {
 		path = r.path
 	}
-	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Term: os.Getenv("TERM"), Cwd: r.cwd, Hostname: r.hostname,
+	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Cwd: r.cwd, Hostname: r.hostname,
 		Volumes: r.volumes, Without: r.without, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
 	if s.Hostname == "" {
 		s.Hostname = "homerun"
@@ -249,7 +254,10 @@ func (r *rootfsFlags) spec(cwd string, args []string) spec.Rootfs {
 	if r.here {
 		s.Here = cwd
 	}
-	return s
+	if s.Person, err = r.person.person(path, s.Here); err == nil {
+		s.Security, err = r.person.confinement()
+	}
+	return s, err
 }
 
 func isTerminal(fd int) bool {

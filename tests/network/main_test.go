@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/tests/again"
+	"github.com/homerun-oci/homerun/tests/beside"
 	"golang.org/x/sys/unix"
 )
 
@@ -82,7 +83,7 @@ func build(dir string) error {
 			return fmt.Errorf("build %s: %w\n%s", name, err, text)
 		}
 	}
-	return nil
+	return beside.Seccomp(dir, "../..")
 }
 
 // need skips a test that cannot run here.

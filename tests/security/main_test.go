@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/tests/again"
+	"github.com/homerun-oci/homerun/tests/beside"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -72,7 +73,7 @@ func (w *world) setUp() (err error) {
 
 // build makes the two programs. HOMERUN names another homerun to test; where
 // there is no go, as in the test machine, the programs in bin/ serve. Helpers
-// are looked for next to the main binary; there are none.
+// are looked for next to the main binary; there is that for seccomp profiles.
 func (w *world) build() error {
 	homerun, inside := os.Getenv("HOMERUN"), "../../bin/test/security-inside"
 	if _, err := exec.LookPath("go"); err == nil {
@@ -97,7 +98,7 @@ func (w *world) build() error {
 			return err
 		}
 	}
-	return nil
+	return beside.Seccomp(w.dir, "../..")
 }
 
 func goBuild(out, pkg string) error {

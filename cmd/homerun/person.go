@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/spec"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// personFlags say who the program of run --rootfs is, what it sees of the caller's
+// home, and what confines it.
+type personFlags struct {
+	asRoot   bool
+	home     string
+	security []string
+	notes    []string // for whoever typed the command
+}
+
+func (f *personFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.BoolVar(&f.asRoot, "as-root", false, withRootfs+"be root, with all subordinate ids (the default but for / and with --here)")
+	flags.StringVar(&f.home, "home", "", withRootfs+"have your home, without keys and tokens: ro or rw")
+	flags.StringArrayVar(&f.security, "security-opt", nil, withRootfs+"seccomp=unconfined, seccomp=FILE, or no-new-privileges=false")
+}
+
+// person finds who the caller is. root is the container's, here the current
+// directory if it is wanted.
+func (f *personFlags) person(root, here string) (spec.Person, error) {
+	f.notes = nil
+	whole := root == "/"
+	p := spec.Person{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Path: os.Getenv("PATH"), Visible: f.home}
+	p.Self = !f.asRoot && p.UID != 0 && (whole || here != "")
+	p.Env = passed(whole || p.Self)
+	if !whole && !p.Self && f.home == "" && here == "" {
+		return p, nil
+	}
+	p.Name = f.homes(&p)
+	seen := spec.Seen{Whole: whole, Here: realDir(here), Home: realDir(p.Home), Private: f.home == ""}
+	switch {
+	case f.home != "" && f.home != "ro" && f.home != "rw":
+		return p, fmt.Errorf("--home %s: want ro or rw", f.home)
+	case f.home != "" && p.Home == "":
+		return p, errors.New("--home: $HOME is no directory of yours")
+	case seen.Here.Real == "/":
+		return p, errors.New("--here in /: that is the whole file system; change into the directory that you mean, or use --writable")
+	case seen.Private && here != "" && p.Home != "" && spec.Within(seen.Home.Real, seen.Here.Real):
+		p.Visible, seen.Private = "here", false
+		f.notes = append(f.notes, "the current directory holds your home, which the program can change; keys and tokens are covered")
+	}
+	f.keys(&p, seen)
+	return p, nil
+}
+
+// passed is what of the environment goes along.
+func passed(same bool) []string {
+	list := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return !spec.Passes(name, same)
+	})
+	slices.Sort(list)
+	return list
+}
+
+// keys finds what is covered.
+func (f *personFlags) keys(p *spec.Person, seen spec.Seen) {
+	var real []string
+	for _, home := range p.Homes {
+		real = append(real, keysOf(home)...)
+	}
+	p.Keys = seen.Covers(real)
+	if slices.ContainsFunc(real, func(key string) bool { return seen.Here.Real != "" && spec.Within(seen.Here.Real, key) }) {
+		f.notes = append(f.notes, "the current directory is one of keys and tokens, which the program sees")
+	}
+}
+
+// homes finds the caller's home directories, by $HOME and by /etc/passwd: those
+// that exist and are the caller's. / is none that could be covered.
+func (f *personFlags) homes(p *spec.Person) (name string) {
+	name = os.Getenv("USER")
+	candidates := []string{os.Getenv("HOME")}
+	if text, err := os.ReadFile("/etc/passwd"); err == nil {
+		if n, home := inPasswd(text, p.UID); n != "" {
+			name, candidates = n, append(candidates, home)
+		}
+	}
+	for i, home := range candidates {
+		var st unix.Stat_t
+		if home = filepath.Clean(home); !filepath.IsAbs(home) || home == "/" || slices.Contains(p.Homes, home) || unix.Stat(home, &st) != nil ||
+			st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != p.UID {
+			continue
+		}
+		p.Homes = append(p.Homes, home)
+		if i == 0 || p.Home == "" {
+			p.Home = home
+		}
+	}
+	return name
+}
+
+// inPasswd finds a user in a text like passwd(5).
+func inPasswd(text []byte, uid uint32) (name, home string) {
+	id := strconv.FormatUint(uint64(uid), 10)
+	for line := range bytes.Lines(text) {
+		if f := strings.Split(string(bytes.TrimSpace(line)), ":"); len(f) == 7 && f[2] == id {
+			return f[0], f[5]
+		}
+	}
+	return "", ""
+}
+
+// realDir is a directory with its name; without links, as far as those can be
+// followed.
+func realDir(name string) spec.Dir {
+	if name == "" {
+		return spec.Dir{}
+	}
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		real = filepath.Clean(name)
+	}
+	return spec.Dir{Real: real, Name: filepath.Clean(name)}
+}
+
+// keysOf finds where the keys and tokens of a home really are.
+func keysOf(home string) (real []string) {
+	for _, key := range spec.Keys() {
+		var st unix.Stat_t
+		p := home + "/" + key
+		if unix.Lstat(p, &st) != nil {
+			continue
+		}
+		if r, err := filepath.EvalSymlinks(p); err == nil {
+			real = append(real, r)
+		}
+	}
+	return real
+}
+
+// confinement reads --security-opt.
+func (f *personFlags) confinement() (o spec.Security, err error) {
+	o.Arch, o.Filtered = runtime.GOARCH, true
+	for _, text := range f.security {
+		name, value, valued := strings.Cut(text, "=")
+		switch {
+		case name == "seccomp" && value == "unconfined":
+			o.Filtered, o.Profile = false, nil
+		case name == "seccomp" && value != "":
+			var profile []byte
+			if profile, err = os.ReadFile(value); err == nil {
+				o.Profile, err = spec.ParseProfile(profile)
+			}
+			if err != nil {
+				return o, fmt.Errorf("--security-opt %s: %w", text, unwrapPath(err))
+			}
+		case name == "no-new-privileges" && (!valued || value == "true"):
+			o.NewPrivileges = false
+		case name == "no-new-privileges" && value == "false":
+			o.NewPrivileges = true
+		default:
+			return o, fmt.Errorf("--security-opt %s: want seccomp=unconfined, seccomp=FILE or no-new-privileges[=false]", text)
+		}
+	}
+	return o, nil
+}

@@ -1,0 +1,27 @@
+package spec
+
+// Keys are the places of a home, below it, where programs keep keys, tokens and
+// what opens them. They are covered wherever a container sees the home they are in.
+// A directory that is only partly secret is listed by its secret parts.
+func Keys() []string {
+	return []string{
+		// Of people: shells, mail, passwords.
+		".ssh", ".gnupg", ".pki", ".password-store", ".netrc", ".authinfo", ".authinfo.gpg", ".git-credentials", ".config/git/credentials",
+		".local/share/keyrings", ".local/share/kwalletd", ".config/keepassxc", ".config/sops", ".config/age", ".config/op", ".config/1Password",
+		".config/Bitwarden", ".config/Bitwarden CLI", ".config/rclone", ".config/msmtp", ".msmtprc", ".mutt", ".config/neomutt",
+		// Of clouds, clusters and registries.
+		".aws", ".azure", ".config/gcloud", ".boto", ".s3cfg", ".config/doctl", ".config/hcloud", ".oci", ".config/linode-cli", ".fly",
+		".kube", ".docker", ".config/containers/auth.json", ".config/helm", ".vault-token", ".terraform.d/credentials.tfrc.json", ".terraformrc", ".ansible",
+		".config/gh", ".config/glab-cli", ".config/hub", ".config/github-copilot", ".config/heroku", ".config/netlify", ".config/vercel",
+		// Of package managers and databases.
+		".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".m2/settings.xml",
+		".m2/settings-security.xml", ".gradle/gradle.properties", ".composer/auth.json", ".config/composer/auth.json", ".nuget/NuGet/NuGet.Config",
+		".pgpass", ".my.cnf", ".mylogin.cnf", ".rediscli_auth",
+		// Profiles of browsers, mail readers and messengers: cookies open accounts.
+		".mozilla", ".config/mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware", ".config/microsoft-edge",
+		".config/vivaldi", ".config/opera", ".librewolf", ".config/epiphany", ".local/share/epiphany", ".var/app", "snap",
+		".config/Slack", ".config/discord", ".config/Signal", ".local/share/TelegramDesktop", ".config/Element",
+		// Of assistants and wallets.
+		".claude", ".claude.json", ".codex", ".gemini", ".config/anthropic", ".config/openai", ".bitcoin", ".ethereum", ".electrum",
+	}
+}

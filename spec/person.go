@@ -1,0 +1,180 @@
+package spec
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Theory of operation
+//
+// A container on one's own files is about two questions: who the program is, and
+// what of one's home it sees. The first has two answers. Yourself: the caller's user
+// and group under their own numbers, and nobody else, which needs no helper program,
+// and makes what is written in the current directory the caller's. Or root, with all
+// subordinate ids: for what installs packages or becomes other users.
+//
+// The second has one answer, whoever the program is: nothing but the current
+// directory, if it was asked for. The home is an empty directory in memory, with
+// the current directory in it. Who wants more says so (--home); keys and tokens are
+// covered then too, and so they are where the current directory holds the home, or
+// where a symbolic link leads to them. What the command line names itself, the
+// current directory or a volume, is never covered.
+
+// Person is who runs a container without a bundle, and what is theirs.
+type Person struct {
+	// Self: the program is the caller, whose ids are UID and GID; else it is root,
+	// with all subordinate ids.
+	Self     bool
+	UID, GID uint32
+	// Name is the caller's, for USER and LOGNAME; empty when nobody knows.
+	Name string
+	// Home is the caller's home directory, Homes are all that are covered: those
+	// by other names, too. All exist, and are the caller's.
+	Home  string
+	Homes []string
+	// Visible says that the home is there: "ro", "rw", or "here" where the current
+	// directory holds it.
+	Visible string
+	// Keys are the places with keys and tokens that the container would see.
+	Keys []string
+	// Env are the NAME=VALUE that go along, but for PATH and HOME, and Path is the
+	// caller's PATH.
+	Env  []string
+	Path string
+}
+
+// Passes reports whether a variable of the caller's environment goes along: the
+// terminal and the way to the net; and where the language and the time zone are those
+// of the same system, these.
+func Passes(name string, same bool) bool {
+	switch name {
+	case "TERM", "COLORTERM", "NO_COLOR":
+		return true
+	case "LANG", "LANGUAGE", "TZ":
+		return same
+	}
+	if strings.HasPrefix(name, "LC_") {
+		return same
+	}
+	return slices.Contains([]string{"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"}, strings.ToLower(name))
+}
+
+// self makes the program the caller, or root.
+func (r Rootfs) self(s *specs.Spec) {
+	p := r.Person
+	s.Process.Env = append([]string{"PATH=" + Path}, p.Env...)
+	if p.Home != "" && (p.Self || p.Visible != "") {
+		s.Process.Env = append(s.Process.Env, "HOME="+p.Home)
+	}
+	if !p.Self {
+		s.Process.Capabilities = usualCapabilities()
+		return
+	}
+	s.Process.User = specs.User{UID: p.UID, GID: p.GID}
+	s.Process.Capabilities = &specs.LinuxCapabilities{}
+	s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: p.UID, HostID: p.UID, Size: 1}}
+	s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: p.GID, HostID: p.GID, Size: 1}}
+	if r.Path == "/" && p.Path != "" {
+		s.Process.Env[0] = "PATH=" + p.Path
+	}
+	if p.Name != "" {
+		s.Process.Env = append(s.Process.Env, "USER="+p.Name, "LOGNAME="+p.Name)
+	}
+	if r.ownNetwork() && !slices.Contains(r.Without, OptionalPorts) {
+		s.Linux.Sysctl = map[string]string{lowPorts: "0"}
+	}
+}
+
+// lowPorts is the first port that needs no privilege: a program that is not root
+// serves on port 80 too, in a network that is the container's alone.
+const lowPorts = "net.ipv4.ip_unprivileged_port_start"
+
+// OptionalPorts is Optional's answer for it.
+const OptionalPorts = "linux.sysctl." + lowPorts
+
+// homes are the mounts that take the caller's home out of sight, or put it there.
+func (r Rootfs) homes() []specs.Mount {
+	p, whole := r.Person, r.Path == "/"
+	var list []specs.Mount
+	if whole && !p.Self && !slices.Contains(p.Homes, "/root") { // somebody else's
+		list = append(list, private("/root"))
+	}
+	switch p.Visible {
+	case "":
+		for _, home := range p.Homes {
+			if whole || home == p.Home && p.Self {
+				list = append(list, private(home))
+			}
+		}
+	case "ro", "rw":
+		if p.Visible == "rw" || !whole || !r.ReadOnly {
+			list = append(list, bind(p.Home, p.Home, []string{p.Visible}))
+		}
+	}
+	slices.SortFunc(list, func(a, b specs.Mount) int { return strings.Compare(a.Destination, b.Destination) })
+	return list
+}
+
+// cover masks keys and tokens, but not where a volume is.
+func (r Rootfs) cover(s *specs.Spec) {
+	for _, key := range r.Person.Keys {
+		if !slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == key }) {
+			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, key)
+		}
+	}
+}
+
+// private is an empty directory in memory, whose owner is who makes it.
+func private(dir string) specs.Mount {
+	return specs.Mount{Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=0700"}}
+}
+
+// Within reports whether a clean absolute path is dir or lies below it.
+func Within(p, dir string) bool {
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}
+
+// Seen says what a container sees of the host. A directory that it does not see by
+// a name of its own is empty.
+type Seen struct {
+	// Whole: its root is the host's.
+	Whole bool
+	// Here is the current directory, Home the home.
+	Here, Home Dir
+	// Private: there is an empty directory in the home's place.
+	Private bool
+}
+
+// Dir is a directory of the host: where it really is, and its name in the
+// container.
+type Dir struct{ Real, Name string }
+
+// Covers are the paths in the container of keys, of which real is where each really
+// is on the host: those that it would see. A place that the current directory is or
+// lies in was asked for.
+func (s Seen) Covers(real []string) []string {
+	var list []string
+	for _, p := range real {
+		at := p
+		switch {
+		case s.Here.has(p):
+			at = path.Join(s.Here.Name, p[len(s.Here.Real):])
+		case s.Here.Real != "" && Within(s.Here.Real, p), s.Home.has(p) && s.Private:
+			continue
+		case s.Home.has(p):
+			at = path.Join(s.Home.Name, p[len(s.Home.Real):])
+		case !s.Whole:
+			continue
+		}
+		if !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// has reports whether something lies below the directory.
+func (d Dir) has(p string) bool { return d.Real != "" && p != d.Real && Within(p, d.Real) }
