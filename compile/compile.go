@@ -285,7 +285,7 @@ func (c *compiler) initFirst() bool { return c.decided.cgroup.late() }
 // nothing else before.
 func (c *compiler) compileRest() {
 	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
-	if c.wishes.RemoveMade {
+	if c.wishes.RemoveMade && c.wishes.Overlay == nil {
 		c.runtime("default", action.RecordMade{})
 	}
 	if c.wishes.Create {

@@ -20,7 +20,7 @@ const InputCopies = "copies"
 
 // maybeCopies reports whether the plan's second part may copy.
 func (c *compiler) maybeCopies() bool {
-	return !c.exec && c.parts && !c.ns.othersMounts && slices.ContainsFunc(c.spec.Mounts, rootfs.MayCopy)
+	return !c.exec && c.parts && !c.ns.othersMounts && (c.wishes.Overlay != nil || slices.ContainsFunc(c.spec.Mounts, rootfs.MayCopy))
 }
 
 // copyOutside lets the runtime copy what lies at from to the tmpfs at to.

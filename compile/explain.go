@@ -198,6 +198,9 @@ func explainProcesses(e *explanation, facts *host.Facts) bool {
 }
 
 func explainMount(e *explanation, op plan.Operation, facts *host.Facts) bool {
+	if e.Place == "root.path" && e.mounts("overlay") && explainOverlay(e, op) {
+		return true
+	}
 	switch o := op.(type) {
 	case plan.Fsconfig:
 		explainFsconfig(e, o, facts)
@@ -217,6 +220,25 @@ func explainMount(e *explanation, op plan.Operation, facts *host.Facts) bool {
 			e.because("a mount with others below it can be bound in a user namespace only with all of them")
 			e.Hint = "use rbind"
 		}
+	default:
+		return false
+	}
+	return true
+}
+
+// explainOverlay says why a root cannot have an overlay.
+func explainOverlay(e *explanation, op plan.Operation) bool {
+	_, opens := op.(plan.Fsopen)
+	_, sets := op.(plan.Fsconfig)
+	switch {
+	case opens && e.Errno == unix.ENODEV:
+		e.because("the kernel has no overlayfs, or has not loaded it")
+		e.Hint = "as root: modprobe overlay"
+	case (opens || sets) && e.Errno == unix.EPERM:
+		e.because("a user namespace may not mount an overlay here: that needs Linux 5.11, and no security module that forbids it")
+	case sets && e.Errno == unix.EINVAL:
+		e.because("the kernel lays no overlay over this: something is mounted below, or the file system is none for that, or the changes cannot be kept there")
+		e.Hint = "changes are best kept in memory, or on ext4, xfs or btrfs; not on another overlay, NFS or FUSE"
 	default:
 		return false
 	}

@@ -38,6 +38,13 @@ func TestHints(t *testing.T) {
 			result := -int(step.errno)
 			s.Error(explain(plan.Step{Op: step.op, Reason: &plan.Reason{Purpose: step.purpose}}, "call()", 1, 1, result).refine(&host.Facts{}, result))
 		}
+		for _, step := range []struct {
+			op    plan.Operation
+			errno unix.Errno
+		}{{plan.Fsopen{}, unix.ENODEV}, {plan.Fsopen{}, unix.EPERM}, {plan.Fsconfig{}, unix.EINVAL}} {
+			reason := &plan.Reason{Purpose: plan.ForMount, Subject: "overlay", Pointer: "root.path"}
+			s.Error(explain(plan.Step{Op: step.op, Reason: reason}, "call()", 1, 1, -int(step.errno)).refine(&host.Facts{}, -int(step.errno)))
+		}
 		s.Error(lacks(host.Needs{Cgroup: "linux.cgroupsPath"}, &host.Facts{}))
 	})
 }

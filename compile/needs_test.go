@@ -149,6 +149,7 @@ func wanted(n *host.Needs, f *host.Facts) (facts [][]string, places []host.Place
 			add(d.Place, "targets", d.Path, "tree")
 		}
 	}
+	add(n.Layers, "layers")
 	add(n.Home, "home")
 	return facts, places
 }
@@ -177,7 +178,7 @@ func TestLacks(t *testing.T) {
 	})
 	for _, want := range []string{"subordinate", "cgroup", "cgroup.delegation", "serviceManager", "lsm.apparmor", "lsm.selinux",
 		"process.oomScoreAdj", "process.streams", "namespaces", "networkFiles", "sources", "nodes", "proc", "process.rlimits",
-		"terminal.size", "terminal.output", "kernelMounts", "rootfs", "targets", "targets.tree", "home"} {
+		"terminal.size", "terminal.output", "kernelMounts", "rootfs", "targets", "targets.tree", "layers", "home"} {
 		if !kinds[want] {
 			t.Errorf("no golden file needs %s", want)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
 	"github.com/homerun-oci/homerun/rootfs"
+	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,11 +55,22 @@ func (c *compiler) rootfsConfig() rootfs.Config {
 	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Mounts: c.mountList, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
 		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, NoPivot: c.wishes.NoPivot,
-		CopyOutside: c.copyOutside}
+		CopyOutside: c.copyOutside, Overlay: c.wishes.Overlay, Fill: c.fills()}
 	if c.joinsUser() {
 		r.UserNamespace = c.ns.joined[0].path
 	}
 	return r
+}
+
+// fills reports whether the root is owned by somebody whom the container does not
+// have, so that nobody in it could change anything.
+func (c *compiler) fills() bool {
+	l := c.facts.Layers
+	if c.wishes.Overlay == nil || l == nil || !c.ns.newUser {
+		return false
+	}
+	_, has := userns.ToContainer(uint32(l.UID), c.uidLines)
+	return !has
 }
 
 // idmapInputs adds the descriptors for id-mapped mounts, which the runtime

@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/rootfs"
 )
 
 // Wishes are what the caller asks for beside config.json. What follows from them,
@@ -41,6 +42,9 @@ type Wishes struct {
 	NoNewKeyring bool
 	// RemoveMade removes with the container what had to be made in its root.
 	RemoveMade bool
+	// Overlay lets the container change its root without that being changed; nil
+	// lets it change the root.
+	Overlay *rootfs.Overlay
 	// ConfigMade: the config was made by a program and never was a file, so it is
 	// written when the program runs; encoding costs more than most of a start.
 	ConfigMade bool

@@ -59,14 +59,17 @@ func (s *starting) copy(ctx context.Context, a action.Copy) error {
 		}
 		fds[i] = fd
 	}
-	o := copytree.Options{Mode: a.Mode, Owner: a.Owner, Devices: a.Devices}
+	o := copytree.Options{Mode: a.Mode, Owner: a.Owner, Devices: a.Devices, Layers: a.Layers}
 	var err error
 	if a.Apart {
 		err = s.copyApart(ctx, a, o, fds)
 	} else {
 		err = copytree.Copy(ctx, fds[0], fds[1], o)
 	}
-	if err != nil {
+	switch {
+	case err != nil && a.Layers != nil:
+		return fmt.Errorf("%s (%s): %w", a.What, a.Pointer, err)
+	case err != nil:
 		return fmt.Errorf("%s (%s.options): tmpcopyup: %w", a.What, a.Pointer, err)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/rootfs"
 	"github.com/homerun-oci/homerun/seccomp"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/stage"
@@ -26,6 +27,9 @@ import (
 	"github.com/homerun-oci/homerun/systemd/notify"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// Overlay is that of a Request.
+type Overlay = rootfs.Overlay
 
 // Request describes a container to make.
 type Request struct {
@@ -68,6 +72,9 @@ type Request struct {
 	// mounts and the working directory: a root that is somebody's own directory
 	// stays as it was.
 	RemoveMade bool
+	// Overlay keeps the root as it is: what the container changes goes to a tmpfs, or
+	// to the directory of the Overlay. nil lets it change the root.
+	Overlay *Overlay
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
 }
@@ -89,7 +96,7 @@ func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller,
 		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
-		RemoveMade: r.RemoveMade, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
+		RemoveMade: r.RemoveMade, Overlay: r.Overlay, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
 
 // preparation is a plan whose second part is compiled while the first one runs.

@@ -47,6 +47,8 @@ type Facts struct {
 	// mount, by the destination as config.json has it. It is a hint that
 	// saves operations: a plan is safe whether or not it still holds.
 	Targets map[string]Target `json:"targets,omitempty"`
+	// Layers says what an overlay over the root is put together from.
+	Layers *Layers `json:"layers,omitempty"`
 	// KernelMounts lists where procfs and sysfs are mounted in the runtime
 	// namespace; measured only for --no-pivot, which must hide them.
 	KernelMounts []string `json:"kernelMounts,omitempty"`

@@ -49,6 +49,8 @@ type Needs struct {
 	Proc []Path `json:"proc,omitempty"`
 	// Rlimits are the OCI names of the runtime's own limits.
 	Rlimits []string `json:"rlimits,omitempty"`
+	// Layers: what an overlay over the root is put together from.
+	Layers Place `json:"layers,omitempty"`
 	// Home is where the root's /etc/passwd has the user HomeUID at home.
 	Home    Place  `json:"home,omitempty"`
 	HomeUID uint32 `json:"homeUID,omitempty"`
@@ -215,6 +217,9 @@ func (n *Needs) missingInRoot(f *Facts) (string, Place) {
 		if d.Tree && t.Kind == Directory && t.Tree == nil && !n.covered(i) {
 			return member("targets", d.Path) + ".tree", d.Place
 		}
+	}
+	if n.Layers != "" && f.Layers == nil {
+		return "layers", n.Layers
 	}
 	if n.Home != "" && f.Home == nil {
 		return "home", n.Home

@@ -51,6 +51,8 @@ type Copy struct {
 	Mode, Owner bool
 	// Devices: device nodes are made too.
 	Devices bool
+	// Layers are those of an overlay whose store is filled, in place of all that.
+	Layers []string
 }
 
 // MayCopy reports whether a mount asks for a copy.

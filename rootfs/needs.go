@@ -24,6 +24,9 @@ func Needs(c Config, n *host.Needs) {
 	if cwd := c.Spec.Process.Cwd; inside(cwd) != "" {
 		n.Targets = append(n.Targets, host.Destination{Path: cwd, Place: "process.cwd"})
 	}
+	if c.Overlay != nil {
+		n.Layers = overlayPlace
+	}
 	t.needsTarget("/dev", "default", n)
 	t.needsDevices(n)
 	t.needsProc(n)

@@ -34,6 +34,10 @@ type Config struct {
 	// CopyOutside writes the steps that let the runtime copy from one mount to
 	// another while init waits.
 	CopyOutside func(c Copy, from, to plan.Slot)
+	// Overlay keeps the root as it is, nil if it is not asked for. Fill: what is in
+	// the root belongs to somebody whom the container does not have.
+	Overlay *Overlay
+	Fill    bool
 	// NoPivot moves the root over / and changes into it instead: for a host
 	// whose root is a ramfs. The old root stays mounted below; not safe.
 	NoPivot bool
@@ -56,7 +60,9 @@ func Sources(b *plan.Builder, c Config) (*Tree, []Mount, error) {
 	if !shared {
 		t.cutOff()
 	}
-	t.openRoot(p.flag)
+	if err := t.openRoot(p.flag); err != nil {
+		return nil, nil, err
+	}
 	if err := t.openSources(mounts); err != nil {
 		return nil, nil, err
 	}
@@ -74,7 +80,10 @@ func (t *Tree) cutOff() {
 
 // openRoot makes the container's root mount of the rootfs. It receives mounts
 // of the host only if its propagation says so.
-func (t *Tree) openRoot(propagation uint64) {
+func (t *Tree) openRoot(propagation uint64) error {
+	if t.config.Overlay != nil {
+		return t.openStore()
+	}
 	p := t.facts.Rootfs.Path
 	t.b.At("root.path", "open the root "+p).For(plan.ForRoot, "")
 	t.root = t.b.Get("root", openTree(p, true))
@@ -91,6 +100,7 @@ func (t *Tree) openRoot(propagation uint64) {
 	default:
 		t.setattr(t.root, attributes{}, unix.MS_PRIVATE, true)
 	}
+	return nil
 }
 
 func propagationName(s *specs.Spec) string {
@@ -129,11 +139,11 @@ func words(errno unix.Errno) string { return errno.Error() + " (" + plan.ErrnoNa
 // the root attached, all mounts, devices, and links.
 func (t *Tree) Mounts(mounts []Mount) error {
 	t.b.At("root.path", "attach the root "+t.facts.Rootfs.Path).For(plan.ForRoot, "")
-	at := t.facts.Rootfs.Path
-	if at == "/" {
-		at = "/tmp" // the root itself cannot be covered; any directory serves
+	if at := t.attachPoint(); t.config.Overlay != nil {
+		t.overlay(at)
+	} else {
+		t.attachAt(t.root, at)
 	}
-	t.b.Do(plan.MoveMount{FromFD: t.root.Ref(), ToFD: plan.AtCWD(), ToPath: at, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS})
 	if err := t.mounts(mounts); err != nil {
 		return err
 	}

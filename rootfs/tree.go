@@ -44,6 +44,8 @@ type Tree struct {
 	config Config
 	// root is the container's root mount.
 	root plan.Slot
+	// store keeps the changes of an overlay, below is what it is laid over.
+	store, below plan.Slot
 	// covered lists the destinations of the mounts so far, cleaned; below them
 	// nothing is known from the facts. mountpoints are the same, to look one up.
 	covered     []string

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type Person struct {
 	// with all subordinate ids.
 	Self     bool
 	UID, GID uint32
+	// Everyone: root has all users and groups of the machine, as real root may.
+	Everyone bool
 	// Name is the caller's, for USER and LOGNAME; empty when nobody knows.
 	Name string
 	// Home is the caller's home directory, Homes are all that are covered: those
@@ -69,6 +72,10 @@ func (r Rootfs) self(s *specs.Spec) {
 	if p.Home != "" && (p.Self || p.Visible != "") {
 		s.Process.Env = append(s.Process.Env, "HOME="+p.Home)
 	}
+	if p.Everyone {
+		all := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: math.MaxUint32}}
+		s.Linux.UIDMappings, s.Linux.GIDMappings = all, all
+	}
 	if !p.Self {
 		s.Process.Capabilities = usualCapabilities()
 		return
@@ -96,25 +103,24 @@ const lowPorts = "net.ipv4.ip_unprivileged_port_start"
 const OptionalPorts = "linux.sysctl." + lowPorts
 
 // homes are the mounts that take the caller's home out of sight, or put it there.
-func (r Rootfs) homes() []specs.Mount {
+func (r Rootfs) homes() (list []specs.Mount) {
 	p, whole := r.Person, r.Path == "/"
-	var list []specs.Mount
+	var empty []string
+	for _, home := range p.Homes {
+		if p.Visible == "" && (whole || home == p.Home && p.Self) {
+			empty = append(empty, home)
+		}
+	}
 	if whole && !p.Self && !slices.Contains(p.Homes, "/root") { // somebody else's
-		list = append(list, private("/root"))
+		empty = append(empty, "/root")
 	}
-	switch p.Visible {
-	case "":
-		for _, home := range p.Homes {
-			if whole || home == p.Home && p.Self {
-				list = append(list, private(home))
-			}
-		}
-	case "ro", "rw":
-		if p.Visible == "rw" || !whole || !r.ReadOnly {
-			list = append(list, bind(p.Home, p.Home, []string{p.Visible}))
-		}
+	slices.Sort(empty) // one may lie in another
+	for _, home := range empty {
+		list = append(list, private(home))
 	}
-	slices.SortFunc(list, func(a, b specs.Mount) int { return strings.Compare(a.Destination, b.Destination) })
+	if p.Visible == "rw" || p.Visible == "ro" && (!whole || !r.ReadOnly) {
+		list = append(list, bind(p.Home, p.Home, []string{p.Visible}))
+	}
 	return list
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ type personFlags struct {
 	asRoot   bool
 	home     string
 	security []string
+	overlay  string
 	notes    []string // for whoever typed the command
 }
 
@@ -29,6 +31,8 @@ func (f *personFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&f.asRoot, "as-root", false, withRootfs+"be root, with all subordinate ids (the default but for / and with --here)")
 	flags.StringVar(&f.home, "home", "", withRootfs+"have your home, without keys and tokens: ro or rw")
+	flags.StringVar(&f.overlay, "overlay", "", withRootfs+"let the program change everything, in memory; with =DIR keep the changes in DIR (implies --as-root)")
+	flags.Lookup("overlay").NoOptDefVal = inMemory
 	flags.StringArrayVar(&f.security, "security-opt", nil, withRootfs+"seccomp=unconfined, seccomp=FILE, or no-new-privileges=false")
 }
 
@@ -36,9 +40,12 @@ func (f *personFlags) add(c *cobra.Command) {
 // directory if it is wanted.
 func (f *personFlags) person(root, here string) (spec.Person, error) {
 	f.notes = nil
+	if !slices.Contains([]string{"", "ro", "rw"}, f.home) {
+		return spec.Person{}, fmt.Errorf("--home %s: want ro or rw", f.home)
+	}
 	whole := root == "/"
 	p := spec.Person{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Path: os.Getenv("PATH"), Visible: f.home}
-	p.Self = !f.asRoot && p.UID != 0 && (whole || here != "")
+	f.who(&p, whole || here != "")
 	p.Env = passed(whole || p.Self)
 	if !whole && !p.Self && f.home == "" && here == "" {
 		return p, nil
@@ -46,8 +53,6 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	p.Name = f.homes(&p)
 	seen := spec.Seen{Whole: whole, Here: realDir(here), Home: realDir(p.Home), Private: f.home == ""}
 	switch {
-	case f.home != "" && f.home != "ro" && f.home != "rw":
-		return p, fmt.Errorf("--home %s: want ro or rw", f.home)
 	case f.home != "" && p.Home == "":
 		return p, errors.New("--home: $HOME is no directory of yours")
 	case seen.Here.Real == "/":
@@ -58,6 +63,36 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	}
 	f.keys(&p, seen)
 	return p, nil
+}
+
+// who decides between the caller and root.
+func (f *personFlags) who(p *spec.Person, ownFiles bool) {
+	p.Self = !f.asRoot && f.overlay == "" && p.UID != 0 && ownFiles
+	p.Everyone = f.overlay != "" && p.UID == 0 && inFirstNamespace()
+}
+
+// inFirstNamespace reports whether all ids are there to be mapped.
+func inFirstNamespace() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && slices.Equal(strings.Fields(string(text)), []string{"0", "0", "4294967295"})
+}
+
+// inMemory is the value of --overlay without one.
+const inMemory = "tmpfs"
+
+// laid is --overlay: where changes of the root go.
+func (f *personFlags) laid() (*container.Overlay, error) {
+	switch f.overlay {
+	case "":
+		return nil, nil
+	case inMemory:
+		return &container.Overlay{}, nil
+	}
+	dir, err := filepath.Abs(f.overlay)
+	if err != nil {
+		return nil, fmt.Errorf("--overlay=%s: %w", f.overlay, unwrapPath(err))
+	}
+	return &container.Overlay{Dir: dir}, nil
 }
 
 // passed is what of the environment goes along.

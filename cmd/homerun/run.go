@@ -150,6 +150,11 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 		return nil, err
 	}
 	f.attend(request)
+	if o := request.Overlay; o != nil && o.Dir != "" {
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, unwrapPath(err))
+		}
+	}
 	f.rootfs.config = request.Bundle.Config
 	return r.Run(ctx, *request)
 }
@@ -208,6 +213,9 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
 	request.Network = network
+	if request.Overlay, err = r.person.laid(); err != nil {
+		return nil, err
+	}
 	return request, o.checked(request.Bundle.Check())
 }
 
@@ -247,7 +255,7 @@ func (r *rootfsFlags) spec(cwd string, args []string) (spec.Rootfs, error) {
 		path = r.path
 	}
 	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Cwd: r.cwd, Hostname: r.hostname,
-		Volumes: r.volumes, Without: r.without, ReadOnly: path == "/" && !r.writable, Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
+		Volumes: r.volumes, Without: r.without, ReadOnly: path == "/" && !r.writable && r.person.overlay == "", Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
 	if s.Hostname == "" {
 		s.Hostname = "homerun"
 	}

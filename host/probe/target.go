@@ -45,6 +45,9 @@ func (p *Prober) rootfs(n *host.Needs) {
 		return
 	}
 	p.targets(fd, n.Targets)
+	if n.Layers != "" {
+		p.layers(fd, n)
+	}
 	if n.Home != "" {
 		p.home(fd, n.HomeUID)
 	}

@@ -27,6 +27,8 @@ type Options struct {
 	Mode, Owner bool
 	// Devices makes device nodes; they are left out otherwise.
 	Devices bool
+	// Layers are what Fill fills, in place of a copy.
+	Layers []string
 }
 
 // copier is the state of a copy.
@@ -34,15 +36,20 @@ type copier struct {
 	ctx     context.Context
 	options Options
 	path    []string
+	store   unix.Stat_t // that is filled
 	buffer  [64 << 10]byte
 }
 
 // Copy copies what is in the directory from, with the credentials of the
-// calling process, which both descriptors may be O_PATH ones of. An owner who
+// calling process, which both descriptors may be O_PATH ones of; with Layers it fills
+// the store to of an overlay over from, unless that was done before. An owner who
 // has no id in the process's user namespace becomes the process's. The error is
 // a *fault.Error, or the context's.
 func Copy(ctx context.Context, from, to int, o Options) error {
 	c := &copier{ctx: ctx, options: o}
+	if len(o.Layers) > 0 {
+		return c.fill(from, to)
+	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(from, "", &st, unix.AT_EMPTY_PATH); err != nil {
 		return c.failed("fstatat", err)

@@ -19,8 +19,14 @@ func (o Options) Args() []string {
 			args = append(args, w.word)
 		}
 	}
+	for _, p := range o.Layers {
+		args = append(args, layerWord+p)
+	}
 	return args
 }
+
+// layerWord begins the argument that names a layer.
+const layerWord = "layer:"
 
 type word struct {
 	word string
@@ -41,6 +47,11 @@ func Program(args []string) int {
 		var o Options
 		for _, w := range o.words() {
 			*w.set = slices.Contains(args[1:], w.word)
+		}
+		for _, a := range args[1:] {
+			if p, ok := strings.CutPrefix(a, layerWord); ok {
+				o.Layers = append(o.Layers, p)
+			}
 		}
 		err = Copy(context.Background(), 0, 1, o)
 	}

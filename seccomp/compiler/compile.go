@@ -121,7 +121,7 @@ func readKernelActions() string {
 // was looked for. It is an ErrNotInstalled.
 func NotInstalled(places []string) error {
 	return &fault.Error{What: "seccomp", Cause: ErrNotInstalled,
-		Why:  fmt.Sprintf("%v (looked at %s), and the container has a profile", ErrNotInstalled, strings.Join(places, ", ")),
+		Why: fmt.Sprintf("%v (looked at %s), and the container has a profile", ErrNotInstalled, strings.Join(places, ", ")),
 		Hint: "install libseccomp-dev and run `make deps && make build`, which puts it next to homerun; " +
 			"`run --rootfs` also goes without one, by --security-opt seccomp=unconfined"}
 }

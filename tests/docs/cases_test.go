@@ -29,6 +29,12 @@ cp /bin/bash ~/debian/bin/
 for library in $(ldd /bin/bash | grep -o '/[^ ]*'); do mkdir -p ~/debian$(dirname $library); cp $library ~/debian$library; done
 `
 
+// cowsay makes a package.
+const cowsay = `rm -rf ~/deb && mkdir -p ~/deb/cowsay/DEBIAN ~/deb/cowsay/usr/bin && cd ~/deb
+printf 'Package: cowsay\nVersion: 1\nArchitecture: all\nMaintainer: me <me@example.org>\nDescription: says moo\n' >cowsay/DEBIAN/control
+printf '#!/bin/sh\necho moo $*\n' >cowsay/usr/bin/cowsay && chmod 755 cowsay/usr/bin/cowsay && dpkg-deb --root-owner-group -b cowsay cowsay.deb
+`
+
 // web is the bundle of "Run an OCI bundle".
 const web = `rm -rf web && mkdir -p web/rootfs/bin && cp "$(command -v busybox)" web/rootfs/bin/sh && homerun spec --rootless -b web
 `
@@ -55,6 +61,7 @@ func cases() map[string]docCase {
 		"README.md: Use it on Ubuntu 24.04 and later": {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
 		"README.md: Install it elsewhere":             {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
 		"CONTRIBUTING.md: Run it":                     {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
+		"docs/private.md: A root to throw away: --overlay": {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
 		"docs/performance.md: Measure it again":       {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
 	}
 }
