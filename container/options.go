@@ -8,6 +8,7 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/proc/siblings"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/store"
 )
@@ -87,16 +88,18 @@ func (h Helpers) seccomp() (string, []string) { return findHelper(compiler.Name,
 // findHelper finds a helper program: at the path that was given, or where it is
 // installed with this one. The path is empty when there is none at the places.
 func findHelper(name, given string) (program string, places []string) {
-	if given != "" {
-		places = []string{given}
-	} else if self, err := os.Executable(); err == nil {
-		dir := filepath.Dir(self)
-		places = []string{filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "homerun", name)}
-	}
-	for _, p := range places {
-		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return p, places
+	if given == "" {
+		if self, err := os.Executable(); err == nil {
+			return siblings.Find(self, name)
 		}
+		return "", nil
 	}
-	return "", places
+	if siblings.IsProgram(given) {
+		return given, []string{given}
+	}
+	return "", []string{given}
 }
+
+// FindHelper finds a program that comes with homerun by its file name, where it is
+// installed with this one. The path is empty when there is none at the places.
+func FindHelper(name string) (path string, places []string) { return findHelper(name, "") }
