@@ -130,6 +130,9 @@ func (p Place) hint() string {
 // Socket is the path that is connected to, for messages.
 func (c *Conn) Socket() string { return c.at.path }
 
+// Version is the manager's, as in 257; 0 where it cannot be read.
+func (c *Conn) Version() int { return c.version }
+
 // Close ends the connection.
 func (c *Conn) Close() {
 	descriptor.Close(&c.pidfd)

@@ -1,0 +1,119 @@
+package doctor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/userns"
+)
+
+const oneID = "containers have one uid and one gid only: package managers, tar as root and images with several users fail in them"
+
+func (h *Host) subuid() Row { return h.granted(userns.UID, h.Facts.Subordinate.UIDs) }
+func (h *Host) subgid() Row { return h.granted(userns.GID, h.Facts.Subordinate.GIDs) }
+
+// idsMatter reports whether the caller needs subordinate ids at all: who is root of the
+// machine may map any, and root of a nested namespace gets what that has.
+func (h *Host) idsMatter() bool { return h.Facts.Process.UID != 0 }
+
+func (h *Host) granted(kind userns.Kind, ranges []host.Range) Row {
+	if !h.idsMatter() {
+		return Row{}
+	}
+	file, total, texts := "/etc/sub"+string(kind), uint64(0), []string{}
+	if source := h.Facts.Subordinate.Source; source != "" {
+		file = source
+	}
+	for _, r := range ranges {
+		total += uint64(r.Size)
+		texts = append(texts, fmt.Sprintf("%d-%d", r.Start, uint64(r.Start)+uint64(r.Size)-1))
+	}
+	r := fine(file + " grants " + strings.Join(texts, ", "))
+	switch {
+	case total == 0:
+		r = Row{State: Missing, Found: file + " grants no " + string(kind) + "s to " + h.user(), Consequence: oneID}
+	case total < userns.UsualSize:
+		r.State, r.Consequence = Degraded, fmt.Sprintf("%d %ss, where images count on %d: files of higher ids cannot be unpacked", total, kind, userns.UsualSize)
+		r.Advice = "have the range in " + file + " enlarged"
+		return r
+	default:
+		return r
+	}
+	h.grant(kind, &r)
+	return r
+}
+
+// grant says how to come by ids.
+func (h *Host) grant(kind userns.Kind, r *Row) {
+	s := h.Facts.Subordinate
+	free, line := s.FreeUID, s.UIDLine
+	if kind == userns.GID {
+		free, line = s.FreeGID, s.GIDLine
+	}
+	file, name := "/etc/sub"+string(kind), s.Login
+	if name == "" {
+		name = strconv.Itoa(h.Facts.Process.UID)
+	}
+	switch {
+	case s.Source != "" || free == 0:
+		r.Advice = userns.HintGrant(kind, h.Facts)
+	case line > 0:
+		r.Advice = fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", line, file)
+		r.Fix = []string{fmt.Sprintf("sudo sed -i '%ds/.*/%s:%d:%d/' %s", line, name, free, userns.UsualSize, file)}
+	case s.Login == "":
+		r.Fix = []string{fmt.Sprintf("echo %s:%d:%d | sudo tee -a %s", name, free, userns.UsualSize, file)}
+	default:
+		r.Fix = []string{fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", kind, free, free+userns.UsualSize-1, quoted(s.Login))}
+	}
+}
+
+func (h *Host) user() string {
+	if name := h.Facts.Subordinate.Login; name != "" {
+		return name
+	}
+	return "uid " + strconv.Itoa(h.Facts.Process.UID)
+}
+
+func (h *Host) newuidmap() Row {
+	s := h.Facts.Subordinate
+	return h.setter(userns.UID, s.NewUIDMap, h.NewUIDMap, s.UIDTrouble)
+}
+
+func (h *Host) newgidmap() Row {
+	s := h.Facts.Subordinate
+	return h.setter(userns.GID, s.NewGIDMap, h.NewGIDMap, s.GIDTrouble)
+}
+
+// setter is about the program that writes the map.
+func (h *Host) setter(kind userns.Kind, path string, s Setter, trouble host.Trouble) Row {
+	if !h.idsMatter() {
+		return Row{}
+	}
+	name := "new" + string(kind) + "map"
+	r := Row{State: Missing, Consequence: oneID}
+	switch {
+	case path == "":
+		r.Found = name + " is not installed"
+		h.Packages.install(&r, "uidmap")
+	case s.Nosuid:
+		r.Found = path + " is on a file system mounted nosuid, so it gains no privilege"
+		r.Fix = []string{"sudo mount -o remount,suid " + quoted(s.Mount)}
+		r.Advice = "take nosuid out of the line for " + s.Mount + " in /etc/fstab as well"
+	case !s.Gains:
+		r.Found = path + " is neither setuid root nor has the file capability cap_set" + string(kind)
+		r.Fix = []string{"sudo chown root:root " + quoted(path), "sudo chmod u+s " + quoted(path)}
+	case h.Facts.Process.NoNewPrivileges:
+		r.Found, r.Advice = "no_new_privs is set, so "+name+" gains no privilege", userns.HintNoNewPrivileges()
+	case trouble == host.TroubleBounding:
+		r.Found = path + " gains no privilege: the capability bounding set lacks CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID"
+		r.Advice = "an outer container or a unit (CapabilityBoundingSet=) took it away"
+	case trouble == host.TroubleNobody:
+		r.Found = fmt.Sprintf("%s wants a login name, and uid %d has none", path, h.Facts.Process.UID)
+		r.Advice = "add the user to /etc/passwd"
+	default:
+		return fine(path)
+	}
+	return r
+}
