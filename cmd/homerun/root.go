@@ -61,6 +61,8 @@ func verbs() []verb {
 		{"resume", newResumeCommand},
 		{"port", newPortCommand},
 		{"wait", newWaitCommand},
+		{"doctor", newDoctorCommand},
+		{"lint", newLintCommand},
 		{"generate-docs", newDocsCommand},
 		{"update", newUpdateCommand},
 		{"events", newEventsCommand},
