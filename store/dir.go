@@ -200,14 +200,14 @@ func (d *Dir) Config(dir string) (*bundle.Bundle, error) {
 }
 
 // WriteFile writes a file that only the caller may read. Who reads it meanwhile
-// sees a part. An error is an errno.
+// sees a part. An error has an errno.
 func (d *Dir) WriteFile(name string, text []byte) error {
 	fd, err := d.openFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return err
+		return notWritable(err, d.path)
 	}
 	defer unix.Close(fd)
-	return writeAll(fd, text)
+	return notWritable(writeAll(fd, text), d.path)
 }
 
 // ReplaceFile is WriteFile for a file whose readers see the old or the new
@@ -231,7 +231,7 @@ const inPlace = unix.O_WRONLY | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
 func (d *Dir) MakeShared(name string) error {
 	fd, err := d.openFile(name, inPlace|unix.O_CREAT, 0o644)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.FilePath(name), err)
+		return fmt.Errorf("open %s: %w", d.FilePath(name), notWritable(err, d.path))
 	}
 	defer unix.Close(fd)
 	if err := unix.Fchmod(fd, 0o644); err != nil { // whatever the umask: the container reads it
@@ -249,7 +249,7 @@ func (d *Dir) WriteInPlace(name string, text []byte) error {
 	}
 	defer unix.Close(fd)
 	if err := writeAll(fd, text); err != nil {
-		return fmt.Errorf("write %s: %w", d.FilePath(name), err)
+		return fmt.Errorf("write %s: %w", d.FilePath(name), notWritable(err, d.path))
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ func TestHints(t *testing.T) {
 		for _, st := range []unix.Stat_t{{Uid: own + 1}, {Uid: own, Mode: 0o002}, {Uid: own, Mode: 0o020}} {
 			s.Error(private(&st, "the state root", "/there"))
 		}
-		s.Error(notWritable(unix.EROFS))
+		s.Error(notWritable(unix.EROFS, "/there"))
+		s.Error(notWritable(unix.ENOSPC, "/there"))
 	})
 }

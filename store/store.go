@@ -81,7 +81,7 @@ func (r Root) cannotMake(root int, id string, err error) error {
 	if err == unix.EEXIST {
 		return fmt.Errorf("container %q %w", id, ErrExists)
 	}
-	return fmt.Errorf("make %s/%s: %w", r, id, notWritable(err))
+	return fmt.Errorf("make %s/%s: %w", r, id, notWritable(err, string(r)))
 }
 
 // Open opens and locks an existing container's directory, and waits for whoever

@@ -436,9 +436,14 @@ func TestDescriptors(t *testing.T) {
 
 // Where nothing can be made, the error says where and what helps.
 func TestNotWritable(t *testing.T) {
-	for errno, want := range map[unix.Errno]bool{unix.EROFS: true, unix.EACCES: true, unix.ENOSPC: false} {
-		err := notWritable(errno)
-		if got := strings.Contains(fault.Hint(err), "--root DIR"); got != want || !errors.Is(err, errno) || err.Error() != errno.Error() {
+	full := "the file system at /proc is full: "
+	for errno, want := range map[unix.Errno]string{unix.EROFS: "naming", unix.EACCES: "naming", unix.ENOSPC: "df /proc;", unix.EDQUOT: "df /proc;", unix.EIO: ""} {
+		err := notWritable(errno, "/proc/homerun-test/root")
+		hint := fault.Hint(err)
+		if strings.Contains(hint, "--root DIR") != (want != "") || !strings.Contains(hint, want) || !errors.Is(err, errno) {
+			t.Errorf("%v: %v", errno, err)
+		}
+		if text, isFull := strings.CutPrefix(err.Error(), full); text != errno.Error() || isFull != strings.HasPrefix(want, "df") {
 			t.Errorf("%v: %v", errno, err)
 		}
 	}

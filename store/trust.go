@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
@@ -76,7 +77,7 @@ func (r Root) make() (int, error) {
 		return fd, err
 	}
 	if err := os.MkdirAll(string(r), 0o700); err != nil {
-		return -1, fmt.Errorf("make the state root %s: %w", r, notWritable(unwrap(err)))
+		return -1, fmt.Errorf("make the state root %s: %w", r, notWritable(unwrap(err), string(r)))
 	}
 	return r.open()
 }
@@ -87,7 +88,7 @@ func private(st *unix.Stat_t, what, path string) error {
 	switch {
 	case int(st.Uid) != self:
 		return &fault.Error{Why: fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what, st.Uid, self),
-			Hint: "choose another state root: --root DIR"}
+			Hint: "choose another state root: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory of your own; homerun doctor says what to do with this one"}
 	case st.Mode&0o002 != 0:
 		return &fault.Error{Why: fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what, st.Mode&0o7777),
 			Hint: "choose another state root: --root DIR; or, if only you have put something there: chmod go-w " + path}
@@ -98,13 +99,34 @@ func private(st *unix.Stat_t, what, path string) error {
 	return nil
 }
 
-// notWritable adds what helps where the state root cannot be written.
-func notWritable(err error) error {
-	if err == unix.EROFS || err == unix.EACCES {
+// notWritable adds what helps where nothing can be written at a path of the state root.
+func notWritable(err error, path string) error {
+	switch err {
+	case unix.EROFS, unix.EACCES:
 		return &fault.Error{Why: err.Error(), Cause: err,
 			Hint: "keep the state elsewhere: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory that you can write"}
+	case unix.ENOSPC, unix.EDQUOT:
+		at := mountOf(path)
+		return &fault.Error{Why: "the file system at " + at + " is full: " + err.Error(), Cause: err,
+			Hint: "remove something there (df " + at + "; df -i " + at + "), or keep the state elsewhere: --root DIR with each verb, or XDG_RUNTIME_DIR"}
 	}
 	return err
+}
+
+// mountOf is the directory that the file system of a path, or of what there is above it,
+// is mounted on.
+func mountOf(path string) string {
+	var st, above unix.Stat_t
+	for path != "/" && unix.Stat(path, &st) != nil {
+		path = filepath.Dir(path)
+	}
+	for path != "/" {
+		if err := unix.Stat(filepath.Dir(path), &above); err != nil || above.Dev != st.Dev {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return path
 }
 
 // unwrap takes the errno out of an *os.PathError, whose words repeat ours.
