@@ -58,11 +58,13 @@ func cases() map[string]docCase {
 			before: web + "mkdir -p ~/.config/systemd/user\nsed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
 			files:  map[string]string{"ini": "~/.config/systemd/user/web.service"},
 			after:  "systemctl --user -M dev@.host is-active web\nsystemctl --user -M dev@.host disable --now web\n", functions: "USER=dev\n"},
-		"README.md: Use it on Ubuntu 24.04 and later": {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
-		"README.md: Install it elsewhere":             {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
-		"CONTRIBUTING.md: Run it":                     {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
-		"docs/private.md: A root to throw away: --overlay": {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
-		"docs/performance.md: Measure it again":       {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
+		"README.md: Use it on Ubuntu 24.04 and later":           {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
+		"README.md: Install it elsewhere":                       {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
+		"CONTRIBUTING.md: Run it":                               {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
+		"docs/private.md: A root to throw away: --overlay":      {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
+		"docs/performance.md: Measure it again":                 {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
+		"docs/troubleshooting.md: When something does not work": {before: web},
+		"docs/troubleshooting.md: By what is seen":              {before: web},
 	}
 }
 
