@@ -15,16 +15,7 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 	if b.Raw != nil {
 		return nil
 	}
-	s := *b.Config
-	if b.Seccomp != nil && s.Linux != nil {
-		profile, err := bundle.DecodeSeccomp(b.Seccomp)
-		if err != nil {
-			return err
-		}
-		linux := *s.Linux
-		linux.Seccomp, s.Linux = profile, &linux
-	}
-	text, err := json.Marshal(&s)
+	text, err := ConfigText(b)
 	if err == nil {
 		err = c.dir.ReplaceFile(store.ConfigFile, text)
 	}
@@ -32,4 +23,18 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 		return fmt.Errorf("keep config.json: %w", err)
 	}
 	return nil
+}
+
+// ConfigText is the config.json of a bundle that was made by a program.
+func ConfigText(b *bundle.Bundle) ([]byte, error) {
+	s := *b.Config
+	if b.Seccomp != nil && s.Linux != nil {
+		profile, err := bundle.DecodeSeccomp(b.Seccomp)
+		if err != nil {
+			return nil, err
+		}
+		linux := *s.Linux
+		linux.Seccomp, s.Linux = profile, &linux
+	}
+	return json.Marshal(&s)
 }

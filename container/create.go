@@ -211,5 +211,8 @@ func (c *Container) abandon(ctx context.Context, cause error) error {
 	return cause
 }
 
+// IsTaken reports whether an error is about an id that another container has.
+func IsTaken(err error) bool { return errors.Is(err, store.ErrExists) }
+
 // errNotWaiting is for start.
 var errNotWaiting = errors.New("cannot start a container that is not waiting for it")

@@ -28,13 +28,38 @@ func (c *Container) Process() (*specs.Process, error) {
 // looked up in the container's own files. What is neither is an error, never
 // user 0 (CVE-2026-30892, CVE-2024-40635).
 func (c *Container) ResolveUser(text string, u *specs.User) error {
+	return accounts{c.readInside}.resolve(text, u)
+}
+
+// ResolveUserIn is ResolveUser for a container that is yet to be made in root, a
+// directory, and ResolveGroupIn the same for a group alone.
+func ResolveUserIn(root, text string, u *specs.User) error {
+	return accountsIn(root).resolve(text, u)
+}
+
+// ResolveGroupIn reads a group of a container that is yet to be made: see
+// ResolveUserIn.
+func ResolveGroupIn(root, text string) (gid uint32, err error) {
+	return accountsIn(root).group(text)
+}
+
+// accounts are who a container has in its /etc. read reads a file of the container.
+type accounts struct {
+	read func(file string) ([]byte, error)
+}
+
+func accountsIn(root string) accounts {
+	return accounts{func(file string) ([]byte, error) { return readBelow(root, file) }}
+}
+
+func (a accounts) resolve(text string, u *specs.User) error {
 	name, group, hasGroup := strings.Cut(text, ":")
-	uid, gid, err := c.lookupUser(name)
+	uid, gid, err := a.user(name)
 	if err != nil {
 		return err
 	}
 	if hasGroup {
-		if gid, err = c.lookupGroup(group); err != nil {
+		if gid, err = a.group(group); err != nil {
 			return err
 		}
 	}
@@ -61,12 +86,12 @@ func parseID(s string) (id uint32, numeric bool, err error) {
 	return uint32(n), true, nil
 }
 
-func (c *Container) lookupUser(name string) (uid, gid uint32, err error) {
+func (a accounts) user(name string) (uid, gid uint32, err error) {
 	uid, numeric, err := parseID(name)
 	if numeric {
 		return uid, noID, err
 	}
-	text, err := c.readInside("etc/passwd")
+	text, err := a.read("etc/passwd")
 	if err == nil {
 		uid, gid, err = userIn(text, name)
 	} else {
@@ -78,12 +103,12 @@ func (c *Container) lookupUser(name string) (uid, gid uint32, err error) {
 	return uid, gid, nil
 }
 
-func (c *Container) lookupGroup(name string) (gid uint32, err error) {
+func (a accounts) group(name string) (gid uint32, err error) {
 	gid, numeric, err := parseID(name)
 	if numeric {
 		return gid, err
 	}
-	text, err := c.readInside("etc/group")
+	text, err := a.read("etc/group")
 	if err == nil {
 		gid, err = groupIn(text, name)
 	} else {
@@ -143,7 +168,11 @@ const maxFile = 1 << 20
 // readInside reads a regular file below the container's root, as
 // probe.ReadInRoot does.
 func (c *Container) readInside(file string) ([]byte, error) {
-	root, err := unix.Open("/proc/"+strconv.Itoa(c.State.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return readBelow("/proc/"+strconv.Itoa(c.State.Pid)+"/root", file)
+}
+
+func readBelow(dir, file string) ([]byte, error) {
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
