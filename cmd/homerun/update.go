@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
-	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/runflags"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -168,8 +167,7 @@ func withoutEmpty(r *specs.LinuxResources) *specs.LinuxResources {
 	return r
 }
 
-// number reads an integer, with a binary unit where sizes are meant: 512m,
-// 1.5GiB.
+// number reads an integer, with a unit where sizes are meant.
 func number(text string, size bool) (int64, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, nil
@@ -177,24 +175,5 @@ func number(text string, size bool) (int64, error) {
 	if !size {
 		return 0, fmt.Errorf("%q is not a whole number", text)
 	}
-	unit := strings.TrimLeft(text, "0123456789.")
-	n, err := strconv.ParseFloat(text[:len(text)-len(unit)], 64)
-	factor := unitFactor(strings.ToLower(unit))
-	if err != nil || factor == 0 || n*factor >= 1<<62 {
-		return 0, fmt.Errorf("%q is not a size: want bytes, or a number with b, k, m, g, t or p", text)
-	}
-	return int64(n * factor), nil
-}
-
-// unitFactor is 0 for what is no unit: k, kb and kib are all 1024.
-func unitFactor(unit string) float64 {
-	letter := unit
-	if len(unit) > 1 {
-		letter = strings.TrimSuffix(strings.TrimSuffix(unit, "b"), "i")
-	}
-	i := strings.Index("bkmgtp", letter)
-	if len(letter) != 1 || i < 0 {
-		return 0
-	}
-	return math.Pow(1024, float64(i))
+	return runflags.Size(text)
 }

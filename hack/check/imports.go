@@ -68,7 +68,7 @@ var ranks = []struct {
 }{
 	{0, []string{"plain", "fault", "jsonread", "plan", "host", "bundle", "descriptor", "proc", "pidfile", "internal"}},
 	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action", "hook"}},
-	{2, []string{"stage", "compile", "host/probe", "doctor", "lint"}},
+	{2, []string{"stage", "compile", "host/probe", "doctor", "lint", "runflags"}},
 	{3, []string{"cgroup", "launch", "container"}},
 	{4, []string{"cmd", "hack", "tests"}},
 }

@@ -14,7 +14,7 @@ import (
 // pure lists the packages without effects. They import, of this module, each
 // other alone, so what is true of each is true of all that it calls.
 var pure = []string{"plain", "fault", "jsonread", "plan", "host", "action", "compile", "userns", "rootfs", "process", "netns", "netns/device",
-	"seccomp", "seccomp/bpf", "limits", "cgroupv2", "systemd", "intelrdt", "spec", "doctor", "lint"}
+	"seccomp", "seccomp/bpf", "limits", "cgroupv2", "systemd", "intelrdt", "spec", "doctor", "lint", "runflags"}
 
 // computing lists what else a pure package may import: what computes and does not
 // act, apart from the names in acting and the functions of x/sys/unix.

@@ -1,0 +1,135 @@
+package runflags
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/homerun-oci/homerun/fault"
+)
+
+// The annotations that say how `homerun stop` ends a container.
+const (
+	AnnotationStopSignal  = "run.homerun.stop-signal"
+	AnnotationStopTimeout = "run.homerun.stop-timeout"
+)
+
+func (c *config) annotate(name, value string) {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[name] = value
+}
+
+// addLabels: config.json has annotations alone. Those that homerun acts on are not
+// labels.
+func (c *config) addLabels(values []string) error {
+	for _, text := range values {
+		name, value, _ := strings.Cut(text, "=")
+		if name == "" {
+			return wrong("label", text, "want NAME[=VALUE]")
+		}
+		for _, prefix := range [...]string{"run.homerun.", "run.oci.", "org.systemd.property."} {
+			if strings.HasPrefix(name, prefix) {
+				return wrong("label", text, "names with %s are acted on: --annotation sets them", prefix)
+			}
+		}
+		c.annotate(name, value)
+	}
+	return nil
+}
+
+func (c *config) addAnnotations(values []string) error {
+	for _, text := range values {
+		name, value, ok := strings.Cut(text, "=")
+		if name == "" || !ok {
+			return wrong("annotation", text, "want NAME=VALUE")
+		}
+		c.annotate(name, value)
+	}
+	return nil
+}
+
+func (c *config) setSysctls(values []string) error {
+	for _, text := range values {
+		name, value, ok := strings.Cut(text, "=")
+		if name == "" || !ok {
+			return wrong("sysctl", text, "want NAME=VALUE, as net.ipv4.ip_forward=1")
+		}
+		if c.Linux.Sysctl == nil {
+			c.Linux.Sysctl = map[string]string{}
+		}
+		c.Linux.Sysctl[name] = value
+	}
+	return nil
+}
+
+// setStopSignal: the caller has looked whether there is such a signal.
+func (c *config) setStopSignal(values []string) error {
+	c.annotate(AnnotationStopSignal, last(values))
+	return nil
+}
+
+func (c *config) setStopTimeout(values []string) error {
+	text := last(values)
+	if n, err := strconv.ParseInt(text, 10, 32); err != nil || n < -1 {
+		return wrong("stop-timeout", text, "want whole seconds, or -1 to wait for ever")
+	}
+	c.annotate(AnnotationStopTimeout, text)
+	return nil
+}
+
+// EnvFile is a file of --env-file.
+type EnvFile struct {
+	Name string
+	Text []byte
+}
+
+// Environment makes NAME=VALUE entries: those of the files, then those of --env. One
+// without a value has the caller's, or is left out where that has none; a name that
+// ends with * stands for all of the caller's that begin so, as with podman.
+func Environment(files []EnvFile, flags, caller []string) ([]string, error) {
+	var list []string
+	for _, f := range files {
+		line := 0
+		for text := range strings.SplitSeq(string(f.Text), "\n") {
+			line++
+			text = strings.TrimSuffix(strings.TrimLeft(text, " \t"), "\r")
+			if text == "" || text[0] == '#' {
+				continue
+			}
+			entries, ok := variable(text, caller)
+			if !ok {
+				return nil, &fault.Error{Place: "--env-file " + f.Name, Why: "line " + strconv.Itoa(line) + ": " + wantVariable}
+			}
+			list = append(list, entries...)
+		}
+	}
+	for _, text := range flags {
+		entries, ok := variable(text, caller)
+		if !ok { // what follows the = may be secret
+			return nil, &fault.Error{Place: "--env", Why: wantVariable}
+		}
+		list = append(list, entries...)
+	}
+	return list, nil
+}
+
+const wantVariable = "want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"
+
+// variable is one entry's variables; not ok: it has no name, or none that could be one.
+func variable(text string, caller []string) (entries []string, ok bool) {
+	name, _, hasValue := strings.Cut(text, "=")
+	switch {
+	case name == "" || strings.ContainsAny(name, " \t\x00"):
+		return nil, false
+	case hasValue:
+		return []string{text}, true
+	}
+	prefix, pattern := strings.CutSuffix(name, "*")
+	for _, e := range caller {
+		if n, _, _ := strings.Cut(e, "="); n == name || pattern && strings.HasPrefix(n, prefix) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, true
+}
