@@ -80,7 +80,13 @@ func manPage(c *cobra.Command) string {
 		description = c.Short + "."
 	}
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n%s\n", roff(description))
-	manFlags(&b, "OPTIONS", c.LocalFlags())
+	for i, set := range underHeadings(c.LocalFlags()) {
+		title := "OPTIONS"
+		if i > 0 {
+			title = strings.ToUpper(groups[i].title)
+		}
+		manFlags(&b, title, set)
+	}
 	if c.HasParent() {
 		manFlags(&b, "GLOBAL OPTIONS", c.InheritedFlags())
 	}

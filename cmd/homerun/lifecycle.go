@@ -75,7 +75,7 @@ func realtime(name string) (unix.Signal, bool) {
 }
 
 func newDeleteCommand(o *options) *cobra.Command {
-	var force, regex bool
+	var force, regex, wait bool
 	c := &cobra.Command{
 		Use:   "delete [-f] ID | delete [-f] --regex PATTERN",
 		Short: "Remove a container that has stopped",
@@ -85,10 +85,14 @@ func newDeleteCommand(o *options) *cobra.Command {
 			if force {
 				remove = r.ForceDelete
 			}
+			if wait {
+				remove = afterEnd(remove, r)
+			}
 			return forEach(r, args[0], regex, func(id string) error { return remove(ctx, id) })
 		}),
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill it first; no error when there is none")
+	c.Flags().BoolVar(&wait, "wait", false, "wait for its program to end first")
 	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
 }

@@ -56,6 +56,13 @@ func note(format string, args ...any) {
 	say("homerun: " + plain.Short(fmt.Sprintf(format, args...), maxLine) + "\n")
 }
 
+// note is note, unless there are to be none.
+func (o *options) note(text string) {
+	if !o.quiet {
+		note("%s", text)
+	}
+}
+
 var errOneID = errors.New("want one argument: the container's id")
 
 // oneID checks that a verb gets one container id, and remembers both.
@@ -83,7 +90,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 	wanted := container.DefaultOptions(os.Getenv)
 	wanted.Manager = o.manager()
 	wanted.Helpers.Homerun = "/proc/self/exe"
-	wanted.Warn, wanted.Note, wanted.Debug = o.warn, func(s string) { note("%s", s) }, o.explain
+	wanted.Warn, wanted.Note, wanted.Debug = o.warn, o.note, o.explain
 	if o.root != "" {
 		root, err := filepath.Abs(o.root)
 		if err != nil {

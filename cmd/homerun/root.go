@@ -28,6 +28,9 @@ type options struct {
 	// begun is when the verb began.
 	begun   time.Time
 	version bool
+	// quiet has no notes; phases are run's.
+	quiet  bool
+	phases phases
 	// plain leaves out flags that the command line does not need.
 	plain bool
 
@@ -94,6 +97,7 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	// Cobra's own --version would need a template, and with it the linker could
 	// leave out no method of anything.
 	root.Flags().BoolVarP(&o.version, "version", "v", false, "print the version")
+	root.SetFlagErrorFunc(o.flagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	globalFlags(root.PersistentFlags(), o)
 	all, name := verbs(), verbIn(root, args)

@@ -25,6 +25,7 @@ type runFlags struct {
 	create       createFlags
 	detach, keep bool
 	rootfs       rootfsFlags
+	hands        handFlags
 }
 
 // rootfsFlags are those of run --rootfs.
@@ -52,7 +53,10 @@ func newRunCommand(o *options) *cobra.Command {
 			if err := f.fit(c.Flags()); err != nil {
 				return err
 			}
-			return o.run(c.Context(), f, args)
+			if f.hands.dryRun {
+				return o.inFlags(f, o.printConfig(f, args), args)
+			}
+			return o.inFlags(f, o.run(c.Context(), f, args), args)
 		},
 	}
 	flags := c.Flags()
@@ -62,6 +66,8 @@ func newRunCommand(o *options) *cobra.Command {
 	flags.BoolVar(&f.keep, "keep", false, "keep the container's state when the program ends")
 	if !o.plain {
 		rootfsRunFlags(c, &f.rootfs)
+		f.hands.add(o, flags)
+		c.SetUsageFunc(runUsage)
 	}
 	return c
 }
@@ -76,6 +82,9 @@ func (f *runFlags) fit(flags *pflag.FlagSet) (err error) {
 			err = fmt.Errorf("--%s goes with --rootfs; a bundle has it in config.json", g.Name)
 		}
 	})
+	if err == nil {
+		err = f.hands.fit(f, flags)
+	}
 	return err
 }
 
@@ -88,7 +97,7 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags.BoolVar(&r.here, "here", false, withRootfs+"have the current directory, writable, at its own path")
 	flags.BoolVar(&r.writable, "writable", false, withRootfs+"let the program write to the root")
 	flags.BoolVarP(&r.tty, "tty", "t", false, withRootfs+"give the program a terminal (the default on one)")
-	flags.StringArrayVarP(&r.env, "env", "e", nil, withRootfs+"add NAME=VALUE to the environment")
+	flags.StringArrayVarP(&r.env, "env", "e", nil, withRootfs+"add NAME=VALUE to the environment, or NAME with the value that it has here")
 	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, withRootfs+"bind SOURCE:DESTINATION[:OPTIONS]")
 	r.network.add(c)
 	r.person.add(c)
@@ -105,6 +114,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if f.detach {
 		begun, stop = signal.NotifyContext(ctx, endingSignals()...)
 	}
+	o.phases.begin()
 	p, err := o.begin(begun, f, args)
 	for err != nil && f.rootfs.leaveOut(err) {
 		p, err = o.begin(begun, f, args)
@@ -116,16 +126,21 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	if err = started(err); err != nil {
 		return err
 	}
-	if f.rootfs.path != "" {
+	if f.rootfs.path != "" && !o.quiet {
 		for _, n := range slices.Concat(p.Notes, f.rootfs.notes, f.rootfs.person.notes) {
 			note("%s", n)
 		}
 	}
+	defer o.phases.print()
 	if f.detach {
 		p.AwaitReady(ctx)
+		if f.hands.removeLater {
+			return o.removeLater(o.id)
+		}
 		return nil
 	}
 	o.status, err = follow(ctx, p, signals)
+	o.phases.end("program")
 	if p.OOMKills > 0 {
 		note("out of memory (OOM): the kernel killed %d of the container's processes", p.OOMKills)
 	}
@@ -136,6 +151,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		defer p.Close()
 		return p.RecordExit()
 	}
+	defer o.phases.end("removal")
 	return p.Delete(ctx)
 }
 
@@ -156,6 +172,11 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 		}
 	}
 	f.rootfs.config = request.Bundle.Config
+	if err := o.clear(ctx, r, &f.hands, request.ID); err != nil {
+		return nil, err
+	}
+	o.phases.end("config.json")
+	defer o.phases.end("start")
 	return r.Run(ctx, *request)
 }
 
@@ -170,9 +191,12 @@ func (f *runFlags) attend(r *container.Request) {
 func (o *options) runRequest(f *runFlags, args []string) (*container.Request, error) {
 	if f.rootfs.path != "" {
 		f.rootfs.detached = f.detach
-		r, err := o.rootfsRequest(&f.rootfs, args)
+		r, err := o.rootfsRequest(f, args)
 		if err == nil {
 			err = f.create.fill(o, r)
+		}
+		if err == nil && !f.takesInput() {
+			r.Streams.In = nil
 		}
 		return r, err
 	}
@@ -188,7 +212,8 @@ func (o *options) runRequest(f *runFlags, args []string) (*container.Request, er
 }
 
 // rootfsRequest makes the config for --rootfs.
-func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Request, error) {
+func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request, error) {
+	r := &f.rootfs
 	o.id = r.name
 	if o.id == "" {
 		o.id = "run-" + strconv.Itoa(os.Getpid())
@@ -201,6 +226,12 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	if err != nil {
 		return nil, err
 	}
+	if description.Env, err = f.hands.environment(r.env); err != nil {
+		return nil, err
+	}
+	if description.Volumes, err = f.hands.volumes(r.volumes); err != nil {
+		return nil, err
+	}
 	network, err := r.network.parse()
 	if err != nil {
 		return nil, err
@@ -208,6 +239,9 @@ func (o *options) rootfsRequest(r *rootfsFlags, args []string) (*container.Reque
 	network.Notes = r.network.net != "" || o.debug
 	description.HostNetwork, description.JoinedNetwork = network.Network.Mode == netns.Host, network.Network.Mode == netns.Join
 	s, err := description.Config()
+	if err == nil {
+		err = f.hands.change(s, description.Path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -254,8 +288,8 @@ func (r *rootfsFlags) spec(cwd string, args []string) (spec.Rootfs, error) {
 	if err != nil {
 		path = r.path
 	}
-	s := spec.Rootfs{Path: path, Args: args, Env: r.env, Cwd: r.cwd, Hostname: r.hostname,
-		Volumes: r.volumes, Without: r.without, ReadOnly: path == "/" && !r.writable && r.person.overlay == "", Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
+	s := spec.Rootfs{Path: path, Args: args, Cwd: r.cwd, Hostname: r.hostname,
+		Without: r.without, ReadOnly: path == "/" && !r.writable && r.person.overlay == "", Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
 	if s.Hostname == "" {
 		s.Hostname = "homerun"
 	}

@@ -14,7 +14,7 @@ func TestUnknownVerb(t *testing.T) {
 		"stat x":                            `unknown command "stat"; did you mean "state"?`,
 		"--log-format=json nosuch --log /x": `unknown command "nosuch"`,
 		"":                                  "", "--help": "", "help": "", "help create": "", "ls --help": "", "create --help": "",
-		"--nosuch": "unknown flag: --nosuch", "create": "want one argument: the container's id",
+		"--nosuch": "unknown flag: --nosuch; see homerun --help", "create": "want one argument: the container's id",
 	} {
 		args := strings.Fields(line)
 		root := newRootCommand(&options{}, args)

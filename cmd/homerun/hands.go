@@ -1,0 +1,299 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/runflags"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+)
+
+// Theory of operation
+//
+// What docker's and podman's flags mean is decided in package runflags, which has no
+// effects. Here is what these flags need to know of the host, and those that change no
+// config.json.
+
+// handFlags are docker's and podman's flags of run.
+type handFlags struct {
+	values runflags.Values
+	// interactive leaves the program standard input. A foreground one has it without:
+	// pipes go through homerun as through any command.
+	interactive, remove, replace, dryRun bool
+	interactiveGiven                     bool // it was typed
+	// removeLater: somebody has to stay for --rm.
+	removeLater bool
+}
+
+// handValue is a flag of package runflags for pflag.
+type handValue struct {
+	values runflags.Values
+	flag   runflags.Flag
+}
+
+func (v *handValue) String() string { return "" }
+func (v *handValue) Type() string {
+	if v.flag.Kind == runflags.Switch {
+		return "bool"
+	}
+	return v.flag.Value
+}
+func (v *handValue) Set(s string) error {
+	v.values[v.flag.Name] = append(v.values[v.flag.Name], s)
+	return nil
+}
+
+func (h *handFlags) add(o *options, flags *pflag.FlagSet) {
+	flags.BoolVarP(&h.interactive, "interactive", "i", true, "leave the program standard input (the default, but with -d)")
+	flags.BoolVar(&h.remove, "rm", true, "remove the container when its program ends (the default, but with -d)")
+	for _, name := range [...]string{"interactive", "rm"} {
+		flags.Lookup(name).DefValue = "" // the help has said it
+	}
+	flags.BoolVar(&h.replace, "replace", false, "delete the container that has this id first, killing it if it runs")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing of what was decided without being asked")
+	flags.BoolVar(&o.phases.wanted, "timing", false, "say on standard error how long each phase took")
+	flags.BoolVar(&h.dryRun, "dry-run", false, withRootfs+"print the config.json that would be used, and run nothing")
+	h.values = runflags.Values{}
+	for _, f := range runflags.Flags() {
+		flag := flags.VarPF(&handValue{h.values, f}, f.Name, f.Short, withRootfs+f.Usage)
+		if f.Kind == runflags.Switch {
+			flag.NoOptDefVal = "true"
+		}
+	}
+}
+
+// fit refuses flags that contradict each other, or say nothing.
+func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
+	h.interactiveGiven = flags.Changed("interactive")
+	removed := flags.Changed("rm") && h.remove
+	h.removeLater = removed && f.detach
+	for _, c := range []struct {
+		wrong bool
+		text  string
+	}{
+		{flags.Changed("rootfs") && f.rootfs.path == "", "--rootfs is empty: want a directory that holds a system, or / for the host's own"},
+		{flags.Changed("name") && f.rootfs.name == "", "--name is empty: want the container's id, or leave it out for one that is made up"},
+		{h.replace && f.rootfs.path != "" && f.rootfs.name == "", "--replace needs --name: without it each container has an id of its own"},
+		{removed && f.keep, "--rm removes the container when its program ends, and --keep keeps it: leave one out"},
+		{f.detach && f.rootfs.tty && f.create.consoleSocket == "", "-t with -d gives the program a terminal that nobody has: leave -t out, " +
+			"or say --console-socket where somebody takes it"},
+		{len(h.values["read-only"]) > 0 && f.rootfs.writable, "--read-only and --writable contradict each other: leave one out"},
+	} {
+		if c.wrong {
+			return errors.New(c.text)
+		}
+	}
+	f.keep = f.keep || !h.remove && flags.Changed("rm")
+	if flags.Changed("hostname") {
+		return runflags.CheckHostname(f.rootfs.hostname)
+	}
+	return nil
+}
+
+// takesInput reports whether a program of --rootfs gets standard input. One that nobody
+// waits for would share it with whoever types next.
+func (f *runFlags) takesInput() bool {
+	if f.hands.interactiveGiven {
+		return f.hands.interactive
+	}
+	return !f.detach
+}
+
+// environment is what --env-file and --env say.
+func (h *handFlags) environment(env []string) ([]string, error) {
+	var files []runflags.EnvFile
+	for _, name := range h.values["env-file"] {
+		text, err := readInput(name)
+		if err != nil {
+			return nil, fmt.Errorf("--env-file: %w", err)
+		}
+		files = append(files, runflags.EnvFile{Name: name, Text: text})
+	}
+	return runflags.Environment(files, env, os.Environ())
+}
+
+// volumes are those of --volume as package spec reads them.
+func (h *handFlags) volumes(list []string) ([]string, error) {
+	var out []string
+	for _, text := range list {
+		v, relabel, err := runflags.Volume(text)
+		if err != nil {
+			return nil, err
+		}
+		if relabel && isThere("/sys/fs/selinux/enforce") {
+			return nil, &fault.Error{Place: fmt.Sprintf("--volume %q", text), Why: "homerun changes no SELinux labels: chcon -R -t container_file_t does"}
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// change applies the flags to a config that is complete without them. root is its root
+// directory on the host.
+func (h *handFlags) change(s *specs.Spec, root string) error {
+	if len(h.values) == 0 {
+		return nil
+	}
+	for _, find := range []func(*specs.Spec, string) error{h.findUser, h.findGroups, h.findDevices, h.findHost} {
+		if err := find(s, root); err != nil {
+			return err
+		}
+	}
+	return runflags.Apply(s, h.values, runflags.Host{Swap: isThere("/proc/swaps"), Queues: isThere("/dev/mqueue")})
+}
+
+func isThere(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func (h *handFlags) findUser(s *specs.Spec, root string) error {
+	if h.values["user"] == nil {
+		return nil
+	}
+	if err := container.ResolveUserIn(root, h.values.Last("user"), &s.Process.User); err != nil {
+		return fmt.Errorf("--user: %w", err)
+	}
+	return nil
+}
+
+// findGroups turns names into ids.
+func (h *handFlags) findGroups(_ *specs.Spec, root string) error {
+	for i, name := range h.values["group-add"] {
+		if name == runflags.KeepGroups {
+			continue
+		}
+		gid, err := container.ResolveGroupIn(root, name)
+		if err != nil {
+			return fmt.Errorf("--group-add: %w", err)
+		}
+		h.values["group-add"][i] = fmt.Sprint(gid)
+	}
+	return nil
+}
+
+// findDevices looks whether they are some: docker takes a directory of them, too.
+func (h *handFlags) findDevices(*specs.Spec, string) error {
+	for _, text := range h.values["device"] {
+		source, _, err := runflags.ParseDevice(text)
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		why := ""
+		switch err := unix.Stat(source, &st); {
+		case err != nil:
+			why = err.Error()
+		case st.Mode&unix.S_IFMT != unix.S_IFCHR && st.Mode&unix.S_IFMT != unix.S_IFBLK && st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			why = "it is no device; --volume gives the container a file"
+		}
+		if why != "" {
+			return &fault.Error{Place: fmt.Sprintf("--device %q", text), Why: why}
+		}
+	}
+	return nil
+}
+
+// findHost looks at the rest.
+func (h *handFlags) findHost(*specs.Spec, string) error {
+	if name := h.values.Last("stop-signal"); h.values["stop-signal"] != nil {
+		if n, err := parseSignal(name); err != nil || n == 0 {
+			return &fault.Error{Place: fmt.Sprintf("--stop-signal %q", name), Why: "want a signal's name or number, as INT"}
+		}
+	}
+	if h.values.Last("userns") == "host" && os.Geteuid() != 0 {
+		return &fault.Error{Place: `--userns "host"`, Why: "only root can make a container without a user namespace of its own: leave it out"}
+	}
+	return nil
+}
+
+// clear deletes the container that has the id.
+func (o *options) clear(ctx context.Context, r *container.Runtime, h *handFlags, id string) error {
+	if !h.replace {
+		return nil
+	}
+	h.replace = false // what another attempt finds is its own
+	if err := r.ForceDelete(ctx, id); err != nil {
+		return fmt.Errorf("--replace: %w", err)
+	}
+	return nil
+}
+
+// printConfig is --dry-run. A network is asked for in the words that a bundle has for it.
+func (o *options) printConfig(f *runFlags, args []string) error {
+	request, err := o.runRequest(f, args)
+	if err != nil {
+		return err
+	}
+	s := request.Bundle.Config
+	network := request.Network.Network
+	switch network.Mode {
+	case netns.Join:
+		findNamespace(s, specs.NetworkNamespace).Path = network.Path
+	case netns.None, netns.Host:
+	default:
+		if s.Annotations == nil {
+			s.Annotations = map[string]string{}
+		}
+		s.Annotations[annotationNet] = cmp.Or(f.rootfs.network.net, string(netns.Auto))
+		if ports := f.rootfs.network.ports; len(ports) > 0 {
+			s.Annotations[annotationPorts] = strings.Join(ports, ",")
+		}
+	}
+	if len(f.rootfs.network.dns) > 0 || len(f.rootfs.network.addHost) > 0 {
+		o.note("a config.json has no place for --dns and --add-host")
+	}
+	text, err := container.ConfigText(request.Bundle)
+	if err != nil {
+		return err
+	}
+	var indented any
+	if err := json.Unmarshal(text, &indented); err != nil {
+		return err
+	}
+	if text, err = json.MarshalIndent(indented, "", "  "); err != nil {
+		return err
+	}
+	return writeText(1, string(text)+"\n")
+}
+
+// phases are the times that --timing prints.
+type phases struct {
+	wanted bool
+	last   time.Time
+	text   []string
+}
+
+// begin starts the first phase.
+func (p *phases) begin() {
+	if p.wanted {
+		p.last = time.Now()
+	}
+}
+
+// end ends a phase, and begins the next.
+func (p *phases) end(name string) {
+	if p.wanted {
+		now := time.Now()
+		p.text = append(p.text, fmt.Sprintf("%s %.1f ms", name, now.Sub(p.last).Seconds()*1000))
+		p.last = now
+	}
+}
+
+// print comes last, so that it stands below what the program says.
+func (p *phases) print() {
+	if p.wanted {
+		note("timing: %s", strings.Join(p.text, ", "))
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// groups are the headings under which run's flags stand, in this order, with those
+// that stand there. A flag that none names stands under the first, or if it goes with
+// --rootfs under the second.
+var groups = [...]struct{ title, flags string }{
+	{"Flags", ""},
+	{"With --rootfs", ""},
+	{"With --rootfs, files", " volume mount tmpfs device read-only writable here home overlay shm-size "},
+	{"With --rootfs, network", " net network publish dns add-host "},
+	{"With --rootfs, limits", " memory memory-swap memory-reservation cpus cpu-shares cpuset-cpus cpuset-mems pids-limit ulimit "},
+	{"With --rootfs, who and with what rights", " user group-add cap-add cap-drop security-opt as-root userns pid ipc uts sysctl "},
+}
+
+// groupOf is the heading of a flag.
+func groupOf(f *pflag.Flag) int {
+	for i, g := range groups {
+		if strings.Contains(g.flags, " "+f.Name+" ") {
+			return i
+		}
+	}
+	if strings.HasPrefix(f.Usage, withRootfs) {
+		return 1
+	}
+	return 0
+}
+
+// underHeadings are a command's own flags under their headings, without the words that the
+// heading has already.
+func underHeadings(flags *pflag.FlagSet) []*pflag.FlagSet {
+	sets := make([]*pflag.FlagSet, len(groups))
+	for i := range sets {
+		sets[i] = pflag.NewFlagSet("", pflag.ContinueOnError)
+	}
+	flags.VisitAll(func(f *pflag.Flag) {
+		own := *f
+		own.Usage = strings.TrimPrefix(f.Usage, withRootfs)
+		sets[groupOf(f)].AddFlag(&own)
+	})
+	return sets
+}
+
+// runUsage is the help text of run.
+func runUsage(c *cobra.Command) error {
+	w := c.OutOrStderr()
+	fmt.Fprintf(w, "Usage:\n  %s\n\nExamples:\n%s\n", c.UseLine(), c.Example)
+	for i, set := range append(underHeadings(c.LocalFlags()), c.InheritedFlags()) {
+		title := "Global flags"
+		if i < len(groups) {
+			title = groups[i].title
+		}
+		if set.HasAvailableFlags() {
+			fmt.Fprintf(w, "\n%s:\n%s", title, set.FlagUsages())
+		}
+	}
+	return nil
+}
+
+// elsewhere says of flags of docker's and podman's what there is in their place.
+var elsewhere = [...]struct{ flags, text string }{
+	{" privileged ", "--cap-add, --device and --security-opt give single rights"},
+	{" restart ", "a systemd unit starts it anew: docs/systemd.md"},
+	{" pull platform publish-all expose image-volume rmi ", "homerun has no images"},
+	{" volumes-from volume-driver ", "homerun has no volumes: --volume binds a directory"},
+	{" pod link network-alias ip mac-address ", "homerun has no networks of its own: --net ns:PATH joins another container's"},
+	{" gpus ", "--device gives a device"},
+	{" health-cmd health-interval health-retries health-timeout ", "systemd watches a service: docs/systemd.md"},
+	{" log-driver log-opt ", "the output is homerun's own: redirect it"},
+	{" cidfile ", "--name says the id, and --pid-file writes the process id"},
+	{" cgroup-parent ", "a bundle has linux.cgroupsPath"},
+	{" oom-kill-disable memory-swappiness kernel-memory cpu-rt-period cpu-rt-runtime ", "only cgroup v1 has it"},
+}
+
+// flagError words an error about a flag: what is wrong, what may have been meant, and
+// where the flags are listed.
+func (o *options) flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var bad *pflag.InvalidValueError
+	text := err.Error()
+	if c.HasParent() {
+		o.verb = c.Name()
+	}
+	switch {
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() == "" {
+			text += advice(c, name)
+		}
+	case errors.As(err, &bad):
+		text = fmt.Sprintf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), valueError(bad))
+	}
+	return fmt.Errorf("%s; see %s --help", text, c.CommandPath())
+}
+
+// advice names another flag for one that does not exist.
+func advice(c *cobra.Command, name string) string {
+	for _, e := range elsewhere {
+		if c.Name() == "run" && strings.Contains(e.flags, " "+name+" ") {
+			return ": " + e.text
+		}
+	}
+	best, least := "", len(name)/3+2
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := distance(name, f.Name); d < least && !f.Hidden {
+			best, least = f.Name, d
+		}
+	})
+	if best == "" {
+		return ""
+	}
+	return "; did you mean --" + best + "?"
+}
+
+// valueError is why a value is none, without the names of Go's functions.
+func valueError(e *pflag.InvalidValueError) string {
+	var number *strconv.NumError
+	switch {
+	case !errors.As(e, &number):
+		return e.Unwrap().Error()
+	case e.GetFlag().Value.Type() == "bool":
+		return "want true or false, or no value"
+	case errors.Is(number, strconv.ErrRange):
+		return "it is out of range"
+	}
+	return "want a whole number"
+}
+
+// distance is how many letters have to be added, left out, changed, or exchanged with
+// the next to make one word of another.
+func distance(a, b string) int {
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
