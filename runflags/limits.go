@@ -46,7 +46,7 @@ func size(flag, text string) (int64, error) {
 	n, err := Size(text)
 	switch {
 	case err != nil:
-		return 0, wrong(flag, text, "it is not a size: %s", wantSize)
+		return 0, wrong(flag, text, "it is not a size: "+wantSize)
 	case n <= 0:
 		return 0, wrong(flag, text, "want more than 0 bytes")
 	}

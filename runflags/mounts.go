@@ -97,12 +97,12 @@ func parseMount(text string) (specs.Mount, error) {
 	for _, field := range fields {
 		key, value, hasValue := strings.Cut(field, "=")
 		if why := p.set(key, value, hasValue); why != "" {
-			return specs.Mount{}, wrong("mount", text, "%s", why)
+			return specs.Mount{}, wrong("mount", text, why)
 		}
 	}
 	m, why := p.mount()
 	if why != "" {
-		return m, wrong("mount", text, "%s", why)
+		return m, wrong("mount", text, why)
 	}
 	return m, nil
 }

@@ -11,8 +11,8 @@
 package runflags
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/homerun-oci/homerun/fault"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -115,8 +115,8 @@ func Apply(s *specs.Spec, values Values, host Host) error {
 }
 
 // wrong is an error about a value.
-func wrong(flag, value, format string, args ...any) error {
-	return &fault.Error{Place: fmt.Sprintf("--%s %q", flag, value), Why: fmt.Sprintf(format, args...)}
+func wrong(flag, value, why string) error {
+	return &fault.Error{Place: "--" + flag + " " + strconv.Quote(value), Why: why}
 }
 
 // last is the value that counts.

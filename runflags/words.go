@@ -30,7 +30,7 @@ func (c *config) addLabels(values []string) error {
 		}
 		for _, prefix := range [...]string{"run.homerun.", "run.oci.", "org.systemd.property."} {
 			if strings.HasPrefix(name, prefix) {
-				return wrong("label", text, "names with %s are acted on: --annotation sets them", prefix)
+				return wrong("label", text, "names with "+prefix+" are acted on: --annotation sets them")
 			}
 		}
 		c.annotate(name, value)

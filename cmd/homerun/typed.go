@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,10 +35,28 @@ func (o *options) inFlags(f *runFlags, err error, args []string) error {
 			changed[i] = f.rootfs.inFlags(e, f.hands.values, args)
 		}
 		return changed
+	case strings.HasPrefix(err.Error(), cgroups) && f.hands.limits() != "":
+		why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), cgroups), "config.json asks for limits, and ")
+		return &fault.Error{Place: f.hands.limits(), Why: why, Cause: err}
 	case errors.As(err, &one) && err.Error() == one.Error():
 		return f.rootfs.inFlags(one, f.hands.values, args)
 	}
 	return err
+}
+
+// cgroups begins what is said of all limits together.
+const cgroups = "cgroupv2: "
+
+// limits are the flags that need a cgroup, as they were typed.
+func (h *handFlags) limits() string {
+	var list []string
+	for _, p := range places {
+		text := "--" + p.flag + " " + h.values.Last(p.flag)
+		if len(h.values[p.flag]) > 0 && within(p.place, "linux.resources") && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // inFlags is a copy of an error that names the flag.
