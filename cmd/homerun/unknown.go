@@ -19,12 +19,26 @@ func refuseUnknown(root *cobra.Command, name string) {
 		return
 	}
 	message := fmt.Sprintf("unknown command %q", name)
-	if name == "checkpoint" || name == "restore" {
+	similar := append(root.SuggestionsFor(name), nearVerb(root, name)...)
+	switch {
+	case name == "checkpoint" || name == "restore":
 		message = name + " is not supported: homerun does not save and restore running containers"
-	}
-	if similar := root.SuggestionsFor(name); len(similar) > 0 {
+	case strings.Contains(" build commit import images load login pull push rmi save search tag ", " "+name+" "):
+		message += ": homerun has no images; podman export makes a directory of one, for run --rootfs DIR"
+	case len(similar) > 0:
 		message += fmt.Sprintf("; did you mean %q?", similar[0])
 	}
 	root.DisableFlagParsing = true
 	root.RunE = func(*cobra.Command, []string) error { return fmt.Errorf("%s", message) }
+}
+
+// nearVerb is the verb whose name is nearest, if one is near.
+func nearVerb(root *cobra.Command, name string) []string {
+	var near nearest
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			near.offer(name, c.Name())
+		}
+	}
+	return near.name
 }

@@ -12,6 +12,8 @@ func TestUnknownVerb(t *testing.T) {
 		"--root /r checkpoint -h":           `checkpoint is not supported: homerun does not save and restore running containers`,
 		"restore --lsm-mount-context":       `restore is not supported: homerun does not save and restore running containers`,
 		"stat x":                            `unknown command "stat"; did you mean "state"?`,
+		"images":                            `unknown command "images": homerun has no images; podman export makes a directory of one, for run --rootfs DIR`,
+		"runn --rootfs / sh":                `unknown command "runn"; did you mean "run"?`,
 		"--log-format=json nosuch --log /x": `unknown command "nosuch"`,
 		"":                                  "", "--help": "", "help": "", "help create": "", "ls --help": "", "create --help": "",
 		"--nosuch": "unknown flag: --nosuch; see homerun --help", "create": "want one argument: the container's id",

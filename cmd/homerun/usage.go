@@ -109,16 +109,33 @@ func advice(c *cobra.Command, name string) string {
 			return ": " + e.text
 		}
 	}
-	best, least := "", len(name)/3+2
+	var near nearest
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := distance(name, f.Name); d < least && !f.Hidden {
-			best, least = f.Name, d
+		if !f.Hidden {
+			near.offer(name, f.Name)
 		}
 	})
-	if best == "" {
+	if near.name == nil {
 		return ""
 	}
-	return "; did you mean --" + best + "?"
+	return "; did you mean --" + near.name[0] + "?"
+}
+
+// nearest is the word that is nearest to another of those that were offered, nil where
+// none is near.
+type nearest struct {
+	name  []string
+	least int
+}
+
+func (n *nearest) offer(typed, name string) {
+	d := distance(typed, name)
+	if strings.HasPrefix(name, typed) {
+		d = 0
+	}
+	if d < len(typed)/3+2 && (n.name == nil || d < n.least) {
+		n.name, n.least = []string{name}, d
+	}
 }
 
 // valueError is why a value is none, without the names of Go's functions.
