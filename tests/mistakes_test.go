@@ -107,6 +107,9 @@ func mistakes() []mistake {
 // is said of a flag never names a place in a config.json that nobody wrote.
 func TestMistakes(t *testing.T) {
 	dir := filepath.Join(shared.dir, "mistakes")
+	if _, err := os.Stat(shared.homerun); err != nil { // as in TestScripts
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
