@@ -48,7 +48,7 @@ type Delegation struct {
 	// manager delegated to this unit (Delegate=), or the root of a cgroup
 	// namespace that the caller may write.
 	Unit string
-	// Maybe is set instead of Unit when we are in a service of a user manager:
+	// Maybe is set instead of Unit when we are in a service or scope of a user manager:
 	// only root's manager marks what it delegated, so this one must be asked
 	// (bus.Conn.Delegated); if it says yes, Maybe is the Unit.
 	Maybe string

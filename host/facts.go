@@ -227,7 +227,7 @@ type Delegation struct {
 	// delegated to this unit (Delegate=), or the root of a cgroup namespace that
 	// the caller may write.
 	Unit string `json:"unit,omitempty"`
-	// Maybe is set instead of Unit in a service of a user manager, which marks
+	// Maybe is set instead of Unit in a service or scope of a user manager, which marks
 	// nothing of what it delegates, when it could not be asked.
 	Maybe string `json:"maybe,omitempty"`
 	// Writable is the nearest cgroup above the own one in which the caller may

@@ -206,7 +206,7 @@ func TestRemoveEmpty(t *testing.T) {
 }
 
 // ProbeDelegation in a tree as systemd makes it: the mark of root's manager, a
-// user manager's service, which has none, and a cgroup namespace's root.
+// user manager's service and scope, which have none, and a cgroup namespace's root.
 func TestProbeDelegation(t *testing.T) {
 	const app = "/user.slice/app.slice"
 	mount := t.TempDir()
@@ -220,7 +220,7 @@ func TestProbeDelegation(t *testing.T) {
 	}
 	tests := map[string]string{
 		app + "/x.service": "|" + app + "/x.service|" + app + "|" + app, app + "/x.service/runtime": "|" + app + "/x.service|" + app + "/x.service|" + app,
-		app + "/y.scope": "||" + app + "|" + app, "/gone/z": "|||", "/": "|||",
+		app + "/y.scope": "|" + app + "/y.scope|" + app + "|" + app, "/gone/z": "|||", "/": "|||",
 	}
 	for at, want := range tests {
 		if got := probe(at); got != want {

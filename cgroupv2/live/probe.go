@@ -25,7 +25,7 @@ func ProbeDelegation(c host.Cgroup) cgroupv2.Delegation {
 	}
 	ancestors(&found, c.MountPoint, own)
 	if found.Unit == "" {
-		found.Maybe = service(c.MountPoint, own)
+		found.Maybe = ownUnit(c.MountPoint, own)
 	}
 	if own == "/" && found.Unit == "" && writable(c.MountPoint) {
 		found.Writable, found.Top = "/", "/"
@@ -50,13 +50,13 @@ func ancestors(found *cgroupv2.Delegation, mountPoint, own string) {
 	}
 }
 
-// service is the service that own is, or is a part of, when the caller may
+// ownUnit is the service or scope that own is, or is a part of, when the caller may
 // write there.
-func service(mountPoint, own string) string {
+func ownUnit(mountPoint, own string) string {
 	if !isUnit(own) {
 		own = path.Dir(own)
 	}
-	if strings.HasSuffix(own, ".service") && writable(path.Join(mountPoint, own)) {
+	if (strings.HasSuffix(own, ".service") || strings.HasSuffix(own, ".scope")) && writable(path.Join(mountPoint, own)) {
 		return own
 	}
 	return ""

@@ -368,7 +368,7 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 
 // Delegated asks whether the service or scope that a process is in has
 // Delegate=yes. pid is in systemd's pid namespace; 0 is the caller. Errors are
-// *fault.Error. It costs two round trips, and is needed for services of a user
+// *fault.Error. It costs two round trips, and is needed for units of a user
 // manager only (cgroupv2.Delegation.Maybe).
 func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 	var unit dbus.ObjectPath
