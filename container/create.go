@@ -47,6 +47,14 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 // Run makes a container and starts its program. With Keep the state is left
 // when the program ends. The Process is a child of the calling process.
 func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
+	p, err := r.runOnce(ctx, request)
+	if errors.Is(err, store.ErrExists) && r.clearLeft(ctx, request.ID) {
+		p, err = r.runOnce(ctx, request)
+	}
+	return p, err
+}
+
+func (r *Runtime) runOnce(ctx context.Context, request Request) (*Process, error) {
 	if request.Bundle.Config.Process == nil {
 		return nil, errNoProcess
 	}

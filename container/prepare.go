@@ -370,7 +370,7 @@ func (c *Container) describe(r *Request, result *compile.Result) {
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
 	c.State.PIDNamespace, _ = proc.PIDNamespace() // a start without /proc fails later
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
-	c.State.KeepsKeyring = r.NoNewKeyring
+	c.State.KeepsKeyring, c.State.Foreground = r.NoNewKeyring, r.EndsWithCaller
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)
 	if c.runtime.options.Debug != nil {
 		c.runtime.options.Debug(result.Cgroup.Reason)

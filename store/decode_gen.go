@@ -98,6 +98,8 @@ func decodeState(r *jsonread.Reader, v *State) {
 			jsonread.Boolean(r, &v.Marked)
 		case "keepsKeyring":
 			jsonread.Boolean(r, &v.KeepsKeyring)
+		case "foreground":
+			jsonread.Boolean(r, &v.Foreground)
 		case "members":
 			jsonread.Pointer(r, &v.Members, decodeMembers)
 		case "steps":

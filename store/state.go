@@ -52,6 +52,9 @@ type State struct {
 	Marked bool `json:"marked,omitempty"`
 	// KeepsKeyring says that the program has its caller's session keyring.
 	KeepsKeyring bool `json:"keepsKeyring,omitempty"`
+	// Foreground says that the runtime waited for init and would have deleted the
+	// container: of one that has stopped, a runtime that was killed has left it.
+	Foreground bool `json:"foreground,omitempty"`
 	// Members says how the processes of a container without a PID namespace of
 	// its own are known; nil with one.
 	Members *Members `json:"members,omitempty"`

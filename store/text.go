@@ -95,6 +95,7 @@ func (s *State) writeProcesses(o *object) {
 	o.number("namespaces", int64(s.Namespaces))
 	o.flag("marked", s.Marked)
 	o.flag("keepsKeyring", s.KeepsKeyring)
+	o.flag("foreground", s.Foreground)
 	if m := s.Members; m != nil {
 		o.object("members", func() {
 			o.count("mountInode", m.Inode)
