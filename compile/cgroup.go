@@ -73,6 +73,7 @@ func (c *compiler) chooseCgroup() error {
 	}
 	c.result.Cgroup = d.choice
 	c.warnUnmanaged()
+	c.warnOutside()
 	if err := c.readDelegate(); err != nil {
 		return err
 	}

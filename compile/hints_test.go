@@ -27,6 +27,7 @@ func TestHints(t *testing.T) {
 		for _, patch := range configPatches() {
 			showCompiled(t, s, golden{sections: map[string]string{"config.json": patch[0], "facts.json": patch[1]}})
 		}
+		showCompiled(t, s, golden{sections: map[string]string{"facts.json": inUnit, "wishes.json": `{"Manager": "auto"}`}})
 		for _, step := range []struct {
 			op      plan.Operation
 			purpose plan.Purpose

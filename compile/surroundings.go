@@ -63,6 +63,21 @@ func (c *compiler) relayNotifications() {
 	c.relays = true
 	c.mountOwn(NotifyDirectory, NotifyMount, host.Directory, "bind", "ro", "nosuid", "nodev", "noexec")
 	c.setVariable(notifyVariable, NotifyMount+"/"+systemd.NotifySocketName)
+	c.askForLife()
+}
+
+// askForLife passes on that the service manager waits for WATCHDOG=1, where the runtime
+// stays to pass that on, too: sd_watchdog_enabled(3). Who has another number, as a shell's
+// child, is not meant, as outside; in a PID namespace of others init's number is not known.
+func (c *compiler) askForLife() {
+	n := c.facts.Notify
+	if n.Watchdog == "" || c.wishes.Create || c.wishes.Detached || hasVariable(c.spec.Process.Env, "WATCHDOG_USEC") {
+		return
+	}
+	c.setVariable("WATCHDOG_USEC", n.Watchdog)
+	if slices.ContainsFunc(c.spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.PIDNamespace && ns.Path == "" }) {
+		c.setVariable("WATCHDOG_PID", "1")
+	}
 }
 
 // mountNetworkFiles mounts resolv.conf and hosts over the root's.

@@ -80,6 +80,7 @@ func (r *Runtime) runOnce(ctx context.Context, request Request) (*Process, error
 	if result.Attended {
 		p.attendant, p.alive = s.launch.First(), s.launch.TakeSync()
 	}
+	p.tellReady(&request)
 	return p, nil
 }
 

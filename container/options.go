@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/netns/client"
@@ -23,6 +24,13 @@ type Options struct {
 	// NotifySocket is where the service manager hears that a service is ready
 	// ($NOTIFY_SOCKET); empty without one.
 	NotifySocket string
+	// Watchdog is how often it wants to hear from the program, in microseconds
+	// ($WATCHDOG_USEC); empty where that is not for this process.
+	Watchdog string
+	// OfUnit says that a service manager has started this very process, as what a unit
+	// runs ($SYSTEMD_EXEC_PID, systemd 248). Then a container outside of the unit is
+	// warned of.
+	OfUnit bool
 	// Cache is a directory for compiled seccomp profiles, absolute. Empty: they
 	// are compiled each time.
 	Cache string
@@ -40,8 +48,12 @@ type Options struct {
 // DefaultOptions are those of the homerun command: the user's own state root and
 // cache, and the service manager's socket. environment is os.Getenv.
 func DefaultOptions(environment func(string) string) Options {
-	root := store.DefaultRoot(environment)
-	return Options{Root: root, Cache: store.DefaultCache(root), NotifySocket: environment("NOTIFY_SOCKET")}
+	root, own := store.DefaultRoot(environment), strconv.Itoa(os.Getpid())
+	o := Options{Root: root, Cache: store.DefaultCache(root), NotifySocket: environment("NOTIFY_SOCKET"), OfUnit: environment("SYSTEMD_EXEC_PID") == own}
+	if pid := environment("WATCHDOG_PID"); pid == "" || pid == own {
+		o.Watchdog = environment("WATCHDOG_USEC")
+	}
+	return o
 }
 
 // Manager says who makes cgroups: cgroupv2.Auto, Systemd, Cgroupfs, or None.

@@ -68,6 +68,9 @@ type Request struct {
 	// called Run ends, however that ends, and by Process.Close: one small process
 	// stays beside init, which is a child of the calling process too.
 	EndsWithCaller bool
+	// Ready says who tells the service manager that the service is ready; empty for
+	// ReadyByProgram. For Run.
+	Ready Ready
 	// RemoveMade removes with the container what had to be made in its root for
 	// mounts and the working directory: a root that is somebody's own directory
 	// stays as it was.
@@ -294,9 +297,9 @@ func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
 // its network.
 func (r *Runtime) surroundings(request *Request, needs *host.Needs) {
 	f := request.Facts
-	f.Listen = request.Listen
-	f.Notify.Socket = r.options.NotifySocket
-	if r.options.NotifySocket != "" {
+	f.Listen, f.ServiceManager.Started = request.Listen, r.options.OfUnit
+	if r.options.NotifySocket != "" && request.Ready.isPrograms() {
+		f.Notify.Socket, f.Notify.Watchdog = r.options.NotifySocket, r.options.Watchdog
 		if err := notify.CheckSocket(r.options.NotifySocket); err != nil {
 			f.Notify.Trouble = err.Error()
 		} else if lacksNotifyMount(request.Bundle) {

@@ -247,6 +247,9 @@ type ServiceManager struct {
 	Trouble string `json:"trouble,omitempty"`
 	// System is true for the machine's own manager, false for a user's.
 	System bool `json:"system,omitempty"`
+	// Started says that a service manager, this or another one, has started the caller
+	// as what a unit runs.
+	Started bool `json:"started,omitempty"`
 }
 
 // Notify is a service manager's socket for notifications: sd_notify(3).
@@ -256,6 +259,9 @@ type Notify struct {
 	// Trouble says why nobody can be told anything there; empty when somebody
 	// can.
 	Trouble string `json:"trouble,omitempty"`
+	// Watchdog is $WATCHDOG_USEC: in how many microseconds the program is to say that
+	// it is alive.
+	Watchdog string `json:"watchdog,omitempty"`
 }
 
 // Listen are the descriptors from 3 on that a service manager passed to the

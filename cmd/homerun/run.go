@@ -24,6 +24,7 @@ import (
 type runFlags struct {
 	create       createFlags
 	detach, keep bool
+	ready        string
 	rootfs       rootfsFlags
 	hands        handFlags
 }
@@ -59,17 +60,23 @@ func newRunCommand(o *options) *cobra.Command {
 			return o.inFlags(f, o.run(c.Context(), f, args), args)
 		},
 	}
+	f.add(o, c, o.plain)
+	return c
+}
+
+// add adds the flags; if plain, without those that go with --rootfs.
+func (f *runFlags) add(o *options, c *cobra.Command, plain bool) {
 	flags := c.Flags()
 	flags.SetInterspersed(false)
 	f.create.add(flags)
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the program")
 	flags.BoolVar(&f.keep, "keep", false, "keep the container's state when the program ends")
-	if !o.plain {
+	flags.StringVar(&f.ready, flagReady, "container", "who tells systemd that the service is ready: container, start (homerun, when the program runs), ignore")
+	if !plain {
 		rootfsRunFlags(c, &f.rootfs)
 		f.hands.add(o, flags)
 		c.SetUsageFunc(runUsage)
 	}
-	return c
 }
 
 // withRootfs begins the help of flags that mean nothing without --rootfs.
@@ -165,7 +172,9 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 	if err != nil {
 		return nil, err
 	}
-	f.attend(request)
+	if err := f.attend(request); err != nil {
+		return nil, err
+	}
 	if o := request.Overlay; o != nil && o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, unwrapPath(err))
@@ -180,11 +189,14 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 	return r.Run(ctx, *request)
 }
 
-// attend says who waits for the program, and for its orphans.
-func (f *runFlags) attend(r *container.Request) {
+// attend says who waits for the program, and for its orphans, and who says that it is
+// ready.
+func (f *runFlags) attend(r *container.Request) (err error) {
+	r.Ready, err = parseReady(f.ready)
 	r.Detached = f.detach
 	r.EndsWithCaller = !f.detach
 	r.Subreaper = !f.detach && !f.create.noSubreaper
+	return err
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.

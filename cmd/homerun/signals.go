@@ -166,7 +166,7 @@ func (s *signals) forward(n os.Signal, p *container.Process, t *terminal) {
 		if t.master == nil {
 			p.Signal(n)
 		}
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT:
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT: // a watchdog sends the last one
 		ends := !s.caught.Ignored(n) && p.Drops(n)
 		p.Signal(n)
 		if ends {
