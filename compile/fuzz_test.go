@@ -149,6 +149,7 @@ func fuzzWishes(choice uint16) Wishes {
 	managers := [4]cgroupv2.Manager{cgroupv2.None, cgroupv2.Systemd, cgroupv2.Cgroupfs, cgroupv2.Auto}
 	w := Wishes{ID: "x", BundleDir: "/bundle", StateDir: "/run/homerun/x", NoPivot: bit(0), NoNewKeyring: bit(1), Create: bit(2), Detached: bit(3),
 		ConfigMade: bit(4), Manager: managers[int(choice>>5)%4], Preserve: int(choice>>7) % 4}
+	w.Reaper, w.EndsWithCaller = bit(12), bit(13)
 	if bit(9) {
 		w.Seccomp = &Filter{Program: make([]byte, 8)}
 	}

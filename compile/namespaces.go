@@ -162,6 +162,9 @@ func (c *compiler) settle() error {
 	if err := c.checkCgroupNamespace(); err != nil {
 		return err
 	}
+	if err := c.checkReaper(); err != nil {
+		return err
+	}
 	return c.checkMountNamespace()
 }
 

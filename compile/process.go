@@ -22,8 +22,10 @@ func (c *compiler) runProgram() error {
 	if err := process.Limits(c.b, p); err != nil {
 		return err
 	}
-	if err := process.Schedule(c.b, p); err != nil {
-		return err
+	if !c.wishes.Reaper {
+		if err := process.Schedule(c.b, p); err != nil {
+			return err
+		}
 	}
 	if err := c.affinity(); err != nil {
 		return err
@@ -34,7 +36,11 @@ func (c *compiler) runProgram() error {
 	c.enterDirectory()
 	c.awaitRecord()
 	c.waitForStart()
-	c.become()
+	cred := c.credentials()
+	if err := c.reaper(cred); err != nil {
+		return err
+	}
+	c.become(cred)
 	env := process.Environment(p.Env, c.home())
 	if c.hook != nil {
 		c.execHook(env)
@@ -59,10 +65,8 @@ func (c *compiler) affinity() error {
 
 // become writes the change from the container's root to the process's user,
 // and the filter.
-func (c *compiler) become() {
+func (c *compiler) become(cred process.Credentials) {
 	p := c.spec.Process
-	cred := process.Credentials{Process: p, Facts: c.facts, GIDs: c.mappedGroups(), Setgroups: c.setgroups,
-		Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
 	if c.wishes.Seccomp != nil && !p.NoNewPrivileges {
 		cred.Keep = 1 << unix.CAP_SYS_ADMIN // seccomp(2) wants it, or no_new_privs
 	}
@@ -76,6 +80,12 @@ func (c *compiler) become() {
 	c.b.Do(plan.CloseRange{First: 3 + c.wishes.Preserve, Flags: unix.CLOSE_RANGE_CLOEXEC})
 	c.seccomp()
 	cred.Drop(c.b)
+}
+
+// credentials are those of the process's user.
+func (c *compiler) credentials() process.Credentials {
+	return process.Credentials{Process: c.spec.Process, Facts: c.facts, GIDs: c.mappedGroups(), Setgroups: c.setgroups,
+		Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
 }
 
 // enterDirectory enters the working directory. Where root may not, as on a

@@ -383,11 +383,22 @@ func (c *compiler) controlTerminal() {
 	if c.pty == 0 {
 		return
 	}
+	if !c.wishes.Reaper {
+		c.takeTerminal(c.pty.Ref())
+	}
 	c.b.At("process.terminal", "take the terminal")
-	c.b.Do(plan.Ioctl{FD: c.pty.Ref(), Request: unix.TIOCSCTTY})
 	for fd := range 3 {
 		c.b.Do(plan.Dup3{Old: c.pty.Ref(), New: fd, Flags: 0})
 	}
+}
+
+// takeTerminal makes it the session's.
+func (c *compiler) takeTerminal(fd plan.Ref) {
+	if c.pty == 0 {
+		return
+	}
+	c.b.At("process.terminal", "take the terminal")
+	c.b.Do(plan.Ioctl{FD: fd, Request: unix.TIOCSCTTY})
 }
 
 // program writes the rest: from after the pivot to execve.

@@ -24,7 +24,7 @@ func (c *compiler) surroundings() {
 
 // passDescriptors passes socket-activated descriptors on: sd_listen_fds(3). Those
 // of --preserve-fds come after them. The program finds itself meant as process 1
-// of a PID namespace. None are counted when config.json's env has LISTEN_FDS
+// of a PID namespace, or beside a reaper as the next one. None are counted when config.json's env has LISTEN_FDS
 // already: an engine (podman) that says so there has counted them in
 // --preserve-fds.
 func (c *compiler) passDescriptors() {
@@ -34,7 +34,11 @@ func (c *compiler) passDescriptors() {
 	}
 	c.wishes.Preserve += listen.Count
 	c.setVariable("LISTEN_FDS", strconv.Itoa(listen.Count))
-	c.setVariable("LISTEN_PID", "1")
+	pid := 1
+	if c.wishes.Reaper {
+		pid = programID
+	}
+	c.setVariable("LISTEN_PID", strconv.Itoa(pid))
 	if listen.Names != "" {
 		c.setVariable("LISTEN_FDNAMES", listen.Names)
 	}

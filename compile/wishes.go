@@ -23,6 +23,9 @@ type Wishes struct {
 	// EndsWithCaller: the first process stays beside init, and ends it when the runtime
 	// has ended.
 	EndsWithCaller bool
+	// Reaper: init stays the stage, which passes signals on to the program, its child, and
+	// reaps orphans.
+	Reaper bool
 	// Subreaper takes the orphans of a container without a PID namespace of its own.
 	Subreaper bool
 	// Manager says who makes cgroups; "" is auto.

@@ -71,6 +71,9 @@ type Request struct {
 	// Ready says who tells the service manager that the service is ready; empty for
 	// ReadyByProgram. For Run.
 	Ready Ready
+	// Reaper puts an init of homerun's beside the program, which is then its child: it
+	// passes signals on to the program, reaps orphans, and ends as the program does.
+	Reaper bool
 	// RemoveMade removes with the container what had to be made in its root for
 	// mounts and the working directory: a root that is somebody's own directory
 	// stays as it was.
@@ -96,7 +99,7 @@ func rootfsPath(b *bundle.Bundle) string {
 
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
-	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller,
+	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller, Reaper: r.Reaper,
 		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade, Overlay: r.Overlay, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}

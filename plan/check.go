@@ -23,7 +23,7 @@ type rule struct {
 }
 
 // rules lists the rules by name, structural ones first: the others rely on them.
-func rules() [16]rule {
+func rules() [17]rule {
 	return [...]rule{
 		{"ends-with-exec-or-exit", checkEnd},
 		{"skips-go-forward", checkSkips},
@@ -41,6 +41,7 @@ func rules() [16]rule {
 		{"no-new-privs-before-seccomp", checkSeccomp},
 		{"close-on-exec", checkCloexec},
 		{"masks-after-mounts", checkMasks},
+		{"reaper-has-nothing", checkReaper},
 	}
 }
 

@@ -238,11 +238,16 @@ func checkCredentialOrder(p *Plan) (int, string) {
 // checkSeccomp: the kernel wants no_new_privs or CAP_SYS_ADMIN: seccomp(2). A
 // listener needs somebody without the filter who can pass it on.
 func checkSeccomp(p *Plan) (int, string) {
-	capable, noNewPrivs, shared := true, false, false // all capabilities are there until a capset
+	capable, noNewPrivs, shared, cloned := true, false, false, false // all capabilities are there until a capset
+	reaper, fork := p.first(is[Reap]), p.forked()
 	for i := range p.steps {
+		if fork < i && i <= reaper {
+			continue // the other process goes on with what was before
+		}
 		switch o := p.steps[i].Op.(type) {
 		case Clone3:
-			shared = shared || o.Flags&unix.CLONE_FILES != 0
+			shared = (shared || !cloned) && o.Flags&unix.CLONE_FILES != 0
+			cloned = true
 		case Clone: // in place of a Clone3
 			shared = shared && o.Flags&unix.CLONE_FILES != 0
 		case Capset:

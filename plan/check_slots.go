@@ -128,7 +128,7 @@ func (f *flow) step(i int, now bits) {
 		a.outputs(now)
 	}
 	switch s.Op.(type) {
-	case Execve, ExitGroup:
+	case Execve, ExitGroup, Reap:
 		return // they do not come back, except with a tolerated error
 	}
 	zero, other := f.next(i, s.OnZero), f.next(i, s.OnNonzero)

@@ -100,7 +100,7 @@ func TestEveryRuleHasABreach(t *testing.T) {
 
 func breaches() []breach {
 	var all []breach
-	for _, list := range [][]breach{endBreaches(), slotBreaches(), handshakeBreaches(), partBreaches(), mountBreaches(), hidingBreaches(), pathBreaches(), processBreaches()} {
+	for _, list := range [][]breach{endBreaches(), slotBreaches(), handshakeBreaches(), partBreaches(), mountBreaches(), hidingBreaches(), pathBreaches(), processBreaches(), reaperBreaches()} {
 		all = append(all, list...)
 	}
 	return all

@@ -140,7 +140,7 @@ func cloneFlags(n int64) string {
 		{unix.CLONE_NEWNS, "CLONE_NEWNS"}, {unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
 		{unix.CLONE_NEWUTS, "CLONE_NEWUTS"}, {unix.CLONE_NEWIPC, "CLONE_NEWIPC"},
 		{unix.CLONE_NEWUSER, "CLONE_NEWUSER"}, {unix.CLONE_NEWPID, "CLONE_NEWPID"},
-		{unix.CLONE_NEWNET, "CLONE_NEWNET"},
+		{unix.CLONE_NEWNET, "CLONE_NEWNET"}, {int64(unix.SIGCHLD), "SIGCHLD"},
 	}.flags(n)
 }
 

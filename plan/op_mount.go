@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -181,6 +182,8 @@ type Clone3 struct {
 	Cgroup Ref
 	// ExitSignal must be 0 with CLONE_PARENT.
 	ExitSignal int
+	// TID is the process's id in its PID namespace (Linux 5.5), or 0 for the next one.
+	TID int
 }
 
 // Call implements Operation.
@@ -189,6 +192,9 @@ func (o Clone3) Call() Call {
 	m := &Memory{Bytes: b}
 	if o.Cgroup.Slot != 0 {
 		m.Cells = []Cell{{Offset: 80, Slot: o.Cgroup.Slot}}
+	}
+	if o.TID != 0 {
+		m.Pointers, b[72] = []Pointer{{Offset: 64, Memory: &Memory{Bytes: halves(uint32(o.TID))}}}, 1
 	}
 	m.Show = func(name func(Ref) string) string { return o.show(name) }
 	return Call{"clone3", unix.SYS_CLONE3, []Arg{memory(m), number(len(b))}}
@@ -204,6 +210,9 @@ func (o Clone3) show(name func(Ref) string) string {
 	}
 	s := "{flags=" + strings.Join(names, "|") + ", exit_signal=" + signalName(o.ExitSignal) +
 		", stack=NULL, stack_size=0"
+	if o.TID != 0 {
+		s += ", set_tid=[" + strconv.Itoa(o.TID) + "], set_tid_size=1"
+	}
 	if o.Flags&unix.CLONE_INTO_CGROUP != 0 {
 		s += ", cgroup=" + name(o.Cgroup)
 	}

@@ -11,9 +11,11 @@ import (
 type UnblockSignals struct{}
 
 // Call implements Operation.
-func (o UnblockSignals) Call() Call {
+func (o UnblockSignals) Call() Call { return setMask(make([]byte, signalSetSize), "[]") }
+
+func setMask(set []byte, show string) Call {
 	how := flags(2, func(int64) string { return "SIG_SETMASK" })
-	return Call{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []Arg{how, memory(fixed(make([]byte, signalSetSize), "[]")), null(), number(signalSetSize)}}
+	return Call{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []Arg{how, memory(fixed(set, show)), null(), number(signalSetSize)}}
 }
 
 // DefaultAction gives a signal its default action. Of all actions only "ignore"

@@ -208,6 +208,8 @@ func mountRows(s slots) []row {
 			unix.SYS_CLONE3, []any{cloneArgs{Flags: unix.CLONE_PARENT | unix.CLONE_NEWNS | unix.CLONE_NEWPID}, 88}},
 		{Clone{Flags: unix.CLONE_PARENT | unix.CLONE_NEWNET}, `clone(child_stack=NULL, flags=CLONE_PARENT|CLONE_NEWNET)`,
 			unix.SYS_CLONE, []any{unix.CLONE_PARENT | unix.CLONE_NEWNET}},
+		{Clone{Flags: unix.CLONE_FILES | uint64(unix.SIGCHLD)}, `clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)`,
+			unix.SYS_CLONE, []any{unix.CLONE_FILES | int(unix.SIGCHLD)}},
 		{Clone3{Flags: unix.CLONE_INTO_CGROUP, Cgroup: dir, ExitSignal: int(unix.SIGCHLD)},
 			`clone3({flags=CLONE_INTO_CGROUP, exit_signal=SIGCHLD, stack=NULL, stack_size=0, cgroup=$dir}, 88)`,
 			unix.SYS_CLONE3, []any{cloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: dirFD}, 88}},

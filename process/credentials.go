@@ -83,6 +83,16 @@ func (c Credentials) Set(b *plan.Builder) (unknown []string) {
 	return s.unknown
 }
 
+// Bare writes the change to the process's user with no capabilities but those of its
+// effective ones that are in keep.
+func (c Credentials) Bare(b *plan.Builder, keep uint64) {
+	keep &= capabilitySets(c.Process, c.Facts.Kernel.LastCapability).effective
+	c.groups(b)
+	c.ids(b)
+	b.At("process.capabilities", "set capabilities")
+	b.Do(plan.Capset{Effective: keep, Permitted: keep})
+}
+
 // Drop takes the capabilities away that Set kept. Ambient ones among them were
 // never raised.
 func (c Credentials) Drop(b *plan.Builder) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/homerun-oci/homerun/plan"
@@ -94,7 +95,7 @@ func experiments() []experiment {
 			b.Add(plan.Step{Op: plan.Read{FD: plan.Int(0), Size: 8}, Want: &zero})
 			leave(b)
 		}, 5, nil},
-	}, append(slotExperiments(), skipExperiments()...)...)
+	}, slices.Concat(slotExperiments(), skipExperiments(), reapExperiments())...)
 }
 
 func slotExperiments() []experiment {

@@ -28,6 +28,9 @@ func writeImages(dir string) error {
 			return err
 		}
 	}
+	if err := writeAnswering(dir); err != nil {
+		return err
+	}
 	return writeParts(dir)
 }
 
@@ -65,6 +68,7 @@ func TestForeign(t *testing.T) {
 		t.Fatalf("write the images: %v\n%s", err, out)
 	}
 	t.Run("two parts", func(t *testing.T) { emulateParts(ctx, t, emulator, dir) })
+	t.Run("signals pass a reaper", func(t *testing.T) { emulateAnswering(ctx, t, emulator, dir) })
 	for i, e := range experiments() {
 		t.Run(e.name, func(t *testing.T) { e.emulate(ctx, t, emulator, filepath.Join(dir, strconv.Itoa(i))) })
 	}

@@ -33,6 +33,8 @@ call:
 	ARGUMENT(16, 48, R8)
 	ARGUMENT(32, 52, R9)
 	MOVWLZX 0(R12), AX
+	CMPL    AX, $0xffff                  // plan.ReapNumber
+	JEQ     reap
 	SYSCALL
 	CMPQ    AX, $-4                      // EINTR
 	JEQ     call
@@ -85,6 +87,8 @@ fail:
 	MOVL    $1, AX                       // write
 	SYSCALL
 	MOVL    $255, DI
+
+exit:
 	MOVL    $231, AX                     // exit_group
 	SYSCALL
 	INT     $3
@@ -104,6 +108,57 @@ third:
 fourth:
 	MOVWLZX 30(R12), CX
 	JMP     next
+
+	// From here on the stage is the first process of a PID namespace and does
+	// nothing else. The program's process is in DI; the second part of the plan
+	// is at SI, DX bytes long, and done with. The writable block now has a set
+	// of all signals at 0, and a wait status at 12.
+reap:
+	MOVL DI, BX
+	MOVQ SI, DI
+	MOVQ DX, SI
+	MOVL $11, AX                         // munmap
+	SYSCALL
+	MOVQ $-1, 0(R14)
+
+wait:
+	MOVQ R14, DI
+	XORL SI, SI
+	XORL DX, DX
+	MOVL $8, R10
+	MOVL $128, AX                        // rt_sigtimedwait
+	SYSCALL
+	CMPQ AX, $-4                         // EINTR
+	JEQ  wait
+	MOVL $255, DI
+	TESTQ AX, AX
+	JLE  exit                            // else it would turn around for ever
+	CMPL AX, $17                         // SIGCHLD
+	JEQ  reaped
+	MOVL BX, DI
+	MOVL AX, SI
+	MOVL $62, AX                         // kill
+	SYSCALL
+
+	// Whatever came: a flood of other signals leaves no zombies either.
+reaped:
+	MOVQ $-1, DI
+	LEAQ 12(R14), SI
+	MOVL $0x40000001, DX                 // WNOHANG, __WALL
+	XORL R10, R10
+	MOVL $61, AX                         // wait4
+	SYSCALL
+	TESTQ AX, AX
+	JLE  wait
+	CMPL AX, BX
+	JNE  reaped
+	MOVL 12(R14), AX                     // its status is this process's: wait(2)
+	MOVL AX, DI
+	SHRL $8, DI
+	ANDL $0x7f, AX
+	JEQ  exit
+	LEAL 128(AX), DI
+	JMP  exit
 
 	// The end, as stage.go looks for it: "stageend".
 	BYTE $0x73; BYTE $0x74; BYTE $0x61; BYTE $0x67

@@ -18,7 +18,7 @@ type createFlags struct {
 	pidFile                    string
 	consoleSocket, pidfdSocket string
 	noPivot, noNewKeyring      bool
-	noSubreaper                bool
+	noSubreaper, reaper        bool
 	preserve                   int
 }
 
@@ -31,6 +31,7 @@ func (f *createFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
 	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
 	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
+	flags.BoolVar(&f.reaper, "init", false, "have homerun be process 1, pass signals on to the program, and reap orphans")
 	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "leave orphans to whoever takes them (run without a PID namespace)")
 }
 
@@ -47,7 +48,7 @@ func (f *createFlags) request(o *options, id string) (*container.Request, error)
 func (f *createFlags) fill(o *options, r *container.Request) error {
 	r.Streams = container.OwnStreams()
 	r.ConsoleSocket, r.PidfdSocket, r.PidFile = f.consoleSocket, f.pidfdSocket, f.pidFile
-	r.NoPivot, r.NoNewKeyring = f.noPivot, f.noNewKeyring
+	r.NoPivot, r.NoNewKeyring, r.Reaper = f.noPivot, f.noNewKeyring, f.reaper
 	if err := checkPreserve(f.preserve); err != nil {
 		return err
 	}

@@ -1,0 +1,59 @@
+package plan
+
+import "golang.org/x/sys/unix"
+
+// forked is the index of the last step by which a reaper makes its child; without a
+// reaper it is -1.
+func (p *Plan) forked() int {
+	for i := p.first(is[Reap]); i >= 0; i-- {
+		if is[Clone3](p.steps[i].Op) || is[Clone](p.steps[i].Op) {
+			return i
+		}
+	}
+	return -1
+}
+
+// checkReaper: a reaper lives beside the program for as long as that does, and the
+// program may trace it. So it has nothing that the program has not: no descriptor but
+// the streams, no capability but CAP_KILL, a filter of its own. It may be looked at,
+// for exec joins it, but not before all that. No signal may reach it, or kill it,
+// before it waits for signals, and the program must not have them blocked.
+func checkReaper(p *Plan) (int, string) {
+	at, fork := p.first(is[Reap]), p.forked()
+	switch {
+	case at < 0:
+		return 0, ""
+	case fork < 0 || p.last(is[Reap]) != at:
+		return at, "is not the one reaper, of a child"
+	case p.first(is[BlockSignals]) < 0 || p.first(is[BlockSignals]) > fork:
+		return at, "signals are not blocked before its child is made"
+	case p.last(is[UnblockSignals]) < at:
+		return at, "its child has all signals blocked"
+	}
+	s := p.steps[at]
+	if len(s.Tolerate) > 0 || s.Result != 0 || s.Want != nil || s.OnZero != 0 || s.OnNonzero != 0 {
+		return at, "may not go on"
+	}
+	var capabilities, closed, bound, filtered, shown bool
+	for i := fork + 1; i < at; i++ {
+		switch o := p.steps[i].Op.(type) {
+		case Capset:
+			capabilities = (o.Effective|o.Permitted|o.Inheritable)&^(1<<unix.CAP_KILL) == 0
+		case CloseRange:
+			closed = closed || o.First == 3 && o.Last == 0 && o.Flags&unix.CLOSE_RANGE_CLOEXEC == 0
+		case Seccomp:
+			filtered = true
+		case Prctl:
+			bound = bound || o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
+			if o.Option == unix.PR_SET_DUMPABLE {
+				if shown = o.Arg2 == 1; shown && !(capabilities && closed && bound) {
+					return i, "the reaper may be looked at before it has nothing"
+				}
+			}
+		}
+	}
+	if !capabilities || !closed || !bound || !filtered || !shown {
+		return at, "the reaper has more than the program, or nobody may join it"
+	}
+	return 0, ""
+}
