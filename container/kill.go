@@ -37,6 +37,11 @@ func (r *Runtime) Kill(ctx context.Context, id string, s unix.Signal) error {
 		return err
 	}
 	defer c.Close()
+	return c.kill(ctx, s)
+}
+
+// kill signals init, and with SIGKILL those who would not end with it.
+func (c *Container) kill(ctx context.Context, s unix.Signal) error {
 	if s == unix.SIGKILL && c.State.Pid != 0 && !c.endsWithInit() {
 		if err := c.killAll(ctx, s); err != nil {
 			return err

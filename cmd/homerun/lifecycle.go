@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
-	"strings"
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func newKillCommand(o *options) *cobra.Command {
@@ -25,7 +22,7 @@ func newKillCommand(o *options) *cobra.Command {
 			if len(args) > 1 {
 				name = args[1]
 			}
-			s, err := parseSignal(name)
+			s, err := container.ParseSignal(name)
 			if err != nil {
 				return err
 			}
@@ -39,39 +36,6 @@ func newKillCommand(o *options) *cobra.Command {
 	c.Flags().BoolVarP(&all, "all", "a", false, "to all processes of the container")
 	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
-}
-
-// parseSignal reads a number, a name with or without SIG, or RTMIN+N.
-func parseSignal(s string) (unix.Signal, error) {
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n <= 64 {
-		return unix.Signal(n), nil
-	}
-	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if n := unix.SignalNum("SIG" + name); n != 0 {
-		return n, nil
-	}
-	if n, ok := realtime(name); ok {
-		return n, nil
-	}
-	return 0, fmt.Errorf("unknown signal %q", s)
-}
-
-// realtime reads RTMIN+N and RTMAX-N, counted as the C library does: signal(7).
-func realtime(name string) (unix.Signal, bool) {
-	base, rest := 0, ""
-	switch {
-	case strings.HasPrefix(name, "RTMIN"):
-		base, rest = 34, name[len("RTMIN"):]
-	case strings.HasPrefix(name, "RTMAX"):
-		base, rest = 64, name[len("RTMAX"):]
-	default:
-		return 0, false
-	}
-	n, err := strconv.Atoi(rest)
-	if rest != "" && err != nil || base+n < 34 || base+n > 64 {
-		return 0, false
-	}
-	return unix.Signal(base + n), true
 }
 
 func newDeleteCommand(o *options) *cobra.Command {

@@ -73,6 +73,8 @@ func verbs() []verb {
 		{"mounts", newMountsCommand},
 		{"plan", newPlanCommand},
 		{"spec", newSpecCommand},
+		{"stop", newStopCommand},
+		{"rm", newRmCommand},
 	}
 }
 

@@ -1,0 +1,55 @@
+package container
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a container says of how it is stopped, and what the caller says instead.
+func TestStopOptions(t *testing.T) {
+	minute := time.Minute
+	for _, c := range []struct {
+		annotations map[string]string
+		o           StopOptions
+		signal      unix.Signal
+		limit       time.Duration
+		err         string
+	}{
+		{nil, StopOptions{}, unix.SIGTERM, 10 * time.Second, ""},
+		{nil, StopOptions{unix.SIGINT, &minute}, unix.SIGINT, time.Minute, ""},
+		{map[string]string{AnnotationStopSignal: "SIGQUIT", AnnotationStopTimeout: "3"}, StopOptions{}, unix.SIGQUIT, 3 * time.Second, ""},
+		{map[string]string{AnnotationStopSignal: "QUIT", AnnotationStopTimeout: "-1"}, StopOptions{unix.SIGHUP, nil}, unix.SIGHUP, -time.Second, ""},
+		{map[string]string{annotationImageSignal: "SIGRTMIN+3"}, StopOptions{}, 37, 10 * time.Second, ""},
+		{map[string]string{annotationImageSignal: "2", AnnotationStopSignal: "15"}, StopOptions{}, unix.SIGTERM, 10 * time.Second, ""},
+		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-signal: unknown signal "nosuch"`},
+		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{Signal: unix.SIGINT}, unix.SIGINT, 10 * time.Second, ""},
+		{map[string]string{AnnotationStopTimeout: "5s"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-timeout: want whole seconds, not "5s"`},
+		{map[string]string{AnnotationStopTimeout: "5s"}, StopOptions{Timeout: &minute}, unix.SIGTERM, time.Minute, ""},
+	} {
+		s, limit, err := c.o.choose(c.annotations)
+		if c.err != "" {
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%v: %v, want %s", c.annotations, err, c.err)
+			}
+			continue
+		}
+		if s != c.signal || limit != c.limit || err != nil {
+			t.Errorf("%v: %v, %v, %v", c.annotations, s, limit, err)
+		}
+	}
+}
+
+func TestParseSignal(t *testing.T) {
+	for text, want := range map[string]unix.Signal{"9": 9, "KILL": 9, "sigkill": 9, "RTMIN": 34, "SIGRTMIN+3": 37, "RTMAX-1": 63, "0": 0, "64": 64} {
+		if got, err := ParseSignal(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "65", "-1", "RTMIN+31", "RTMAX-31", "RTMIN+x", "no"} {
+		if got, err := ParseSignal(text); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
