@@ -21,6 +21,9 @@ type Event struct {
 	Data *cgroupv2.Stats `json:"data,omitempty"`
 }
 
+// ErrNoCgroup is for the stats of a container that was made without a cgroup.
+var ErrNoCgroup = errors.New("the container has no cgroup, so nothing counts what it uses")
+
 // Stats says what a container that has not stopped uses.
 func (r *Runtime) Stats(id string) (*cgroupv2.Stats, error) {
 	_, dir, err := r.measured(id)
@@ -48,7 +51,7 @@ func (r *Runtime) measured(id string) (*Container, *live.Dir, error) {
 	}
 	dir, err := c.openCgroup()
 	if err == nil && dir == nil {
-		err = errors.New("the container has no cgroup, so nothing counts what it uses")
+		err = ErrNoCgroup
 	}
 	return c, dir, err
 }

@@ -1,6 +1,10 @@
 package live
 
-import "github.com/homerun-oci/homerun/cgroupv2"
+import (
+	"strings"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+)
 
 // Stats reads what the cgroup has used. Controllers that the cgroup does not
 // have leave their part zero, as do files that this kernel lacks; only a cgroup
@@ -28,4 +32,17 @@ func (d *Dir) alive() bool {
 	}
 	_, err = d.read("cgroup.procs")
 	return err == nil
+}
+
+// Limits reads the files by which the kernel limits the cgroup, by their names: those
+// that it has.
+func (d *Dir) Limits() map[string]string {
+	files := map[string]string{}
+	for _, name := range [...]string{"cpu.max", "cpu.weight", "cpuset.cpus", "cpuset.mems", "io.max", "io.weight",
+		"memory.high", "memory.low", "memory.max", "memory.swap.max", "pids.max"} {
+		if text, err := d.read(name); err == nil && strings.TrimSpace(text) != "" {
+			files[name] = strings.TrimSpace(text)
+		}
+	}
+	return files
 }

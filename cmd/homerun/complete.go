@@ -48,9 +48,9 @@ func wordsOf(verb string) words {
 		return oneContainer()
 	case "delete", "rm", "inspect", "stop", "stats":
 		return severalContainers
-	case "logs", "top":
+	case "logs":
 		return oneContainer()
-	case "exec", "ps":
+	case "exec", "ps", "top":
 		return firstContainer
 	case "kill":
 		return idAndSignal
@@ -135,7 +135,7 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 	case "log-level":
 		return []string{"error", "warning", "info", "debug", "trace"}, cobra.ShellCompDirectiveNoFileComp
 	case "format":
-		return []string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp
+		return []string{"table", "json", "brief"}, cobra.ShellCompDirectiveNoFileComp
 	case "net", "network":
 		return []string{"none", "host", "pasta", "slirp4netns", "ns:"}, cobra.ShellCompDirectiveNoFileComp
 	case "signal", "stop-signal":

@@ -23,6 +23,7 @@ type execFlags struct {
 	gids                                        []uint
 	tty, detach, noNewPrivs, ignorePaused       bool
 	preserve                                    int
+	shells                                      []string
 }
 
 func newExecCommand(o *options) *cobra.Command {
@@ -73,7 +74,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 		return err
 	}
 	ctx, started := signals.starting(ctx)
-	p, err := c.Exec(ctx, *request)
+	p, err := f.start(ctx, c, request)
 	if err = started(err); err != nil || f.detach {
 		return err
 	}

@@ -63,10 +63,10 @@ func (o *options) line(err error) string {
 	return plain.Short(who, maxLine)
 }
 
-// exitStatus is 255 for exec, so that it cannot be confused with a command's
+// exitStatus is 255 for exec and shell, so that it cannot be confused with a command's
 // own status, and 1 otherwise.
 func (o *options) exitStatus() int {
-	if o.verb == "exec" {
+	if o.verb == "exec" || o.verb == "shell" {
 		return 255
 	}
 	return 1

@@ -113,7 +113,7 @@ func (o *options) manager() container.Manager {
 // withRuntime gives a verb the Runtime.
 func (o *options) withRuntime(do func(context.Context, *container.Runtime, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		if c.Name() != "exec" { // which passes it on
+		if c.Name() != "exec" && c.Name() != "shell" { // which pass it on
 			early.Default(unix.SIGQUIT)
 		}
 		r, err := o.runtime()

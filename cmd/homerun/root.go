@@ -75,6 +75,11 @@ func verbs() []verb {
 		{"spec", newSpecCommand},
 		{"stop", newStopCommand},
 		{"rm", newRmCommand},
+		{"inspect", newInspectCommand},
+		{"shell", newShellCommand},
+		{"version", newVersionCommand},
+		{"stats", newStatsCommand},
+		{"top", newTopCommand},
 	}
 }
 
@@ -110,6 +115,7 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 	for _, v := range all {
 		root.AddCommand(v.build(o))
 	}
+	grouped(root)
 	if strings.HasPrefix(name, cobra.ShellCompRequestCmd) {
 		completions(root, o)
 	}
@@ -130,6 +136,9 @@ func globalFlags(f *pflag.FlagSet, o *options) {
 	_ = f.MarkHidden("criu")
 }
 
+// specVersion is that of the OCI runtime specification.
+const specVersion = "1.3.0"
+
 // versionText is what --version prints. Callers take the version from the one
 // line that has the word in it.
 func versionText() string {
@@ -137,7 +146,7 @@ func versionText() string {
 	if commit != "" {
 		text += "commit: " + commit + "\n"
 	}
-	return text + "spec: 1.3.0\n"
+	return text + "spec: " + specVersion + "\n"
 }
 
 // verbIn is the verb of a command line, or "".

@@ -37,23 +37,18 @@ func newStateCommand(o *options) *cobra.Command {
 }
 
 func newListCommand(o *options) *cobra.Command {
-	var format string
-	var quiet bool
+	f := &listFlags{}
 	c := &cobra.Command{
-		Use:     "list [-q] [-f table|json]",
+		Use:     "list [-q] [-f brief|table|json]",
 		Aliases: []string{"ls"},
 		Short:   "List containers",
 		Args:    cobra.NoArgs,
-		RunE: o.withRuntime(func(_ context.Context, r *container.Runtime, _ []string) error {
+		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, _ []string) error {
 			o.verb = "list"
-			if err := o.checkRoot(); err != nil {
-				return err
-			}
-			return printList(r, format, quiet)
+			return o.list(ctx, r, f)
 		}),
 	}
-	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "ids only")
+	f.add(c)
 	return c
 }
 
@@ -68,9 +63,12 @@ func (o *options) checkRoot() error {
 	return nil
 }
 
-func printList(r *container.Runtime, format string, quiet bool) error {
-	switch {
-	case quiet:
+func (o *options) list(ctx context.Context, r *container.Runtime, f *listFlags) error {
+	if err := o.checkRoot(); err != nil {
+		return err
+	}
+	switch format := f.format; {
+	case f.quiet:
 		ids, err := r.IDs()
 		for _, id := range ids {
 			if _, e := fmt.Println(id); e != nil {
@@ -78,10 +76,11 @@ func printList(r *container.Runtime, format string, quiet bool) error {
 			}
 		}
 		return err
-	case format != "json" && format != "table":
+	case format == "brief" || format == "" && isTerminal(1):
+		return brief(ctx, r)
+	case format != "json" && format != "table" && format != "":
 		return fmt.Errorf("unknown format %q: want table or json", format)
-	}
-	if format == "json" {
+	case format == "json":
 		states := []container.OCIState{}
 		err := eachState(r, func(d *container.OCIState) { states = append(states, *d) })
 		if err != nil {
@@ -117,12 +116,15 @@ func eachState(r *container.Runtime, show func(*container.OCIState)) error {
 }
 
 func newPsCommand(o *options) *cobra.Command {
-	var format string
+	f := &listFlags{}
 	c := &cobra.Command{
-		Use:   "ps [-f table|json] ID [OPTION-OF-PS...]",
-		Short: "List a container's processes",
-		Args:  o.idAnd("ps", 100),
+		Use:   "ps [-f table|json] ID [OPTION-OF-PS...] | ps",
+		Short: "List a container's processes, or without an id containers",
+		Args:  o.maybeID("ps"),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
+			if len(args) == 0 {
+				return o.list(ctx, r, f)
+			}
 			c, err := r.Peek(args[0])
 			if err != nil {
 				return err
@@ -132,15 +134,15 @@ func newPsCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if rest := args[1:]; format == "table" && len(rest) > 0 && !slices.Equal(rest, []string{"-ef"}) {
+			if rest := args[1:]; (f.format == "" || f.format == "table") && len(rest) > 0 && !slices.Equal(rest, []string{"-ef"}) {
 				return hostPs(ctx, os.Stdout, pids, rest)
 			}
-			return printProcesses(pids, format)
+			return printProcesses(pids, f.format)
 		}),
 	}
 	// What follows the id is for ps(1): docker and containerd pass -ef.
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVarP(&format, "format", "f", "table", "table or json")
+	f.add(c)
 	return c
 }
 
@@ -151,7 +153,7 @@ func printProcesses(pids []int, format string) error {
 			pids = []int{}
 		}
 		return printJSON(os.Stdout, pids)
-	case "table":
+	case "table", "":
 	default:
 		return fmt.Errorf("unknown format %q: want table or json", format)
 	}

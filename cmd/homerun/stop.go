@@ -81,6 +81,16 @@ func (o *options) someIDs(verb string) cobra.PositionalArgs {
 	}
 }
 
+// maybeID remembers the verb, and the id if there is one.
+func (o *options) maybeID(verb string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if o.verb = verb; len(args) > 0 {
+			o.id = args[0]
+		}
+		return nil
+	}
+}
+
 // inTurn does something with each of some containers; one that fails keeps no other
 // from its turn.
 func inTurn(ids []string, do func(id string) error) error {

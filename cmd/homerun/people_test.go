@@ -1,0 +1,68 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/store"
+)
+
+func TestTexts(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{statusText(&container.OCIState{Status: "running"}), "running"},
+		{statusText(&container.OCIState{Status: "stopped", Exit: &store.Exit{}}), "stopped (0)"},
+		{statusText(&container.OCIState{Status: "stopped", Exit: &store.Exit{Status: 137, Signal: "SIGKILL"}}), "stopped (SIGKILL)"},
+		{ageText(-time.Second), "-"}, {ageText(59 * time.Second), "59 s"}, {ageText(time.Minute), "1 min"}, {ageText(90 * time.Minute), "1 h"},
+		{ageText(47 * time.Hour), "47 h"}, {ageText(48 * time.Hour), "2 days"}, {ageText(time.Since(time.Time{})), "-"},
+		{bytesText(0), "-"}, {bytesText(999), "999 B"}, {bytesText(1000), "1.0 KiB"}, {bytesText(64 << 20), "64.0 MiB"}, {bytesText(1 << 50), "1024.0 TiB"},
+		{strings.Join(shells("/usr/bin/zsh"), " "), "/usr/bin/zsh /bin/bash /bin/sh"},
+		{strings.Join(shells("zsh"), " "), "/bin/bash /bin/sh"}, {strings.Join(shells("/bin/sh"), " "), "/bin/bash /bin/sh"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}
+
+// A line of stats: what was used since the last one, and what has no limit.
+func TestUsage(t *testing.T) {
+	now := time.Now()
+	s := &cgroupv2.Stats{}
+	s.CPU.Usage.Total = 3e9
+	s.Memory.Usage = cgroupv2.MemoryEntry{Usage: 1 << 20, Limit: 1<<64 - 1}
+	s.Pids = cgroupv2.PidsStats{Current: 2}
+	s.Blkio.IoServiceBytesRecursive = []cgroupv2.BlkioEntry{{Op: "Read", Value: 1}, {Op: "Read", Value: 2}, {Op: "Write", Value: 4}, {Op: "Discard", Value: 8}}
+	u := newUsage("web", s, usage{total: 1e9, at: now.Add(-4 * time.Second)}, now)
+	if u.CPU != 50 || u.MemoryLimit != 0 || u.Read != 3 || u.Written != 4 {
+		t.Errorf("%+v", u)
+	}
+	if got, want := u.row(), "web\t50.0\t1.0 MiB\t-\t2\t3 B\t4 B"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	s.Memory.Usage.Limit, s.Pids.Limit = 2<<20, 10
+	again := newUsage("web", s, u, now.Add(time.Second)) // another container of that id may have used less
+	if got, want := again.row(), "web\t0.0\t1.0 MiB\t2.0 MiB\t2/10\t3 B\t4 B"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := newUsage("web", nil, u, now).row(); got != "web\t-\t-\t-\t-\t-\t-" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Each verb that help shows is under one of its headings, people's first.
+func TestGroups(t *testing.T) {
+	root := newRootCommand(&options{}, nil)
+	for _, c := range root.Commands() {
+		if !root.ContainsGroup(c.GroupID) || c.GroupID == "" {
+			t.Errorf("%s is in %q", c.Name(), c.GroupID)
+		}
+	}
+	help := root.UsageString()
+	people, engines := strings.Index(help, "\n  stop "), strings.Index(help, "\n  create ")
+	if people < 0 || engines < people || strings.Contains(help, "Additional Commands") {
+		t.Error(help)
+	}
+}
