@@ -34,26 +34,41 @@ func checkReaper(p *Plan) (int, string) {
 	if len(s.Tolerate) > 0 || s.Result != 0 || s.Want != nil || s.OnZero != 0 || s.OnNonzero != 0 {
 		return at, "may not go on"
 	}
-	var capabilities, closed, bound, filtered, shown bool
+	return p.checkReaperHas(fork, at)
+}
+
+// checkReaperHas looks at what the reaper does after it has made its child.
+func (p *Plan) checkReaperHas(fork, at int) (int, string) {
+	var r reaper
 	for i := fork + 1; i < at; i++ {
-		switch o := p.steps[i].Op.(type) {
-		case Capset:
-			capabilities = (o.Effective|o.Permitted|o.Inheritable)&^(1<<unix.CAP_KILL) == 0
-		case CloseRange:
-			closed = closed || o.First == 3 && o.Last == 0 && o.Flags&unix.CLOSE_RANGE_CLOEXEC == 0
-		case Seccomp:
-			filtered = true
-		case Prctl:
-			bound = bound || o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
-			if o.Option == unix.PR_SET_DUMPABLE {
-				if shown = o.Arg2 == 1; shown && !(capabilities && closed && bound) {
-					return i, "the reaper may be looked at before it has nothing"
-				}
-			}
+		if r.does(p.steps[i].Op); r.shown && !r.bare() {
+			return i, "the reaper may be looked at before it has nothing"
 		}
 	}
-	if !capabilities || !closed || !bound || !filtered || !shown {
+	if !r.bare() || !r.filtered || !r.shown {
 		return at, "the reaper has more than the program, or nobody may join it"
 	}
 	return 0, ""
+}
+
+// reaper is what is known of one.
+type reaper struct{ capabilities, closed, bound, filtered, shown bool }
+
+// bare reports whether it has nothing that the program has not, but for a filter.
+func (r *reaper) bare() bool { return r.capabilities && r.closed && r.bound }
+
+func (r *reaper) does(operation Operation) {
+	switch o := operation.(type) {
+	case Capset:
+		r.capabilities = (o.Effective|o.Permitted|o.Inheritable)&^(1<<unix.CAP_KILL) == 0
+	case CloseRange:
+		r.closed = r.closed || o.First == 3 && o.Last == 0 && o.Flags&unix.CLOSE_RANGE_CLOEXEC == 0
+	case Seccomp:
+		r.filtered = true
+	case Prctl:
+		r.bound = r.bound || o.Option == unix.PR_SET_NO_NEW_PRIVS && o.Arg2 == 1
+		if o.Option == unix.PR_SET_DUMPABLE {
+			r.shown = o.Arg2 == 1
+		}
+	}
 }

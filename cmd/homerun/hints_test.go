@@ -47,6 +47,7 @@ func TestHints(t *testing.T) {
 		o.root = here
 		s.Error(o.inFlags(bundle, errOneID, []string{"sh"}))
 		s.Error(o.inFlags(bundle, taken(t), nil))
+		s.Error(o.becomeDoctor(false)) // which is not beside a test
 	})
 }
 
