@@ -166,15 +166,12 @@ func TestInMachine(t *testing.T) {
 	if os.Getenv("HOMERUN_TEST_MACHINE") != "1" || os.Getuid() != 0 {
 		t.Skip("needs the test machine, and its root")
 	}
-	if out, err := exec.Command("../../hack/install", "/usr/local").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	install(t)
 	run(t, machine, func(ctx context.Context, user, script string) *exec.Cmd {
 		if user == "root" {
 			return exec.CommandContext(ctx, "bash", "-c", "cd /root\n"+script)
 		}
-		return exec.CommandContext(ctx, "systemd-run", "--user", "-M", "dev@.host", "--pipe", "--wait", "--collect", "--quiet", "--property=Delegate=yes", "--",
-			"bash", "-lc", "cd\n"+script)
+		return asDev(ctx, script)
 	})
 }
 
