@@ -58,18 +58,32 @@ func cases() map[string]docCase {
 			before: web + "mkdir -p ~/.config/systemd/user\nsed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
 			files:  map[string]string{"ini": "~/.config/systemd/user/web.service"},
 			after:  "systemctl --user -M dev@.host is-active web\nsystemctl --user -M dev@.host disable --now web\n", functions: "USER=dev\n"},
-		"README.md: Use it on Ubuntu 24.04 and later":           {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
-		"README.md: Install it elsewhere":                       {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
-		"CONTRIBUTING.md: Run it":                               {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
-		"docs/private.md: A root to throw away: --overlay":      {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
-		"docs/performance.md: Measure it again":                 {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
-		"docs/troubleshooting.md: When something does not work": {before: web},
-		"docs/troubleshooting.md: By what is seen":              {before: web},
+		"README.md: Use it on Ubuntu 24.04 and later":                          {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
+		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
+		"CONTRIBUTING.md: Run it":                                              {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
+		"docs/private.md: A root to throw away: --overlay":                     {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
+		"docs/faq.md: Is it safe for code that I don't trust?":                 {before: "mkdir -p faq && cd faq && touch seen\n"},
+		"docs/faq.md: Does it need root once, for anything?":                   {},
+		"docs/faq.md: Why can't apt-get install packages in `run --rootfs /`?": {after: "fails() { if \"$@\"; then return 1; fi; }; fails grep new /etc/motd\n"},
+		"docs/rootfs.md: Where a root comes from":                              {before: fresh},
+		"docs/rootfs.md: From an archive":                                      {before: debian + fresh + "echo NAME=made >~/debian/etc/os-release; ldd /bin/cat; cp /bin/cat ~/debian/bin/\ntar -C ~/debian -cf root.tar .\n", after: "test ! -e debian\n"},
+		"docs/rootfs.md: From Debian's packages":                               {place: elsewhere, why: "the test machine reaches no mirror; hack/machine.d/build makes its image so"},
+		"docs/rootfs.md: From an image, with podman":                           {before: alpine + fresh},
+		"docs/rootfs.md: From an image, with umoci":                            {before: alpine + fresh, functions: typed},
+		"docs/performance.md: Measure it again":                                {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
+		"docs/troubleshooting.md: When something does not work":                {before: web},
+		"docs/troubleshooting.md: By what is seen":                             {before: web},
 	}
 }
 
 // gone: the container is.
 const gone = "! homerun state web 2>/dev/null\n"
+
+// fresh is an empty directory.
+const fresh = "cd $(mktemp -d -p ~)\n"
+
+// alpine is an image of that name, which holds busybox.
+const alpine = "podman import -q --change 'CMD [\"/bin/sh\", \"-c\", \"echo ran\"]' /usr/share/homerun-test/busybox.tar docker.io/library/alpine\n"
 
 // typed: what a person types into the shell that run -b starts.
 const typed = "homerun() { if [ $1 = run ]; then echo exit | command homerun \"$@\"; else command homerun \"$@\"; fi; }\n"
