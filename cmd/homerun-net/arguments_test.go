@@ -80,6 +80,8 @@ func TestSlirpArguments(t *testing.T) {
 		"loopback":  {func(s *settings) { s.loopback = true }, all, start + "--enable-sandbox --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
 		"resolv.conf elsewhere": {func(s *settings) { s.resolvOutside = true }, all,
 			start + "--disable-host-loopback --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
+		"nobody is root": {func(s *settings) { s.withoutRoot = true }, all,
+			start + "--disable-host-loopback --enable-seccomp --enable-ipv6 --cidr=10.0.2.0/24 42 tap0"},
 		"old": {nil, slirp{disableHostLoopback: true}, start + "--disable-host-loopback 42 tap0"},
 	} {
 		s := plain()
@@ -88,6 +90,15 @@ func TestSlirpArguments(t *testing.T) {
 		}
 		if got := strings.Join(slirpArguments(s, c.features), " "); got != c.want {
 			t.Errorf("%s:\n%s, want\n%s", name, got, c.want)
+		}
+	}
+}
+
+func TestLacksRoot(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "         0       1000          1\n": false, "      1000       1000          1\n": true,
+		"         1       1000          1\n         0     100000          9\n": false} {
+		if got := lacksRoot(text); got != want {
+			t.Errorf("%q: %v", text, got)
 		}
 	}
 }

@@ -33,6 +33,8 @@ type settings struct {
 	exposed bool
 	// resolvOutside is true when /etc/resolv.conf leads out of /etc and /run.
 	resolvOutside bool
+	// withoutRoot: nobody is root in the container's user namespace.
+	withoutRoot bool
 	// unprivileged is the first port that users may bind.
 	unprivileged int
 }
@@ -42,7 +44,7 @@ func measure(r netns.Request) settings {
 	s := settings{
 		v4: hasRoute4(readText("/proc/net/route")), v6: hasRoute6(readText("/proc/net/ipv6_route")),
 		mtu: r.MTU, subnet: r.Subnet, six: netns.IPv6(), loopback: r.HostLoopback, pid: r.PID,
-		sameUser: sameUser(r.PID), exposed: exposed(readText("/proc/" + strconv.Itoa(r.PID) + "/status")), resolvOutside: resolvOutside(), unprivileged: unprivilegedPort(),
+		sameUser: sameUser(r.PID), exposed: exposed(readText("/proc/" + strconv.Itoa(r.PID) + "/status")), resolvOutside: resolvOutside(), withoutRoot: withoutRoot(r.PID), unprivileged: unprivilegedPort(),
 	}
 	if r.IPv6 != nil {
 		s.v6 = *r.IPv6
@@ -131,6 +133,20 @@ func (s settings) hidden() error {
 	}
 	return &fault.Error{What: "network", Why: "the container has no PID namespace of its own, so its root could take over what connects it",
 		Hint: "add a namespace of type pid to linux.namespaces, or take the network away"}
+}
+
+func withoutRoot(pid int) bool {
+	return lacksRoot(readText("/proc/"+strconv.Itoa(pid)+"/uid_map")) || lacksRoot(readText("/proc/"+strconv.Itoa(pid)+"/gid_map"))
+}
+
+// lacksRoot reports whether a map, as in user_namespaces(7), has no id 0 inside.
+func lacksRoot(text string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimLeft(line, " "), "0 ") {
+			return false
+		}
+	}
+	return text != ""
 }
 
 func resolvOutside() bool {

@@ -62,8 +62,9 @@ func slirpArguments(s settings, f slirp) []string {
 		a = append(a, "--disable-host-loopback")
 	}
 	// The sandbox sees /etc and /run only: a resolv.conf that leads elsewhere
-	// would leave the container without names.
-	if f.sandbox && !s.resolvOutside {
+	// would leave the container without names. And slirp4netns becomes root of the
+	// container's user namespace for it, which has none where the program is the caller.
+	if f.sandbox && !s.resolvOutside && !s.withoutRoot {
 		a = append(a, "--enable-sandbox")
 	}
 	if f.seccomp {

@@ -145,7 +145,8 @@ func TestKilledWhileConnecting(t *testing.T) {
 	}
 }
 
-// The program has its three streams, its own environment and nobody else.
+// The program has its three streams, of the environment what is the caller's to
+// give, and nobody else.
 func TestProgramInheritsNothing(t *testing.T) {
 	need(t)
 	eachDriver(t, func(t *testing.T, driver string) {
@@ -157,7 +158,8 @@ func TestProgramInheritsNothing(t *testing.T) {
 			got = append(got, f[0]+" "+strings.SplitN(f[1], "=", 2)[0])
 		}
 		slices.Sort(got)
-		want := []string{"descriptor 0", "descriptor 1", "descriptor 2", "environment HOME", "environment PATH", "environment TERM", "process 1"}
+		want := []string{"descriptor 0", "descriptor 1", "descriptor 2", "environment HOME", "environment LANG", "environment LOGNAME", "environment PATH",
+			"environment USER", "process 1"}
 		if !slices.Equal(got, want) {
 			t.Errorf("the program has %q, want %q\n%s", got, want, out)
 		}
