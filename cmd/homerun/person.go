@@ -165,15 +165,19 @@ func realDir(name string) spec.Dir {
 	return spec.Dir{Real: real, Name: filepath.Clean(name)}
 }
 
-// keysOf finds where the keys and tokens of a home really are.
+// keysOf finds where the keys and tokens of a home really are. Most of the places
+// that are listed are not there, which one look at the home tells.
 func keysOf(home string) (real []string) {
+	var names []string
+	if dir, err := os.Open(home); err == nil {
+		names, _ = dir.Readdirnames(-1)
+		dir.Close()
+	}
 	for _, key := range spec.Keys() {
-		var st unix.Stat_t
-		p := home + "/" + key
-		if unix.Lstat(p, &st) != nil {
+		if top, _, _ := strings.Cut(key, "/"); !slices.Contains(names, top) {
 			continue
 		}
-		if r, err := filepath.EvalSymlinks(p); err == nil {
+		if r, err := filepath.EvalSymlinks(home + "/" + key); err == nil {
 			real = append(real, r)
 		}
 	}
