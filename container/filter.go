@@ -3,8 +3,6 @@ package container
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
 
 	"github.com/homerun-oci/homerun/bundle"
@@ -21,11 +19,7 @@ func (c *Container) filter(ctx context.Context, b *bundle.Bundle) (*seccomp.Filt
 // Filter compiles the seccomp profile of a bundle, without a cache; nil when it
 // has none.
 func Filter(ctx context.Context, b *bundle.Bundle, h Helpers) (*seccomp.Filter, error) {
-	b, err := withProfile(b)
-	if err != nil {
-		return nil, err
-	}
-	return loadFilter(ctx, b, h, "")
+	return loadFilter(ctx, withProfile(b), h, "")
 }
 
 // compiledAnnotation has a filter instead of a profile, as crun has it.
@@ -69,17 +63,13 @@ func loadFilter(ctx context.Context, b *bundle.Bundle, h Helpers, cache string) 
 // its Config, which bundle.Decode leaves empty. The profile counts, and what the
 // bundle was decoded from does not have it: what is kept for exec and start is
 // made from Config.
-func withProfile(b *bundle.Bundle) (*bundle.Bundle, error) {
+func withProfile(b *bundle.Bundle) *bundle.Bundle {
 	if b.Config.Linux == nil || b.Config.Linux.Seccomp == nil {
-		return b, nil
-	}
-	profile, err := json.Marshal(b.Config.Linux.Seccomp)
-	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: %w", err)
+		return b
 	}
 	filtered := *b
-	filtered.Seccomp, filtered.Raw = profile, nil
-	return &filtered, nil
+	filtered.Seccomp, filtered.Raw = encodeProfile(b.Config.Linux.Seccomp), nil
+	return &filtered
 }
 
 // program is what the plan needs of a filter.

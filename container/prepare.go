@@ -156,9 +156,7 @@ type intent struct {
 // prepare measures and compiles what the first part of the plan takes. Nothing
 // has happened to the host when it returns. Close the result's starting.
 func (r *Runtime) prepare(ctx context.Context, request *Request, to intent) (_ *preparation, err error) {
-	if request.Bundle, err = withProfile(request.Bundle); err != nil {
-		return nil, err
-	}
+	request.Bundle = withProfile(request.Bundle)
 	if request.Bundle, err = withNetwork(request.Bundle, request.Network); err != nil {
 		return nil, err
 	}
