@@ -3,7 +3,6 @@ package runflags
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -173,7 +172,7 @@ func (c *config) setMemorySet(values []string) error {
 
 // isSet reports whether a text is numbers and ranges with commas between.
 func isSet(text string) bool {
-	for part := range strings.SplitSeq(text, ",") {
+	for _, part := range strings.Split(text, ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		first, err := strconv.ParseUint(from, 10, 16)
 		if err != nil {
@@ -206,10 +205,19 @@ func (c *config) setUlimits(values []string) error {
 		if err != nil {
 			return err
 		}
-		same := func(r specs.POSIXRlimit) bool { return r.Type == limit.Type }
-		c.Process.Rlimits = append(slices.DeleteFunc(c.Process.Rlimits, same), limit)
+		c.addLimit(limit)
 	}
 	return nil
+}
+
+func (c *config) addLimit(limit specs.POSIXRlimit) {
+	for i := range c.Process.Rlimits {
+		if c.Process.Rlimits[i].Type == limit.Type {
+			c.Process.Rlimits[i] = limit
+			return
+		}
+	}
+	c.Process.Rlimits = append(c.Process.Rlimits, limit)
 }
 
 func parseUlimit(text string) (specs.POSIXRlimit, error) {
@@ -252,7 +260,6 @@ func (c *config) setShmSize(values []string) error {
 	if m == nil || m.Type != "tmpfs" {
 		return wrong("shm-size", last(values), "the container has no /dev/shm of its own")
 	}
-	m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return strings.HasPrefix(o, "size=") })
-	m.Options = append(m.Options, "size="+strconv.FormatInt(n, 10))
+	m.Options = append(m.Options[:len(m.Options):len(m.Options)], "size="+strconv.FormatInt(n, 10)) // the last counts
 	return nil
 }

@@ -10,11 +10,12 @@ import (
 
 // mountAt is the config's mount on a destination; nil where there is none.
 func (c *config) mountAt(destination string) *specs.Mount {
-	i := slices.IndexFunc(c.Mounts, func(m specs.Mount) bool { return m.Destination == destination })
-	if i < 0 {
-		return nil
+	for i := range c.Mounts {
+		if c.Mounts[i].Destination == destination {
+			return &c.Mounts[i]
+		}
 	}
-	return &c.Mounts[i]
+	return nil
 }
 
 // addMount puts a mount before those below it, which it would hide, and in the place
@@ -24,14 +25,16 @@ func (c *config) addMount(m specs.Mount) {
 		*old = m
 		return
 	}
-	below := func(o specs.Mount) bool {
-		return strings.HasPrefix(o.Destination, strings.TrimSuffix(m.Destination, "/")+"/")
+	at := len(c.Mounts)
+	for i, o := range c.Mounts {
+		if strings.HasPrefix(o.Destination, strings.TrimSuffix(m.Destination, "/")+"/") {
+			at = i
+			break
+		}
 	}
-	i := slices.IndexFunc(c.Mounts, below)
-	if i < 0 {
-		i = len(c.Mounts)
-	}
-	c.Mounts = slices.Insert(c.Mounts, i, m)
+	c.Mounts = append(c.Mounts, m)
+	copy(c.Mounts[at+1:], c.Mounts[at:])
+	c.Mounts[at] = m
 }
 
 func (c *config) setReadOnly(values []string) error {

@@ -58,10 +58,7 @@ func (c *config) setCapabilities(drop, add []string) error {
 		list = plan.Capabilities()
 		added = append(list, added...)
 	}
-	isDropped := func(name string) bool { return slices.Contains(dropped, name) }
-	list = slices.DeleteFunc(slices.Clone(list), isDropped)
-	added = slices.DeleteFunc(added, isDropped)
-	list, added = unique(append(list, added...)), unique(added)
+	list, added = unique(append(list[:len(list):len(list)], added...), dropped), unique(added, dropped)
 	caps := &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list}
 	if c.Process.User.UID != 0 { // execve takes all but the ambient ones from a user: capabilities(7)
 		caps.Effective, caps.Permitted, caps.Inheritable, caps.Ambient = added, added, added, added
@@ -74,7 +71,7 @@ func (c *config) setCapabilities(drop, add []string) error {
 // them.
 func capabilityNames(flag string, values []string) (names []string, all bool, err error) {
 	for _, value := range values {
-		for text := range strings.SplitSeq(value, ",") {
+		for _, text := range strings.Split(value, ",") {
 			name := strings.ToUpper(text)
 			if name == "ALL" {
 				all = true
@@ -92,11 +89,11 @@ func capabilityNames(flag string, values []string) (names []string, all bool, er
 	return names, all, nil
 }
 
-// unique leaves the first of each name.
-func unique(list []string) []string {
+// unique leaves the first of each name, and none of those that are dropped.
+func unique(list, dropped []string) []string {
 	var out []string
 	for _, s := range list {
-		if !slices.Contains(out, s) {
+		if !slices.Contains(out, s) && !slices.Contains(dropped, s) {
 			out = append(out, s)
 		}
 	}
@@ -116,7 +113,13 @@ func hostMode(flag, text string) (bool, error) {
 
 // leave takes a namespace from the config, so that the container is in the caller's.
 func (c *config) leave(kind specs.LinuxNamespaceType) {
-	c.Linux.Namespaces = slices.DeleteFunc(c.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == kind })
+	var kept []specs.LinuxNamespace
+	for _, n := range c.Linux.Namespaces {
+		if n.Type != kind {
+			kept = append(kept, n)
+		}
+	}
+	c.Linux.Namespaces = kept
 }
 
 // setUserNamespace: that host is for root alone, the caller has looked after.
@@ -157,7 +160,13 @@ func (c *config) setIPCNamespace(values []string) error {
 	c.share("/dev/shm")
 	c.share("/dev/mqueue")
 	if !c.host.Queues {
-		c.Mounts = slices.DeleteFunc(c.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev/mqueue" })
+		var kept []specs.Mount
+		for _, m := range c.Mounts {
+			if m.Destination != "/dev/mqueue" {
+				kept = append(kept, m)
+			}
+		}
+		c.Mounts = kept
 	}
 	return nil
 }
@@ -180,7 +189,7 @@ func (c *config) setUTSNamespace(values []string) error {
 
 // CheckHostname refuses what no host is called, as docker does: RFC 1123, 2.1.
 func CheckHostname(name string) error {
-	for part := range strings.SplitSeq(name, ".") {
+	for _, part := range strings.Split(name, ".") {
 		ok := part != "" && !strings.HasPrefix(part, "-") && !strings.HasSuffix(part, "-")
 		for _, r := range part {
 			ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')

@@ -91,7 +91,7 @@ func Environment(files []EnvFile, flags, caller []string) ([]string, error) {
 	var list []string
 	for _, f := range files {
 		line := 0
-		for text := range strings.SplitSeq(string(f.Text), "\n") {
+		for _, text := range strings.Split(string(f.Text), "\n") {
 			line++
 			text = strings.TrimSuffix(strings.TrimLeft(text, " \t"), "\r")
 			if text == "" || text[0] == '#' {
