@@ -79,6 +79,25 @@ func (t *terminal) relayInput(to int) {
 	}
 	t.raw()
 	copyUntilEnd(0, func(b []byte) bool { return t.typed(to, b) })
+	if !isTerminal(0) { // the end of one ends the program otherwise
+		t.endInput(to)
+	}
+}
+
+// endInput types the end of a file, for that of standard input has come: termios(3),
+// VEOF. A file's end is there whenever one reads; what is typed is read once, ends a
+// line where there is half a one, and is lost when a shell takes the terminal's modes
+// over. So it is typed again and again.
+func (t *terminal) endInput(to int) {
+	for ; ; time.Sleep(foregroundInterval) {
+		modes, err := unix.IoctlGetTermios(to, unix.TCGETS)
+		t.modes.Lock()
+		over := t.over
+		t.modes.Unlock()
+		if err != nil || over || !writeAll(to, modes.Cc[unix.VEOF:unix.VEOF+1]) {
+			return
+		}
+	}
 }
 
 // typed gives the container's terminal what is typed. A key that sends a signal ends a
