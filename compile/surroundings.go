@@ -34,14 +34,18 @@ func (c *compiler) passDescriptors() {
 	}
 	c.wishes.Preserve += listen.Count
 	c.setVariable("LISTEN_FDS", strconv.Itoa(listen.Count))
-	pid := 1
-	if c.wishes.Reaper {
-		pid = programID
-	}
-	c.setVariable("LISTEN_PID", strconv.Itoa(pid))
+	c.setVariable("LISTEN_PID", c.programsID())
 	if listen.Names != "" {
 		c.setVariable("LISTEN_FDNAMES", listen.Names)
 	}
+}
+
+// programsID is the program's process id in a PID namespace that is made for it.
+func (c *compiler) programsID() string {
+	if c.wishes.Reaper {
+		return strconv.Itoa(programID)
+	}
+	return "1"
 }
 
 // Where a container finds the socket for notifications, and the variable that
@@ -80,7 +84,7 @@ func (c *compiler) askForLife() {
 	}
 	c.setVariable("WATCHDOG_USEC", n.Watchdog)
 	if slices.ContainsFunc(c.spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.PIDNamespace && ns.Path == "" }) {
-		c.setVariable("WATCHDOG_PID", "1")
+		c.setVariable("WATCHDOG_PID", c.programsID())
 	}
 }
 

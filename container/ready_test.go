@@ -51,6 +51,7 @@ func TestWatchdogPassedOn(t *testing.T) {
 		want       string
 	}{
 		"a program":         {"", compile.Wishes{}, nil, []specs.LinuxNamespace{{Type: specs.PIDNamespace}}, "[WATCHDOG_USEC=7 WATCHDOG_PID=1]"},
+		"beside a reaper":   {"", compile.Wishes{Reaper: true}, nil, []specs.LinuxNamespace{{Type: specs.PIDNamespace}}, "[WATCHDOG_USEC=7 WATCHDOG_PID=2]"},
 		"no PID namespace":  {ReadyByProgram, compile.Wishes{}, nil, nil, "[WATCHDOG_USEC=7]"},
 		"another's":         {"", compile.Wishes{}, nil, []specs.LinuxNamespace{{Type: specs.PIDNamespace, Path: "/proc/1/ns/pid"}}, "[WATCHDOG_USEC=7]"},
 		"the config's":      {"", compile.Wishes{}, []string{"WATCHDOG_USEC=1"}, nil, "[WATCHDOG_USEC=1]"},

@@ -138,7 +138,7 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 		return []string{"table", "json", "brief"}, cobra.ShellCompDirectiveNoFileComp
 	case "net", "network":
 		return []string{"none", "host", "pasta", "slirp4netns", "ns:"}, cobra.ShellCompDirectiveNoFileComp
-	case "signal", "stop-signal":
+	case "signal", "stop-signal", "reload":
 		return signalNames(), cobra.ShellCompDirectiveNoFileComp
 	case "cap", "cap-add", "cap-drop":
 		return capabilityNames(), cobra.ShellCompDirectiveNoFileComp
@@ -146,6 +146,8 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 		return []string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp
 	case "restart":
 		return []string{"no", "on-failure", "always"}, cobra.ShellCompDirectiveNoFileComp
+	case flagReady:
+		return []string{"container", "start", "ignore"}, cobra.ShellCompDirectiveNoFileComp
 	case "hostname", "env", "name", "user", "publish", "add-host", "dns", "memory", "cpus", "pids-limit", "interval":
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -26,7 +26,7 @@ func normalize(root *cobra.Command, args []string) []string {
 			}
 		case verb == nil:
 			verb = command(root, a)
-		case verb.Name() == "exec" || verb.Name() == "run":
+		case verb.Name() == "exec" || verb.Name() == "run" || verb.Name() == "unit":
 			return out
 		}
 	}

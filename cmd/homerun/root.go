@@ -80,6 +80,7 @@ func verbs() []verb {
 		{"version", newVersionCommand},
 		{"stats", newStatsCommand},
 		{"top", newTopCommand},
+		{"unit", newUnitCommand},
 	}
 }
 

@@ -82,10 +82,10 @@ func (f *runFlags) add(o *options, c *cobra.Command, plain bool) {
 // withRootfs begins the help of flags that mean nothing without --rootfs.
 const withRootfs = "with --rootfs: "
 
-// fit refuses flags that would be ignored.
-func (f *runFlags) fit(flags *pflag.FlagSet) (err error) {
+// fit refuses flags that would be ignored, but those of somebody else's.
+func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 	flags.Visit(func(g *pflag.Flag) {
-		if f.rootfs.path == "" && strings.HasPrefix(g.Usage, withRootfs) {
+		if f.rootfs.path == "" && strings.HasPrefix(g.Usage, withRootfs) && !slices.Contains(others, g.Name) {
 			err = fmt.Errorf("--%s goes with --rootfs; a bundle has it in config.json", g.Name)
 		}
 	})

@@ -69,12 +69,12 @@ func runUsage(c *cobra.Command) error {
 // elsewhere says of flags of docker's and podman's what there is in their place.
 var elsewhere = [...]struct{ flags, text string }{
 	{" privileged ", "--cap-add, --device and --security-opt give single rights"},
-	{" restart ", "a systemd unit starts it anew: docs/systemd.md"},
+	{" restart ", "homerun unit --restart prints a systemd unit that starts it anew"},
 	{" pull platform publish-all expose image-volume rmi ", "homerun has no images"},
 	{" volumes-from volume-driver ", "homerun has no volumes: --volume binds a directory"},
 	{" pod link network-alias ip mac-address ", "homerun has no networks of its own: --net ns:PATH joins another container's"},
 	{" gpus ", "--device gives a device"},
-	{" health-cmd health-interval health-retries health-timeout ", "systemd watches a service: docs/systemd.md"},
+	{" health-cmd health-interval health-retries health-timeout ", "homerun unit --watchdog has systemd watch it"},
 	{" log-driver log-opt ", "the output is homerun's own: redirect it"},
 	{" cidfile ", "--name says the id, and --pid-file writes the process id"},
 	{" cgroup-parent ", "a bundle has linux.cgroupsPath"},

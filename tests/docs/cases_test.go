@@ -55,8 +55,7 @@ func cases() map[string]docCase {
 			after: "rm -r ~/.config/containers/containers.conf.d\n"},
 		"README.md: Use it under Docker, nerdctl and containerd": {place: elsewhere, why: "the test machine has none of these engines"},
 		"README.md: Run a container as a service of your own": {
-			before: web + "mkdir -p ~/.config/systemd/user\nsed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
-			files:  map[string]string{"ini": "~/.config/systemd/user/web.service"},
+			before: web + "sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
 			after:  "systemctl --user -M dev@.host is-active web\nsystemctl --user -M dev@.host disable --now web\n", functions: "USER=dev\n"},
 		"README.md: Use it on Ubuntu 24.04 and later":                          {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
 		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
@@ -73,6 +72,12 @@ func cases() map[string]docCase {
 		"docs/performance.md: Measure it again":                                {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
 		"docs/troubleshooting.md: When something does not work":                {before: web},
 		"docs/troubleshooting.md: By what is seen":                             {before: web},
+		"docs/units.md: A unit for a command line": {
+			before: "mkdir -p pages && cd pages\n",
+			after:  "test $(loginctl show-user dev -P Linger) = yes\n"},
+		"docs/units.md: The program says when it is ready, and that it is alive": {after: "! systemctl --user is-failed alive\n"},
+		"docs/units.md: Sockets":          {functions: "curl() { test \"$(command curl \"$@\")\" = hello; }\n"},
+		"docs/units.md: Without Delegate": {},
 	}
 }
 
