@@ -36,6 +36,15 @@ type MakeExitRecord struct{}
 // Line implements plan.Action.
 func (a MakeExitRecord) Line() string { return line("open", `"exit"`, "O_WRONLY|O_CREAT|O_EXCL") }
 
+// KeepOutput starts the helper that keeps what a detached program writes.
+type KeepOutput struct {
+	// Driver says where: package container/output.
+	Driver string
+}
+
+// Line implements plan.Action.
+func (a KeepOutput) Line() string { return line("homerun-log", quoted(a.Driver)) }
+
 // OpenNamespace opens a namespace that config.json names by path, and checks its
 // type: ioctl_nsfs(2), NS_GET_NSTYPE.
 type OpenNamespace struct {

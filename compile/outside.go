@@ -69,6 +69,9 @@ func (c *compiler) before() error {
 	if c.wishes.Detached {
 		c.runtime("default", action.MakeExitRecord{})
 	}
+	if c.wishes.Output != "" {
+		c.runtime("default", action.KeepOutput{Driver: c.wishes.Output})
+	}
 	for _, j := range c.ns.joined {
 		c.runtime(j.pointer()+".path", action.OpenNamespace{Input: j.input(), Path: j.path, Type: j.flag, Pointer: j.pointer() + ".path"})
 	}

@@ -20,6 +20,9 @@ type Wishes struct {
 	// Detached: nobody waits for the program, so the first process stays as init's
 	// parent and records how init ended. See InputExit.
 	Detached bool
+	// Output is where what a detached program writes is kept: package container/output;
+	// "" leaves its streams as they are.
+	Output string
 	// EndsWithCaller: the first process stays beside init, and ends it when the runtime
 	// has ended.
 	EndsWithCaller bool

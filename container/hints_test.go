@@ -30,6 +30,11 @@ func TestHints(t *testing.T) {
 		}
 		defer c.Close()
 		s.Error(c.lost(errors.New("state.json is missing"), "nothing else says who init is"))
+		if r.kept(&Output{}) != nil {
+			t.Error("homerun-log is there")
+		}
+		_, err = c.startLog(Streams{}, nil)
+		s.Error(err)
 		starting := &starting{c: c}
 		s.Error(starting.moveDevices(action.MoveDevices{List: []device.Move{{Host: "eth1"}}}))
 		s.Error(starting.explainStart(stage.Record{}))

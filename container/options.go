@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/container/output"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/proc/siblings"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
@@ -62,7 +63,7 @@ type Manager = cgroupv2.Manager
 // check refuses options that no container could be made with.
 func (o *Options) check() error {
 	for _, p := range [...]struct{ what, path string }{{"the cache", o.Cache}, {homerunName, o.Helpers.Homerun},
-		{client.Name, o.Helpers.Net}, {compiler.Name, o.Helpers.Seccomp}} {
+		{client.Name, o.Helpers.Net}, {compiler.Name, o.Helpers.Seccomp}, {output.Name, o.Helpers.Log}} {
 		if p.path != "" && !filepath.IsAbs(p.path) {
 			return fmt.Errorf("the path of %s is not absolute: %q", p.what, p.path)
 		}
@@ -88,6 +89,8 @@ type Helpers struct {
 	Net string
 	// Seccomp compiles seccomp profiles: homerun-seccomp.
 	Seccomp string
+	// Log keeps and shows the output of detached programs: homerun-log.
+	Log string
 }
 
 // homerunName is the file name of homerun's own program.
@@ -95,6 +98,7 @@ const homerunName = "homerun"
 
 func (h Helpers) homerun() (string, []string) { return findHelper(homerunName, h.Homerun) }
 func (h Helpers) net() (string, []string)     { return findHelper(client.Name, h.Net) }
+func (h Helpers) log() (string, []string)     { return findHelper(output.Name, h.Log) }
 func (h Helpers) seccomp() (string, []string) { return findHelper(compiler.Name, h.Seccomp) }
 
 // findHelper finds a helper program: at the path that was given, or where it is

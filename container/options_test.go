@@ -13,13 +13,14 @@ func TestNew(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"all":      {Options{Root: "/r", Manager: "systemd", Cache: "/c", Helpers: Helpers{"/h", "/n", "/s"}}, ""},
+		"all":      {Options{Root: "/r", Manager: "systemd", Cache: "/c", Helpers: Helpers{"/h", "/n", "/s", "/l"}}, ""},
 		"root":     {Options{Root: "/r"}, ""},
 		"no root":  {Options{}, `the path of the state root is not absolute: ""`},
 		"relative": {Options{Root: "r"}, `the path of the state root is not absolute: "r"`},
 		"manager":  {Options{Root: "/r", Manager: "x"}, "unknown cgroup manager x: want auto, systemd, cgroupfs or disabled"},
 		"cache":    {Options{Root: "/r", Cache: "c"}, `the path of the cache is not absolute: "c"`},
 		"homerun":  {Options{Root: "/r", Helpers: Helpers{Homerun: "h"}}, `the path of homerun is not absolute: "h"`},
+		"log":      {Options{Root: "/r", Helpers: Helpers{Log: "l"}}, `the path of homerun-log is not absolute: "l"`},
 		"net":      {Options{Root: "/r", Helpers: Helpers{Net: "./n"}}, `the path of homerun-net is not absolute: "./n"`},
 		"seccomp":  {Options{Root: "/r", Helpers: Helpers{Seccomp: "s"}}, `the path of homerun-seccomp is not absolute: "s"`},
 	} {

@@ -64,6 +64,9 @@ type Request struct {
 	// Runtime.Wait and Container.Exit. Process.Wait is an error then, and so is a
 	// terminal without ConsoleSocket.
 	Detached bool
+	// Output has what a detached program writes kept, for Runtime.Logs: what goes to
+	// Streams.Out and Streams.Err where these are nil. Nil does not.
+	Output *Output
 	// EndsWithCaller says that the container's init is killed when the process that
 	// called Run ends, however that ends, and by Process.Close: one small process
 	// stays beside init, which is a child of the calling process too.
@@ -100,7 +103,7 @@ func rootfsPath(b *bundle.Bundle) string {
 // wishes are what the request asks for beside config.json.
 func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller, Reaper: r.Reaper,
-		Manager: c.runtime.options.Manager, Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
+		Manager: c.runtime.options.Manager, Output: r.Output.driver(), Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
 		RemoveMade: r.RemoveMade, Overlay: r.Overlay, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
@@ -195,7 +198,12 @@ func (p *preparation) begin(ctx context.Context) (err error) {
 			p.starting.closeHandles()
 		}
 	}()
-	if p.starting.files, err = openFiles(p.request.Streams, p.request.Files); err != nil {
+	p.request.Output = p.starting.c.runtime.kept(p.request.Output)
+	streams := p.request.Streams
+	if p.starting.output, err = p.request.Output.pipes(&streams); err != nil {
+		return err
+	}
+	if p.starting.files, err = openFiles(streams, p.request.Files); err != nil {
 		return err
 	}
 	if p.request.Facts == nil {

@@ -65,6 +65,8 @@ type starting struct {
 	outcome int
 	// files are the program's; nil where it has the runtime's own.
 	files *files
+	// output is the program's, on its way to who keeps it; nil where nobody does.
+	output *outputPipes
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
@@ -82,6 +84,7 @@ func (s *starting) closeHandles() {
 	s.agent.Close()
 	s.pidFile.Close()
 	s.files.close()
+	s.output.close()
 	descriptor.Close(&s.receiver)
 	descriptor.Close(&s.terminal)
 	descriptor.Close(&s.copies)
@@ -155,6 +158,8 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 		return s.makeFIFOs()
 	case action.MakeExitRecord:
 		return s.makeExitRecord()
+	case action.KeepOutput:
+		return s.keepOutput(a.Driver)
 	case action.OpenNamespace:
 		return s.openNamespace(a)
 	case action.PrepareIDMap:

@@ -114,23 +114,31 @@ func (b *base) prepare() error {
 	return err
 }
 
-// buildHomerun builds the binary under test once. Where there is no go, as in
-// the test machine, the one in bin/ serves.
+// buildHomerun builds the binary under test once, and beside it the helper that needs nothing
+// of the host. Where there is no go, as in the test machine, those in bin/ serve.
 func buildHomerun(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, "homerun")
+	if _, err := buildProgram(dir, "homerun-log"); err != nil {
+		return "", err
+	}
 	if given := os.Getenv("HOMERUN"); given != "" {
+		out := filepath.Join(dir, "homerun")
 		return out, copyFile(given, out, 0o755)
 	}
+	return buildProgram(dir, "homerun", "-ldflags=-E main.entry")
+}
+
+func buildProgram(dir, name string, flags ...string) (string, error) {
+	out := filepath.Join(dir, name)
 	if _, err := exec.LookPath("go"); err != nil {
-		return out, copyFile("../bin/homerun", out, 0o755)
+		return out, copyFile("../bin/"+name, out, 0o755)
 	}
-	cmd := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", out, "../cmd/homerun")
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", out, "../cmd/"+name)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/homerun: %w\n%s", err, text)
+		return "", fmt.Errorf("go build ./cmd/%s: %w\n%s", name, err, text)
 	}
 	return out, nil
 }

@@ -152,9 +152,11 @@ func (o *options) planRequest(f *planFlags, args []string) (*container.Request, 
 		return nil, err
 	}
 	request.ID = f.id
-	run.attend(request)
+	if err := run.attend(request); err != nil {
+		return nil, err
+	}
 	if f.waits { // create has neither
-		request.Network, request.Subreaper, request.Detached, request.EndsWithCaller = nil, false, false, false
+		request.Network, request.Output, request.Subreaper, request.Detached, request.EndsWithCaller = nil, nil, false, false, false
 	}
 	return request, nil
 }

@@ -81,6 +81,7 @@ func verbs() []verb {
 		{"stats", newStatsCommand},
 		{"top", newTopCommand},
 		{"unit", newUnitCommand},
+		{"logs", newLogsCommand},
 	}
 }
 

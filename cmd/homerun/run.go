@@ -27,6 +27,7 @@ type runFlags struct {
 	ready        string
 	rootfs       rootfsFlags
 	hands        handFlags
+	output       outputFlags
 }
 
 // rootfsFlags are those of run --rootfs.
@@ -72,6 +73,7 @@ func (f *runFlags) add(o *options, c *cobra.Command, plain bool) {
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the program")
 	flags.BoolVar(&f.keep, "keep", false, "keep the container's state when the program ends")
 	flags.StringVar(&f.ready, flagReady, "container", "who tells systemd that the service is ready: container, start (homerun, when the program runs), ignore")
+	f.output.add(flags)
 	if !plain {
 		rootfsRunFlags(c, &f.rootfs)
 		f.hands.add(o, flags)
@@ -87,6 +89,9 @@ func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 	flags.Visit(func(g *pflag.Flag) {
 		if f.rootfs.path == "" && strings.HasPrefix(g.Usage, withRootfs) && !slices.Contains(others, g.Name) {
 			err = fmt.Errorf("--%s goes with --rootfs; a bundle has it in config.json", g.Name)
+		}
+		if !f.detach && strings.HasPrefix(g.Usage, withDetach) {
+			err = fmt.Errorf("--%s goes with --detach; otherwise you have the output", g.Name)
 		}
 	})
 	if err == nil {
@@ -189,13 +194,18 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 	return r.Run(ctx, *request)
 }
 
-// attend says who waits for the program, and for its orphans, and who says that it is
-// ready.
+// attend says who waits for the program, for its orphans, and for what it writes, and who
+// says that it is ready.
 func (f *runFlags) attend(r *container.Request) (err error) {
-	r.Ready, err = parseReady(f.ready)
+	if r.Ready, err = parseReady(f.ready); err != nil {
+		return err
+	}
 	r.Detached = f.detach
 	r.EndsWithCaller = !f.detach
 	r.Subreaper = !f.detach && !f.create.noSubreaper
+	if p := r.Bundle.Config.Process; f.detach && (p == nil || !p.Terminal) {
+		r.Streams, r.Output, err = f.output.streams(r.Streams, f.rootfs.path == "")
+	}
 	return err
 }
 

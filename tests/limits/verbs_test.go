@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/again"
 )
 
 // stop lets a paused container have its signal, and kills it while it is paused when it
@@ -62,4 +64,92 @@ func TestStatsTable(t *testing.T) {
 			t.Errorf("%d tables in 5 seconds: %s", n, text)
 		}
 	})
+}
+
+// What a detached container writes on a terminal goes to the journal, where people find it
+// by the container's name, and so does logs. For a user that is so where each has files of
+// his own, which the machine's journal, in memory, has not.
+func TestJournal(t *testing.T) {
+	t.Run("user", func(t *testing.T) {
+		needUser(t)
+		if os.Getenv("HOMERUN_TEST_JOURNAL") == "disk" {
+			journalled(t)
+			return
+		}
+		b := newBox(t, "systemd", "", "/bin/sh", "-c", "echo out")
+		b.detach("auto")
+		if _, err := b.homerun("wait", b.id); err != nil {
+			t.Error(err)
+		}
+		if got := b.must("logs", b.id); got != "out\n" {
+			t.Errorf("in a file: %q", got)
+		}
+		c := newBox(t, "systemd", "", "/bin/sh", "-c", "echo out")
+		c.detach("journald")
+		if out, err := c.homerun("logs", c.id); err == nil || !strings.Contains(out, "homerun: logs "+c.id+": journalctl: ") {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	t.Run("root", func(t *testing.T) {
+		needRoot(t)
+		const configuration = "/run/systemd/journald.conf.d/zz-persistent.conf"
+		for _, c := range [][]string{{"mkdir", "-p", "/run/systemd/journald.conf.d"}, {"sh", "-c", "printf '[Journal]\\nStorage=persistent\\n' >" + configuration},
+			{"systemctl", "restart", "systemd-journald"}, {"journalctl", "--flush"}} {
+			if out, err := command(callLimit, c...); err != nil {
+				t.Fatalf("%v: %v: %s", c, err, out)
+			}
+		}
+		t.Cleanup(func() {
+			_ = os.Remove(configuration)
+			_, _ = command(callLimit, "systemctl", "restart", "systemd-journald")
+		})
+		t.Run("root", journalled)
+		t.Run("dev", func(t *testing.T) {
+			args := []string{"runuser", "-u", "dev", "--", "env", "XDG_RUNTIME_DIR=/run/user/1000"}
+			again.Pass(t, exec.Command(args[0], append(args[1:], "HOMERUN_TEST_MACHINE=1", "HOMERUN="+os.Getenv("HOMERUN"), "HOMERUN_TEST_JOURNAL=disk")...), "TestJournal/user")
+		})
+	})
+}
+
+// detach runs the container as on a terminal that goes away.
+func (b *box) detach(driver string) {
+	b.t.Helper()
+	b.t.Cleanup(func() { b.must("delete", "--force", b.id) })
+	b.must("--version") // which writes config.json
+	line := strings.Join([]string{homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager, "run", "-d", "--log-driver", driver, "--bundle", b.dir, b.id}, " ")
+	if out, err := command(callLimit, "script", "-qec", line, "/dev/null"); err != nil || strings.Contains(out, "out") {
+		b.t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func journalled(t *testing.T) {
+	b := newBox(t, "systemd", "", "/bin/sh", "-c",
+		"echo out of it; echo err of it >/dev/stderr; printf 'a\\001b'; touch /tmp/ready; while [ ! -e /tmp/end ]; do sleep 0.1; done; echo last; exit 3")
+	b.detach("auto")
+	eventually(t, "ready", func() bool { _, err := os.Stat(b.dir + "/rootfs/tmp/ready"); return err == nil })
+	for _, match := range []string{"CONTAINER_NAME=" + b.id, "--identifier=" + b.id} {
+		eventually(t, "in the journal", func() bool {
+			out, err := command(callLimit, "journalctl", "--quiet", "--output=cat", match)
+			return err == nil && strings.Contains(out, "out of it\n") && strings.Contains(out, "err of it\n")
+		})
+	}
+	follows := exec.Command(homerun(t), "--root", b.root, "logs", "-f", b.id)
+	var out, problems strings.Builder
+	follows.Stdout, follows.Stderr = &out, &problems
+	if err := follows.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if err := os.WriteFile(b.dir+"/rootfs/tmp/end", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := follows.Wait(); err != nil || out.String() != "out of it\na\001blast\n" || problems.String() != "err of it\n" {
+		t.Errorf("%v: %q, %q", err, out.String(), problems.String())
+	}
+	if _, err := b.homerun("wait", b.id); err == nil || err.Error() != "exit status 3" {
+		t.Error(err)
+	}
+	if got := b.must("logs", "--tail", "1", b.id); got != "a\001blast\n" {
+		t.Errorf("%q", got)
+	}
 }

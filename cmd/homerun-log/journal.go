@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/homerun-oci/homerun/container/output"
+	"golang.org/x/sys/unix"
+)
+
+// journal shows what is in the journal of one container, by journalctl(1). One that
+// follows never ends: when who keeps the output has ended, what is left is asked for
+// once more.
+func (v *view) journal(instance string) error {
+	program, err := exec.LookPath("journalctl")
+	if err != nil {
+		return errors.New("the output is in the journal, and journalctl, which reads it, is not installed")
+	}
+	args := []string{program, "--quiet", "--no-pager", "--output=export", output.InstanceField + "=" + instance}
+	if !v.follow {
+		if v.last >= 0 {
+			args = append(args, "--lines="+strconv.Itoa(v.last))
+		}
+		_, err := v.entries(args, nil)
+		return err
+	}
+	lines := "--no-tail"
+	if v.last >= 0 {
+		lines = "--lines=" + strconv.Itoa(v.last)
+	}
+	cursor, err := v.entries(append(args, "--follow", lines), keeperEnds)
+	if err != nil {
+		return err
+	}
+	if cursor != "" {
+		args = append(args, "--after-cursor="+cursor)
+	}
+	_, err = v.entries(args, nil)
+	return err
+}
+
+// keeperEnds waits for the end of who keeps the output.
+func keeperEnds() {
+	for {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: output.KeeperFD, Events: unix.POLLIN}}, -1); n > 0 || err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// entries shows the entries that journalctl prints, until it ends, or is ended when until
+// returns. It returns the last one's cursor.
+func (v *view) entries(args []string, until func()) (cursor string, err error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	if until != nil {
+		go func() {
+			until()
+			_ = cmd.Process.Kill() // ended, or will be
+		}()
+	}
+	r := &reader{bufio.NewReader(out)}
+	for err == nil {
+		var fields map[string]string
+		if fields, err = r.entry(); err == nil {
+			if err = v.line(lineOf(fields)); err == nil {
+				cursor = fields["__CURSOR"]
+			}
+		}
+	}
+	ended := cmd.Wait()
+	switch {
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return "", err
+	case ended != nil && until == nil:
+		return "", fmt.Errorf("journalctl: %w", ended)
+	}
+	return cursor, nil
+}
+
+// lineOf is the line of an entry.
+func lineOf(fields map[string]string) output.Line {
+	l := output.Line{Stream: output.Stdout, Text: []byte(fields["MESSAGE"]), Part: fields[output.PartField] == "true"}
+	if fields["PRIORITY"] == "3" {
+		l.Stream = output.Stderr
+	}
+	l.Time = time.UnixMicro(number(fields["__REALTIME_TIMESTAMP"]))
+	return l
+}
+
+// reader reads entries of the journal in its export format,
+// https://systemd.io/JOURNAL_EXPORT_FORMATS.
+type reader struct{ *bufio.Reader }
+
+// entry reads an entry. One that is cut off is io.ErrUnexpectedEOF.
+func (r *reader) entry() (map[string]string, error) {
+	fields := map[string]string{}
+	for {
+		text, err := r.ReadString('\n')
+		switch {
+		case err != nil:
+			return nil, err
+		case text == "\n" && len(fields) == 0:
+			continue
+		case text == "\n":
+			return fields, nil
+		}
+		name, value, isText := strings.Cut(text[:len(text)-1], "=")
+		if !isText {
+			if value, err = r.value(); err != nil {
+				return nil, err
+			}
+		}
+		fields[name] = value
+	}
+}
+
+// mostBytes is more than a message of ours has.
+const mostBytes = 1 << 20
+
+// value reads a field of any bytes.
+func (r *reader) value() (string, error) {
+	var size [8]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return "", err
+	}
+	n := binary.LittleEndian.Uint64(size[:])
+	if n > mostBytes {
+		return "", fmt.Errorf("journalctl: a field of %d bytes", n)
+	}
+	text := make([]byte, n+1)
+	_, err := io.ReadFull(r, text)
+	return string(text[:n]), err
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/container/output"
+	"golang.org/x/sys/unix"
+)
+
+// program is a program that writes, and who keeps that.
+type program struct {
+	t        *testing.T
+	out, err *os.File
+	kept     chan error
+}
+
+func start(t *testing.T, to sink) *program {
+	t.Helper()
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errRead, errWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t, outWrite, errWrite, make(chan error, 1)}
+	go func() {
+		defer outRead.Close()
+		defer errRead.Close()
+		p.kept <- copyAll([]*stream{{fd: int(outRead.Fd()), name: output.Stdout}, {fd: int(errRead.Fd()), name: output.Stderr}}, to)
+	}()
+	return p
+}
+
+// end ends the program, and waits until all is kept.
+func (p *program) end() {
+	p.t.Helper()
+	p.out.Close()
+	p.err.Close()
+	if err := <-p.kept; err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *program) write(f *os.File, text string) {
+	p.t.Helper()
+	if _, err := f.WriteString(text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func directory(t *testing.T) (string, int) {
+	t.Helper()
+	dir := t.TempDir()
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return dir, fd
+}
+
+// shown is what a view shows of a directory.
+func shown(t *testing.T, dir int, v view) (out, other string) {
+	t.Helper()
+	var a, b bytes.Buffer
+	v.out, v.err = &a, &b
+	if err := v.files(dir, -1); err != nil {
+		t.Fatal(err)
+	}
+	return a.String(), b.String()
+}
+
+// What is written is shown byte for byte, each stream on its own: lines longer than what
+// is kept together, a last one without an end, bytes that are no text.
+func TestKeepAndShow(t *testing.T) {
+	long := strings.Repeat("x", 3*output.MaxLine+5)
+	for _, text := range []string{"", "\n", "one\ntwo\n", "no end", long, long + "\nrest\n", "\n\n", "a\x00b\xff \x1b[2J\n", "x\n" + long[:output.MaxLine], long[:output.MaxLine] + "\n"} {
+		_, dir := directory(t)
+		p := start(t, &file{dir: dir, max: 1 << 30})
+		p.write(p.out, text)
+		p.write(p.err, "E\n")
+		p.end()
+		if out, other := shown(t, dir, view{last: -1}); out != text || other != "E\n" {
+			t.Errorf("%.40q: %.40q, %q", text, out, other)
+		}
+	}
+}
+
+func TestLast(t *testing.T) {
+	_, dir := directory(t)
+	p := start(t, &file{dir: dir, max: 1 << 30})
+	long := strings.Repeat("x", 2*output.MaxLine+5)
+	p.write(p.out, "one\n"+long+"\nthree")
+	p.end()
+	for last, want := range map[int]string{0: "", 1: "three", 2: long + "\nthree", 3: "one\n" + long + "\nthree", 9: "one\n" + long + "\nthree"} {
+		if got, _ := shown(t, dir, view{last: last}); got != want {
+			t.Errorf("last %d: %.40q", last, got)
+		}
+	}
+	stamped, _ := shown(t, dir, view{last: -1, times: true})
+	for _, line := range strings.Split(stamped, "\n") {
+		if at, err := time.Parse(time.RFC3339Nano, strings.SplitN(line, " ", 2)[0]); err != nil || time.Since(at) > time.Minute {
+			t.Errorf("%.60q: %v", line, err)
+		}
+	}
+}
+
+// Files are bounded, and what is left is the end.
+func TestBounded(t *testing.T) {
+	name, dir := directory(t)
+	const most = 20000
+	p := start(t, &file{dir: dir, max: most / 2})
+	for i := range 10000 {
+		p.write(p.out, fmt.Sprintf("line %d\n", i))
+	}
+	p.end()
+	size := int64(0)
+	for _, f := range []string{output.File, output.Before} {
+		st, err := os.Stat(filepath.Join(name, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %o", f, st.Mode())
+		}
+		size += st.Size()
+	}
+	out, _ := shown(t, dir, view{last: -1})
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if size > most || size < most/3 || lines[len(lines)-1] != "line 9999" || lines[0] != fmt.Sprintf("line %d", 10000-len(lines)) {
+		t.Errorf("%d bytes, %d lines from %q to %q", size, len(lines), lines[0], lines[len(lines)-1])
+	}
+}
+
+// writer is an io.Writer.
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// Who follows sees all that comes, also when files are turned over meanwhile, and ends
+// when who keeps the output does, of which a pipe tells here.
+func TestFollow(t *testing.T) {
+	_, dir := directory(t)
+	ended, keeper, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ended.Close()
+	p := start(t, &file{dir: dir, max: 10000})
+	p.write(p.out, "before\n")
+	var out bytes.Buffer
+	begun := make(chan bool, 1000)
+	followed := make(chan error, 1)
+	go func() {
+		v := view{out: writer(func(b []byte) (int, error) { begun <- true; return out.Write(b) }), last: -1, follow: true}
+		followed <- v.files(dir, int(ended.Fd()))
+	}()
+	<-begun
+	want := "before\n"
+	for i := range 500 {
+		line := fmt.Sprintf("line %d\n", i)
+		p.write(p.out, line)
+		want += line
+		time.Sleep(100 * time.Microsecond)
+	}
+	p.end()
+	keeper.Close()
+	if err := <-followed; err != nil || out.String() != want {
+		t.Errorf("%v: %d bytes, want %d", err, out.Len(), len(want))
+	}
+}
+
+// A container that was removed meanwhile, or a full disk, does not stop its program.
+func TestCannotKeep(t *testing.T) {
+	name, dir := directory(t)
+	p := start(t, &file{dir: dir, max: 1 << 20})
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	p.write(p.out, strings.Repeat("x\n", 1<<17))
+	p.end()
+}
+
+// The journal is told whose a line is, and what it is; shown is what it exports.
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	const instance = "0123456789abcdef0123456789abcdef"
+	var exported bytes.Buffer
+	read := make(chan error, 1)
+	go func() {
+		b := make([]byte, 1<<17)
+		for range 4 {
+			n, err := socket.Read(b)
+			if err != nil {
+				read <- err
+				return
+			}
+			fmt.Fprintf(&exported, "__CURSOR=c%d\n__REALTIME_TIMESTAMP=1000001\n%s\n", n, b[:n])
+		}
+		read <- nil
+	}()
+	p := start(t, &journal{id: "web", instance: instance, path: path, socket: -1})
+	long := strings.Repeat("x", output.MaxLine+1)
+	p.write(p.out, "one\n")
+	time.Sleep(50 * time.Millisecond)
+	p.write(p.err, "bad\x00\xff\n")
+	time.Sleep(50 * time.Millisecond)
+	p.write(p.out, long+"\n")
+	p.end()
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"CONTAINER_NAME=web\n", "CONTAINER_ID=0123456789ab\n", "CONTAINER_ID_FULL=" + instance + "\n", "SYSLOG_IDENTIFIER=web\n"} {
+		if n := strings.Count(exported.String(), field); n != 4 {
+			t.Errorf("%d times %q", n, field)
+		}
+	}
+	var out, bad bytes.Buffer
+	v := view{out: &out, err: &bad, last: -1, times: true}
+	r := &reader{bufio.NewReader(&exported)}
+	for range 4 {
+		fields, err := r.entry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.line(lineOf(fields)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const at = "1970-01-01T00:00:01.000001000Z "
+	if out.String() != at+"one\n"+at+long+"\n" || bad.String() != at+"bad\x00\xff\n" {
+		t.Errorf("%.80q, %q", out.String(), bad.String())
+	}
+}
+
+// What journalctl does not finish is no entry.
+func TestCutEntry(t *testing.T) {
+	for _, text := range []string{"", "A=b\n", "A=b\nMESSAGE\n\x05\x00\x00\x00\x00\x00\x00\x00ab", "MESSAGE\n\x01", "MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"} {
+		r := &reader{bufio.NewReader(strings.NewReader(text))}
+		if fields, err := r.entry(); err == nil {
+			t.Errorf("%q: %v", text, fields)
+		}
+	}
+}
+
+// It does nothing for who starts it by hand.
+func TestArguments(t *testing.T) {
+	for n := range 4 {
+		if err := run(strings.Fields(strings.Repeat("x ", n))); err == nil || !strings.Contains(err.Error(), "is started by homerun") {
+			t.Errorf("%s arguments: %v", strconv.Itoa(n), err)
+		}
+	}
+}
