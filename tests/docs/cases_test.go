@@ -76,8 +76,9 @@ func cases() map[string]docCase {
 			before: "mkdir -p pages && cd pages\n",
 			after:  "test $(loginctl show-user dev -P Linger) = yes\n"},
 		"docs/units.md: The program says when it is ready, and that it is alive": {after: "! systemctl --user is-failed alive\n"},
-		"docs/units.md: Sockets":          {functions: "curl() { test \"$(command curl \"$@\")\" = hello; }\n"},
-		"docs/units.md: Without Delegate": {},
+		"docs/units.md: Sockets":                    {functions: "curl() { test \"$(command curl \"$@\")\" = hello; }\n"},
+		"docs/units.md: Without Delegate":           {},
+		"docs/verbs.md: Containers from day to day": {after: "! homerun inspect web\n"},
 	}
 }
 
