@@ -184,7 +184,7 @@ func (c *Container) startLog(streams Streams, more []*os.File, args ...string) (
 	for i := range files {
 		files[i] = cmp.Or(files[i], null)
 	}
-	process, err := os.StartProcess(program, append([]string{output.Name}, args...), &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin"},
+	process, err := os.StartProcess(program, append([]string{output.Name}, args...), &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "GOMAXPROCS=1"},
 		Files: files, Sys: &unix.SysProcAttr{Setsid: args[0] == output.Keep}})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", output.Name, unwrap(err))

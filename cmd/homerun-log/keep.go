@@ -49,16 +49,18 @@ func copyAll(streams []*stream, to sink) error {
 
 // stream is one of the program's streams, with what of a line has come.
 type stream struct {
-	fd   int
-	name string
-	rest []byte
+	fd           int
+	name         string
+	rest, buffer []byte
 }
 
 // read reads once, and reports whether there may be more. What cannot be kept, for a
 // full disk say, is lost: the program must not wait for that.
 func (s *stream) read(to sink) bool {
-	buffer := make([]byte, output.MaxLine)
-	n, err := unix.Read(s.fd, buffer)
+	if s.buffer == nil {
+		s.buffer = make([]byte, output.MaxLine)
+	}
+	n, err := unix.Read(s.fd, s.buffer)
 	if err == unix.EINTR || err == unix.EAGAIN {
 		return true
 	}
@@ -69,7 +71,7 @@ func (s *stream) read(to sink) bool {
 		}
 		return false
 	}
-	text := append(s.rest, buffer[:n]...)
+	text := append(s.rest, s.buffer[:n]...)
 	for {
 		end := bytes.IndexByte(text, '\n')
 		part := end < 0 && len(text) >= output.MaxLine || end > output.MaxLine

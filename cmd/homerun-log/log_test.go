@@ -138,6 +138,9 @@ func TestBounded(t *testing.T) {
 	}
 	out, _ := shown(t, dir, view{last: -1})
 	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if record := int64(len("2026-11-29T04:51:33.531699318Z stdout F line 9999\n")); int64(len(lines))*record < size {
+		t.Errorf("%d lines are shown of %d bytes", len(lines), size)
+	}
 	if size > most || size < most/3 || lines[len(lines)-1] != "line 9999" || lines[0] != fmt.Sprintf("line %d", 10000-len(lines)) {
 		t.Errorf("%d bytes, %d lines from %q to %q", size, len(lines), lines[0], lines[len(lines)-1])
 	}

@@ -42,7 +42,7 @@ func TestUsage(t *testing.T) {
 	if got, want := u.row(), "web\t50.0\t1.0 MiB\t-\t2\t3 B\t4 B"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	s.Memory.Usage.Limit, s.Pids.Limit = 2<<20, 10
+	s.Memory.Usage.Limit, s.Pids.Limit, s.CPU.Usage.Total = 2<<20, 10, 1e9
 	again := newUsage("web", s, u, now.Add(time.Second)) // another container of that id may have used less
 	if got, want := again.row(), "web\t0.0\t1.0 MiB\t2.0 MiB\t2/10\t3 B\t4 B"; got != want {
 		t.Errorf("%q, want %q", got, want)
