@@ -149,6 +149,12 @@ budget: build ## measure what tests/budget holds homerun to, and write it down: 
 	@hack/machine run --env HOMERUN_TEST_BUDGET=write --env HOMERUN_TEST_MACHINE=1 -- \
 		sh -c 'cd tests/budget && exec ../../bin/test/budget -test.run Scope'
 
+.PHONY: picture
+picture: build ## draw docs/terminal.svg anew: what the commands of docs/terminal.txt print
+	@$(RUN) CGO_ENABLED=0 go build -o bin/test/picture ./hack/picture
+	@hack/machine run -- bash -c 'export PATH=$(CURDIR)/bin:$$PATH; mkdir ~/project; cd ~/project; \
+		printf "made:\n\techo made >made\n" >Makefile; $(CURDIR)/bin/test/picture -o $(CURDIR)/docs/terminal.svg <$(CURDIR)/docs/terminal.txt'
+
 .PHONY: deps
 deps: ## install what building, testing and the test machine need, or say what is missing
 	@hack/deps build try test check bench machine

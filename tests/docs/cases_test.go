@@ -55,8 +55,10 @@ func cases() map[string]docCase {
 			after: "rm -r ~/.config/containers/containers.conf.d\n"},
 		"README.md: Use it under Docker, nerdctl and containerd": {place: elsewhere, why: "the test machine has none of these engines"},
 		"README.md: Run a container as a service of your own": {
-			before: web + "sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
-			after:  "systemctl --user -M dev@.host is-active web\nsystemctl --user -M dev@.host disable --now web\n", functions: "USER=dev\n"},
+			before: web + "mkdir -p ~/.config/systemd/user\nsed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sh\", \"-c\", \"sleep 100\"/' web/config.json\n",
+			after:  "systemctl --user -M dev@.host disable web\n", functions: "USER=dev\n"},
+		"README.md: homerun": {before: "mkdir -p project ~/.config/systemd/user; cd project; printf 'all:\\n\\techo made >made.txt\\n' >Makefile\n" + alpine,
+			after: "test -s made.txt; systemctl --user daemon-reload; systemctl --user start web; curl -sS http://127.0.0.1:8080/etc/os-release | grep Debian; systemctl --user stop web\n"},
 		"README.md: Use it on Ubuntu 24.04 and later":                          {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
 		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
 		"CONTRIBUTING.md: Run it":                                              {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},

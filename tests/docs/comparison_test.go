@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -131,15 +132,20 @@ func endsWith(command string) string {
 	return "sh -c '" + command + " & echo $! >pid; wait' & sleep 1; pgrep -f '^sleep 54321'; kill -9 $! $(pgrep -o -f '^homerun run.*54321' || true); sleep 1; fails pgrep -f '^sleep 54321'"
 }
 
-// table reads docs/comparison.md: the cells of each row by its first.
-func table(t *testing.T) (columns []string, rows map[string][]string) {
+// table reads the table that begins with the tools: the cells of each row by its first.
+func table(t *testing.T, name string) (columns []string, rows map[string][]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/comparison.md")
+	text, err := os.ReadFile("../../" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, from, ok := strings.Cut(string(text), "\n| | homerun")
+	if !ok {
+		t.Fatalf("%s has no table", name)
+	}
+	lines, _, _ := strings.Cut("| | homerun"+from, "\n\n")
 	rows = map[string][]string{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(lines) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 		if len(cells) < 2 || strings.HasPrefix(line, "|--") || strings.HasPrefix(line, "| ---") {
 			continue
@@ -158,7 +164,7 @@ func table(t *testing.T) (columns []string, rows map[string][]string) {
 
 // The table says what the claims say.
 func TestComparisonTable(t *testing.T) {
-	columns, rows := table(t)
+	columns, rows := table(t, "docs/comparison.md")
 	if strings.Join(columns, "|") != strings.Join(tools(), "|") {
 		t.Errorf("columns are %q", columns)
 	}
@@ -178,6 +184,15 @@ func TestComparisonTable(t *testing.T) {
 	for name := range all {
 		if rows[name] == nil {
 			t.Errorf("%s is not in the table", name)
+		}
+	}
+	first, short := table(t, "README.md")
+	if !slices.Equal(first, columns) {
+		t.Errorf("README.md: columns are %q", first)
+	}
+	for name, row := range short {
+		if !slices.Equal(row, rows[name]) {
+			t.Errorf("README.md: %s: %q", name, row)
 		}
 	}
 }
