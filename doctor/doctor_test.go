@@ -147,6 +147,8 @@ func lacks() map[string]lack {
 		"closed root":     {"state-root", Missing, "$chmod u+rwx /run/user/1000/homerun", func(h *Host) { h.Root.Mode = 0o500 }},
 		"full":            {"state-root", Missing, "the file system at /run/user/1000, which", func(h *Host) { h.Root.Full, h.Root.Mount = true, "/run/user/1000" }},
 		"root is refused": {"state-root", Missing, `$export XDG_RUNTIME_DIR="$HOME/.cache/homerun-run"`, func(h *Host) { h.Root.Errno = "EROFS" }},
+		"given root":      {"state-root", Missing, "after --root", func(h *Host) { h.Root.Errno, h.Root.Given = "EROFS", true }},
+		"sandbox":         {"newuidmap", Missing, "run outside of that", func(h *Host) { h.NewUIDMap.Nosuid, h.Facts.UserNamespace.Initial = true, false }},
 		"overlay":         {"overlay", Degraded, "Linux 5.11", func(h *Host) { h.Features["overlay"] = "EPERM" }},
 		"clone3":          {"clone-into-cgroup", Degraded, "seccomp=unconfined", func(h *Host) { h.Features["clone-into-cgroup"], h.Filtered = "ENOSYS", true }},
 		"test":            {"self-test", Missing, "run: no", func(h *Host) { h.Test.Trouble = "run: no" }},

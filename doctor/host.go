@@ -130,6 +130,8 @@ type Helper struct {
 // Root is the state root.
 type Root struct {
 	Path string
+	// Given: it is that of --root.
+	Given bool
 	// There: it exists. Owner and Mode are its own.
 	There bool
 	Owner int

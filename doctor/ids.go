@@ -97,6 +97,11 @@ func (h *Host) setter(kind userns.Kind, path string, s Setter, trouble host.Trou
 	case path == "":
 		r.Found = name + " is not installed"
 		h.Packages.install(&r, "uidmap")
+	case h.Facts.Process.NoNewPrivileges:
+		r.Found, r.Advice = "no_new_privs is set, so "+name+" gains no privilege", userns.HintNoNewPrivileges()
+	case s.Nosuid && !h.Facts.UserNamespace.Initial:
+		r.Found = path + " is on a file system mounted nosuid, so it gains no privilege"
+		r.Advice = "the outer container or sandbox has it so: run outside of that"
 	case s.Nosuid:
 		r.Found = path + " is on a file system mounted nosuid, so it gains no privilege"
 		r.Fix = []string{"sudo mount -o remount,suid " + quoted(s.Mount)}
@@ -104,8 +109,6 @@ func (h *Host) setter(kind userns.Kind, path string, s Setter, trouble host.Trou
 	case !s.Gains:
 		r.Found = path + " is neither setuid root nor has the file capability cap_set" + string(kind)
 		r.Fix = []string{"sudo chown root:root " + quoted(path), "sudo chmod u+s " + quoted(path)}
-	case h.Facts.Process.NoNewPrivileges:
-		r.Found, r.Advice = "no_new_privs is set, so "+name+" gains no privilege", userns.HintNoNewPrivileges()
 	case trouble == host.TroubleBounding:
 		r.Found = path + " gains no privilege: the capability bounding set lacks CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID"
 		r.Advice = "an outer container or a unit (CapabilityBoundingSet=) took it away"

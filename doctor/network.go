@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"path"
 	"strings"
 )
@@ -91,10 +92,11 @@ func (h *Host) helper(name, consequence string) Row {
 
 // ping and lowPorts are no lack: they say what a container of this user may.
 func (h *Host) ping() Row {
-	if groups := h.Network.PingGroups; groups != "" && strings.Fields(groups)[0] != "1" {
-		return fine("allowed outside to groups " + strings.Join(strings.Fields(groups), "-") + " (net.ipv4.ping_group_range)")
+	var first, last uint32
+	if n, _ := fmt.Sscan(h.Network.PingGroups, &first, &last); n == 2 && first <= last {
+		return fine(fmt.Sprintf("allowed outside to groups %d-%d (net.ipv4.ping_group_range)", first, last))
 	}
-	return Row{State: OK, Found: "outside only with CAP_NET_RAW (net.ipv4.ping_group_range is 1 0); in a container, root may",
+	return Row{State: OK, Found: "outside only with CAP_NET_RAW (net.ipv4.ping_group_range); in a container, root may",
 		Advice: "to let everybody: sudo sysctl net.ipv4.ping_group_range='0 2147483647'"}
 }
 

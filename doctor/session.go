@@ -136,6 +136,8 @@ func (h *Host) stateRoot() Row {
 		row.Found, row.Fix = r.Path+" is closed to its owner (mode 0"+strconv.FormatUint(uint64(r.Mode), 8)+")", []string{"chmod u+rwx " + quoted(r.Path)}
 	case r.Full:
 		row.Found, row.Advice = "the file system at "+r.Mount+", which "+r.Path+" is on, is full", "remove something there: df "+quoted(r.Mount)+"; df -i "+quoted(r.Mount)
+	case r.Errno != "" && r.Given:
+		row.Found, row.Advice = r.Path+" cannot be made or written: "+r.Errno, "name a directory of your own after --root"
 	case r.Errno != "":
 		row.Found = r.Path + " cannot be made or written: " + r.Errno
 		row.Fix = []string{`export XDG_RUNTIME_DIR="$HOME/.cache/homerun-run"`, `mkdir -p -m 700 "$XDG_RUNTIME_DIR"`}

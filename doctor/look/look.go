@@ -233,7 +233,7 @@ func (l *Looker) elsewhere(name string) string {
 
 // root looks at the state root.
 func (l *Looker) root() doctor.Root {
-	r := doctor.Root{Path: l.StateRoot}
+	r := doctor.Root{Path: l.StateRoot, Given: l.StateRoot != ""}
 	if r.Path == "" {
 		r.Path = store.DefaultRoot(l.Getenv)
 	}

@@ -87,7 +87,7 @@ func (l *Looker) manager(ctx context.Context, f *host.Facts) doctor.Manager {
 	}
 	if err != nil {
 		m.Trouble, _, _ = strings.Cut(err.Error(), "\n")
-		m.Trouble = strings.TrimPrefix(m.Trouble, "connect to the service manager: ")
+		m.Trouble = strings.TrimPrefix(m.Trouble, "systemd: connect to the service manager: ")
 		return m
 	}
 	defer conn.Close()

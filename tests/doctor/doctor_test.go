@@ -167,8 +167,9 @@ func damages() []damage {
 		{name: "XDG_RUNTIME_DIR is not set", session: "unset XDG_RUNTIME_DIR\n", row: "runtime-directory", state: "degraded"},
 		{name: "XDG_RUNTIME_DIR is root's", script: "mkdir -p -m 700 /run/user/0", session: "export XDG_RUNTIME_DIR=/run/user/0\n", row: "runtime-directory", state: "degraded"},
 		{name: "the bus is gone", script: "rm /run/user/1000/bus", row: "bus", state: "degraded"},
-		{name: "no homerun-net", script: "mkdir -p /usr/local/libexec/homerun; mv " + prefix + "/libexec/homerun/homerun-net /usr/local/libexec/homerun", row: "homerun-net", state: "missing"},
-		{name: "no homerun-seccomp", script: "mv " + prefix + "/libexec/homerun/homerun-seccomp /usr/local/bin", row: "homerun-seccomp", state: "missing"},
+		{name: "no homerun-net", script: "mkdir -p /usr/local/libexec/homerun; mv " + prefix + "/libexec/homerun/homerun-net /usr/local/libexec/homerun", row: "homerun-net", state: "missing",
+			undo: "rm /usr/local/libexec/homerun/homerun-net"},
+		{name: "no homerun-seccomp", script: "mv " + prefix + "/libexec/homerun/homerun-seccomp /usr/local/bin", row: "homerun-seccomp", state: "missing", undo: "rm /usr/local/bin/homerun-seccomp"},
 		{name: "the state root is somebody's", script: "mkdir /run/user/1000/homerun; chown root /run/user/1000/homerun", row: "state-root", state: "missing",
 			undo: "rm -r /run/user/1000/homerun.not-mine"},
 		{name: "the state root is a file", script: "touch /run/user/1000/homerun", row: "state-root", state: "missing", undo: "rm /run/user/1000/homerun.not-mine"},
@@ -176,6 +177,8 @@ func damages() []damage {
 			undo: "rmdir /run/user/1000/homerun"},
 		{name: "the state root is closed", script: "mkdir -m 000 /run/user/1000/homerun; chown dev /run/user/1000/homerun", row: "state-root", state: "missing",
 			undo: "rmdir /run/user/1000/homerun"},
+		{name: "the state root cannot be made", script: "install -d -o dev -m 500 /home/dev/closed", session: "export XDG_RUNTIME_DIR=/home/dev/closed\n", row: "state-root", state: "missing",
+			undo: "rmdir /home/dev/closed"},
 		{name: "cpu is not delegated", script: undelegate("io memory pids"), row: "controller-cpu", state: "missing"},
 		{name: "io is not delegated", script: undelegate("cpu memory pids"), row: "controller-io", state: "degraded"},
 		{name: "the service manager has ended", script: "systemctl stop user@1000.service", row: "service-manager", state: "missing"},
@@ -231,5 +234,27 @@ func (d *damage) mend(t *testing.T, whole answer) {
 				t.Errorf("mended: %+v", r)
 			}
 		}
+	}
+}
+
+// TestLint: a limit that cannot be had here is found before anything is started, and
+// what can is not.
+func TestLint(t *testing.T) {
+	if os.Getenv("HOMERUN_TEST_MACHINE") != "1" || os.Getuid() != 0 {
+		t.Skip("needs root of the test machine, to break it")
+	}
+	root(t, "install -D -m 755 -t "+prefix+"/bin ../../bin/homerun; install -D -m 755 -t "+prefix+"/libexec/homerun ../../bin/homerun-*; systemctl start user@1000.service")
+	const limited = session + `cd; rm -rf limited; mkdir -p limited/rootfs; homerun spec --rootless -b limited
+sed -i 's/"linux": {/"linux": {"resources": {"cpu": {"quota": 50000, "period": 100000}, "memory": {"limit": 100000000}},/' limited/config.json
+homerun lint limited`
+	if out, status := dev(t, limited); status != 0 || strings.Contains(out, "error:") {
+		t.Errorf("exit status %d, %s", status, out)
+	}
+	root(t, "systemctl reset-failed; "+undelegate("memory pids io"))
+	out, status := dev(t, limited)
+	root(t, "rm "+dropIns+"/delegate.conf; printf '[Service]\nDelegate=cpu cpuset io memory pids\n' >"+dropIns+"/delegate.conf; systemctl daemon-reload; systemctl restart user@1000.service")
+	want := "error: linux.resources.cpu.quota: the controller cpu is not delegated: "
+	if status != 1 || !strings.Contains(out, want) || strings.Contains(out, "controller memory") {
+		t.Errorf("exit status %d, %s", status, out)
 	}
 }
