@@ -65,12 +65,19 @@ func Passes(name string, same bool) bool {
 	return slices.Contains([]string{"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"}, strings.ToLower(name))
 }
 
-// self makes the program the caller, or root.
+// self makes the program the caller, or root. Root who calls on / is both.
 func (r Rootfs) self(s *specs.Spec) {
 	p := r.Person
 	s.Process.Env = append([]string{"PATH=" + Path}, p.Env...)
-	if p.Home != "" && (p.Self || p.Visible != "") {
+	own := p.Self || p.UID == 0 && r.Path == "/"
+	if p.Home != "" && (own || p.Visible != "") {
 		s.Process.Env = append(s.Process.Env, "HOME="+p.Home)
+	}
+	if own && r.Path == "/" && p.Path != "" {
+		s.Process.Env[0] = "PATH=" + p.Path
+	}
+	if own && p.Name != "" {
+		s.Process.Env = append(s.Process.Env, "USER="+p.Name, "LOGNAME="+p.Name)
 	}
 	if p.Everyone {
 		all := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: math.MaxUint32}}
@@ -84,12 +91,6 @@ func (r Rootfs) self(s *specs.Spec) {
 	s.Process.Capabilities = &specs.LinuxCapabilities{}
 	s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: p.UID, HostID: p.UID, Size: 1}}
 	s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: p.GID, HostID: p.GID, Size: 1}}
-	if r.Path == "/" && p.Path != "" {
-		s.Process.Env[0] = "PATH=" + p.Path
-	}
-	if p.Name != "" {
-		s.Process.Env = append(s.Process.Env, "USER="+p.Name, "LOGNAME="+p.Name)
-	}
 	if r.ownNetwork() && !slices.Contains(r.Without, OptionalPorts) {
 		s.Linux.Sysctl = map[string]string{lowPorts: "0"}
 	}

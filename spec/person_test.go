@@ -72,6 +72,8 @@ func TestSelf(t *testing.T) {
 	me := Person{Self: true, UID: 1000, GID: 1001, Name: "me", Home: "/home/me", Homes: []string{"/home/me"}, Path: "/home/me/bin:/usr/bin"}
 	root := me
 	root.Self = false
+	real := root
+	real.UID, real.GID = 0, 0
 	for name, c := range map[string]struct {
 		r              Rootfs
 		uid, mappings  int
@@ -83,8 +85,10 @@ func TestSelf(t *testing.T) {
 		"/, another's network":     {Rootfs{Path: "/", Person: me, JoinedNetwork: true}, 1000, 1, me.Path, "/home/me", false, false},
 		"/, where it is forbidden": {Rootfs{Path: "/", Person: me, Without: []string{OptionalPorts}}, 1000, 1, me.Path, "/home/me", false, false},
 		"/, as root":               {Rootfs{Path: "/", Person: root}, 0, 0, Path, "/home/me /root", false, true},
+		"/, by root":               {Rootfs{Path: "/", Person: real}, 0, 0, me.Path, "/home/me /root", false, true},
 		"another root":             {Rootfs{Path: "/srv/debian", Person: me}, 1000, 1, Path, "/home/me", true, false},
 		"another root, as root":    {Rootfs{Path: "/srv/debian", Person: root}, 0, 0, Path, "", false, true},
+		"another root, by root":    {Rootfs{Path: "/srv/debian", Person: real}, 0, 0, Path, "", false, true},
 	} {
 		c.r.Security = Security{Arch: "arm64", Filtered: true}
 		s, err := c.r.Config()
