@@ -83,7 +83,7 @@ func manPage(c *cobra.Command) string {
 	for i, set := range underHeadings(c.LocalFlags()) {
 		title := "OPTIONS"
 		if i > 0 {
-			title = strings.ToUpper(groups[i].title)
+			title = strings.Replace(strings.ToUpper(groups[i].title), "--ROOTFS", "--rootfs", 1)
 		}
 		manFlags(&b, title, set)
 	}
