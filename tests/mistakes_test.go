@@ -33,7 +33,7 @@ func mistakes() []mistake {
 		{"run|--nme|x", []string{"run: unknown flag: --nme", "did you mean --name?", "see homerun run --help"}, nil},
 		{"run|--rootfs|/|-Z|true", []string{"run: unknown shorthand flag: 'Z' in -Z", "see homerun run --help"}, nil},
 		{"run|--rootfs|/|--privileged|true", []string{"unknown flag: --privileged", "--cap-add, --device and --security-opt", "see homerun run --help"}, nil},
-		{"run|--rootfs|/|--restart=always|true", []string{"unknown flag: --restart", "a systemd unit starts it anew"}, nil},
+		{"run|--rootfs|/|--restart=always|true", []string{"unknown flag: --restart", "homerun unit --restart prints a systemd unit that starts it anew"}, nil},
 		{"kill|--sginal|TERM|x", []string{"kill: unknown flag: --sginal", "see homerun kill --help"}, nil},
 		{"run|--preserve-fds|x|web", []string{`run: --preserve-fds "x": want a whole number; see homerun run --help`}, nil},
 		{"run|--rootfs|/|--here=perhaps|true", []string{`run: --here "perhaps": want true or false, or no value; see homerun run --help`}, nil},
