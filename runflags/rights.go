@@ -128,7 +128,9 @@ func (c *config) setUserNamespace(values []string) error {
 	case "auto":
 		return wrong("userns", text, "homerun keeps no account of which ids are taken: all of yours are mapped without it")
 	case "nomap":
-		return wrong("userns", text, "your own id is the container's root, or nothing could be made for it: want private, or leave it out")
+		return wrong("userns", text, "your own id is the container's root, or nothing could be made for it: want keep-id or private, or leave it out")
+	case "keep-id": // the caller has made it so
+		return nil
 	default:
 		host, err := hostMode("userns", text)
 		if host {

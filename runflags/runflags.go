@@ -80,7 +80,7 @@ var table = [...]Flag{
 	{"group-add", "", "GROUP", "a supplementary group, or keep-groups for the caller's", List, (*config).addGroups},
 	{"cap-drop", "", "NAME", "take a capability, or ALL", List, nil},
 	{"cap-add", "", "NAME", "add a capability, or ALL", List, nil},
-	{"userns", "", "MODE", "whose user namespace: private, or as root host", Text, (*config).setUserNamespace},
+	{"userns", "", "MODE", "keep-id to be yourself in it, private, or as root host", Text, (*config).setUserNamespace},
 	{"pid", "", "MODE", "whose processes it sees: private or host", Text, (*config).setPIDNamespace},
 	{"ipc", "", "MODE", "whose shared memory and message queues: private or host", Text, (*config).setIPCNamespace},
 	{"uts", "", "MODE", "whose host name: private or host", Text, (*config).setUTSNamespace},

@@ -63,7 +63,7 @@ func (r Rootfs) Config() (*specs.Spec, error) {
 	if r.HostNetwork {
 		s.Linux.Namespaces = without(s.Linux.Namespaces, specs.NetworkNamespace)
 	}
-	r.Security.apply(s)
+	r.Security.Confine(s)
 	if err := r.binds(s); err != nil {
 		return s, err
 	}

@@ -21,7 +21,8 @@ type Security struct {
 	NewPrivileges bool
 }
 
-func (o Security) apply(s *specs.Spec) {
+// Confine sets it in a config, for the capabilities that its program has.
+func (o Security) Confine(s *specs.Spec) {
 	s.Process.NoNewPrivileges = !o.NewPrivileges
 	var capabilities []string
 	if s.Process.Capabilities != nil {

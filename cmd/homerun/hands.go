@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type handFlags struct {
 	// pipes go through homerun as through any command.
 	interactive, remove, replace, dryRun bool
 	interactiveGiven                     bool // it was typed
+	who                                  *specs.User
 	// removeLater: somebody has to stay for --rm.
 	removeLater bool
 }
@@ -145,10 +147,13 @@ func (h *handFlags) change(s *specs.Spec, root string) error {
 	if len(h.values) == 0 {
 		return nil
 	}
-	for _, find := range []func(*specs.Spec, string) error{h.findUser, h.findGroups, h.findDevices, h.findHost} {
+	for _, find := range []func(*specs.Spec, string) error{h.findGroups, h.findDevices, h.findHost} {
 		if err := find(s, root); err != nil {
 			return err
 		}
+	}
+	if h.who != nil {
+		s.Process.User = *h.who
 	}
 	return runflags.Apply(s, h.values, runflags.Host{Swap: isThere("/proc/swaps"), Queues: isThere("/dev/mqueue")})
 }
@@ -158,13 +163,31 @@ func isThere(name string) bool {
 	return err == nil
 }
 
-func (h *handFlags) findUser(s *specs.Spec, root string) error {
-	if h.values["user"] == nil {
-		return nil
+// findUser reads --user, and says whether the container needs more ids than the
+// caller's: for whoever is somebody else in it, or in groups of its own.
+func (h *handFlags) findUser(root string) (everybody bool, err error) {
+	if h.values["user"] != nil {
+		h.who = &specs.User{}
+		if err := container.ResolveUserIn(root, h.values.Last("user"), h.who); err != nil {
+			return false, fmt.Errorf("--user: %w", err)
+		}
+		everybody = h.who.UID != uint32(os.Geteuid()) || h.who.GID != uint32(os.Getegid())
 	}
-	if err := container.ResolveUserIn(root, h.values.Last("user"), &s.Process.User); err != nil {
-		return fmt.Errorf("--user: %w", err)
+	groups := h.values["group-add"]
+	return everybody || len(groups) > 0 && !slices.Contains(groups, runflags.KeepGroups), nil
+}
+
+// person has the flags of package spec's Person follow from these.
+func (h *handFlags) person(p *personFlags, root string) error {
+	everybody, err := h.findUser(root)
+	p.keepID = h.values.Last("userns") == "keep-id"
+	switch {
+	case err != nil:
+		return err
+	case p.keepID && (everybody || p.asRoot || p.overlay != ""):
+		return &fault.Error{Place: `--userns "keep-id"`, Why: "only your own ids are there then: leave out --as-root, --overlay, and other users and groups"}
 	}
+	p.asRoot = p.asRoot || everybody
 	return nil
 }
 
@@ -253,6 +276,9 @@ func (o *options) printConfig(f *runFlags, args []string) error {
 	}
 	if len(f.rootfs.network.dns) > 0 || len(f.rootfs.network.addHost) > 0 {
 		o.note("a config.json has no place for --dns and --add-host")
+	}
+	if request.Overlay != nil {
+		o.note("a config.json has no place for --overlay")
 	}
 	text, err := container.ConfigText(request.Bundle)
 	if err != nil {

@@ -24,6 +24,7 @@ type personFlags struct {
 	home     string
 	security []string
 	overlay  string
+	keepID   bool
 	notes    []string // for whoever typed the command
 }
 
@@ -45,7 +46,7 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	}
 	whole := root == "/"
 	p := spec.Person{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Path: os.Getenv("PATH"), Visible: f.home}
-	f.who(&p, whole || here != "")
+	f.who(&p, whole || here != "" || f.keepID)
 	p.Env = passed(whole || p.Self)
 	if !whole && !p.Self && f.home == "" && here == "" {
 		return p, nil

@@ -244,14 +244,14 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	if err != nil {
 		return nil, err
 	}
-	description, err := r.spec(cwd, args)
+	description, err := r.spec(cwd, args, &f.hands)
+	if err == nil {
+		description.Env, err = f.hands.environment(r.env)
+	}
+	if err == nil {
+		description.Volumes, err = f.hands.volumes(r.volumes)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if description.Env, err = f.hands.environment(r.env); err != nil {
-		return nil, err
-	}
-	if description.Volumes, err = f.hands.volumes(r.volumes); err != nil {
 		return nil, err
 	}
 	network, err := r.network.parse()
@@ -263,6 +263,7 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	s, err := description.Config()
 	if err == nil {
 		err = f.hands.change(s, description.Path)
+		description.Security.Confine(s) // the filter goes by the capabilities
 	}
 	if err != nil {
 		return nil, err
@@ -305,7 +306,7 @@ func (r *rootfsFlags) directory() (string, error) {
 	return "/", nil
 }
 
-func (r *rootfsFlags) spec(cwd string, args []string) (spec.Rootfs, error) {
+func (r *rootfsFlags) spec(cwd string, args []string, h *handFlags) (spec.Rootfs, error) {
 	path, err := filepath.Abs(r.path)
 	if err != nil {
 		path = r.path
@@ -317,6 +318,9 @@ func (r *rootfsFlags) spec(cwd string, args []string) (spec.Rootfs, error) {
 	}
 	if r.here {
 		s.Here = cwd
+	}
+	if err = h.person(&r.person, path); err != nil {
+		return s, err
 	}
 	if s.Person, err = r.person.person(path, s.Here); err == nil {
 		s.Security, err = r.person.confinement()
