@@ -142,6 +142,10 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 		return signalNames(), cobra.ShellCompDirectiveNoFileComp
 	case "cap", "cap-add", "cap-drop":
 		return capabilityNames(), cobra.ShellCompDirectiveNoFileComp
+	case "pid", "ipc", "uts":
+		return []string{"private", "host"}, cobra.ShellCompDirectiveNoFileComp
+	case "userns":
+		return []string{"keep-id", "private", "host"}, cobra.ShellCompDirectiveNoFileComp
 	case "home":
 		return []string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp
 	case "restart":
