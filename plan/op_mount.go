@@ -208,6 +208,9 @@ func (o Clone3) show(name func(Ref) string) string {
 	if o.Flags&unix.CLONE_INTO_CGROUP != 0 {
 		names = append(names, "CLONE_INTO_CGROUP")
 	}
+	if len(names) == 0 {
+		names = []string{"0"}
+	}
 	s := "{flags=" + strings.Join(names, "|") + ", exit_signal=" + signalName(o.ExitSignal) +
 		", stack=NULL, stack_size=0"
 	if o.TID != 0 {

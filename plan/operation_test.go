@@ -210,9 +210,27 @@ func mountRows(s slots) []row {
 			unix.SYS_CLONE, []any{unix.CLONE_PARENT | unix.CLONE_NEWNET}},
 		{Clone{Flags: unix.CLONE_FILES | uint64(unix.SIGCHLD)}, `clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)`,
 			unix.SYS_CLONE, []any{unix.CLONE_FILES | int(unix.SIGCHLD)}},
+		{Clone3{ExitSignal: int(unix.SIGCHLD)}, `clone3({flags=0, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)`,
+			unix.SYS_CLONE3, []any{cloneArgs{ExitSignal: uint64(unix.SIGCHLD)}, 88}},
 		{Clone3{Flags: unix.CLONE_INTO_CGROUP, Cgroup: dir, ExitSignal: int(unix.SIGCHLD)},
 			`clone3({flags=CLONE_INTO_CGROUP, exit_signal=SIGCHLD, stack=NULL, stack_size=0, cgroup=$dir}, 88)`,
 			unix.SYS_CLONE3, []any{cloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: dirFD}, 88}},
+	}
+}
+
+// TestCloneChoosesTheID: clone(2), "The set_tid array".
+func TestCloneChoosesTheID(t *testing.T) {
+	b := NewBuilder(3)
+	b.Do(Clone3{ExitSignal: int(unix.SIGCHLD), TID: 2})
+	p := lower(b)
+	want := `clone3({flags=0, exit_signal=SIGCHLD, stack=NULL, stack_size=0, set_tid=[2], set_tid_size=1}, 88)`
+	if got := p.Text(0); got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+	image := encode(p)
+	args := uint32(image.record(0).args[0])
+	if id := image.at(image.word(args + 64)); image.word(args+72) != 1 || len(id) < 4 || !slices.Equal(id[:4], []byte{2, 0, 0, 0}) {
+		t.Errorf("set_tid is %v, %d of them", id, image.word(args+72))
 	}
 }
 

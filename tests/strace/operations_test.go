@@ -36,6 +36,8 @@ func refusals(op plan.Operation) []unix.Errno {
 	switch op.(type) {
 	case plan.Seccomp:
 		return []unix.Errno{unix.EACCES, unix.EINVAL}
+	case plan.Kill:
+		return []unix.Errno{unix.ESRCH}
 	case plan.SetMempolicy: // for which a kernel may lack NUMA
 		return []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOSYS}
 	}
@@ -55,10 +57,11 @@ func harmless() []plan.Operation {
 		plan.Ioctl{FD: closed, Request: unix.TIOCSCTTY}, plan.UnlockTerminal{FD: closed}, plan.ClearONLCR{FD: closed}, plan.SetWindowSize{FD: closed, Rows: 1, Columns: 300},
 		plan.Ioctl{FD: closed, Request: unix.TIOCGPTPEER, Arg: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC},
 		plan.Setns{FD: closed, Type: unix.CLONE_NEWNET}, plan.Setns{FD: closed, Type: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWTIME},
-		plan.Prctl{Option: unix.PR_SET_DUMPABLE}, plan.UnblockSignals{}, plan.DefaultAction{Signal: int(unix.SIGHUP)}, plan.DefaultAction{Signal: 32},
+		plan.Prctl{Option: unix.PR_SET_DUMPABLE}, plan.BlockSignals{}, plan.UnblockSignals{}, plan.Kill{PID: plan.Int(1 << 30), Signal: int(unix.SIGCONT)}, plan.DefaultAction{Signal: int(unix.SIGHUP)}, plan.DefaultAction{Signal: 32},
 		plan.DefaultAction{Signal: 64},
 		plan.Clone3{Flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWCGROUP, Cgroup: closed, ExitSignal: int(unix.SIGCHLD)},
-		plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_FS}, // never both
+		plan.Clone3{Flags: unix.CLONE_NEWUSER | unix.CLONE_FS, ExitSignal: int(unix.SIGCHLD), TID: 2}, // never both
+		plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_FS},                                         // never both
 		plan.Umount2{Target: none, Flags: unix.MNT_DETACH | unix.UMOUNT_NOFOLLOW}, plan.Chroot{Path: none},
 		plan.Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}, plan.Prctl{Option: unix.PR_SET_PDEATHSIG, Arg2: int(unix.SIGTERM)}, plan.Prctl{Option: unix.PR_SET_PDEATHSIG},
 		plan.Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: unix.CAP_LAST_CAP}, plan.Prctl{Option: unix.PR_CAP_AMBIENT, Arg2: unix.PR_CAP_AMBIENT_RAISE, Arg3: unix.CAP_LAST_CAP},
