@@ -33,7 +33,9 @@ func (c *Container) recordMembers(s *specs.Spec) error {
 		return nil
 	}
 	m, err := members.MountNamespace(c.State.Pid)
-	if errors.Is(err, unix.EACCES) {
+	// An init that has failed meanwhile says why itself: its namespaces are gone (ENOENT),
+	// or it is.
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	if err != nil {

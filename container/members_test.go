@@ -10,6 +10,7 @@ import (
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/proc/members"
 	"github.com/homerun-oci/homerun/store"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,6 +39,31 @@ func TestNoMembership(t *testing.T) {
 		}
 		if err := c.membership().Signal(t.Context(), unix.SIGKILL, endLimit); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An init that has ended before it is recorded says why itself, in the stage's report:
+// that its namespaces are gone is not the error. A zombie and no process at all.
+func TestMembersOfTheDead(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := proc.AwaitEnd(t.Context(), fd, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}}
+	for _, pid := range []int{cmd.Process.Pid, 1 << 30} {
+		c := &Container{State: store.State{Pid: pid}}
+		if err := c.recordMembers(s); err != nil || c.State.Members == nil || c.State.Members.Inode != 0 {
+			t.Errorf("process %d: %v, %+v", pid, err, c.State.Members)
 		}
 	}
 }
