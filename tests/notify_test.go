@@ -143,6 +143,18 @@ func TestNotifyAgent(t *testing.T) {
 			expectNotified(t, "exec", got, want, <-states, "two", "running")
 			w.must(t, "delete", "-f", "two")
 
+			// Beside homerun's init, which is seen: nobody is asked about its calls.
+			beside := strings.TrimSuffix(want, "0\n") + "1\n"
+			b = w.bundle(t, "five", script, annotations)
+			got, _ = w.run(t, "run", "--init", "-b", b, "five")
+			expectNotified(t, "run --init", got, beside, <-states, "five", "creating")
+			b = w.bundle(t, "six", script+"; sleep 30", annotations)
+			w.must(t, "create", "--init", "-b", b, "six")
+			w.must(t, "start", "six")
+			expectNotified(t, "start", "", "", <-states, "six", "created")
+			w.must(t, "kill", "six", "TERM")
+			w.must(t, "delete", "-f", "six")
+
 			b = w.bundle(t, "three", script, annotations)
 			w.must(t, "create", "-b", b, "three")
 			w.must(t, "delete", "-f", "three")
