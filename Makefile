@@ -159,12 +159,14 @@ picture: build ## draw docs/terminal.svg anew: what the commands of docs/termina
 deps: ## install what building, testing and the test machine need, or say what is missing
 	@hack/deps build try test check bench machine
 
+# This machine runs what writes them, whatever the binaries are for.
 .PHONY: docs
-docs: build ## write the man pages and shell completions to bin/docs
-	@bin/homerun generate-docs bin/docs
+docs: .deps-build ## write the man pages and shell completions to bin/docs
+	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath $(NOT_INLINED) ./cmd/homerun generate-docs bin/docs
+	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath $(NOT_INLINED) ./hack/man bin/docs
 
 .PHONY: install
-install: build ## install below PREFIX (/usr/local), inside DESTDIR
+install: build docs ## install below PREFIX (/usr/local), inside DESTDIR
 	@hack/install '$(DESTDIR)$(PREFIX)'
 
 .PHONY: clean

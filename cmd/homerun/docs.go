@@ -4,18 +4,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// newDocsCommand writes the man pages and the completion scripts, so that they
-// cannot differ from the commands. It is for `make docs` and hidden.
+// newDocsCommand writes the completion scripts, and what the manual pages take from
+// the commands (hack/man makes them), so that neither can differ from these. It is for
+// `make docs` and hidden.
 func newDocsCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:    "generate-docs DIR",
-		Short:  "Write man pages and completion scripts",
+		Short:  "Write completion scripts, and the commands for the manual pages",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -26,27 +26,13 @@ func newDocsCommand(o *options) *cobra.Command {
 }
 
 func writeDocs(root *cobra.Command, dir string) error {
-	pages := map[string]string{"man/homerun.1": manPage(root)}
-	for _, c := range root.Commands() {
-		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {
-			pages["man/homerun-"+c.Name()+".1"] = manPage(c)
-		}
-	}
 	for name, write := range map[string]func(*os.File) error{
 		"completion/bash/homerun":      func(f *os.File) error { return root.GenBashCompletionV2(f, true) },
 		"completion/zsh/_homerun":      func(f *os.File) error { return root.GenZshCompletion(f) },
 		"completion/fish/homerun.fish": func(f *os.File) error { return root.GenFishCompletion(f, true) },
+		"commands.json":                func(f *os.File) error { return printJSON(f, documented(root)) },
 	} {
 		if err := writeDoc(filepath.Join(dir, name), write); err != nil {
-			return err
-		}
-	}
-	for name, text := range pages {
-		err := writeDoc(filepath.Join(dir, name), func(f *os.File) error {
-			_, err := f.WriteString(text)
-			return err
-		})
-		if err != nil {
 			return err
 		}
 	}
@@ -68,81 +54,56 @@ func writeDoc(name string, write func(*os.File) error) error {
 	return f.Close()
 }
 
-// manPage is a page of man(7) for a command.
-func manPage(c *cobra.Command) string {
-	var b strings.Builder
-	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
-	fmt.Fprintf(&b, ".TH %s 1 \"\" \"homerun\" \"User Commands\"\n", strings.ToUpper(name))
-	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(name), roff(c.Short))
-	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(synopsis(c)))
-	description := c.Long
-	if description == "" {
-		description = c.Short + "."
-	}
-	fmt.Fprintf(&b, ".SH DESCRIPTION\n%s\n", roff(description))
-	for i, set := range underHeadings(c.LocalFlags()) {
-		title := "OPTIONS"
-		if i > 0 {
-			title = strings.Replace(strings.ToUpper(groups[i].title), "--ROOTFS", "--rootfs", 1)
-		}
-		manFlags(&b, title, set)
-	}
-	if c.HasParent() {
-		manFlags(&b, "GLOBAL OPTIONS", c.InheritedFlags())
-	}
-	if c.Example != "" {
-		fmt.Fprintf(&b, ".SH EXAMPLES\n.nf\n%s\n.fi\n", roff(c.Example))
-	}
-	manCommands(&b, c)
-	b.WriteString(".SH SEE ALSO\n.BR homerun (1)\n")
-	return b.String()
+// documentedCommand is a command as hack/man reads it.
+type documentedCommand struct {
+	Name     string              `json:"name"`
+	Use      string              `json:"use"`
+	Short    string              `json:"short"`
+	Group    string              `json:"group,omitempty"`
+	Flags    []documentedFlag    `json:"flags"`
+	Groups   []string            `json:"groups,omitempty"`
+	Commands []documentedCommand `json:"commands,omitempty"`
 }
 
-func synopsis(c *cobra.Command) string {
-	if !c.HasParent() {
-		return "homerun [OPTIONS] COMMAND"
-	}
-	return "homerun " + c.Use
+type documentedFlag struct {
+	Name      string `json:"name"`
+	Shorthand string `json:"shorthand,omitempty"`
+	Value     string `json:"value,omitempty"`
+	Default   string `json:"default,omitempty"`
+	Usage     string `json:"usage"`
+	Heading   string `json:"heading,omitempty"`
 }
 
-func manFlags(b *strings.Builder, title string, flags *pflag.FlagSet) {
-	if !flags.HasAvailableFlags() {
-		return
+// documented describes a command and those below it, but hidden ones.
+func documented(c *cobra.Command) documentedCommand {
+	d := documentedCommand{Name: c.Name(), Use: c.Use, Short: c.Short, Flags: []documentedFlag{}}
+	sets := []*pflag.FlagSet{c.LocalFlags()}
+	if c.Flags().Lookup("rootfs") != nil {
+		sets = underHeadings(c.LocalFlags())
 	}
-	fmt.Fprintf(b, ".SH %s\n", title)
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
-		name := "--" + f.Name
-		if f.Shorthand != "" {
-			name = "-" + f.Shorthand + ", " + name
-		}
-		value, usage := pflag.UnquoteUsage(f)
-		fmt.Fprintf(b, ".TP\n.B %s %s\n%s\n", roff(name), roff(value), roff(usage))
-	})
-}
-
-func manCommands(b *strings.Builder, c *cobra.Command) {
-	if c.HasParent() || !c.HasSubCommands() {
-		return
+	for i, set := range sets {
+		set.VisitAll(func(f *pflag.Flag) {
+			heading := ""
+			if i > 0 {
+				heading = groups[i].title
+			}
+			if !f.Hidden {
+				value, usage := pflag.UnquoteUsage(f)
+				d.Flags = append(d.Flags, documentedFlag{f.Name, f.Shorthand, value, f.DefValue, usage, heading})
+			}
+		})
 	}
-	b.WriteString(".SH COMMANDS\n")
+	titles := map[string]string{}
+	for _, g := range c.Groups() {
+		titles[g.ID] = g.Title
+		d.Groups = append(d.Groups, g.Title)
+	}
 	for _, sub := range c.Commands() {
 		if !sub.Hidden && sub.Name() != "help" && sub.Name() != "completion" {
-			fmt.Fprintf(b, ".TP\n.BR homerun-%s (1)\n%s\n", sub.Name(), roff(sub.Short))
+			below := documented(sub)
+			below.Group = titles[sub.GroupID]
+			d.Commands = append(d.Commands, below)
 		}
 	}
-}
-
-// roff quotes a text for man(7).
-func roff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
-			lines[i] = `\&` + l
-		}
-	}
-	return strings.Join(lines, "\n")
+	return d
 }

@@ -60,7 +60,7 @@ func cases() map[string]docCase {
 		"README.md: homerun": {before: "mkdir -p project ~/.config/systemd/user; cd project; printf 'all:\\n\\techo made >made.txt\\n' >Makefile\n" + alpine,
 			after: "test -s made.txt; systemctl --user daemon-reload; systemctl --user start web; curl -sS http://127.0.0.1:8080/etc/os-release | grep Debian; systemctl --user stop web\n"},
 		"README.md: Use it on Ubuntu 24.04 and later":                          {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
-		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun\n"},
+		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun; test -s ~/.local/share/man/man7/homerun.7; test -s package/usr/share/man/man5/homerun-config.5\n"},
 		"CONTRIBUTING.md: Run it":                                              {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
 		"docs/private.md: A root to throw away: --overlay":                     {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
 		"docs/faq.md: Is it safe for code that I don't trust?":                 {before: "mkdir -p faq && cd faq && touch seen\n"},

@@ -74,10 +74,11 @@ func (b *block) shown(line string) {
 func all(t *testing.T) (list []*block) {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
-	if err != nil || len(files) == 0 {
+	pages, _ := filepath.Glob("../../docs/man/*.md") // what hack/man makes manual pages of
+	if err != nil || len(files) == 0 || len(pages) == 0 {
 		t.Fatalf("no documents: %v", err)
 	}
-	for _, name := range append(files, "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md") {
+	for _, name := range append(append(files, pages...), "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md") {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +106,7 @@ func TestBlocks(t *testing.T) {
 
 // Each block has a case, and each case a block.
 func TestEachBlockIsRun(t *testing.T) {
-	list := cases()
+	list := allCases()
 	var names []string
 	for _, b := range all(t) {
 		names = append(names, b.name())
@@ -152,10 +153,16 @@ func TestOnHost(t *testing.T) {
 	if os.Getenv("HOMERUN_TEST_MACHINE") == "1" {
 		t.Skip("needs the Go toolchain")
 	}
+	// A home of its own, but not without all that is built and fetched already.
+	caches, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	cache, modules, _ := strings.Cut(strings.TrimSpace(string(caches)), "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
 	run(t, host, func(ctx context.Context, _ string, script string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "bash", "-c", script)
 		cmd.Dir = "../.."
-		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "WORK="+t.TempDir())
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "WORK="+t.TempDir(), "GOCACHE="+cache, "GOMODCACHE="+modules)
 		return cmd
 	})
 }
@@ -177,7 +184,7 @@ func TestInMachine(t *testing.T) {
 
 // run runs all blocks of a place.
 func run(t *testing.T, where place, command func(ctx context.Context, user, script string) *exec.Cmd) {
-	list := cases()
+	list := allCases()
 	for _, b := range all(t) {
 		c := list[b.name()]
 		if c.place != where {
