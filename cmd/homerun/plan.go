@@ -22,9 +22,8 @@ type planFlags struct {
 	json, showFacts, summary bool
 	values, seccomp          bool
 	// waits: for create and start.
-	waits, detach bool
-	create        createFlags
-	rootfs        rootfsFlags
+	waits bool
+	run   runFlags
 }
 
 func newPlanCommand(o *options) *cobra.Command {
@@ -42,11 +41,20 @@ comes from there. Nothing is done.`,
   homerun plan --exec web -- id`,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.verb = "plan"
-			return o.printPlan(c.Context(), os.Stdout, f, args)
+			if f.exec == "" {
+				if err := f.run.fit(c.Flags()); err != nil {
+					return err
+				}
+			}
+			if f.run.hands.dryRun {
+				return o.inFlags(&f.run, o.printConfig(&f.run, args), args)
+			}
+			return o.inFlags(&f.run, o.printPlan(c.Context(), os.Stdout, f, args), args)
 		},
 	}
+	f.run.add(o, c, false)
 	flags := c.Flags()
-	f.create.add(flags)
+	flags.SetInterspersed(true)
 	flags.StringVar(&f.id, "id", "ID", "the container's id")
 	flags.StringVar(&f.facts, "facts", "", "compile for the host that this JSON file describes")
 	flags.BoolVar(&f.json, "json", false, "print JSON: the facts and the steps")
@@ -55,16 +63,14 @@ comes from there. Nothing is done.`,
 	flags.BoolVar(&f.seccomp, "seccomp", false, "print the seccomp filter instead, disassembled")
 	flags.BoolVar(&f.values, "values", false, "print environment, groups and long arguments in full")
 	flags.BoolVar(&f.waits, "create", false, "plan for create and start, between which init waits")
-	flags.BoolVarP(&f.detach, "detach", "d", false, "plan for run or exec that does not wait for the program")
 	flags.StringVar(&f.exec, "exec", "", "plan for exec in this container")
 	flags.StringVar(&f.pointer, "pointer", "", "with --rootfs and --exec: only what comes from there")
-	rootfsRunFlags(c, &f.rootfs)
 	return c
 }
 
 func (o *options) printPlan(ctx context.Context, w io.Writer, f *planFlags, args []string) error {
 	if f.seccomp {
-		b, err := o.loadBundle(f.create.bundle, f.create.config)
+		b, err := o.loadBundle(f.run.create.bundle, f.run.create.config)
 		if err != nil {
 			return err
 		}
@@ -138,14 +144,14 @@ func (o *options) compilePlan(ctx context.Context, f *planFlags, args []string) 
 
 // planRequest describes the container, as create and run do.
 func (o *options) planRequest(f *planFlags, args []string) (*container.Request, error) {
-	if f.rootfs.path == "" {
+	if f.run.rootfs.path == "" {
 		if len(args) > 1 {
 			return nil, errors.New("want one place in config.json at most; a command goes with --rootfs or --exec")
 		}
 		f.pointer += strings.Join(args, "")
 		args = []string{f.id}
 	}
-	run := &runFlags{create: f.create, detach: f.detach, rootfs: f.rootfs}
+	run := &f.run
 	request, err := o.runRequest(run, args)
 	o.id = "" // of no container, for messages
 	if err != nil {
@@ -176,8 +182,8 @@ func (o *options) planExec(ctx context.Context, r *container.Runtime, f *planFla
 		}
 		args = process.Args
 	}
-	e := &execFlags{tty: f.rootfs.tty, detach: f.detach, preserve: f.create.preserve, pidFile: f.create.pidFile,
-		consoleSocket: f.create.consoleSocket, pidfdSocket: f.create.pidfdSocket}
+	e := &execFlags{tty: f.run.rootfs.tty, detach: f.run.detach, preserve: f.run.create.preserve, pidFile: f.run.create.pidFile,
+		consoleSocket: f.run.create.consoleSocket, pidfdSocket: f.run.create.pidfdSocket}
 	request, err := e.request(o, c, args)
 	if err != nil {
 		return nil, err
