@@ -87,9 +87,10 @@ func (t *terminal) relayInput(to int) {
 // endInput types the end of a file, for that of standard input has come: termios(3),
 // VEOF. A file's end is there whenever one reads; what is typed is read once, ends a
 // line where there is half a one, and is lost when a shell takes the terminal's modes
-// over. So it is typed again and again.
+// over. So it is typed some times more, ever later: a service that has a terminal, and
+// reads nothing, is left in peace.
 func (t *terminal) endInput(to int) {
-	for ; ; time.Sleep(foregroundInterval) {
+	for pause := foregroundInterval; pause < 10*time.Second; pause *= 2 {
 		modes, err := unix.IoctlGetTermios(to, unix.TCGETS)
 		t.modes.Lock()
 		over := t.over
@@ -97,6 +98,7 @@ func (t *terminal) endInput(to int) {
 		if err != nil || over || !writeAll(to, modes.Cc[unix.VEOF:unix.VEOF+1]) {
 			return
 		}
+		time.Sleep(pause)
 	}
 }
 
