@@ -129,11 +129,12 @@ var (
 	sets      = regexp.MustCompile(`^prctl\(PR_(?:SET_(?:CHILD_SUBREAPER|DUMPABLE|NO_NEW_PRIVS|PDEATHSIG|KEEPCAPS|SECUREBITS|MDWE)|CAPBSET_DROP|CAP_AMBIENT)`)
 	ownSignal = regexp.MustCompile(`^tgkill\(\d+, \d+, SIGURG\)`)                        // Go's runtime stops its threads with it
 	noSignal  = regexp.MustCompile(`^(?:kill\(-?\d+, 0\)|pidfd_send_signal\([^,]*, 0,)`) // only asks
+	typed     = regexp.MustCompile(`^write\(<[^>]*/ptmx>`) // what the user types, and the end of it
 	messages  = regexp.MustCompile(`^\w+\([12]\b`)
 )
 
 // changes reports whether a call changes something outside of the process. What the
-// user reads and Go's scheduler are left out, and calls that only ask with an
+// user reads and types and Go's scheduler are left out, and calls that only ask with an
 // argument that is wrong on purpose.
 func changes(name, text string, c call) bool {
 	switch name {
@@ -150,7 +151,7 @@ func changes(name, text string, c call) bool {
 	case "kill", "pidfd_send_signal":
 		return !noSignal.MatchString(text)
 	case "write", "writev":
-		return !messages.MatchString(c.text) && !strings.HasPrefix(text, name+"(<anon_inode:[eventfd]>")
+		return !messages.MatchString(c.text) && !typed.MatchString(text) && !strings.HasPrefix(text, name+"(<anon_inode:[eventfd]>")
 	}
 	return slices.Contains(changing, name)
 }
