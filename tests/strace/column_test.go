@@ -129,7 +129,7 @@ var (
 	sets      = regexp.MustCompile(`^prctl\(PR_(?:SET_(?:CHILD_SUBREAPER|DUMPABLE|NO_NEW_PRIVS|PDEATHSIG|KEEPCAPS|SECUREBITS|MDWE)|CAPBSET_DROP|CAP_AMBIENT)`)
 	ownSignal = regexp.MustCompile(`^tgkill\(\d+, \d+, SIGURG\)`)                        // Go's runtime stops its threads with it
 	noSignal  = regexp.MustCompile(`^(?:kill\(-?\d+, 0\)|pidfd_send_signal\([^,]*, 0,)`) // only asks
-	typed     = regexp.MustCompile(`^write\(<[^>]*/ptmx>`) // what the user types, and the end of it
+	typed     = regexp.MustCompile(`^write\(<[^>]*/ptmx>`)                               // what the user types, and the end of it
 	messages  = regexp.MustCompile(`^\w+\([12]\b`)
 )
 
