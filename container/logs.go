@@ -65,7 +65,10 @@ func journalIsReadable() bool {
 // kept is the Output, unless nobody asked for it in so many words and the helper is not
 // there.
 func (r *Runtime) kept(o *Output) *Output {
-	if program, _ := r.options.Helpers.log(); o != nil && o.Driver == "" && program == "" {
+	if o == nil || o.Driver != "" {
+		return o
+	}
+	if program, _ := r.options.Helpers.log(); program == "" {
 		r.warn("what the program writes is not kept: %s is not installed", output.Name)
 		return nil
 	}

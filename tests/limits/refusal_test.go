@@ -67,7 +67,8 @@ func (b *box) hideBus() {
 			`mount -t tmpfs none /run/dbus && mount -t tmpfs none /run/systemd && exec "$@"`, "sh"}
 		return
 	}
-	b.before = []string{"systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "-p", "InaccessiblePaths=" + os.Getenv("XDG_RUNTIME_DIR")}
+	b.before = []string{"systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "-p", "InaccessiblePaths=" + os.Getenv("XDG_RUNTIME_DIR"),
+		"env", "-u", "SYSTEMD_EXEC_PID"} // which would bring a warning about the unit
 }
 
 // Without a bus: --cgroup-manager=systemd says so, auto finds another way or

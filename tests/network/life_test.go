@@ -59,7 +59,7 @@ func TestDetached(t *testing.T) {
 	need(t)
 	eachDriver(t, func(t *testing.T, driver string) {
 		p, port := newPlace(t), freePort(t)
-		r := p.serving(t, "-d", "--net", driver, "-p", "127.0.0.1:"+port+":80")
+		r := p.serving(t, "-d", "--log-driver", "passthrough", "--net", driver, "-p", "127.0.0.1:"+port+":80")
 		r.wait(t)
 		if text, err := fetch("http://127.0.0.1:" + port); err != nil || !strings.HasPrefix(text, "from ") {
 			t.Fatalf("the server answers %q, %v", text, err)
