@@ -125,7 +125,7 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 const noticeLimit = 100 * time.Millisecond
 
 // unprovenLimit is how long systemd may take to say whose a scope is.
-const unprovenLimit = time.Second
+const unprovenLimit = 5 * time.Second
 
 // bounded does something to a cgroup, for removeLimit at most.
 func bounded(ctx context.Context, do func(context.Context) error) error {
