@@ -31,7 +31,7 @@ func (f *createFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noPivot, "no-pivot", false, "use chroot instead of pivot_root; not safe")
 	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
 	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
-	flags.BoolVar(&f.reaper, "init", false, "have homerun be process 1, pass signals on to the program, and reap orphans")
+	flags.BoolVar(&f.reaper, "init", false, "have homerun be process 1, pass signals on to the program, and reap orphans (the default with --rootfs)")
 	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "leave orphans to whoever takes them (run without a PID namespace)")
 }
 

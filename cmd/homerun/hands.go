@@ -32,7 +32,7 @@ type handFlags struct {
 	// interactive leaves the program standard input. A foreground one has it without:
 	// pipes go through homerun as through any command.
 	interactive, remove, replace, dryRun bool
-	interactiveGiven                     bool // it was typed
+	interactiveGiven, initGiven          bool // they were typed
 	who                                  *specs.User
 	// removeLater: somebody has to stay for --rm.
 	removeLater bool
@@ -77,7 +77,7 @@ func (h *handFlags) add(o *options, flags *pflag.FlagSet) {
 
 // fit refuses flags that contradict each other, or say nothing.
 func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
-	h.interactiveGiven = flags.Changed("interactive")
+	h.interactiveGiven, h.initGiven = flags.Changed("interactive"), flags.Changed("init")
 	removed := flags.Changed("rm") && h.remove
 	h.removeLater = removed && f.detach
 	for _, c := range []struct {

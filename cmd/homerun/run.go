@@ -203,10 +203,19 @@ func (f *runFlags) attend(r *container.Request) (err error) {
 	r.Detached = f.detach
 	r.EndsWithCaller = !f.detach
 	r.Subreaper = !f.detach && !f.create.noSubreaper
+	r.Reaper = r.Reaper || f.rootfs.path != "" && !f.hands.initGiven && takesReaper(r.Bundle.Config)
 	if p := r.Bundle.Config.Process; f.detach && (p == nil || !p.Terminal) {
 		r.Streams, r.Output, err = f.output.streams(r.Streams, f.rootfs.path == "")
 	}
 	return err
+}
+
+// takesReaper reports whether homerun's own init can be beside the program, which on
+// one's own files it is unless --init=false: a program that dies of a signal as programs
+// should, by its default action after it has cleaned up, would live on as process 1.
+func takesReaper(c *specs.Spec) bool {
+	alone := c.Linux.Resources != nil && c.Linux.Resources.Pids != nil && c.Linux.Resources.Pids.Limit != nil && *c.Linux.Resources.Pids.Limit == 1
+	return !alone && slices.ContainsFunc(c.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace && n.Path == "" })
 }
 
 // runRequest finds the config: a bundle's, or one made for --rootfs.
