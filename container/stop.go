@@ -95,7 +95,10 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 	s, limit = unix.SIGTERM, stopTimeout
 	for _, key := range [...]string{annotationImageSignal, AnnotationStopSignal} {
 		if text := annotations[key]; text != "" && o.Signal == 0 {
-			if s, err = ParseSignal(text); err != nil {
+			if s, err = ParseSignal(text); err == nil && s == 0 {
+				err = errors.New("signal 0 ends nothing")
+			}
+			if err != nil {
 				return 0, 0, fmt.Errorf("annotations: %s: %w", key, err)
 			}
 		}

@@ -35,7 +35,7 @@ func Drops(pid int, s unix.Signal) bool {
 
 // drops reads a text like /proc/PID/status.
 func drops(text string, s unix.Signal) bool {
-	if innermost(text) != 1 {
+	if s < 1 || innermost(text) != 1 {
 		return false
 	}
 	for _, field := range [...]string{"SigBlk", "SigIgn", "SigCgt"} {

@@ -106,6 +106,9 @@ func TestDropsText(t *testing.T) {
 	if strings.Contains(text, "4000") || !drops(strings.Replace(text, "SigCgt:\t0000000000000000", "SigCgt:\t0000000000004000", 1), unix.SIGINT) {
 		t.Error("SIGINT is not SIGTERM")
 	}
+	if drops(text, 0) {
+		t.Error("signal 0 asks whether somebody is there, and does nothing else")
+	}
 	for call, want := range map[string]bool{"running\n": false, "-1 0x7ff 0x7f\n": false, fmt.Sprintf("%d 0x7f 0x0\n", unix.SYS_RT_SIGTIMEDWAIT): true, "421 0x1\n": true, "": false} {
 		if awaits(call) != want {
 			t.Errorf("%q: %t", call, !want)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func newStopCommand(o *options) *cobra.Command {
@@ -36,13 +37,23 @@ already is fine. The containers stay, with their exit status and output, until r
 			how.Timeout = &limit
 		}
 		if signal != "" {
-			if how.Signal, err = container.ParseSignal(signal); err != nil {
+			if how.Signal, err = endingSignal(signal); err != nil {
 				return err
 			}
 		}
 		return atOnce(args, func(id string) error { return r.Stop(ctx, id, how) })
 	})
 	return c
+}
+
+// endingSignal reads a signal that can end a program. Signal 0 only asks whether there
+// is one.
+func endingSignal(text string) (unix.Signal, error) {
+	s, err := container.ParseSignal(text)
+	if err == nil && s == 0 {
+		err = errors.New("signal 0 ends nothing")
+	}
+	return s, err
 }
 
 func newRmCommand(o *options) *cobra.Command {

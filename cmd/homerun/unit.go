@@ -284,7 +284,7 @@ func (u *unitMaker) ending(s *systemd.Service, self, cwd string) error {
 		s.StopSeconds = n
 	}
 	if name, typed := u.value(flagStopSignal); typed {
-		n, err := container.ParseSignal(name)
+		n, err := endingSignal(name)
 		if err != nil {
 			return fmt.Errorf("--stop-signal: %w", err)
 		}
