@@ -15,6 +15,7 @@ func TestMounts(t *testing.T) {
 		{"tmpfs", "/cache", "tmpfs tmpfs /cache nosuid,nodev,noexec,mode=1777"},
 		{"tmpfs", "/cache/:size=1m,exec", "tmpfs tmpfs /cache nosuid,nodev,noexec,mode=1777,size=1m,exec"},
 		{"tmpfs", "/tmp:size=1m", "tmpfs tmpfs /tmp nosuid,nodev,noexec,mode=1777,size=1m"},
+		{"tmpfs", "/dev", "tmpfs tmpfs /dev nosuid,nodev,noexec,mode=1777"},
 		{"tmpfs", "/data", "tmpfs tmpfs /data nosuid,nodev,noexec,mode=1777"},
 		{"mount", "type=bind,source=/srv,target=/mnt", "bind /srv /mnt rbind"},
 		{"mount", "type=bind,src=/srv,dst=/mnt,readonly", "bind /srv /mnt rbind,ro"},

@@ -56,6 +56,7 @@ func TestGoodValues(t *testing.T) {
 	}{
 		{"memory=512m", "linux/resources/memory", `{"limit":536870912,"swap":1073741824}`},
 		{"memory=1k memory=1024", "linux/resources/memory/limit", "1024"},
+		{"memory=9223372036854775807", "linux/resources/memory/swap", "none"}, // twice that is no number
 		{"memory=1.5GiB", "linux/resources/memory/limit", "1610612736"},
 		{"memory=64m memory-swap=64m", "linux/resources/memory/swap", "67108864"},
 		{"memory=64m memory-swap=-1", "linux/resources/memory/swap", "-1"},

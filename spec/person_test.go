@@ -161,6 +161,7 @@ func TestProfile(t *testing.T) {
 			{"name": "write", "action": "SCMP_ACT_ALLOW"},
 			{"names": ["chroot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_CHROOT"]}},
 			{"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_SYS_CHROOT"]}},
+			{"names": ["arch_prctl"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["arm64"]}},
 			{"names": ["s390_runtime_instr"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}}]}`))
 	if err != nil {
 		t.Fatal(err)

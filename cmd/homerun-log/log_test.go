@@ -85,7 +85,7 @@ func shown(t *testing.T, dir int, v view) (out, other string) {
 // is kept together, a last one without an end, bytes that are no text.
 func TestKeepAndShow(t *testing.T) {
 	long := strings.Repeat("x", 3*output.MaxLine+5)
-	for _, text := range []string{"", "\n", "one\ntwo\n", "no end", long, long + "\nrest\n", "\n\n", "a\x00b\xff \x1b[2J\n", "x\n" + long[:output.MaxLine], long[:output.MaxLine] + "\n"} {
+	for _, text := range []string{"", "\n", "x", "one\ntwo\n", "no end", long, long + "\nrest\n", "\n\n", "a\x00b\xff \x1b[2J\n", "x\n" + long[:output.MaxLine], long[:output.MaxLine] + "\n"} {
 		_, dir := directory(t)
 		p := start(t, &file{dir: dir, max: 1 << 30})
 		p.write(p.out, text)
@@ -133,6 +133,9 @@ func TestBounded(t *testing.T) {
 		}
 		if st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %o", f, st.Mode())
+		}
+		if st.Size() > most/2 {
+			t.Errorf("%s: %d bytes", f, st.Size())
 		}
 		size += st.Size()
 	}

@@ -17,7 +17,7 @@ func TestFill(t *testing.T) {
 	from := t.TempDir()
 	in := func(p string) string { return filepath.Join(from, p) }
 	for p, text := range map[string]string{"etc/passwd": "root", "etc/deep/er/conf": "conf", "etc/large": strings.Repeat("x", maxCopied+1), "etc/shadow": "secret",
-		"usr/bin/program": "elf", "usr/lib/empty": "", "var/lib/dpkg/status": strings.Repeat("x", maxCopied+1), "var/lib/dpkg/info/list": "list", "var/lib/dpkg/lock": "",
+		"usr/bin/program": "elf", "usr/lib/empty": "", "var/lib/dpkg/status": strings.Repeat("x", maxCopied+1), "var/lib/dpkg/info/list": "list", "var/lib/dpkg/lock": "", "var/cache/lock": "",
 		"var/log/apt/term.log": "log", "var/lib/other/data": "data", "srv/closed/file": "closed"} {
 		must(t, os.MkdirAll(filepath.Dir(in(p)), 0o755), os.WriteFile(in(p), []byte(text), 0o644))
 	}
@@ -37,7 +37,7 @@ func TestFill(t *testing.T) {
 		top, rest, _ := strings.Cut(p, "/")
 		return filepath.Join(to, rootfs.UpperPath(top), rest)
 	}
-	for p, want := range map[string]string{"etc/passwd": "root", "etc/deep/er/conf": "conf", "var/lib/dpkg/status": strings.Repeat("x", maxCopied+1), "var/lib/dpkg/lock": "", "var/log/apt/term.log": "log"} {
+	for p, want := range map[string]string{"etc/passwd": "root", "etc/deep/er/conf": "conf", "var/lib/dpkg/status": strings.Repeat("x", maxCopied+1), "var/lib/dpkg/lock": "", "var/cache/lock": "", "var/log/apt/term.log": "log"} {
 		if got, err := os.ReadFile(upper(p)); err != nil || string(got) != want {
 			t.Errorf("%s: %d bytes, %v", p, len(got), err)
 		}
