@@ -50,8 +50,8 @@ func (o *Output) driver() string {
 	return OutputFiles
 }
 
-// journalIsReadable reports whether there is a journal in which the caller finds again what he
-// writes: one on the disk, where each user has files of his own, or one in memory that he
+// journalIsReadable reports whether there is a journal in which the caller finds again what
+// is written: one on the disk, where each user has files, or one in memory that the caller
 // may read. systemd-journald.service(8), "Access control".
 func journalIsReadable() bool {
 	id, err := os.ReadFile("/etc/machine-id")
@@ -126,7 +126,7 @@ func (p *outputPipes) close() {
 // keptFile says how a container's output is kept, as JSON.
 const keptFile = "output.json"
 
-// kept is what it has.
+// kept is that JSON.
 type kept struct {
 	Driver string `json:"driver"`
 	// Instance tells a container in the journal from others of its id.
@@ -236,7 +236,8 @@ func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions) error {
 	if err != nil && !errors.Is(err, proc.ErrEnded) {
 		return fmt.Errorf("open process %d, which keeps the output: %w", k.Keeper.Pid, err)
 	}
-	if o.Follow = o.Follow && err == nil; err != nil {
+	if err != nil { // nobody writes any more, and there is nothing to follow
+		o.Follow = false
 		return c.showOutput(ctx, &k, nil, o)
 	}
 	keeper := os.NewFile(uintptr(fd), output.Name)

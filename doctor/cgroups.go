@@ -2,8 +2,8 @@ package doctor
 
 import "slices"
 
-// Delegate is the line that delegates all controllers of use.
-const Delegate = "Delegate=cpu cpuset io memory pids"
+// delegate is the line that delegates all controllers of use.
+const delegate = "Delegate=cpu cpuset io memory pids"
 
 func (h *Host) cgroupV2() Row {
 	c := h.Facts.Cgroup
@@ -61,7 +61,7 @@ func (h *Host) controller(c controller) Row {
 		r.Found = "not delegated to " + h.Cgroups.Service
 		r.Fix = []string{"sudo mkdir -p " + dropIns,
 			// By its name it is read after what others have put there.
-			"printf '[Service]\\n" + Delegate + "\\n' | sudo tee " + dropIns + "/zz-homerun.conf",
+			"printf '[Service]\\n" + delegate + "\\n' | sudo tee " + dropIns + "/zz-homerun.conf",
 			"sudo systemctl daemon-reload", "sudo systemctl restart " + h.Cgroups.Service}
 		r.Advice = "the last command ends what runs under the user's service manager; logging out and in, or a reboot, does it too"
 	}

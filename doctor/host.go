@@ -79,8 +79,6 @@ type Manager struct {
 	Trouble string
 	// Own: root's, the machine's.
 	Own bool
-	// Private: it is running, by the socket that it has for itself.
-	Private bool
 	// BusUnit is the file of the unit that listens for the session's bus; empty
 	// where none is installed.
 	BusUnit string
@@ -110,12 +108,12 @@ type Program struct {
 // Network is what connects containers.
 type Network struct {
 	// Tun is the errno of opening /dev/net/tun.
-	Tun            string
-	Pasta, Slirp   Program
-	Nsenter        Program
-	PingGroups     string
-	FirstPort      string
-	HasDefaultPath bool
+	Tun          string
+	Pasta, Slirp Program
+	Nsenter      Program
+	// PingGroups is net.ipv4.ping_group_range, FirstPort
+	// net.ipv4.ip_unprivileged_port_start; empty where they cannot be read.
+	PingGroups, FirstPort string
 }
 
 // Helper is a program that belongs to homerun.

@@ -51,7 +51,7 @@ type Finding struct {
 }
 
 // Locate fills in the lines and columns of findings, those of the nearest value around
-// for what is not there, and puts them in that order, errors first among those of a line.
+// for what is not there, and puts them in that order.
 func Locate(raw []byte, list []Finding) {
 	for i := range list {
 		if f := &list[i]; f.Line == 0 && f.Place != "" {
@@ -63,7 +63,7 @@ func Locate(raw []byte, list []Finding) {
 	})
 }
 
-// Line is a finding as compilers print theirs.
+// String is a finding as compilers print theirs.
 func (f Finding) String() string {
 	severity := "warning"
 	if f.Kind.IsError() {

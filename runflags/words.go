@@ -7,10 +7,10 @@ import (
 	"github.com/homerun-oci/homerun/fault"
 )
 
-// The annotations that say how `homerun stop` ends a container.
+// The annotations that say how a container is stopped, as package container reads them.
 const (
-	AnnotationStopSignal  = "run.homerun.stop-signal"
-	AnnotationStopTimeout = "run.homerun.stop-timeout"
+	annotationStopSignal  = "run.homerun.stop-signal"
+	annotationStopTimeout = "run.homerun.stop-timeout"
 )
 
 func (c *config) annotate(name, value string) {
@@ -65,7 +65,7 @@ func (c *config) setSysctls(values []string) error {
 
 // setStopSignal: the caller has looked whether there is such a signal.
 func (c *config) setStopSignal(values []string) error {
-	c.annotate(AnnotationStopSignal, last(values))
+	c.annotate(annotationStopSignal, last(values))
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (c *config) setStopTimeout(values []string) error {
 	if n, err := strconv.ParseInt(text, 10, 32); err != nil || n < -1 {
 		return wrong("stop-timeout", text, "want whole seconds, or -1 to wait for ever")
 	}
-	c.annotate(AnnotationStopTimeout, text)
+	c.annotate(annotationStopTimeout, text)
 	return nil
 }
 

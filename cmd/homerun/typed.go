@@ -70,8 +70,8 @@ func (r *rootfsFlags) inFlags(e *fault.Error, v runflags.Values, args []string) 
 	return &c
 }
 
-// flagOf is the flag that is behind a place in config.json, with its value; empty where
-// none was typed.
+// flagOf is the flag that asked for what stands at a place in config.json, with its value;
+// empty where none was typed.
 func (r *rootfsFlags) flagOf(place string, v runflags.Values) string {
 	if i, ok := indexIn(place, "mounts["); ok && r.config != nil && i < len(r.config.Mounts) {
 		return r.mountFlag(r.config.Mounts[i].Source, r.config.Mounts[i].Destination, v)
@@ -96,7 +96,8 @@ func (r *rootfsFlags) flagOf(place string, v runflags.Values) string {
 	return ""
 }
 
-// places are those of package runflags.
+// places are what each flag of package runflags asks for. A flag has several, and a place
+// several flags, of which the first that was typed is named.
 var places = [...]struct{ place, flag string }{
 	{"linux.resources.memory.limit", "memory"}, {"linux.resources.memory.swap", "memory-swap"}, {"linux.resources.memory.swap", "memory"},
 	{"linux.resources.memory.reservation", "memory-reservation"}, {"linux.resources.cpu.quota", "cpus"}, {"linux.resources.cpu.shares", "cpu-shares"},

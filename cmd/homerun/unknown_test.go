@@ -28,3 +28,15 @@ func TestUnknownVerb(t *testing.T) {
 		}
 	}
 }
+
+// What is said to be elsewhere is no flag of run.
+func TestElsewhere(t *testing.T) {
+	flags := newRunCommand(&options{}).Flags()
+	for _, e := range elsewhere {
+		for _, name := range strings.Fields(e.flags) {
+			if flags.Lookup(name) != nil {
+				t.Errorf("--%s is a flag of run: %s", name, e.text)
+			}
+		}
+	}
+}

@@ -129,7 +129,7 @@ func (l *Looker) program(name string) string {
 	for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/usr/local/sbin", "/sbin", "/run/wrappers/bin",
 		"/run/current-system/sw/bin", "/run/current-system/profile/bin"} {
 		at := path.Join(dir, name)
-		if st, err := os.Stat(l.path(at)); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
+		if siblings.IsProgram(l.path(at)) {
 			return at
 		}
 	}
@@ -224,7 +224,7 @@ func (l *Looker) elsewhere(name string) string {
 		dirs = slices.Concat([]string{home + "/.local/libexec/homerun", home + "/.local/bin"}, dirs)
 	}
 	for _, dir := range dirs {
-		if st, err := os.Stat(l.path(dir + "/" + name)); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
+		if siblings.IsProgram(l.path(dir + "/" + name)) {
 			return dir + "/" + name
 		}
 	}

@@ -26,7 +26,7 @@ func needMachine(t *testing.T) {
 	}
 }
 
-// needUser wants one without root: most of these tests are about him.
+// needUser wants one without root: most of these tests are about such a user.
 func needUser(t *testing.T) {
 	t.Helper()
 	needMachine(t)
