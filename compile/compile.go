@@ -63,7 +63,8 @@ type Result struct {
 	Chroot bool
 	// Waits: init waits for start.
 	Waits bool
-	// Attended: the first process stays until init or the runtime has ended.
+	// Attended: the first process stays until the runtime closes sync or has ended, and
+	// ends init then, if that lives.
 	Attended bool
 	// Listens: the seccomp filter has a listener, which the first process passes on.
 	Listens bool

@@ -44,8 +44,9 @@ type Process struct {
 	taken chan error
 	// ended: it was seen that the process has.
 	ended bool
-	// attendant is the process that ends init when this one has ended, which it
-	// knows by alive, and then itself; 0 where there is none.
+	// attendant is the process that ends init when the calling process has ended, of
+	// which the end of alive tells it: a pipe's, which closes with that. 0 where there
+	// is none, and then alive is no descriptor.
 	attendant, alive int
 	// kernel counts for the container of a process that Run made, from before that
 	// runs. relayed is there while somebody attends to the process.

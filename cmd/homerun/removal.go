@@ -14,9 +14,9 @@ import (
 // Theory of operation
 //
 // run -d --rm leaves a process that waits for the program and then deletes the
-// container: homerun itself, as `delete --wait`, in a session of its own. It deletes
-// nothing that runs, so that it is no danger to another container that has got the id
-// by then.
+// container: homerun itself, as `delete --wait`, in a session of its own. It goes by the
+// id. It deletes nothing that runs, so another container that has got the id by then is
+// safe from it while it runs; one that has ended within that moment is not.
 
 // removeLater starts it.
 func (o *options) removeLater(id string) error {

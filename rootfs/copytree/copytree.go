@@ -1,5 +1,5 @@
 // Package copytree copies a directory with all below it into an empty one, both
-// open, for the mount option tmpcopyup.
+// open, for the mount option tmpcopyup. It fills the store of an overlay, too.
 //
 // # Theory of operation
 //
@@ -27,7 +27,8 @@ type Options struct {
 	Mode, Owner bool
 	// Devices makes device nodes; they are left out otherwise.
 	Devices bool
-	// Layers are what Fill fills, in place of a copy.
+	// Layers are the parts of a root, each with an upper directory in the store of an
+	// overlay, which is filled in place of a copy.
 	Layers []string
 }
 
