@@ -154,6 +154,16 @@ func TestUnsafeDevices(t *testing.T) {
 	}
 }
 
+// TestSafeCgroups: the host's cgroups that can only be read.
+func TestSafeCgroups(t *testing.T) {
+	s := tame()
+	without("cgroup", "")(&s)
+	s.Config.Mounts = append(s.Config.Mounts, specs.Mount{Type: "cgroup", Options: []string{"ro"}})
+	if list := Unsafe(s); len(list) > 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
 // TestUnsafeNothing: a config without any part.
 func TestUnsafeNothing(t *testing.T) {
 	if list := Unsafe(Subject{Config: &specs.Spec{}}); len(list) != 4 {
