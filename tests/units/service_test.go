@@ -95,9 +95,8 @@ func TestStopTimeout(t *testing.T) {
 func TestStopSignal(t *testing.T) {
 	needUser(t)
 	u := newUnit(t)
-	u.shell("trap 'exit 0' USR1; trap '' TERM; while :; do sleep 0.1; done", "--stop-signal", "USR1")
+	u.shell("trap 'exit 0' USR1; trap '' TERM; systemd-notify --ready; while :; do sleep 0.1; done", "--stop-signal", "USR1", "--sdnotify", "container")
 	u.start()
-	time.Sleep(300 * time.Millisecond) // for the traps
 	if out, err := u.systemctl("stop"); err != nil {
 		t.Errorf("stop: %v: %s", err, out)
 	}
