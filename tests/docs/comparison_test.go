@@ -87,8 +87,8 @@ func claims() map[string][]claim {
 		},
 		"changes of the root that are gone afterwards": {
 			{"yes", "homerun run --rootfs / --overlay --as-root -- sh -c 'echo x >/etc/made-up && cat /etc/made-up' | grep x; fails test -e /etc/made-up"},
-			{"yes", "bwrap --overlay-src / --tmp-overlay / true || bwrap --help | grep tmp-overlay"},
-			{"of an image", "podman run --rm test sh -c 'echo x >/etc/made-up'"},
+			{"yes", "mkdir -p tree; bwrap --ro-bind / / --overlay-src ~/tree --tmp-overlay ~/tree sh -c 'echo x >~/tree/made-up && cat ~/tree/made-up' | grep x; fails test -e tree/made-up"},
+			{"of an image", "podman run --rm test sh -c 'echo x >/etc/made-up && cat /etc/made-up' | grep x; fails podman run --rm test test -e /etc/made-up"},
 			{"no", "lacks 'crun run --help' overlay"},
 			{"no", "unit sh -c 'echo x >~/made-up'; rm ~/made-up"},
 			{"no", "lacks dry -e --rm"},
