@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Feature is what a kernel may lack, and a plan may want.
-type Feature struct {
+// feature is what a kernel may lack, and a plan may want.
+type feature struct {
 	// Name is that of the row.
 	Name string
 	// has says what is there; consequence what does not work without; since the
@@ -15,8 +15,8 @@ type Feature struct {
 }
 
 // features are those whose absence changes what homerun does.
-func features() []Feature {
-	return []Feature{
+func features() []feature {
+	return []feature{
 		{"overlay", "overlayfs in a user namespace", "storage of engines needs fuse-overlayfs, and a throw-away root cannot be had", "5.11"},
 		{"idmapped-mounts", "id-mapped mounts, for who is root of the file system", "a mount with uidMappings, or with the option idmap, is refused", "5.12"},
 		{"cgroup-kill", "cgroup.kill", "a container without a PID namespace of its own is killed process by process", "5.14"},
@@ -27,7 +27,7 @@ func features() []Feature {
 	}
 }
 
-func (h *Host) feature(f Feature) Row {
+func (h *Host) feature(f feature) Row {
 	errno, tried := h.Features[f.Name]
 	switch {
 	case !tried:

@@ -36,22 +36,22 @@ type Overlay struct {
 // The names in a store. That of a layer is its path, escaped.
 const (
 	plainRoot = "root"  // what of a root that is taken apart is made anew
-	layerName = "layer" // of a root that is one layer; others have a % after it
+	wholeName = "layer" // of a root that is one layer; others have a % after it
 	upperName = "upper"
 	workName  = "work"
 )
 
-// LayerName is the directory in the store of the layer at a path of the root, with
+// layerName is the directory in the store of the layer at a path of the root, with
 // upperName in it.
-func LayerName(p string) string {
+func layerName(p string) string {
 	if p == "" {
-		return layerName
+		return wholeName
 	}
-	return layerName + "%" + strings.NewReplacer("%", "%25", "/", "%2F").Replace(p)
+	return wholeName + "%" + strings.NewReplacer("%", "%25", "/", "%2F").Replace(p)
 }
 
 // UpperPath is the upper directory of a layer in the store.
-func UpperPath(p string) string { return LayerName(p) + "/" + upperName }
+func UpperPath(p string) string { return layerName(p) + "/" + upperName }
 
 const overlayPlace = "root.path"
 
@@ -93,7 +93,7 @@ func (t *Tree) overlay(at string) {
 	var layers []string
 	for _, p := range t.layers() {
 		layers = append(layers, p.Path)
-		dir := t.makeIn(t.store, LayerName(p.Path), 0o755)
+		dir := t.makeIn(t.store, layerName(p.Path), 0o755)
 		t.b.Close(t.makeIn(dir, upperName, p.Mode))
 		t.b.Close(t.makeIn(dir, workName, 0o755))
 		t.b.Close(dir)
@@ -192,7 +192,7 @@ func (t *Tree) readonlyBind(p host.Part, mount, target plan.Slot) {
 // it goes on at refused, if there is such a label.
 func (t *Tree) layer(p host.Part, refused plan.Label) plan.Slot {
 	t.atOverlay("lay an overlay over " + t.lower(p.Path))
-	dir := t.b.Get("dir", t.openBelow(t.store, LayerName(p.Path)))
+	dir := t.b.Get("dir", t.openBelow(t.store, layerName(p.Path)))
 	t.b.Do(plan.Fchdir{FD: dir.Ref()})
 	t.b.Close(dir)
 	fs := t.b.Get("fs", plan.Fsopen{Type: "overlay"})
