@@ -47,7 +47,7 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	whole := root == "/"
 	p := spec.Person{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Path: os.Getenv("PATH"), Visible: f.home}
 	f.who(&p, whole || here != "" || f.keepID)
-	p.Env = passed(whole || p.Self)
+	p.Env = passedOn(whole || p.Self)
 	if !whole && !p.Self && f.home == "" && here == "" {
 		return p, nil
 	}
@@ -81,8 +81,8 @@ func inFirstNamespace() bool {
 // inMemory is the value of --overlay without one.
 const inMemory = "tmpfs"
 
-// laid is --overlay: where changes of the root go.
-func (f *personFlags) laid() (*container.Overlay, error) {
+// requestedOverlay is --overlay: where changes of the root go; nil without.
+func (f *personFlags) requestedOverlay() (*container.Overlay, error) {
 	switch f.overlay {
 	case "":
 		return nil, nil
@@ -96,8 +96,8 @@ func (f *personFlags) laid() (*container.Overlay, error) {
 	return &container.Overlay{Dir: dir}, nil
 }
 
-// passed is what of the environment goes along.
-func passed(same bool) []string {
+// passedOn is what of the environment goes along.
+func passedOn(same bool) []string {
 	list := slices.DeleteFunc(os.Environ(), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
 		return !spec.Passes(name, same)

@@ -279,7 +279,7 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
 	request.Network = network
-	if request.Overlay, err = r.person.laid(); err != nil {
+	if request.Overlay, err = r.person.requestedOverlay(); err != nil {
 		return nil, err
 	}
 	return request, o.checked(request.Bundle.Check())
