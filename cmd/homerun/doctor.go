@@ -36,13 +36,13 @@ what is degraded works in part, or slower.`,
 
 // becomeDoctor has the helper take this process's place.
 func (o *options) becomeDoctor(json bool, more ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own path (is /proc mounted?): %w", err)
+	}
 	program, places := container.FindHelper(doctorName)
 	if program == "" {
 		return &fault.Error{Why: doctorName + " is neither at " + strings.Join(places, " nor at "), Hint: "install all of homerun's programs together"}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program's own path: %w", err)
 	}
 	args := []string{doctorName, "--homerun", self}
 	if o.root != "" {

@@ -103,7 +103,8 @@ func (l *Looker) features(h *doctor.Host) {
 	if actions := l.read("/proc/sys/kernel/seccomp/actions_avail"); !strings.Contains(actions, "user_notif") {
 		f["seccomp-notify"] = "ENOENT"
 	}
-	if c := h.Facts.Cgroup; c.Unified && h.Cgroups.Path != "" && h.Cgroups.Path != "/" {
+	// Without a service manager its cgroup is not there either, and shows nothing.
+	if c := h.Facts.Cgroup; c.Unified && h.Cgroups.Path != "" && h.Cgroups.Path != "/" && l.exists(c.MountPoint+h.Cgroups.Path+"/cgroup.procs") {
 		f["cgroup-kill"] = l.missing(c.MountPoint + h.Cgroups.Path + "/cgroup.kill")
 	}
 }

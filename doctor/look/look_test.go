@@ -1,6 +1,7 @@
 package look
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -197,6 +198,19 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestCgroupKill: it is looked for in a cgroup that is there. That of a service manager
+// which has ended is not.
+func TestCgroupKill(t *testing.T) {
+	for file, want := range map[string]string{"": "-", "sys/fs/cgroup/a/cgroup.procs": "ENOENT", "sys/fs/cgroup/b/cgroup.procs": "-"} {
+		h := &doctor.Host{Features: map[string]string{}, Facts: &host.Facts{Cgroup: &host.Cgroup{Unified: true, MountPoint: "/sys/fs/cgroup"}}}
+		h.Cgroups.Path = "/a"
+		looker(tree(t, map[string]string{cmp.Or(file, "etc/x"): ""})).features(h)
+		if got, tried := h.Features["cgroup-kill"]; tried != (want != "-") || tried && got != want {
+			t.Errorf("%q: %q %v, want %q", file, got, tried, want)
+		}
+	}
+}
+
 // TestLook: everything at once is judged, and is JSON.
 func TestLook(t *testing.T) {
 	l := looker("/", "XDG_RUNTIME_DIR", "/nowhere")
@@ -229,6 +243,9 @@ func TestPhases(t *testing.T) {
 		{Name: "mounts", Milliseconds: 6.5}, {Name: "program", Milliseconds: 1}}
 	if got := phases(debug); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+	if got := phases("homerun: debug:   90.000 ms  start-stage()\nhomerun: debug:   99.000 ms  kill the stage\n" + debug); !slices.Equal(got, want) {
+		t.Errorf("a second start after one that failed: %v, want %v", got, want)
 	}
 	if got := complaint(debug); got != "run x: no: ENOSPC" {
 		t.Errorf("%q", got)

@@ -72,6 +72,12 @@ func phases(text string) []doctor.Phase {
 		if !ok || !found || err != nil {
 			continue
 		}
+		if now < before { // what a host cannot do was left out, and it begins again
+			at, before = compile, 0
+			for i := range list {
+				list[i].Milliseconds = 0
+			}
+		}
 		list[at].Milliseconds += now - before
 		before = now
 		switch what = strings.TrimSpace(what); {
