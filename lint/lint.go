@@ -63,13 +63,13 @@ func Locate(raw []byte, list []Finding) {
 	})
 }
 
-// String is a finding as compilers print theirs.
-func (f Finding) String() string {
+// In is a finding as compilers print theirs; file is the name of config.json.
+func (f Finding) In(file string) string {
 	severity := "warning"
 	if f.Kind.IsError() {
 		severity = "error"
 	}
-	text := "config.json:"
+	text := file + ":"
 	if f.Line > 0 {
 		text += strconv.Itoa(f.Line) + ":" + strconv.Itoa(f.Column) + ":"
 	}

@@ -38,7 +38,7 @@ func TestUnknown(t *testing.T) {
 		got := ""
 		for _, f := range list {
 			_, meant, _ := strings.Cut(f.Message, "did you mean ")
-			got += strings.TrimPrefix(strings.SplitN(f.String(), " error: ", 2)[0], "config.json:") + " " + f.Place + " " + meant
+			got += strings.TrimPrefix(strings.SplitN(f.In("config.json"), " error: ", 2)[0], "config.json:") + " " + f.Place + " " + meant
 			if f.Kind != KindUnknown || !f.Kind.IsError() {
 				t.Errorf("%s: %+v", document, f)
 			}
@@ -56,7 +56,7 @@ func TestSeveral(t *testing.T) {
 	Locate(raw, list)
 	var lines []string
 	for _, f := range list {
-		lines = append(lines, f.String())
+		lines = append(lines, f.In("config.json"))
 	}
 	want := "config.json: warning: of the whole [ignored]\nconfig.json:1:1: warning: linux: not there [unsafe]\n" +
 		"config.json:2:7: error: b: the specification has no such member, and it is ignored [unknown]\n" +

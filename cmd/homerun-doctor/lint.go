@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,14 +46,22 @@ func (l *linter) lint(ctx context.Context, w io.Writer, dir string) (status int,
 	if l.json {
 		return status, printJSON(w, lintDocument{append([]lint.Finding{}, list...)})
 	}
-	out := bufio.NewWriter(w)
+	out, file := bufio.NewWriter(w), configFile(dir, l.config)
 	for _, found := range list {
-		fmt.Fprintln(out, plain.Short(found.String(), fault.MaxLine))
+		fmt.Fprintln(out, plain.Short(found.In(file), fault.MaxLine))
 		if found.Advice != "" {
 			fmt.Fprintln(out, "    "+plain.Short(found.Advice, fault.MaxLine))
 		}
 	}
 	return status, out.Flush()
+}
+
+// configFile is where a bundle's config is.
+func configFile(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, cmp.Or(name, "config.json"))
 }
 
 // findings makes all checks; the error is that of a bundle that cannot be read.
@@ -75,7 +84,7 @@ func (l *linter) findings(ctx context.Context, dir string) ([]lint.Finding, erro
 		list = append(list, found...)
 		root = root && (p == nil || p.Facts.UserNamespace.Initial)
 	}
-	list = append(list, lint.Unsafe(lint.Subject{Config: b.Config, Seccomp: b.Seccomp != nil, HostRoot: root, Open: openPaths(b)})...)
+	list = append(list, lint.Unsafe(lint.Subject{Config: b.Config, Seccomp: b.Seccomp != nil, HostRoot: root, Open: openPaths(b, l.config)})...)
 	lint.Locate(b.Raw, list)
 	return slices.Compact(list), nil
 }
@@ -179,7 +188,7 @@ func whereLimited(p *container.Plan) string {
 
 // openPaths are those of the config that others than their owner can write: the root,
 // config.json, and what is run on the host's side.
-func openPaths(b *bundle.Bundle) []lint.OpenPath {
+func openPaths(b *bundle.Bundle, config string) []lint.OpenPath {
 	var list []lint.OpenPath
 	look := func(place, path string) {
 		if !filepath.IsAbs(path) {
@@ -189,7 +198,7 @@ func openPaths(b *bundle.Bundle) []lint.OpenPath {
 			list = append(list, lint.OpenPath{Place: place, Path: path})
 		}
 	}
-	look("", "config.json")
+	look("", configFile(b.Dir, config))
 	if b.Config.Root != nil {
 		look("root.path", b.Config.Root.Path)
 	}

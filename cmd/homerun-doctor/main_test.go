@@ -118,7 +118,7 @@ func TestLint(t *testing.T) {
 		dir := bundleOf(t, config)
 		status, out, errors := start("--homerun", "/nowhere/homerun", "--root", t.TempDir(), "--", "lint", dir)
 		wantStatus, line, _ := strings.Cut(want, " ")
-		if !strings.Contains("\n"+out, "\n"+line) || (status == 0) != (wantStatus == "0") || errors != "" {
+		if !strings.Contains("\n"+out, "\n"+dir+"/"+line) || (status == 0) != (wantStatus == "0") || errors != "" {
 			t.Errorf("%s: %d\n%s%s\nwant %s", config, status, out, errors, want)
 		}
 		if again, _, _ := start("--homerun", "/nowhere/homerun", "--root", t.TempDir(), "--strict", "--", "lint", dir); again != 1 {
