@@ -60,9 +60,14 @@ func newUnitCommand(o *options) *cobra.Command {
 
 func (f *unitFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.restart, "restart", "no", "when systemd starts it again: no, on-failure, always")
-	flags.StringVar(&f.reload, "reload", "HUP", "signal that `systemctl reload` sends to the program; none")
+	flags.StringVar(&f.reload, "reload", "HUP", "`SIGNAL` that systemctl reload sends to the program; none")
 	flags.IntVar(&f.watchdog, "watchdog", 0, "the program says at least every so many seconds that it is alive, or is started again")
 	flags.BoolVar(&f.socket, "socket", false, "NAME.socket listens on the ports of --publish, and the program gets the sockets")
+	ready := flags.Lookup(flagReady)
+	ready.DefValue, ready.Usage = string(container.ReadyAtStart), ready.Usage+"; container with --watchdog"
+	for _, name := range [...]string{"detach", "keep", "dry-run", "log-driver", "log-opt"} {
+		flags.Lookup(name).Hidden = true // refused
+	}
 }
 
 const (
