@@ -23,12 +23,19 @@ type words func(o *options, have []string) []string
 // completions adds to all commands what their words and flags may be.
 func completions(root *cobra.Command, o *options) {
 	for _, c := range root.Commands() {
-		c.ValidArgsFunction = func(_ *cobra.Command, have []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if c.Name() == "unit" {
+			c.Flags().SetInterspersed(true) // its flags come after its name
+		}
+		c.ValidArgsFunction = func(_ *cobra.Command, have []string, typed string) ([]string, cobra.ShellCompDirective) {
 			next := wordsOf(c.Name())
 			if next == nil {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return next(o, have), cobra.ShellCompDirectiveNoFileComp
+			list := next(o, have)
+			if c.Name() == "kill" && len(have) == 1 {
+				list = asTyped(list, typed)
+			}
+			return list, cobra.ShellCompDirectiveNoFileComp
 		}
 		c.Flags().VisitAll(func(f *pflag.Flag) { completeFlag(c, f.Name) })
 	}
@@ -42,9 +49,9 @@ func wordsOf(verb string) words {
 		return oneContainer(container.Created)
 	case "resume":
 		return oneContainer(container.Paused)
-	case "pause", "port", "update", "wait":
+	case "pause", "port", "update":
 		return oneContainer(container.Running, container.Created, container.Paused)
-	case "state", "events", "mounts", "shell":
+	case "state", "events", "mounts", "shell", "wait":
 		return oneContainer()
 	case "delete", "rm", "inspect", "stop", "stats":
 		return severalContainers
@@ -120,7 +127,23 @@ func completeFlag(c *cobra.Command, name string) {
 	if list == nil && what == cobra.ShellCompDirectiveDefault {
 		return // the shell's names of files
 	}
-	_ = c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) { return list, what })
+	_ = c.RegisterFlagCompletionFunc(name, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return asTyped(list, typed), what
+	})
+}
+
+// asTyped has names of signals and capabilities begin as what is typed does.
+func asTyped(list []string, typed string) []string {
+	for _, prefix := range [...]string{"SIG", "CAP_"} {
+		if !strings.HasPrefix(typed, prefix) || slices.ContainsFunc(list, func(s string) bool { return strings.HasPrefix(s, typed) }) {
+			continue
+		}
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = prefix + list[i]
+		}
+	}
+	return list
 }
 
 // flagValues lists values; a directory's name is for the shell to find.
@@ -150,6 +173,10 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 		return []string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp
 	case "restart":
 		return []string{"no", "on-failure", "always"}, cobra.ShellCompDirectiveNoFileComp
+	case "log-driver":
+		return []string{"auto", "journald", "file", "none", "passthrough"}, cobra.ShellCompDirectiveNoFileComp
+	case "security-opt":
+		return []string{"seccomp=unconfined", "no-new-privileges=false"}, cobra.ShellCompDirectiveNoFileComp
 	case flagReady:
 		return []string{"container", "start", "ignore"}, cobra.ShellCompDirectiveNoFileComp
 	case "hostname", "env", "name", "user", "publish", "add-host", "dns", "memory", "cpus", "pids-limit", "interval":

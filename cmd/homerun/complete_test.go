@@ -33,6 +33,12 @@ func TestCompletedFlags(t *testing.T) {
 		{"kill web ", "HUP INT QUIT"},
 		{"kill web TERM ", ""},
 		{"run --hostname ", ""},
+		{"kill web SIGT", "SIGHUP SIGINT"},
+		{"exec -c CAP_S", "CAP_CHOWN"},
+		{"run --log-driver ", "auto journald"},
+		{"run --security-opt ", "seccomp=unconfined"},
+		{"unit web --rootfs / --restart ", "no on-failure always"},
+		{"unit web --rest", "--restart"},
 	} {
 		got := strings.Join(completed(t, strings.Split(c.words, " ")...), " ")
 		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
