@@ -64,7 +64,7 @@ func (s Service) Text() string {
 	if s.StopSignal != "" {
 		u.add("KillSignal", s.StopSignal)
 	}
-	u.add("TimeoutStopSec", choose(s.StopSeconds < 0, "infinity", fmt.Sprint(s.StopSeconds)))
+	u.add("TimeoutStopSec", stopTime(s.StopSeconds))
 	u.add("SuccessExitStatus", "129 130 141 143")
 	u.add("Restart", s.Restart)
 	if s.WatchdogSeconds > 0 {
@@ -77,6 +77,18 @@ func (s Service) Text() string {
 		u.add("WantedBy", choose(s.System, "multi-user.target", "default.target"))
 	}
 	return u.String()
+}
+
+// stopTime words Service.StopSeconds. To systemd (257, config_parse_sec_fix_0) 0 is for
+// ever.
+func stopTime(seconds int) string {
+	switch {
+	case seconds < 0:
+		return "infinity"
+	case seconds == 0:
+		return "1ms"
+	}
+	return fmt.Sprint(seconds)
 }
 
 // Socket is a unit that listens for a service of the same name: systemd.socket(5).

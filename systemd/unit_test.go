@@ -37,7 +37,7 @@ WantedBy=default.target
 		"\nExecReload=/homerun kill web HUP\n":                func(s *Service) { s.Reload = [][]string{{"/homerun", "kill", "web", "HUP"}} },
 		"\nKillSignal=3\n":                                    func(s *Service) { s.StopSignal = "3" },
 		"\nTimeoutStopSec=infinity\n":                         func(s *Service) { s.StopSeconds = -1 },
-		"\nTimeoutStopSec=0\n":                                func(s *Service) { s.StopSeconds = 0 },
+		"\nTimeoutStopSec=1ms\n":                              func(s *Service) { s.StopSeconds = 0 },
 		"\nRestart=always\n":                                  func(s *Service) { s.Restart = "always" },
 		"\nWatchdogSec=3\n":                                   func(s *Service) { s.WatchdogSeconds = 3 },
 		"\nRequires=w.socket\nAfter=w.socket\n":               func(s *Service) { s.Socket = "w.socket" },
