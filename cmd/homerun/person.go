@@ -178,6 +178,10 @@ func keysOf(home string) (real []string) {
 		if top, _, _ := strings.Cut(key, "/"); !slices.Contains(names, top) {
 			continue
 		}
+		var st unix.Stat_t // EvalSymlinks would look at each directory above what is not there
+		if unix.Lstat(home+"/"+key, &st) != nil {
+			continue
+		}
 		if r, err := filepath.EvalSymlinks(home + "/" + key); err == nil {
 			real = append(real, r)
 		}
