@@ -34,7 +34,14 @@ func (c *Container) ResolveUser(text string, u *specs.User) error {
 // ResolveUserIn is ResolveUser for a container that is yet to be made in root, a
 // directory, and ResolveGroupIn the same for a group alone.
 func ResolveUserIn(root, text string, u *specs.User) error {
-	return accountsIn(root).resolve(text, u)
+	a := accountsIn(root)
+	if err := a.resolve(text, u); err != nil || strings.Contains(text, ":") {
+		return err
+	}
+	if _, numeric, _ := parseID(text); numeric {
+		u.GID = a.groupOf(u.UID)
+	}
+	return nil
 }
 
 // ResolveGroupIn reads a group of a container that is yet to be made: see
@@ -69,6 +76,18 @@ func (a accounts) resolve(text string, u *specs.User) error {
 	}
 	u.AdditionalGids = nil
 	return nil
+}
+
+// groupOf is the group that /etc/passwd has for a number; 0 where it has none.
+func (a accounts) groupOf(uid uint32) uint32 {
+	text, _ := a.read("etc/passwd")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) > 3 && f[2] == strconv.FormatUint(uint64(uid), 10) {
+			gid, _, _ := parseID(f[3])
+			return gid
+		}
+	}
+	return 0
 }
 
 // noID is (uid_t)-1, which is nobody's.

@@ -1,11 +1,31 @@
 package container
 
 import (
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// TestGroupOf: who says a number alone has the group of that entry.
+func TestGroupOf(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(root+"/etc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(root+"/etc/passwd", []byte("a:x:70:7:::\nweb:x:7:8:::\nweb:x:7:9:::\nbad:x:6:-1:::\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]specs.User{"7": {UID: 7, GID: 8}, "7:5": {UID: 7, GID: 5}, "web": {UID: 7, GID: 8}, "8": {UID: 8}, "6": {UID: 6}} {
+		var got specs.User
+		if err := ResolveUserIn(root, text, &got); err != nil || got.UID != want.UID || got.GID != want.GID {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
 
 func TestUserIn(t *testing.T) {
 	long := strings.Repeat("9", 1000)
