@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/action"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
@@ -115,9 +116,14 @@ func (c *Container) endElsewhere(ctx context.Context, why error) error {
 func (c *Container) deletable() error {
 	status, err := c.Status()
 	if err == nil && status != Stopped && status != Created {
-		return fmt.Errorf("cannot delete container %q that is %s: it is not stopped", c.ID, status)
+		return c.notStopped(status)
 	}
 	return err
+}
+
+func (c *Container) notStopped(status string) error {
+	why := fmt.Sprintf("cannot delete container %q that is %s: it is not stopped", c.ID, status)
+	return &fault.Error{Why: why, Hint: "end it first, with homerun stop, or have it killed, with --force"}
 }
 
 // remove ends and undoes a container, and runs its last hooks.

@@ -29,6 +29,7 @@ func TestHints(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		s.Error(c.notStopped(Running))
 		s.Error(c.lost(errors.New("state.json is missing"), "nothing else says who init is"))
 		if r.kept(&Output{}) != nil {
 			t.Error("homerun-log is there")
