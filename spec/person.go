@@ -119,7 +119,8 @@ func (r Rootfs) homes() (list []specs.Mount) {
 	for _, home := range empty {
 		list = append(list, private(home))
 	}
-	if p.Visible == "rw" || p.Visible == "ro" && (!whole || !r.ReadOnly) {
+	inMemory := Within(p.Home, "/tmp") || Within(p.Home, "/run") // of the container's own
+	if p.Visible == "rw" || p.Visible == "ro" && (!whole || !r.ReadOnly || inMemory) {
 		list = append(list, bind(p.Home, p.Home, []string{p.Visible}))
 	}
 	return list

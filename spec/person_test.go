@@ -68,6 +68,19 @@ func TestPasses(t *testing.T) {
 }
 
 // TestSelf: who the program is, for each kind of root.
+// TestHomeInMemory: a home below a directory that is the container's own is bound.
+func TestHomeInMemory(t *testing.T) {
+	for home, bound := range map[string]bool{"/home/me": false, "/tmp/me": true, "/run/me": true, "/tmpx": false} {
+		s, err := Rootfs{Path: "/", ReadOnly: true, Person: Person{Self: true, UID: 1, GID: 1, Home: home, Homes: []string{home}, Visible: "ro"}}.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return m.Source == home && slices.Contains(m.Options, "ro") }); got != bound {
+			t.Errorf("%s: bound %v", home, got)
+		}
+	}
+}
+
 func TestSelf(t *testing.T) {
 	me := Person{Self: true, UID: 1000, GID: 1001, Name: "me", Home: "/home/me", Homes: []string{"/home/me"}, Path: "/home/me/bin:/usr/bin"}
 	root := me
