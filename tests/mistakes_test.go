@@ -49,6 +49,17 @@ func mistakes() []mistake {
 		{"run", []string{"run: want one argument: the container's id"}, []string{"homerun run --rootfs / -- sh"}},
 		{"run|--root|/|--|sh", []string{"run sh: config.json of bundle"}, []string{"--root is where state is kept", "homerun run --rootfs / -- sh"}},
 		{"run|--memory|1g|web", []string{"run: --memory goes with --rootfs; a bundle has it in config.json"}, nil},
+		{"run|-it|ubuntu", []string{"run: --tty goes with --rootfs"}, []string{"homerun has no images", "homerun run --rootfs / [FLAGS] -- sh"}},
+		{"run|-it|--rm|-v|.:/src|alpine|sh|-c|id", []string{"run: --volume goes with --rootfs"}, []string{"homerun has no images", "homerun run --rootfs / [FLAGS] -- sh -c id"}},
+		{"run|--here|sh", []string{"run: --here goes with --rootfs"}, []string{"to run a command on your own files", "homerun run --rootfs / [FLAGS] -- sh"}},
+
+		// Words too many, and verbs of others.
+		{"list|extra", []string{`list: unexpected argument "extra"; see homerun list --help`}, nil},
+		{"spec|x", []string{`spec: unexpected argument "x"; see homerun spec --help`}, nil},
+		{"info", []string{`unknown command "info": doctor says what this machine can do`}, nil},
+		{"attach|web", []string{`unknown command "attach": logs -f shows what it writes`}, nil},
+		{"run|--rootfs|/|--entrypoint|sh|true", []string{"unknown flag: --entrypoint: the program is the first word of the command"}, nil},
+		{"run|--rootfs|/|--overlay=|true", []string{"run: --overlay= is empty: want a directory that keeps the changes"}, nil},
 
 		// Roots that are none.
 		{"run|--rootfs||sh", []string{"run: --rootfs is empty: want a directory that holds a system, or / for the host's own"}, nil},

@@ -131,6 +131,10 @@ func holdsNothing(root string) bool {
 // withoutBundle says how to run a command without a bundle, to whoever gave run a
 // command and none.
 func (o *options) withoutBundle(err error, f *runFlags, args []string) error {
+	flags := ""
+	if errors.Is(err, errWithRootfs) && !isThere("config.json") {
+		flags, err = " [FLAGS]", &fault.Error{Why: err.Error(), Cause: errOneID}
+	}
 	none := errors.Is(err, errOneID) || strings.HasPrefix(err.Error(), "config.json of bundle") && errors.Is(err, unix.ENOENT)
 	if f.create.bundle != "." || f.create.config != "" || !none {
 		return err
@@ -143,10 +147,12 @@ func (o *options) withoutBundle(err error, f *runFlags, args []string) error {
 		hint, root = "--root is where state is kept; a directory that holds a system is --rootfs: ", o.root
 	case isDirectory(args[0]) && len(args) > 1:
 		hint, root, args = "to run in a directory that holds a system: ", args[0], args[1:]
-	case len(args) > 1 && !isProgram(args[0]):
-		hint, args = "homerun has no images; "+hint, args[1:]
+	case (len(args) > 1 || flags != "") && !isProgram(args[0]):
+		if hint, args = "homerun has no images; "+hint, args[1:]; len(args) == 0 {
+			args = []string{"sh"}
+		}
 	}
-	return &fault.Error{Why: err.Error(), Cause: err, Hint: hint + "homerun run --rootfs " + quoted([]string{root}) + " -- " + quoted(args)}
+	return &fault.Error{Why: err.Error(), Cause: err, Hint: hint + "homerun run --rootfs " + quoted([]string{root}) + flags + " -- " + quoted(args)}
 }
 
 func isDirectory(name string) bool {

@@ -24,7 +24,7 @@ func newDoctorCommand(o *options) *cobra.Command {
 line says what is there, or what does not work without it and the commands that
 mend it. Nothing is changed. The exit status is 0 when nothing is missing, else 1;
 what is degraded works in part, or slower.`,
-		Args: cobra.NoArgs,
+		Args: o.noArgs("doctor"),
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "doctor"
 			return o.becomeDoctor(json)

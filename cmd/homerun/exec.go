@@ -22,6 +22,7 @@ type execFlags struct {
 	env, caps                                   []string
 	gids                                        []uint
 	tty, detach, noNewPrivs, ignorePaused       bool
+	interactive                                 bool
 	preserve                                    int
 	shells                                      []string
 }
@@ -39,11 +40,14 @@ func newExecCommand(o *options) *cobra.Command {
 	flags := c.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVarP(&f.process, "process", "p", "", "file with the process as config.json has it")
-	flags.StringVar(&f.cwd, "cwd", "", "working directory")
+	flags.StringVarP(&f.cwd, "cwd", "w", "", "working directory")
+	flags.StringVar(&f.cwd, "workdir", "", "the same as --cwd")
 	flags.StringVarP(&f.user, "user", "u", "", "user: UID[:GID], or names of the container's")
 	flags.UintSliceVarP(&f.gids, "additional-gids", "g", nil, "supplementary groups")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "add NAME=VALUE to the environment")
 	flags.StringArrayVarP(&f.caps, "cap", "c", nil, "add a capability")
+	flags.BoolVarP(&f.interactive, "interactive", "i", true, "leave it standard input (the default)")
+	flags.Lookup("interactive").DefValue = "" // the help has said it
 	flags.BoolVarP(&f.tty, "tty", "t", false, "give it a terminal")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for it")
 	flags.BoolVar(&f.noNewPrivs, "no-new-privs", false, "set no_new_privs")
@@ -92,8 +96,12 @@ func (f *execFlags) request(o *options, c *container.Container, args []string) (
 	if err != nil {
 		return nil, err
 	}
+	streams := container.OwnStreams()
+	if !f.interactive {
+		streams.In = nil
+	}
 	return &container.ExecRequest{
-		Process: process, Streams: container.OwnStreams(), Files: o.files(f.preserve), ConsoleSocket: f.consoleSocket,
+		Process: process, Streams: streams, Files: o.files(f.preserve), ConsoleSocket: f.consoleSocket,
 		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
 	}, nil
 }

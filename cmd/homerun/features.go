@@ -11,7 +11,7 @@ func newFeaturesCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "features",
 		Short: "Print what homerun can do as JSON",
-		Args:  cobra.NoArgs,
+		Args:  o.noArgs("features"),
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "features"
 			f := container.Features(container.Helpers{})

@@ -85,6 +85,7 @@ func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 		text  string
 	}{
 		{flags.Changed("rootfs") && f.rootfs.path == "", "--rootfs is empty: want a directory that holds a system, or / for the host's own"},
+		{flags.Changed("overlay") && f.rootfs.person.overlay == "", "--overlay= is empty: want a directory that keeps the changes, or --overlay alone for memory"},
 		{flags.Changed("name") && f.rootfs.name == "", "--name is empty: want the container's id, or leave it out for one that is made up"},
 		{h.replace && f.rootfs.path != "" && f.rootfs.name == "", "--replace needs --name: without it each container has an id of its own"},
 		{removed && f.keep, "--rm removes the container when its program ends, and --keep keeps it: leave one out"},
@@ -170,6 +171,9 @@ func (h *handFlags) findUser(root string) (everybody bool, err error) {
 		h.who = &specs.User{}
 		if err := container.ResolveUserIn(root, h.values.Last("user"), h.who); err != nil {
 			return false, fmt.Errorf("--user: %w", err)
+		}
+		if h.who.UID == uint32(os.Geteuid()) && !strings.Contains(h.values.Last("user"), ":") && root == "/" {
+			h.who.GID = uint32(os.Getegid()) // who is not in /etc/passwd has none there
 		}
 		everybody = h.who.UID != uint32(os.Geteuid()) || h.who.GID != uint32(os.Getegid())
 	}

@@ -46,7 +46,7 @@ func newVersionCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version [--json]",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  o.noArgs("version"),
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "version"
 			if asJSON {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,20 +10,18 @@ import (
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func newKillCommand(o *options) *cobra.Command {
 	var all, regex bool
+	name := ""
 	c := &cobra.Command{
 		Use:   "kill ID [SIGNAL] | kill --regex PATTERN [SIGNAL]",
 		Short: "Send a signal to a container's init (SIGTERM by default)",
 		Args:  o.idAnd("kill", 2),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			name := "TERM"
-			if len(args) > 1 {
-				name = args[1]
-			}
-			s, err := container.ParseSignal(name)
+			s, err := signalOf(name, args[1:])
 			if err != nil {
 				return err
 			}
@@ -33,9 +32,18 @@ func newKillCommand(o *options) *cobra.Command {
 			return forEach(r, args[0], regex, func(id string) error { return kill(ctx, id, s) })
 		}),
 	}
+	c.Flags().StringVarP(&name, "signal", "s", "", "the signal, in place of an argument")
 	c.Flags().BoolVarP(&all, "all", "a", false, "to all processes of the container")
 	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
+}
+
+// signalOf is kill's signal: that of --signal, or of the argument.
+func signalOf(flag string, args []string) (unix.Signal, error) {
+	if flag != "" && len(args) > 0 {
+		return 0, fmt.Errorf("--signal %s and %s: want one signal", flag, args[0])
+	}
+	return container.ParseSignal(cmp.Or(append(args, flag, "TERM")...))
 }
 
 func newDeleteCommand(o *options) *cobra.Command {

@@ -81,6 +81,17 @@ func (o *options) idAnd(verb string, most int) cobra.PositionalArgs {
 	}
 }
 
+// noArgs checks that a verb gets none.
+func (o *options) noArgs(verb string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			o.verb = verb
+			return fmt.Errorf("unexpected argument %q; see %s --help", args[0], c.CommandPath())
+		}
+		return nil
+	}
+}
+
 // runtime makes the library's Runtime from the global flags.
 func (o *options) runtime() (*container.Runtime, error) {
 	if err := o.checkLog(); err != nil {

@@ -58,7 +58,7 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 		return p, errors.New("--home: $HOME is no directory of yours")
 	case seen.Here.Real == "/":
 		return p, errors.New("--here in /: that is the whole file system; change into the directory that you mean, or use --writable")
-	case seen.Private && here != "" && p.Home != "" && spec.Within(seen.Home.Real, seen.Here.Real):
+	case f.home != "rw" && here != "" && p.Home != "" && spec.Within(seen.Home.Real, seen.Here.Real):
 		p.Visible, seen.Private = "here", false
 		f.notes = append(f.notes, "the current directory holds your home, which the program can change; keys and tokens are covered")
 	}

@@ -182,7 +182,7 @@ func (o *options) planExec(ctx context.Context, r *container.Runtime, f *planFla
 		}
 		args = process.Args
 	}
-	e := &execFlags{tty: f.run.rootfs.tty, detach: f.run.detach, preserve: f.run.create.preserve, pidFile: f.run.create.pidFile,
+	e := &execFlags{interactive: true, tty: f.run.rootfs.tty, detach: f.run.detach, preserve: f.run.create.preserve, pidFile: f.run.create.pidFile,
 		consoleSocket: f.run.create.consoleSocket, pidfdSocket: f.run.create.pidfdSocket}
 	request, err := e.request(o, c, args)
 	if err != nil {

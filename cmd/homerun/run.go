@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -53,7 +54,7 @@ func newRunCommand(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			o.verb = "run"
 			if err := f.fit(c.Flags()); err != nil {
-				return err
+				return o.withoutBundle(err, f, args)
 			}
 			if f.hands.dryRun {
 				return o.inFlags(f, o.printConfig(f, args), args)
@@ -84,11 +85,13 @@ func (f *runFlags) add(o *options, c *cobra.Command, plain bool) {
 // withRootfs begins the help of flags that mean nothing without --rootfs.
 const withRootfs = "with --rootfs: "
 
+var errWithRootfs = errors.New("goes with --rootfs; a bundle has it in config.json")
+
 // fit refuses flags that would be ignored, but those of somebody else's.
 func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 	flags.Visit(func(g *pflag.Flag) {
 		if f.rootfs.path == "" && strings.HasPrefix(g.Usage, withRootfs) && !slices.Contains(others, g.Name) {
-			err = fmt.Errorf("--%s goes with --rootfs; a bundle has it in config.json", g.Name)
+			err = fmt.Errorf("--%s %w", g.Name, errWithRootfs)
 		}
 		if !f.detach && strings.HasPrefix(g.Usage, withDetach) {
 			err = fmt.Errorf("--%s goes with --detach; otherwise you have the output", g.Name)
@@ -146,6 +149,9 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	defer o.phases.print()
 	if f.detach {
 		p.AwaitReady(ctx)
+		if f.rootfs.path != "" && f.rootfs.name == "" { // nobody knows it yet
+			_ = writeText(1, o.id+"\n")
+		}
 		if f.hands.removeLater {
 			return o.removeLater(o.id)
 		}

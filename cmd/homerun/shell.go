@@ -14,7 +14,7 @@ import (
 )
 
 func newShellCommand(o *options) *cobra.Command {
-	f := &execFlags{}
+	f := &execFlags{interactive: true}
 	c := &cobra.Command{
 		Use:   "shell [-u USER] [-w DIR] [-e NAME=VALUE] ID",
 		Short: "Start a shell in a running container",

@@ -16,7 +16,7 @@ func newSpecCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "spec [--rootless]",
 		Short: "Write a config.json to start from",
-		Args:  cobra.NoArgs,
+		Args:  o.noArgs("spec"),
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "spec"
 			return writeSpec(filepath.Join(dir, file), rootless)

@@ -42,7 +42,7 @@ func newListCommand(o *options) *cobra.Command {
 		Use:     "list [-q] [-f brief|table|json]",
 		Aliases: []string{"ls"},
 		Short:   "List containers",
-		Args:    cobra.NoArgs,
+		Args:    o.noArgs("list"),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, _ []string) error {
 			o.verb = "list"
 			return o.list(ctx, r, f)

@@ -25,11 +25,21 @@ func refuseUnknown(root *cobra.Command, name string) {
 		message = name + " is not supported: homerun does not save and restore running containers"
 	case strings.Contains(" build commit import images load login pull push rmi save search tag ", " "+name+" "):
 		message += ": homerun has no images; podman export makes a directory of one, for run --rootfs DIR"
+	case otherwise[name] != "":
+		message += ": " + otherwise[name]
 	case len(similar) > 0:
 		message += fmt.Sprintf("; did you mean %q?", similar[0])
 	}
 	root.DisableFlagParsing = true
 	root.RunE = func(*cobra.Command, []string) error { return fmt.Errorf("%s", message) }
+}
+
+// otherwise says what does what verbs of docker's and podman's do.
+var otherwise = map[string]string{
+	"attach": "logs -f shows what it writes, and shell is a terminal in it", "container": "its verbs are homerun's own: homerun list",
+	"cp": "run --volume shares a directory with it, and exec ID tar passes files", "diff": "run --overlay=DIR keeps what was changed in DIR",
+	"info": "doctor says what this machine can do", "rename": "an id stays; run --name says it", "restart": "stop, rm and run do; unit has systemd do it",
+	"system": "doctor says what this machine can do", "unpause": "resume does that", "volume": "homerun has no volumes: run --volume binds a directory",
 }
 
 // nearVerb is the verb whose name is nearest, if one is near.

@@ -75,6 +75,7 @@ var elsewhere = [...]struct{ flags, text string }{
 	{" pod link network-alias ip mac-address ", "homerun has no networks of its own: --net ns:PATH joins another container's"},
 	{" gpus ", "--device gives a device"},
 	{" health-cmd health-interval health-retries health-timeout ", "homerun unit --watchdog has systemd watch it"},
+	{" entrypoint ", "the program is the first word of the command"},
 	{" cidfile ", "--name says the id, and --pid-file writes the process id"},
 	{" cgroup-parent ", "a bundle has linux.cgroupsPath"},
 	{" oom-kill-disable memory-swappiness kernel-memory cpu-rt-period cpu-rt-runtime ", "only cgroup v1 has it"},

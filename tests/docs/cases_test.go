@@ -30,9 +30,9 @@ for library in $(ldd /bin/bash | grep -o '/[^ ]*'); do mkdir -p ~/debian$(dirnam
 `
 
 // cowsay makes a package.
-const cowsay = `rm -rf ~/deb && mkdir -p ~/deb/cowsay/DEBIAN ~/deb/cowsay/usr/bin && cd ~/deb
+const cowsay = `rm -rf ~/deb && mkdir -p ~/deb/cowsay/DEBIAN ~/deb/cowsay/usr/games && cd ~/deb
 printf 'Package: cowsay\nVersion: 1\nArchitecture: all\nMaintainer: me <me@example.org>\nDescription: says moo\n' >cowsay/DEBIAN/control
-printf '#!/bin/sh\necho moo $*\n' >cowsay/usr/bin/cowsay && chmod 755 cowsay/usr/bin/cowsay && dpkg-deb --root-owner-group -b cowsay cowsay.deb
+printf '#!/bin/sh\necho moo $*\n' >cowsay/usr/games/cowsay && chmod 755 cowsay/usr/games/cowsay && dpkg-deb --root-owner-group -b cowsay cowsay.deb
 `
 
 // web is the bundle of "Run an OCI bundle".
