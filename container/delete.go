@@ -202,7 +202,7 @@ func (c *Container) undo(ctx context.Context, u action.Undo) error {
 	case action.RemoveMade:
 		return c.removeMade(u.Path)
 	case action.RemoveFile:
-		if err := os.Remove(u.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(u.Path); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ENAMETOOLONG) {
 			return fmt.Errorf("remove %s: %w", u.Path, unwrap(err))
 		}
 		return nil

@@ -52,7 +52,7 @@ func New(name string) (*File, error) {
 	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return nil, f.problem(err)
 	}
-	f.temporary = "." + base + "." + hex.EncodeToString(random[:])
+	f.temporary = "." + base[:min(len(base), 200)] + "." + hex.EncodeToString(random[:])
 	if dir == "" {
 		dir = "."
 	}
@@ -72,6 +72,9 @@ func (f *File) replaceable() error {
 	var st, dir unix.Stat_t
 	err := unix.Fstatat(f.dir, f.base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	kind := st.Mode & unix.S_IFMT
+	if f.base != "" && err != nil && err != unix.ENOENT {
+		return err
+	}
 	if f.base == "" || err == nil && kind != unix.S_IFREG && kind != unix.S_IFLNK {
 		return errors.New("it is there, and is not a regular file")
 	}

@@ -95,7 +95,8 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{dir + "/d": "not a regular file", dir + "/fifo": "not a regular file", "/dev/null": "not a regular file",
-		dir + "/none/web.pid": "no such file or directory", dir + "/file/web.pid": "not a directory", dir + "/d/": "not a regular file"} {
+		dir + "/none/web.pid": "no such file or directory", dir + "/file/web.pid": "not a directory", dir + "/d/": "not a regular file",
+		dir + "/" + strings.Repeat("x", 256): "file name too long"} {
 		p, err := New(name)
 		if err == nil || !strings.HasPrefix(err.Error(), "write the pid file "+name+": ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
@@ -211,6 +212,19 @@ func TestFailures(t *testing.T) {
 		if list, err := os.ReadDir(dir); len(list) != 0 {
 			t.Errorf("%s: %v, %v", what, list, err)
 		}
+	}
+}
+
+// The longest name of a file has a temporary one, too.
+func TestLongName(t *testing.T) {
+	name := filepath.Join(t.TempDir(), strings.Repeat("x", 255))
+	f, err := New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := errors.Join(f.Create(), f.Write(1), f.Commit()); err != nil {
+		t.Fatal(err)
 	}
 }
 
