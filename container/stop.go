@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -95,10 +96,7 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 	s, limit = unix.SIGTERM, stopTimeout
 	for _, key := range [...]string{annotationImageSignal, AnnotationStopSignal} {
 		if text := annotations[key]; text != "" && o.Signal == 0 {
-			if s, err = ParseSignal(text); err == nil && s == 0 {
-				err = errors.New("signal 0 ends nothing")
-			}
-			if err != nil {
+			if s, err = ParseStopSignal(text); err != nil {
 				return 0, 0, fmt.Errorf("annotations: %s: %w", key, err)
 			}
 		}
@@ -108,7 +106,7 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 		if err != nil {
 			return 0, 0, fmt.Errorf("annotations: %s: want whole seconds, not %q", AnnotationStopTimeout, text)
 		}
-		limit = time.Duration(n) * time.Second
+		limit = Seconds(n)
 	}
 	if o.Signal != 0 {
 		s = o.Signal
@@ -117,6 +115,22 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 		limit = *o.Timeout
 	}
 	return s, limit, nil
+}
+
+// Seconds is a limit of so many seconds. Where no duration is that long it is the
+// longest, not what is left of it: a program that was given ages would be killed at once.
+func Seconds(n int) time.Duration {
+	const most = int64(math.MaxInt64 / time.Second)
+	return time.Duration(max(min(int64(n), most), -1)) * time.Second
+}
+
+// ParseStopSignal is ParseSignal for one that is to end something: 0 is none.
+func ParseStopSignal(text string) (unix.Signal, error) {
+	s, err := ParseSignal(text)
+	if err == nil && s == 0 {
+		err = errors.New("signal 0 ends nothing")
+	}
+	return s, err
 }
 
 // ParseSignal reads a signal as people write it: a number, a name with or without SIG, or

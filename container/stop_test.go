@@ -26,6 +26,9 @@ func TestStopOptions(t *testing.T) {
 		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-signal: unknown signal "nosuch"`},
 		{map[string]string{annotationImageSignal: "0"}, StopOptions{}, 0, 0, "annotations: org.opencontainers.image.stopSignal: signal 0 ends nothing"},
 		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{Signal: unix.SIGINT}, unix.SIGINT, 10 * time.Second, ""},
+		{map[string]string{annotationImageSignal: "0"}, StopOptions{}, 0, 0, "annotations: org.opencontainers.image.stopSignal: signal 0 ends nothing"},
+		{map[string]string{AnnotationStopTimeout: "18446744074"}, StopOptions{}, unix.SIGTERM, 9223372036 * time.Second, ""},
+		{map[string]string{AnnotationStopTimeout: "-18446744073"}, StopOptions{}, unix.SIGTERM, -time.Second, ""},
 		{map[string]string{AnnotationStopTimeout: "5s"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-timeout: want whole seconds, not "5s"`},
 		{map[string]string{AnnotationStopTimeout: "5s"}, StopOptions{Timeout: &minute}, unix.SIGTERM, time.Minute, ""},
 	} {

@@ -235,7 +235,7 @@ func (h *handFlags) findDevices(*specs.Spec, string) error {
 // findHost looks at the rest.
 func (h *handFlags) findHost(*specs.Spec, string) error {
 	if name := h.values.Last("stop-signal"); h.values["stop-signal"] != nil {
-		if _, err := endingSignal(name); err != nil {
+		if _, err := container.ParseStopSignal(name); err != nil {
 			return &fault.Error{Place: fmt.Sprintf("--stop-signal %q", name), Why: "want a signal's name or number, as INT"}
 		}
 	}

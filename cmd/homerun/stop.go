@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func newStopCommand(o *options) *cobra.Command {
@@ -33,27 +31,17 @@ already is fine. The containers stay, with their exit status and output, until r
 	c.RunE = o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) (err error) {
 		var how container.StopOptions
 		if flags.Changed("time") {
-			limit := time.Duration(seconds) * time.Second
+			limit := container.Seconds(seconds)
 			how.Timeout = &limit
 		}
-		if signal != "" {
-			if how.Signal, err = endingSignal(signal); err != nil {
+		if flags.Changed("signal") {
+			if how.Signal, err = container.ParseStopSignal(signal); err != nil {
 				return err
 			}
 		}
 		return atOnce(args, func(id string) error { return r.Stop(ctx, id, how) })
 	})
 	return c
-}
-
-// endingSignal reads a signal that can end a program. Signal 0 only asks whether there
-// is one.
-func endingSignal(text string) (unix.Signal, error) {
-	s, err := container.ParseSignal(text)
-	if err == nil && s == 0 {
-		err = errors.New("signal 0 ends nothing")
-	}
-	return s, err
 }
 
 func newRmCommand(o *options) *cobra.Command {

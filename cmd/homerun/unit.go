@@ -289,7 +289,7 @@ func (u *unitMaker) ending(s *systemd.Service, self, cwd string) error {
 		s.StopSeconds = n
 	}
 	if name, typed := u.value(flagStopSignal); typed {
-		n, err := endingSignal(name)
+		n, err := container.ParseStopSignal(name)
 		if err != nil {
 			return fmt.Errorf("--stop-signal: %w", err)
 		}
