@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
@@ -274,7 +275,7 @@ func (c *Container) showOutput(ctx context.Context, k *kept, keeper *os.File, o 
 	}
 	stop := proc.WhenDone(ctx, func() { _ = process.Kill() })
 	why, _ := io.ReadAll(said)
-	_, err = process.Wait()
+	state, err := process.Wait()
 	switch {
 	case stop():
 		return ctx.Err()
@@ -282,6 +283,9 @@ func (c *Container) showOutput(ctx context.Context, k *kept, keeper *os.File, o 
 		return fmt.Errorf("wait for %s: %w", output.Name, err)
 	case len(why) > 0:
 		return errors.New(string(why))
+	}
+	if how := state.Sys().(syscall.WaitStatus); how.Signaled() && how.Signal() != unix.SIGPIPE { // who reads no further has seen enough
+		return fmt.Errorf("%s: %s", output.Name, state)
 	}
 	return nil
 }

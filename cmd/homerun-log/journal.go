@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
-	"golang.org/x/sys/unix"
 )
 
 // journal shows what is in the journal of one container, by journalctl(1). One that
@@ -36,8 +35,8 @@ func (v *view) journal(instance string) error {
 	if v.last >= 0 {
 		lines = "--lines=" + strconv.Itoa(v.last)
 	}
-	cursor, err := v.entries(append(args, "--follow", lines), keeperEnds)
-	if err != nil {
+	cursor, err := v.entries(append(args, "--follow", lines), v.keeperEnds)
+	if err != nil || v.forNobody() {
 		return err
 	}
 	if cursor != "" {
@@ -47,13 +46,9 @@ func (v *view) journal(instance string) error {
 	return err
 }
 
-// keeperEnds waits for the end of who keeps the output.
-func keeperEnds() {
-	for {
-		if n, err := unix.Poll([]unix.PollFd{{Fd: output.KeeperFD, Events: unix.POLLIN}}, -1); n > 0 || err != unix.EINTR {
-			return
-		}
-	}
+// keeperEnds waits for the end of who keeps the output, or of who wants to see it.
+func (v *view) keeperEnds() {
+	_, _ = v.awaitMore(-1, output.KeeperFD)
 }
 
 // entries shows the entries that journalctl prints, until it ends, or is ended when until

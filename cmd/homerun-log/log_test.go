@@ -187,6 +187,42 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// Who follows ends with who asked, be that killed, and with who reads: also when nothing
+// comes any more that could be written in vain.
+func TestFollowForNobody(t *testing.T) {
+	_, dir := directory(t)
+	keeper, ends, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
+	defer ends.Close()
+	asker, asked, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	followed := make(chan error, 1)
+	go func() {
+		v := view{last: -1, follow: true, callers: []int{int(asked.Fd())}}
+		followed <- v.files(dir, int(keeper.Fd()))
+	}()
+	select {
+	case err := <-followed:
+		t.Fatalf("ended at once: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	asker.Close()
+	select {
+	case err := <-followed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it follows on")
+	}
+}
+
 // A container that was removed meanwhile, or a full disk, does not stop its program.
 func TestCannotKeep(t *testing.T) {
 	name, dir := directory(t)

@@ -14,7 +14,8 @@ import (
 
 // show shows what is kept: args are those of output.Show.
 func show(args []string) error {
-	v := &view{out: os.Stdout, err: os.Stderr, last: int(number(args[2])), follow: strings.Contains(args[3], "f"), times: strings.Contains(args[3], "t")}
+	v := &view{out: os.Stdout, err: os.Stderr, last: int(number(args[2])), follow: strings.Contains(args[3], "f"), times: strings.Contains(args[3], "t"),
+		callers: []int{output.ErrorFD, int(os.Stdout.Fd())}}
 	if args[0] == output.Journal {
 		return v.journal(args[1])
 	}
@@ -28,6 +29,8 @@ type view struct {
 	follow, times bool
 	// within a line of standard output, and of standard error
 	within [2]bool
+	// callers are pipes whose other ends are gone with those for whom this is shown.
+	callers []int
 }
 
 // line shows a line on the stream that it was written to.
@@ -74,8 +77,11 @@ func (v *view) files(dir, keeper int) error {
 		}
 		v.last = -1
 		var err error
-		if ended, err = awaitMore(events, keeper); err != nil {
+		if ended, err = v.awaitMore(events, keeper); err != nil {
 			return err
+		}
+		if ended && v.forNobody() {
+			return nil
 		}
 		lines = t.more()
 	}
@@ -90,16 +96,36 @@ func watch(dir int) (int, error) {
 	return events, err
 }
 
-// awaitMore waits until something happens to a file, or who keeps the output has ended.
-func awaitMore(events, keeper int) (ended bool, err error) {
+// awaitMore waits until something happens to a file, or who keeps the output has ended,
+// or nobody wants to see it any more: who asked was killed, or reads no further. What is
+// not written to would not tell.
+func (v *view) awaitMore(events, keeper int) (ended bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(events), Events: unix.POLLIN}, {Fd: int32(keeper), Events: unix.POLLIN}}
-	if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-		return false, err
+	for _, fd := range v.callers {
+		fds = append(fds, unix.PollFd{Fd: int32(fd)}) // POLLERR alone
+	}
+	for {
+		if _, err := unix.Poll(fds, -1); err == nil {
+			break
+		} else if err != unix.EINTR {
+			return false, err
+		}
 	}
 	if fds[0].Revents != 0 {
 		_, _ = unix.Read(events, make([]byte, 4096))
 	}
-	return fds[1].Revents != 0, nil
+	return slices.ContainsFunc(fds[1:], func(p unix.PollFd) bool { return p.Revents != 0 }), nil
+}
+
+// forNobody reports whether a caller is gone.
+func (v *view) forNobody() bool {
+	for _, fd := range v.callers {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		if n, err := unix.Poll(fds, 0); err == nil && n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // lastLines are the last so many lines, each with all its parts; less than 0 are all.
