@@ -99,6 +99,7 @@ func mistakes() []mistake {
 		{"run|--rootfs|/|-e|=x|true", []string{"--env: want NAME=VALUE, or NAME for the value that it has here"}, nil},
 		{"run|--rootfs|/|-d|-t|true", []string{"run: -t with -d gives the program a terminal that nobody has"}, nil},
 		{"run|--rootfs|/|--rm|--keep|true", []string{"run: --rm removes the container when its program ends, and --keep keeps it"}, nil},
+		{"run|--rootfs|/|-b|empty|true", []string{"run: --rootfs runs without a bundle, so --bundle and --config have no place there"}, nil},
 		{"run|--rootfs|/|--read-only|--writable|true", []string{"run: --read-only and --writable contradict each other"}, nil},
 		{"run|--rootfs|/|--stop-signal|FOO|true", []string{`--stop-signal "FOO": want a signal's name or number, as INT`}, nil},
 		{"run|--rootfs|/|--ulimit|nofile=1:999999999999|true", []string{"(--ulimit nofile=1:999999999999): without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above"}, nil},

@@ -86,6 +86,7 @@ func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 	}{
 		{flags.Changed("rootfs") && f.rootfs.path == "", "--rootfs is empty: want a directory that holds a system, or / for the host's own"},
 		{flags.Changed("overlay") && f.rootfs.person.overlay == "", "--overlay= is empty: want a directory that keeps the changes, or --overlay alone for memory"},
+		{f.rootfs.path != "" && (flags.Changed("bundle") || flags.Changed("config")), "--rootfs runs without a bundle, so --bundle and --config have no place there: leave one out"},
 		{flags.Changed("name") && f.rootfs.name == "", "--name is empty: want the container's id, or leave it out for one that is made up"},
 		{h.replace && f.rootfs.path != "" && f.rootfs.name == "", "--replace needs --name: without it each container has an id of its own"},
 		{removed && f.keep, "--rm removes the container when its program ends, and --keep keeps it: leave one out"},
