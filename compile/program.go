@@ -55,7 +55,7 @@ func (c *compiler) rootfsConfig() rootfs.Config {
 	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Mounts: c.mountList, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
 		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, NoPivot: c.wishes.NoPivot,
-		CopyOutside: c.copyOutside, Overlay: c.wishes.Overlay, Fill: c.fills()}
+		CopyOutside: c.copyOutside, Here: c.wishes.Here, Overlay: c.wishes.Overlay, Fill: c.fills()}
 	if c.joinsUser() {
 		r.UserNamespace = c.ns.joined[0].path
 	}

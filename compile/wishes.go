@@ -48,6 +48,8 @@ type Wishes struct {
 	NoNewKeyring bool
 	// RemoveMade removes with the container what had to be made in its root.
 	RemoveMade bool
+	// Here is the path of the caller's current directory, which a source of that path is.
+	Here string
 	// Overlay lets the container change its root without that being changed; nil
 	// lets it change the root.
 	Overlay *rootfs.Overlay

@@ -81,6 +81,9 @@ type Request struct {
 	// mounts and the working directory: a root that is somebody's own directory
 	// stays as it was.
 	RemoveMade bool
+	// Here is the path of the current directory, if a bind mount's source is that:
+	// the directory is mounted in which the caller is, whoever has its path by then.
+	Here string
 	// Overlay keeps the root as it is: what the container changes goes to a tmpfs, or
 	// to the directory of the Overlay. nil lets it change the root.
 	Overlay *Overlay
@@ -105,7 +108,7 @@ func (r *Request) wishes(c *Container) compile.Wishes {
 	return compile.Wishes{ID: r.ID, BundleDir: r.Bundle.Dir, StateDir: c.dir.Path(), Detached: r.Detached, Subreaper: r.Subreaper, EndsWithCaller: r.EndsWithCaller, Reaper: r.Reaper,
 		Manager: c.runtime.options.Manager, Output: r.Output.driver(), Network: r.Network, ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile,
 		Preserve: len(r.Files) - r.Listen.Count, NoPivot: r.NoPivot, NoNewKeyring: r.NoNewKeyring, ConfigMade: r.Bundle.Raw == nil,
-		RemoveMade: r.RemoveMade, Overlay: r.Overlay, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
+		RemoveMade: r.RemoveMade, Here: r.Here, Overlay: r.Overlay, Profile: r.Bundle.Seccomp != nil && !mayListen(r.Bundle)}
 }
 
 // preparation is a plan whose second part is compiled while the first one runs.

@@ -89,6 +89,9 @@ func (t *Tree) openSource(m *Mount) error {
 		return nil
 	}
 	op := openTree(p, m.options.recursive)
+	if here := t.config.Here; here != "" && path.Clean(p) == here { // who may rename it must not choose what is mounted
+		op.Path = "."
+	}
 	if m.options.sourceNofollow {
 		op.Flags |= unix.AT_SYMLINK_NOFOLLOW
 	}

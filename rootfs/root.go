@@ -19,6 +19,9 @@ type Config struct {
 	// Absolute makes a source's path absolute: relative ones count from the
 	// bundle.
 	Absolute func(string) string
+	// Here is the absolute path of a source that is the caller's current directory;
+	// empty where there is none.
+	Here string
 	// NewUser, NewCgroup, NewPID, NewIPC say that the container gets such a
 	// namespace of its own.
 	NewUser, NewCgroup, NewPID, NewIPC bool

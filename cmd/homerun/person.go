@@ -52,7 +52,7 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 		return p, nil
 	}
 	p.Name = f.homes(&p)
-	seen := spec.Seen{Whole: whole, Here: realDir(here), Home: realDir(p.Home), Private: f.home == ""}
+	seen := spec.Seen{Whole: whole, Here: currentDir(here), Home: realDir(p.Home), Private: f.home == ""}
 	switch {
 	case f.home != "" && p.Home == "":
 		return p, errors.New("--home: $HOME is no directory of yours")
@@ -151,6 +151,15 @@ func inPasswd(text []byte, uid uint32) (name, home string) {
 		}
 	}
 	return "", ""
+}
+
+// currentDir is the current directory with its name. Where it really is says the
+// kernel: a program that may change what is above it can put a link in its place.
+func currentDir(name string) spec.Dir {
+	if real, err := unix.Getwd(); name != "" && err == nil {
+		return spec.Dir{Real: real, Name: filepath.Clean(name)}
+	}
+	return realDir(name)
 }
 
 // realDir is a directory with its name; without links, as far as those can be

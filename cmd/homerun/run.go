@@ -34,6 +34,7 @@ type runFlags struct {
 // rootfsFlags are those of run --rootfs.
 type rootfsFlags struct {
 	path, hostname, cwd, name string
+	current                   string // directory, where relative paths begin
 	here, writable, tty       bool
 	detached                  bool // no terminal unless asked for
 	env, volumes              []string
@@ -284,6 +285,7 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 		return nil, err
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
+	request.Here = r.current
 	request.Network = network
 	if request.Overlay, err = r.person.requestedOverlay(); err != nil {
 		return nil, err
@@ -314,6 +316,7 @@ func (r *rootfsFlags) directory() (string, error) {
 	relative := r.here || !filepath.IsAbs(r.path) || slices.ContainsFunc(r.volumes, func(v string) bool { return !filepath.IsAbs(v) })
 	switch {
 	case err == nil:
+		r.current = cwd
 		return cwd, nil
 	case relative:
 		return "", fmt.Errorf("the current directory, from which relative paths and --here count, cannot be found: %w", err)
@@ -325,6 +328,9 @@ func (r *rootfsFlags) spec(cwd string, args []string, h *handFlags) (spec.Rootfs
 	path, err := filepath.Abs(r.path)
 	if err != nil {
 		path = r.path
+	}
+	if isRoot(path) {
+		path = "/"
 	}
 	s := spec.Rootfs{Path: path, Args: args, Cwd: r.cwd, Hostname: r.hostname,
 		Without: r.without, ReadOnly: path == "/" && !r.writable && r.person.overlay == "", Terminal: r.tty || !r.detached && isTerminal(0) && isTerminal(1)}
@@ -341,6 +347,14 @@ func (r *rootfsFlags) spec(cwd string, args []string, h *handFlags) (spec.Rootfs
 		s.Security, err = r.person.confinement()
 	}
 	return s, err
+}
+
+// isRoot reports whether a directory is the root of the host, whatever its name is: on
+// that a container must not see more by a link to it.
+func isRoot(dir string) bool {
+	a, err := os.Stat(dir)
+	b, rootErr := os.Stat("/")
+	return err == nil && rootErr == nil && os.SameFile(a, b)
 }
 
 func isTerminal(fd int) bool {
