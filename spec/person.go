@@ -135,6 +135,24 @@ func (r Rootfs) cover(s *specs.Spec) {
 	}
 }
 
+// above are the directories between one that the program may write and keys in it. They
+// are mounted on themselves: one with something mounted below it can be renamed, and the
+// next container would have the keys by a name that is not covered.
+func (r Rootfs) above(top string) (list []string) {
+	for _, key := range r.Person.Keys {
+		if !Within(key, top) || key == top {
+			continue
+		}
+		for dir := path.Dir(key); dir != top; dir = path.Dir(dir) {
+			if here := r.Here != "" && top != r.Here && Within(dir, r.Here); !here && !slices.Contains(list, dir) {
+				list = append(list, dir)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // private is an empty directory in memory, whose owner is who makes it.
 func private(dir string) specs.Mount {
 	return specs.Mount{Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=0700"}}
