@@ -41,6 +41,9 @@ func TestPersonRefuses(t *testing.T) {
 		"--home rx: want ro or rw": {personFlags{home: "rx"}, ""},
 		"--here in /: that is the whole file system; change into the directory that you mean, or use --writable": {personFlags{}, "/"},
 	} {
+		if c.here != "" {
+			t.Chdir(c.here)
+		}
 		if _, err := c.flags.person("/", c.here); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
