@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,30 @@ func TestGroups(t *testing.T) {
 	people, engines := strings.Index(help, "\n  stop "), strings.Index(help, "\n  create ")
 	if people < 0 || engines < people || strings.Contains(help, "Additional Commands") {
 		t.Error(help)
+	}
+}
+
+// A directory for an overlay's changes is the caller's alone.
+func TestOnlyMine(t *testing.T) {
+	dir := t.TempDir()
+	for mode, want := range map[os.FileMode]bool{0o700: true, 0o755: true, 0o775: true, 0o777: false, 0o777 | os.ModeSticky: false, 0o702: false} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := onlyMine(dir); (err == nil) != want {
+			t.Errorf("%o: %v", mode, err)
+		}
+	}
+	if err := os.Chmod(dir, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(dir, -1, 4242); err != nil || onlyMine(dir) == nil {
+		t.Errorf("another group's: %v", err)
+	}
+	if err := os.Chown(dir, 4242, 0); err != nil || onlyMine(dir) == nil {
+		t.Errorf("another user's: %v", err)
 	}
 }

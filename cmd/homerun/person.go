@@ -96,6 +96,23 @@ func (f *personFlags) requestedOverlay() (*container.Overlay, error) {
 	return &container.Overlay{Dir: dir}, nil
 }
 
+// onlyMine refuses a directory for changes in which others could put links: the kernel
+// finds the upper and the work directory by name, and empties the latter. The group that
+// is the caller's own may write: with the umask 002 it is one of nobody else.
+func onlyMine(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return err
+	}
+	switch {
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("it belongs to user %d, who could have the changes written elsewhere; want a directory of your own", st.Uid)
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR && (st.Mode&0o002 != 0 || st.Mode&0o020 != 0 && int(st.Gid) != os.Getegid()):
+		return errors.New("others may write in it, and could have the changes written elsewhere: chmod go-w")
+	}
+	return nil
+}
+
 // passedOn is what of the environment goes along.
 func passedOn(same bool) []string {
 	list := slices.DeleteFunc(os.Environ(), func(e string) bool {

@@ -191,6 +191,9 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, unwrapPath(err))
 		}
+		if err := onlyMine(o.Dir); err != nil {
+			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, err)
+		}
 	}
 	f.rootfs.config = request.Bundle.Config
 	if err := o.clear(ctx, r, &f.hands, request.ID); err != nil {
