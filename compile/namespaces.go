@@ -301,6 +301,9 @@ func (c *compiler) mappings() error {
 		return err
 	}
 	c.setgroups = c.setgroups && !c.result.Maps.GID.DenySetgroups
+	if err := c.checkGroups(); err != nil {
+		return err
+	}
 	return c.workingIDs()
 }
 

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -122,6 +123,21 @@ func (c *compiler) entersAgain() bool {
 // keepGroups reads the annotation that podman's --group-add keep-groups sets.
 func (c *compiler) keepGroups() bool {
 	return c.spec.Annotations["run.oci.keep_original_groups"] == "1"
+}
+
+// checkGroups refuses supplementary groups that a person has asked for, and that the user
+// namespace has not; of engines see mappedGroups.
+func (c *compiler) checkGroups() error {
+	if !c.wishes.ConfigMade || c.spec.Process == nil || c.keepGroups() {
+		return nil
+	}
+	for _, gid := range c.spec.Process.User.AdditionalGids {
+		if maps := c.groupMap(); !c.setgroups || maps != nil && !userns.Mapped(gid, maps) {
+			return &fault.Error{Place: "process.user.additionalGids", What: "have group " + strconv.FormatUint(uint64(gid), 10),
+				Why: "the user namespace has no group but " + userns.Describe(maps), Hint: "keep-groups has all of the caller's; others need subordinate ids: homerun doctor"}
+		}
+	}
+	return nil
 }
 
 // mappedGroups are the supplementary groups that can be set. Losing one takes
