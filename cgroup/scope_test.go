@@ -92,10 +92,12 @@ func (m *manager) AttachProcessesToUnit(unit, sub string, pids []uint32) *dbus.E
 }
 
 func (m *manager) Get(_, name string) (dbus.Variant, *dbus.Error) {
-	if name == "Description" && m.silent != nil {
-		<-m.silent
-	}
 	m.lock.Lock()
+	if silent := m.silent; name == "Description" && silent != nil {
+		m.lock.Unlock()
+		<-silent
+		m.lock.Lock()
+	}
 	defer m.lock.Unlock()
 	if name == "Description" {
 		return dbus.MakeVariant(m.description), nil
@@ -235,8 +237,11 @@ func TestStopUnproven(t *testing.T) {
 // A manager that does not say whose the scope is does not hold up what is left to do.
 func TestStopUnprovenInTime(t *testing.T) {
 	c, _, m := managed(t)
-	m.silent = make(chan struct{})
-	defer close(m.silent)
+	silent := make(chan struct{})
+	defer close(silent)
+	m.lock.Lock()
+	m.silent = silent
+	m.lock.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	begun := time.Now()
