@@ -42,8 +42,9 @@ type Watch struct {
 	seen  time.Time // when both were looked at last
 }
 
-// recent is for how long a count of the slice's other kills holds.
-const recent = 500 * time.Millisecond
+// recent is for how long a count of the slice's other kills holds: long enough for a busy
+// machine, where half a second was not.
+const recent = 2 * time.Second
 
 // New begins to count in a cgroup, of which that many kills are known; with above in
 // the one above it too, as for a scope. Without a memory controller there is no such

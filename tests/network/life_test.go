@@ -159,7 +159,7 @@ func TestProgramInheritsNothing(t *testing.T) {
 		}
 		slices.Sort(got)
 		want := []string{"descriptor 0", "descriptor 1", "descriptor 2", "environment HOME", "environment LANG", "environment LOGNAME", "environment PATH",
-			"environment USER", "process 1"}
+			"environment USER", "process 1", "process 2"} // homerun's init, and itself
 		if !slices.Equal(got, want) {
 			t.Errorf("the program has %q, want %q\n%s", got, want, out)
 		}

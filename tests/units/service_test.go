@@ -16,7 +16,8 @@ func TestStartAndStop(t *testing.T) {
 	u.start()
 	u.want("ActiveState=active", "SubState=running", "Type=notify", "Delegate=yes", "Result=success")
 	out := must(t, homerun(t), "ps", "--format", "json", u.name)
-	pid := strings.Trim(out, "[]\n ")
+	pids := strings.FieldsFunc(out, func(r rune) bool { return r < '0' || r > '9' }) // homerun's init is one of them
+	pid := pids[len(pids)-1]
 	cgroup, err := os.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil || !strings.Contains(string(cgroup), u.show("ControlGroup")+"/homerun-"+u.name+"/") {
 		t.Errorf("the program is in %s, %v", cgroup, err)
@@ -103,20 +104,21 @@ func TestStopSignal(t *testing.T) {
 	u.want("ActiveState=inactive", "Result=success", "ExecMainStatus=0")
 }
 
-// Reload sends the program a signal, and does not end one that has no use for it.
+// Reload sends the program a signal. It does not end one that is process 1, and has no
+// use for it.
 func TestReload(t *testing.T) {
 	needUser(t)
 	for name, c := range map[string]struct{ script, flag, want string }{
 		"HUP":    {"trap 'echo reloaded >/mnt/out' HUP; systemd-notify --ready; while :; do sleep 0.1; done", "", "reloaded\n"},
-		"USR2":   {"trap 'echo reloaded >/mnt/out' USR2; systemd-notify --ready; while :; do sleep 0.1; done", "USR2", "reloaded\n"},
-		"no use": {"systemd-notify --ready; exec sleep 86405", "", ""},
+		"USR2":   {"trap 'echo reloaded >/mnt/out' USR2; systemd-notify --ready; while :; do sleep 0.1; done", "--reload=USR2", "reloaded\n"},
+		"no use": {"systemd-notify --ready; exec sleep 86405", "--init=false", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUnit(t)
 			dir, flags := scratch(t)
 			flags = append(flags, "--sdnotify", "container")
 			if c.flag != "" {
-				flags = append(flags, "--reload", c.flag)
+				flags = append(flags, c.flag)
 			}
 			u.shell(c.script, flags...)
 			u.start()
@@ -161,7 +163,7 @@ func TestWatchdog(t *testing.T) {
 	u.shell(`echo "$WATCHDOG_USEC $WATCHDOG_PID $$" >/mnt/out; systemd-notify --ready
 		for i in 1 2 3 4 5 6 7 8 9 10; do systemd-notify WATCHDOG=1; sleep 0.5; done; echo silent >>/mnt/out; exec sleep 86407`, append(flags, "--watchdog", "2")...)
 	u.start()
-	if got := text(dir, "out"); got != "2000000 1 1\n" {
+	if got := text(dir, "out"); got != "2000000 2 2\n" {
 		t.Errorf("the program finds %q", got)
 	}
 	if !within(10*time.Second, func() bool { return strings.HasSuffix(text(dir, "out"), "silent\n") }) {
