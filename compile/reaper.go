@@ -72,8 +72,10 @@ func (c *compiler) reaper(cred process.Credentials) error {
 	c.b.Do(plan.Reap{Child: program.Ref()})
 	c.b.Place(child)
 	c.b.At("default", "wait for homerun's init")
-	c.b.Do(plan.Setsid{})
+	// In init's session still: SIGCONT needs no privilege there, and init may be another
+	// user by now, without CAP_KILL: kill(2).
 	c.b.Do(plan.AwaitSignal{Signal: int(unix.SIGCONT)})
+	c.b.Do(plan.Setsid{})
 	c.b.Do(plan.UnblockSignals{})
 	c.takeTerminal(plan.Int(0))
 	return process.Schedule(c.b, c.spec.Process)
