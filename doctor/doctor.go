@@ -8,7 +8,6 @@ package doctor
 
 import (
 	"slices"
-	"strings"
 )
 
 // State is what came of a check.
@@ -90,14 +89,4 @@ func fine(found string) Row { return Row{State: OK, Found: found} }
 func persist(setting string) []string {
 	const file = "/etc/sysctl.d/60-homerun.conf"
 	return []string{"echo " + setting + " | sudo tee -a " + file, "sudo sysctl -p " + file}
-}
-
-// quoted is a word for a shell.
-func quoted(word string) string {
-	if word != "" && !strings.ContainsFunc(word, func(c rune) bool {
-		return !strings.ContainsRune("/.-_+:@,=%", c) && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
-	}) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -65,7 +66,7 @@ func (h *Host) grant(kind userns.Kind, r *Row) {
 	case s.Login == "":
 		r.Fix = []string{fmt.Sprintf("echo %s:%d:%d | sudo tee -a %s", name, free, userns.UsualSize, file)}
 	default:
-		r.Fix = []string{fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", kind, free, free+userns.UsualSize-1, quoted(s.Login))}
+		r.Fix = []string{fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", kind, free, free+userns.UsualSize-1, plain.ShellWord(s.Login))}
 	}
 }
 
@@ -104,11 +105,11 @@ func (h *Host) setter(kind userns.Kind, path string, s Setter, trouble host.Trou
 		r.Advice = "the outer container or sandbox has it so: run outside of that"
 	case s.Nosuid:
 		r.Found = path + " is on a file system mounted nosuid, so it gains no privilege"
-		r.Fix = []string{"sudo mount -o remount,suid " + quoted(s.Mount)}
+		r.Fix = []string{"sudo mount -o remount,suid " + plain.ShellWord(s.Mount)}
 		r.Advice = "take nosuid out of the line for " + s.Mount + " in /etc/fstab as well"
 	case !s.Gains:
 		r.Found = path + " is neither setuid root nor has the file capability cap_set" + string(kind)
-		r.Fix = []string{"sudo chown root:root " + quoted(path), "sudo chmod u+s " + quoted(path)}
+		r.Fix = []string{"sudo chown root:root " + plain.ShellWord(path), "sudo chmod u+s " + plain.ShellWord(path)}
 	case trouble == host.TroubleBounding:
 		r.Found = path + " gains no privilege: the capability bounding set lacks CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID"
 		r.Advice = "an outer container or a unit (CapabilityBoundingSet=) took it away"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -37,7 +38,7 @@ func (h *Host) userNamespaces() Row {
 	r := Row{State: Missing, Consequence: nothingRuns, Found: userns.Unavailable(errno, &k, h.Homerun).Why}
 	switch {
 	case strings.HasSuffix(k.UserNamespaceRestricted, "apparmor_restrict_unprivileged_userns"):
-		r.Fix = []string{"printf '%s' " + quoted(userns.AppArmorProfile(h.Homerun)) + " | sudo tee " + userns.AppArmorPath, "sudo apparmor_parser -r " + userns.AppArmorPath}
+		r.Fix = []string{"printf '%s' " + plain.ShellWord(userns.AppArmorProfile(h.Homerun)) + " | sudo tee " + userns.AppArmorPath, "sudo apparmor_parser -r " + userns.AppArmorPath}
 	case k.UserNamespaceRestricted != "":
 		r.Fix = persist(k.UserNamespaceRestricted + "=1")
 	case errno == "ENOSPC" || errno == "EUSERS" || k.MaxUserNamespaces == 0:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/homerun-oci/homerun/plain"
 )
 
 const unconnected = "containers have no network but their own loopback, and --net pasta and -p fail; --net host and --net none work"
@@ -81,11 +83,11 @@ func (h *Host) helper(name, consequence string) Row {
 		return Row{}
 	}
 	if p.Elsewhere != "" {
-		r.Fix = []string{"sudo install -D -m 755 " + quoted(p.Elsewhere) + " " + quoted(p.Places[0])}
+		r.Fix = []string{"sudo install -D -m 755 " + plain.ShellWord(p.Elsewhere) + " " + plain.ShellWord(p.Places[0])}
 		r.Advice = p.Elsewhere + " has to be of the same version"
 		return r
 	}
-	r.Fix = []string{"sudo make install PREFIX=" + quoted(path.Dir(path.Dir(p.Places[0])))}
+	r.Fix = []string{"sudo make install PREFIX=" + plain.ShellWord(path.Dir(path.Dir(p.Places[0])))}
 	r.Advice = "run that where the sources of this version are; homerun's programs are installed together"
 	return r
 }

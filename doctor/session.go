@@ -3,6 +3,8 @@ package doctor
 import (
 	"strconv"
 	"strings"
+
+	"github.com/homerun-oci/homerun/plain"
 )
 
 // session reports whether the caller is somebody who logs in.
@@ -10,7 +12,7 @@ func (h *Host) session() bool { return h.Facts.UserNamespace.Initial && h.Facts.
 
 // begin are the commands that make a session that stays, with its directory.
 func (h *Host) begin() []string {
-	return []string{"sudo loginctl enable-linger " + quoted(h.login()), "sudo systemctl start " + h.service(), "export XDG_RUNTIME_DIR=" + h.Session.Usual}
+	return []string{"sudo loginctl enable-linger " + plain.ShellWord(h.login()), "sudo systemctl start " + h.service(), "export XDG_RUNTIME_DIR=" + h.Session.Usual}
 }
 
 // service is the unit of the user's service manager.
@@ -122,7 +124,7 @@ func (h *Host) stateRoot() Row {
 	r := h.Root
 	row := Row{State: Missing, Consequence: "no container can be made; with each verb --root DIR names another state root"}
 	self := h.Facts.Process.UID
-	aside := []string{"sudo mv " + quoted(r.Path) + " " + quoted(r.Path+".not-mine")}
+	aside := []string{"sudo mv " + plain.ShellWord(r.Path) + " " + plain.ShellWord(r.Path+".not-mine")}
 	switch {
 	case r.There && !r.Directory:
 		row.Found, row.Fix = r.Path+" is not a directory", aside
@@ -131,11 +133,11 @@ func (h *Host) stateRoot() Row {
 		row.Advice = "what is moved away may be somebody's containers"
 	case r.There && r.Mode&0o022 != 0:
 		row.Found, row.Fix = r.Path+" can be written by others (mode 0"+strconv.FormatUint(uint64(r.Mode), 8)+"), so what is in it is not trusted",
-			[]string{"chmod go-w " + quoted(r.Path)}
+			[]string{"chmod go-w " + plain.ShellWord(r.Path)}
 	case r.There && r.Mode&0o700 != 0o700:
-		row.Found, row.Fix = r.Path+" is closed to its owner (mode 0"+strconv.FormatUint(uint64(r.Mode), 8)+")", []string{"chmod u+rwx " + quoted(r.Path)}
+		row.Found, row.Fix = r.Path+" is closed to its owner (mode 0"+strconv.FormatUint(uint64(r.Mode), 8)+")", []string{"chmod u+rwx " + plain.ShellWord(r.Path)}
 	case r.Full:
-		row.Found, row.Advice = "the file system at "+r.Mount+", which "+r.Path+" is on, is full", "remove something there: df "+quoted(r.Mount)+"; df -i "+quoted(r.Mount)
+		row.Found, row.Advice = "the file system at "+r.Mount+", which "+r.Path+" is on, is full", "remove something there: df "+plain.ShellWord(r.Mount)+"; df -i "+plain.ShellWord(r.Mount)
 	case r.Errno != "" && r.Given:
 		row.Found, row.Advice = r.Path+" cannot be made or written: "+r.Errno, "name a directory of your own after --root"
 	case r.Errno != "":

@@ -170,11 +170,3 @@ func TestUnsafeNothing(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for pair, want := range map[[2]string]int{{"", ""}: 0, {"a", ""}: 1, {"args", "arg"}: 1, {"agrs", "args"}: 1, {"abc", "xyz"}: 3} {
-		if got := distance(pair[0], pair[1]); got != want {
-			t.Errorf("%q: %d, want %d", pair, got, want)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/jsonread"
+	"github.com/homerun-oci/homerun/plain"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -87,7 +88,7 @@ func nearest(key, path string, siblings reflect.Type) string {
 	known := membersOf(siblings)
 	other := ""
 	for _, word := range slices.Sorted(maps.Keys(otherWords)) {
-		if distance(strings.ToLower(key), word) <= len(word)/5 {
+		if plain.Distance(strings.ToLower(key), word) <= len(word)/5 {
 			other = otherWords[word]
 		}
 	}
@@ -96,7 +97,7 @@ func nearest(key, path string, siblings reflect.Type) string {
 	}
 	best, least := "", 1+len(key)/4
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if d := distance(strings.ToLower(key), strings.ToLower(name)); d <= least && (best == "" || d < least) {
+		if d := plain.Distance(strings.ToLower(key), strings.ToLower(name)); d <= least && (best == "" || d < least) {
 			best, least = name, d
 		}
 	}
@@ -135,29 +136,4 @@ func find(name string, t reflect.Type, path string, depth int) string {
 		}
 	}
 	return best
-}
-
-// distance is how many letters have to be changed, added, left out, or exchanged with
-// the next one, to make one word of the other.
-func distance(a, b string) int {
-	before, row := []int{}, make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(row[j+1]+1, next[j]+1, row[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/spec"
 	"golang.org/x/sys/unix"
 )
@@ -169,10 +170,7 @@ func isProgram(name string) bool {
 func quoted(words []string) string {
 	var out []string
 	for _, w := range words {
-		if strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%") != "" || w == "" {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		out = append(out, w)
+		out = append(out, plain.ShellWord(w))
 	}
 	return strings.Join(out, " ")
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -129,7 +130,7 @@ type nearest struct {
 }
 
 func (n *nearest) offer(typed, name string) {
-	d := distance(typed, name)
+	d := plain.Distance(typed, name)
 	if strings.HasPrefix(name, typed) {
 		d = 0
 	}
@@ -150,30 +151,4 @@ func valueError(e *pflag.InvalidValueError) string {
 		return "it is out of range"
 	}
 	return "want a whole number"
-}
-
-// distance is how many letters have to be added, left out, changed, or exchanged with
-// the next to make one word of another.
-func distance(a, b string) int {
-	var before []int
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }
