@@ -12,6 +12,7 @@ DESTDIR ?=
 FUZZTIME ?= 1m
 FUZZ ?= ^Fuzz
 BENCHFLAGS ?=
+ENGINESFLAGS ?=
 BITES ?=
 # A runtime has to honour what the OCI has deprecated, so that is no finding.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-SA1019
@@ -33,7 +34,11 @@ bin/homerun: GCFLAGS = $(NOT_INLINED)
 # Functions begin at multiples of 16 bytes, not Go's 32: that is a fiftieth of the file, and of each verb's memory.
 bin/homerun: LDFLAGS += -funcalign=16
 # What its verbs call stands side by side, else each takes 2 MB more of memory: hack/order.
-bin/homerun: ORDER = -toolexec "'$(CURDIR)/.out/order' '$(CURDIR)/cmd/homerun/order.txt'"
+ORDERED = -toolexec "'$(CURDIR)/.out/order' '$(CURDIR)/cmd/homerun/order.txt'"
+# On riscv64 the linker leaves no room for calls of more than a megabyte then, and fails.
+ifneq ($(or $(GOARCH),$(shell uname -m)),riscv64)
+bin/homerun: ORDER = $(ORDERED)
+endif
 GOBUILD = build -trimpath -buildvcs=false
 BINARIES := bin/homerun $(patsubst cmd/%,bin/%,$(wildcard cmd/homerun-*))
 GO_BINARIES := $(filter-out bin/homerun-seccomp,$(BINARIES))
@@ -68,13 +73,14 @@ order: build ## as root: measure which functions verbs call, for the linker's or
 	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) $(NOT_INLINED) -ldflags '-E main.entry' -o .out/traced/homerun ./cmd/homerun
 	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) -o .out/reached ./hack/reached
 	@setcap cap_sys_ptrace=ep .out/reached # else newuidmap, which is started while traced, would have no rights
-	@$(RUN) go run ./hack/bench -n 2 -verbs run,lifecycle,exec,state,kill -runtimes homerun=hack/order/traced >/dev/null
+	@$(RUN) go run ./hack/bench -n 2 -verbs run,lifecycle,exec,state,kill,person -runtimes homerun=hack/order/traced >/dev/null
 	@.out/reached -merge .out/calls >cmd/homerun/order.txt
 
 # libseccomp is C: this helper alone is built with cgo, linked statically so
 # that it runs wherever the main binary does.
 bin/homerun-seccomp: .deps-build
 	@if hack/deps has-libseccomp; then \
+		eval "$$(GOARCH=$(GOARCH) $(RUN) hack/cross)"; \
 		$(RUN) CGO_ENABLED=1 go $(GOBUILD) -tags netgo,osusergo \
 			-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./cmd/homerun-seccomp; \
 	else \
@@ -109,6 +115,23 @@ test-fast: .deps-build ## what needs no privileges, in seconds
 bites: build ## take out each defence that a security test is for, and see that test fail; BITES selects by regular expression
 	@$(RUN) go test ./tests/security/bites -count=1 -timeout 20m -v -run TestMutants -args -bites -mutant '$(BITES)'
 
+# The suites' runtimes: all three, or those named.
+RUNTIMES ?=
+
+.PHONY: oci suites conformance
+oci: build ## the OCI's validation programs on homerun, crun and runc, or RUNTIMES=homerun alone, in the test machine (tests/oci)
+	@$(RUN) hack/suites oci $(RUNTIMES)
+
+suites: oci ## these, and runc's own integration tests (tests/runc): some ten minutes for each runtime
+	@hack/deps suites
+	@$(RUN) hack/suites runc $(RUNTIMES)
+
+CONFORMANCE ?= suites engines
+
+conformance: ## run all suites and days with engines, or CONFORMANCE=oci, suites or engines, and write docs/conformance.md and README.md's line
+	@$(MAKE) --no-print-directory -k $(CONFORMANCE)
+	@$(RUN) go run ./hack/conformance
+
 # Mutation tests are for developers, one package at a time.
 GREMLINS ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
 
@@ -122,9 +145,13 @@ check: .deps-build ## gofmt, go mod tidy, go vet, staticcheck, shellcheck and th
 	@hack/deps check
 	@out=$$($(RUN) gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		[ -z "$$out" ] || { echo "gofmt -w these:"; echo "$$out"; exit 1; }
-	@$(RUN) go mod tidy -diff
-	@$(RUN) go vet ./...
-	@$(RUN) go run $(STATICCHECK) ./...
+	@for module in $$(git ls-files -co --exclude-standard '*go.mod' | xargs dirname); do \
+		cd "$(CURDIR)/$$module"; \
+		$(RUN) go mod tidy -diff; \
+		[ -n "$$($(RUN) go list ./... 2>/dev/null)" ] || continue; \
+		$(RUN) go vet ./...; \
+		$(RUN) go run $(STATICCHECK) ./...; \
+	done
 	@hack/shell-scripts | xargs -r shellcheck
 	@$(RUN) go run ./hack/check
 
@@ -149,25 +176,80 @@ budget: build ## measure what tests/budget holds homerun to, and write it down: 
 	@hack/machine run --env HOMERUN_TEST_BUDGET=write --env HOMERUN_TEST_MACHINE=1 -- \
 		sh -c 'cd tests/budget && exec ../../bin/test/budget -test.run Scope'
 
+SOAK ?= 10m
+SOAK_SEED ?=
+
+.PHONY: soak
+soak: build ## a day of faults: many clients for SOAK (10m) in the test machine, with kills, full disks and failing calls (docs/soak.md)
+	@$(RUN) CGO_ENABLED=0 go test -c -o bin/test/soak ./tests/soak
+	@hack/machine run --user root --timeout 90000 --env HOMERUN_TEST_MACHINE=1 --env HOMERUN_SOAK=$(SOAK) --env HOMERUN_SOAK_SEED=$(SOAK_SEED) \
+		--env HOMERUN_SOAK_JOURNAL=$(CURDIR)/bin/test/soak.journal -- sh -c 'cd tests/soak && exec ../../bin/test/soak -test.v -test.timeout 0 -test.run "^TestSoak$$"'
+
+.PHONY: soak-disk
+soak-disk: build ## the same with a disk that fails now and then, for some minutes on Debian's kernel (docs/soak.md)
+	@hack/deps soak-disk
+	@tests/soak/disk
+
+.PHONY: smoke-arm64 smoke-riscv64
+smoke-arm64: ## run, exec and limits of a homerun for arm64, on Debian's kernel for it in QEMU: some minutes
+smoke-riscv64: ## the same for riscv64
+smoke-arm64 smoke-riscv64: smoke-%: .out/order
+	@hack/deps $@
+	@$(RUN) GOARCH=$* CGO_ENABLED=0 go $(GOBUILD) $(NOT_INLINED) $(if $(filter-out riscv64,$*),$(ORDERED)) \
+		-ldflags '$(LDFLAGS) -E main.entry -funcalign=16' -o .out/$*/homerun ./cmd/homerun
+	@hack/machine run --kernel $* --user root -- hack/smoke $(CURDIR)/.out/$*/homerun
+
+.PHONY: ansible
+ansible: packages ## play contrib/ansible's playbooks in a test machine that has Ansible: some minutes, most of them for its image
+	@hack/deps machine
+	@hack/ansible "$$(ls -t bin/packages/homerun_*.deb | head -1)"
+
 .PHONY: picture
 picture: build ## draw docs/terminal.svg anew: what the commands of docs/terminal.txt print
 	@$(RUN) CGO_ENABLED=0 go build -o bin/test/picture ./hack/picture
 	@hack/machine run -- bash -c 'export PATH=$(CURDIR)/bin:$$PATH; mkdir ~/project; cd ~/project; \
 		printf "made:\n\techo made >made\n" >Makefile; $(CURDIR)/bin/test/picture -o $(CURDIR)/docs/terminal.svg <$(CURDIR)/docs/terminal.txt'
 
+# A pattern of -group may end with $, which make would take for a variable.
+.PHONY: engines
+engines: build ## a day with podman, docker, containerd and others, on homerun and on their own runtimes (docs/engines.md)
+	@hack/deps suites
+	@mkdir -p .out/engines/bin
+	@$(RUN) tests/engines/build .out/engines/bin
+	@$(RUN) go run ./hack/engines $(value ENGINESFLAGS)
+
 .PHONY: deps
 deps: ## install what building, testing and the test machine need, or say what is missing
-	@hack/deps build try test check bench machine
+	@hack/deps build try test check bench machine stock
 
 # This machine runs what writes them, whatever the binaries are for.
 .PHONY: docs
 docs: .deps-build ## write the man pages and shell completions to bin/docs
 	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath $(NOT_INLINED) ./cmd/homerun generate-docs bin/docs
 	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go run -trimpath $(NOT_INLINED) ./hack/man bin/docs
+	@$(RUN) hack/licences >bin/docs/THIRD-PARTY.txt
 
 .PHONY: install
 install: build docs ## install below PREFIX (/usr/local), inside DESTDIR
-	@hack/install '$(DESTDIR)$(PREFIX)'
+	@hack/install '$(PREFIX)' '$(DESTDIR)'
+
+.PHONY: uninstall
+uninstall: ## remove what install installs
+	@hack/install --remove '$(PREFIX)' '$(DESTDIR)'
+
+# What packages say of time is the commit's: git's, or that of the files which an archive of it has.
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y VERSION))
+
+.PHONY: packages
+packages: build docs ## make deb, rpm and apk packages of what was built, in bin/packages
+	@$(RUN) VERSION='$(VERSION)' SOURCE_DATE_EPOCH=$(EPOCH) GOARCH=$(GOARCH) hack/package bin/packages
+
+# What a release is for: those that package stage has its assembly for.
+ARCHITECTURES ?= amd64 arm64 riscv64
+
+.PHONY: release
+release: .deps-build ## make archives, packages, SBOM and checksums for ARCHITECTURES, in bin/release
+	@$(RUN) VERSION='$(VERSION)' COMMIT='$(COMMIT)' SOURCE_DATE_EPOCH=$(EPOCH) hack/release bin/release $(ARCHITECTURES)
 
 .PHONY: clean
 clean: ## remove what was built
@@ -175,4 +257,4 @@ clean: ## remove what was built
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -9,6 +9,15 @@ import (
 	"github.com/homerun-oci/homerun/netns/device"
 )
 
+// LockOverlay locks the directory that keeps an overlay's changes, for as long as the
+// container has it: the input "overlay".
+type LockOverlay struct{ Dir string }
+
+// Line implements plan.Action.
+func (a LockOverlay) Line() string {
+	return "$overlay = " + line("open", quoted(a.Dir), "O_RDONLY|O_DIRECTORY") + ", " + line("flock", "$overlay", "LOCK_EX")
+}
+
 // MakeFile makes a file of the container's directory, which is mounted in the
 // container.
 type MakeFile struct{ Name string }

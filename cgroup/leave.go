@@ -82,7 +82,9 @@ func (c Cgroup) Remove(ctx context.Context, u action.RemoveCgroup) error {
 // Systemd would notice by itself, but later: a scope that is empty is the last thing
 // that it looks at; and not at all if the cgroup went before it has looked, since the
 // kernel says only every 10 ms that one is empty (cgroup_file_notify). So where systemd
-// cannot be asked, it is waited for. What it does after it has answered takes no more
+// does not answer, it is waited for, and asked again: if it has executed itself anew
+// meanwhile, it has forgotten that it was asked. The cgroup is removed last, as who has to
+// repeat this knows the scope by it. What systemd does after it has answered takes no more
 // than it takes the next one to connect to it.
 func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	if u.Inode == 0 {
@@ -106,18 +108,30 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 		return err
 	}
 	if busErr == nil {
-		answered := conn.Release(ctx, u.Unit)
-		left := bounded(ctx, dir.Delete) // while systemd is at it
-		if busErr = answered(); busErr == nil && left == nil {
-			return nil
-		}
+		busErr = conn.Release(ctx, u.Unit)
 	}
 	if busErr != nil && !dir.Vanishes(ctx, noticeLimit) {
-		err = busErr
+		if err := c.stopLater(ctx, u.Unit); err != nil {
+			return err
+		}
 	}
 	// What a container has nested more deeply than a path can be long, systemd
 	// leaves for good.
-	return errors.Join(err, bounded(ctx, dir.Delete))
+	return bounded(ctx, dir.Delete)
+}
+
+// stopLater stops a scope of the container's as soon as systemd, which did not answer, does.
+func (c Cgroup) stopLater(ctx context.Context, unit string) error {
+	for end := time.Now().Add(unprovenLimit); ; {
+		err := c.stopUnproven(ctx, unit)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(noticeLimit):
+		}
+	}
 }
 
 // noticeLimit is how long systemd, which cannot be asked, may take to notice that a

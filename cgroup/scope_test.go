@@ -29,6 +29,7 @@ type manager struct {
 
 	lock        sync.Mutex
 	silent      chan struct{} // until it is closed, Description is not answered
+	forgets     int           // so many times it forgets that it was asked to stop a unit
 	description string
 	asked       []string
 }
@@ -75,6 +76,12 @@ func (m *manager) StartTransientUnit(unit, _ string, list []property, _ []struct
 
 func (m *manager) StopUnit(unit, _ string) (dbus.ObjectPath, *dbus.Error) {
 	m.note("stop %s", unit)
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if m.forgets > 0 {
+		m.forgets--
+		return "", &dbus.Error{Name: "org.freedesktop.DBus.Error.NoReply"}
+	}
 	return m.job(unit)
 }
 
@@ -234,6 +241,39 @@ func TestStopUnproven(t *testing.T) {
 	}
 }
 
+// A manager that has executed itself anew when it was asked to stop a scope is asked
+// again; as long as it does not do it, the cgroup stays, by which the scope is found.
+func TestStopForgotten(t *testing.T) {
+	c, mount, m := managed(t)
+	scope := dir(t, mount+"/x.scope", nil)
+	c.in(t, scope)
+	c.State.Cgroup.Scope = "x.scope"
+	m.lock.Lock()
+	m.description, m.forgets = "homerun container web"+scopeMark(c.State), 1
+	m.lock.Unlock()
+	if err := c.Stop(t.Context(), action.StopScope{Unit: "x.scope", Inode: inode(t, scope)}); err != nil {
+		t.Error(err)
+	}
+	if got := m.seen(); !slices.Equal(got, []string{"stop x.scope", "stop x.scope"}) {
+		t.Errorf("%q", got)
+	}
+	if _, err := os.Stat(scope); err == nil {
+		t.Error("the cgroup is left")
+	}
+	scope = dir(t, scope, nil)
+	m.lock.Lock()
+	m.forgets = 1 << 20
+	m.lock.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*noticeLimit)
+	defer cancel()
+	if err := c.Stop(ctx, action.StopScope{Unit: "x.scope", Inode: inode(t, scope)}); err == nil {
+		t.Error("it was not stopped, and that is no error")
+	}
+	if _, err := os.Stat(scope); err != nil {
+		t.Error(err)
+	}
+}
+
 // A manager that does not say whose the scope is does not hold up what is left to do.
 func TestStopUnprovenInTime(t *testing.T) {
 	c, _, m := managed(t)
@@ -280,9 +320,11 @@ func TestStopLeftScope(t *testing.T) {
 	}
 	c.Bus = nil
 	for _, u := range []action.StopScope{{Unit: "x.scope"}, {Unit: "x.scope", Inode: inode(t, dir(t, scope, nil))}} {
-		if err := c.Stop(ctx, u); err == nil {
+		short, cancel := context.WithTimeout(ctx, 4*noticeLimit) // it would wait longer for one to ask
+		if err := c.Stop(short, u); err == nil {
 			t.Errorf("%+v: nobody was asked", u)
 		}
+		cancel()
 	}
 	if err := c.Enter(ctx, scope, 7); err == nil {
 		t.Error("nobody was asked")

@@ -89,7 +89,7 @@ func TestChoose(t *testing.T) {
 
 // Hints and errors must not read as podman's and docker's triggers.
 func TestHintsKeepClearOfTriggers(t *testing.T) {
-	for _, text := range []string{hintDelegate, hintBus, hintUnified, hintInner, HintForeign, hintWholeDisk, hintKernel, hintUnmanaged, hintIdle, hintQuota, HintInUse} {
+	for _, text := range []string{hintDelegate, hintBus, hintUnified, hintInner, HintForeign, hintWholeDisk, hintAbsent, hintUnmanaged, hintIdle, hintQuota, HintInUse} {
 		for _, trigger := range []string{"permission denied", "operation not permitted", "no such file", "not found", "\n"} {
 			if strings.Contains(strings.ToLower(text), trigger) {
 				t.Errorf("%q says %q", text, trigger)

@@ -31,8 +31,11 @@ type Write struct {
 	// Retry puts the write off when the kernel answers EINVAL: it may depend
 	// on a later write of the same list (cpu.max.burst on cpu.max).
 	Retry bool `json:"retry,omitempty"`
-	// Else is written instead when File does not exist.
+	// Else is written instead when File does not exist, or is not supported by the
+	// device that Value names.
 	Else *Write `json:"else,omitempty"`
+	// Both has Else written too, if its file exists.
+	Both bool `json:"both,omitempty"`
 	// Check must pass before anything of the list is written.
 	Check *Check `json:"check,omitempty"`
 }
@@ -114,7 +117,8 @@ func (w *Write) number(n limits.Number) {
 }
 
 // weight prefers BFQ's file: with that scheduler io.weight (iocost) may exist and
-// do nothing.
+// do nothing. But each disk has a scheduler of its own: where BFQ is there, and not this
+// disk's, its file refuses the disk (EOPNOTSUPP). What is for all disks goes to both.
 func (w *Write) weight(l limits.IOWeight) {
 	device := ""
 	if l.Device != nil {
@@ -123,7 +127,7 @@ func (w *Write) weight(l limits.IOWeight) {
 	w.Value = device + utoa(l.Weight)
 	if l.BFQ != 0 {
 		cost := *w
-		w.File, w.Value, w.Else = "io.bfq.weight", device+utoa(uint64(l.BFQ)), &cost
+		w.File, w.Value, w.Else, w.Both = "io.bfq.weight", device+utoa(uint64(l.BFQ)), &cost, l.Device == nil
 	}
 }
 

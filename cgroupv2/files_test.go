@@ -23,7 +23,11 @@ func render(writes []Write) string {
 			b.WriteString(" retry")
 		}
 		if w.Else != nil {
-			fmt.Fprintf(&b, " else %s=%s", w.Else.File, w.Else.Value)
+			word := "else"
+			if w.Both {
+				word = "and"
+			}
+			fmt.Fprintf(&b, " %s %s=%s", word, w.Else.File, w.Else.Value)
 		}
 		if w.Check != nil {
 			fmt.Fprintf(&b, " above %v", w.Check.Files)
@@ -74,8 +78,8 @@ func TestFiles(t *testing.T) {
 		{name: "idle off, then weight", res: `{"cpu":{"shares":512,"idle":0}}`, want: "cpu.idle=0\ncpu.weight=59"},
 		{name: "idle wrong", res: `{"cpu":{"idle":2}}`, err: "config.json: linux.resources.cpu.idle: 2 is neither 0 nor 1"},
 		{name: "io", res: `{"blockIO":{"weight":500,"weightDevice":[{"major":8,"minor":0,"weight":10}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1024}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}`,
-			want: "io.bfq.weight=500 else io.weight=4950\nio.bfq.weight=8:0 10 else io.weight=8:0 1\nio.max=8:0 rbps=1024\nio.max=8:16 wiops=max"},
-		{name: "io clamped", res: `{"blockIO":{"weight":2000}}`, want: "io.bfq.weight=1000 else io.weight=10000",
+			want: "io.bfq.weight=500 and io.weight=4950\nio.bfq.weight=8:0 10 else io.weight=8:0 1\nio.max=8:0 rbps=1024\nio.max=8:16 wiops=max"},
+		{name: "io clamped", res: `{"blockIO":{"weight":2000}}`, want: "io.bfq.weight=1000 and io.weight=10000",
 			warn: "linux.resources.blockIO.weight: 2000 is outside of 10 to 1000, 1000 is used"},
 		{name: "hugetlb", res: `{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}`, want: "hugetlb.2MB.max=0\nhugetlb.2MB.rsvd.max=0 ?ENOENT"},
 		{name: "hugetlb path", res: `{"hugepageLimits":[{"pageSize":"../../x","limit":0}]}`, err: `config.json: linux.resources.hugepageLimits[0].pageSize: "../../x" is not like 2MB (a number, then KB, MB or GB)`},

@@ -21,7 +21,10 @@ const (
 	// HintForeign is for a cgroup that belongs to a service manager.
 	HintForeign   = `use --cgroup-manager=systemd, or run in a unit with Delegate=yes (and give its cgroup as cgroupsPath)`
 	hintWholeDisk = `limits of io take whole disks, not partitions`
-	hintKernel    = `is it compiled into the kernel, and not turned off by cgroup_disable= or used by a cgroup v1 mount?`
+	hintScheduler = `the disk has no scheduler with weights: write bfq to /sys/block/DISK/queue/scheduler, ` +
+		`or "MAJOR:MINOR enable=1" to /sys/fs/cgroup/io.cost.qos`
+	hintAbsent = `no cgroup here has this controller, so Delegate= does not help: it is not compiled into the kernel, is turned off by ` +
+		`cgroup_disable=, is used by a cgroup v1 mount, or the container that homerun is in was not given it`
 	hintUnmanaged = `systemd hands out cpu, cpuset, io, memory and pids only, so Delegate= does not help: ` +
 		`root can set this limit, with --cgroup-manager=cgroupfs and a cgroupsPath outside of systemd's slices`
 	hintIdle = `a cgroup with cpu.idle 1 takes no weight: set cpu.idle to 0`
@@ -35,30 +38,28 @@ type Refusal struct {
 	// File is its name; a missing controller's may stand for it.
 	File  string
 	Errno unix.Errno
-	// Missing says that the controller is not among the cgroup's.
-	Missing bool
-	// Privileged callers are root of the first user namespace.
-	Privileged bool
+	// Missing says that the controller is not among the cgroup's, Absent that it is not
+	// even among those of the highest cgroup that can be seen.
+	Missing, Absent bool
 }
 
 // Hint is the fix, in one line; "" when none is known.
 func (r Refusal) Hint() string {
 	file, errno := r.File, r.Errno
 	controller, _, _ := strings.Cut(file, ".")
-	unmanaged := r.Missing && controller != "cgroup" && !Managed(controller)
 	switch {
-	case unmanaged && r.Privileged:
-		return hintKernel + " " + hintUnmanaged
-	case unmanaged:
+	case r.Absent:
+		return hintAbsent
+	case r.Missing && controller != "cgroup" && !Managed(controller):
 		return hintUnmanaged
-	case r.Missing && r.Privileged:
-		return hintKernel
 	case r.Missing, errno == unix.EACCES, errno == unix.EPERM:
 		return hintDelegate
 	case file == "cgroup.subtree_control" && errno == unix.EBUSY:
 		return hintInner
 	case (file == "io.max" || file == "io.weight" || file == "io.bfq.weight") && errno == unix.ENODEV:
 		return hintWholeDisk
+	case file == "io.weight" && errno == unix.EOPNOTSUPP:
+		return hintScheduler
 	case file == "cpu.weight" && errno == unix.EINVAL:
 		return hintIdle
 	case (file == "cpu.max" || file == "cpu.max.burst") && errno == unix.EINVAL:

@@ -19,8 +19,8 @@ func TestHints(t *testing.T) {
 			{Manager: Cgroupfs, Limits: true, Cgroup: unified}, {Manager: Cgroupfs, Limits: true, Cgroup: locked}} {
 			s.Error(faulttest.Err(Choose(situation)))
 		}
-		for _, r := range []Refusal{{"rdma", 0, true, true}, {"rdma", 0, true, false}, {"memory", 0, true, true}, {"memory.max", unix.EACCES, false, false},
-			{"cgroup.subtree_control", unix.EBUSY, false, false}, {"io.max", unix.ENODEV, false, false}, {"cpu.weight", unix.EINVAL, false, false},
+		for _, r := range []Refusal{{"rdma", 0, true, true}, {"rdma", 0, true, false}, {"memory", 0, true, false}, {"memory.max", unix.EACCES, false, false},
+			{"cgroup.subtree_control", unix.EBUSY, false, false}, {"io.max", unix.ENODEV, false, false}, {"io.weight", unix.EOPNOTSUPP, false, false}, {"cpu.weight", unix.EINVAL, false, false},
 			{"cpu.max", unix.EINVAL, false, false}} {
 			s.Error(&fault.Error{What: "write", Hint: r.Hint()})
 		}

@@ -13,21 +13,22 @@ import (
 // Each answer of the kernel leads to its hint.
 func TestHint(t *testing.T) {
 	tests := []struct {
-		file          string
-		errno         unix.Errno
-		missing, root bool
-		want          string
+		file            string
+		errno           unix.Errno
+		missing, absent bool
+		want            string
 	}{
-		{"cpuset.cpus", unix.ENOENT, true, false, hintDelegate}, {"cpuset.cpus", unix.ENOENT, true, true, hintKernel},
-		{"hugetlb", 0, true, false, hintUnmanaged}, {"hugetlb.2MB.max", unix.ENOENT, true, true, hintKernel + " " + hintUnmanaged},
+		{"cpuset.cpus", unix.ENOENT, true, false, hintDelegate}, {"cpuset.cpus", unix.ENOENT, true, true, hintAbsent},
+		{"hugetlb", 0, true, false, hintUnmanaged}, {"hugetlb.2MB.max", unix.ENOENT, true, true, hintAbsent},
 		{"rdma.max", unix.ENOENT, true, false, hintUnmanaged}, {"misc", 0, true, false, hintUnmanaged}, {"dmem.max", 0, true, false, hintUnmanaged},
-		{"cpuset", 0, true, false, hintDelegate}, {"cpuset", 0, true, true, hintKernel},
+		{"cpuset", 0, true, false, hintDelegate}, {"cpuset", 0, true, true, hintAbsent},
+		{"cgroup.procs", unix.ENOENT, true, false, hintDelegate},
 		{"memory.max", unix.EACCES, false, false, hintDelegate}, {"cgroup.subtree_control", unix.EBUSY, false, false, hintInner},
-		{"io.max", unix.ENODEV, false, true, hintWholeDisk}, {"cpu.weight", unix.EINVAL, false, true, hintIdle},
-		{"cpu.max", unix.EINVAL, false, true, hintQuota}, {"memory.max", unix.EINVAL, false, true, ""},
+		{"io.max", unix.ENODEV, false, false, hintWholeDisk}, {"io.weight", unix.EOPNOTSUPP, false, false, hintScheduler}, {"cpu.weight", unix.EINVAL, false, false, hintIdle},
+		{"cpu.max", unix.EINVAL, false, false, hintQuota}, {"memory.max", unix.EINVAL, false, false, ""},
 	}
 	for _, tt := range tests {
-		if got := (Refusal{tt.file, tt.errno, tt.missing, tt.root}).Hint(); got != tt.want {
+		if got := (Refusal{tt.file, tt.errno, tt.missing, tt.absent}).Hint(); got != tt.want {
 			t.Errorf("%s %v: %q", tt.file, tt.errno, got)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/rootfs"
 )
 
 // annotations looks at those that crun knows, which callers set to say how a
@@ -28,6 +29,11 @@ func (c *compiler) annotations() error {
 				Hint: "an agent of its own can answer the calls: run.oci.seccomp.receiver names its socket"}
 		case "run.oci.systemd.force_cgroup_v1":
 			return &fault.Error{Place: pointer, What: "mount a hierarchy of cgroup v1", Why: "homerun has cgroup v2 only"}
+		case "run.oci.mount_context_type":
+			if !rootfs.IsContextOption(value) {
+				return &fault.Error{Place: pointer, What: fmt.Sprintf("give linux.mountLabel by the mount option %q", value),
+					Why: "that option takes no SELinux label: context, fscontext, defcontext and rootcontext do"}
+			}
 		}
 		if !slices.Contains(followed[:], name) {
 			ignored = append(ignored, pointer)

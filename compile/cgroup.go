@@ -106,7 +106,7 @@ func (c *compiler) warnUnmanaged() {
 	if manager != cgroupv2.Systemd {
 		var names []string
 		for name := range c.spec.Annotations {
-			if strings.HasPrefix(name, systemd.AnnotationPrefix) {
+			if setting, ok := strings.CutPrefix(name, systemd.AnnotationPrefix); ok && !ofEachContainer(setting) {
 				names = append(names, fmt.Sprintf("annotations[%q]", name))
 			}
 		}
@@ -118,6 +118,12 @@ func (c *compiler) warnUnmanaged() {
 	if manager == cgroupv2.None && c.hasDeviceRules() && c.asHostsRoot() && !c.hasNamespace(specs.UserNamespace) {
 		c.warn("linux.resources.devices is ignored: the container has no cgroup")
 	}
+}
+
+// ofEachContainer reports whether podman asks for this property of a scope in each
+// container, whether it will have one or not. They say how systemd is to stop it.
+func ofEachContainer(property string) bool {
+	return property == "KillSignal" || property == "TimeoutStopUSec"
 }
 
 func (c *compiler) hasDeviceRules() bool {

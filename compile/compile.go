@@ -50,6 +50,8 @@ type Result struct {
 	// is for a process in a container that exists.
 	Maps  *userns.Maps
 	Joins bool
+	// Copied are the sources of mounts of whose files the container has copies in memory.
+	Copied []string
 	// Notes tell what was decided without being asked.
 	Notes []string
 	// Warnings tell what was asked and is ignored.
@@ -96,6 +98,8 @@ const (
 	InputCgroup   = "cgroup"
 	InputStart    = "start"
 	InputOutcome  = "outcome"
+	// InputOverlay is the directory that keeps an overlay's changes, locked.
+	InputOverlay = "overlay"
 	// InputRest is the file that the plan's second part is written to.
 	InputRest = "rest"
 )
@@ -116,6 +120,7 @@ type compiler struct {
 	startFIFO, outcome plan.Slot
 	copies             plan.Slot // a socket
 	listener           listener
+	lock               plan.Slot // of an overlay's directory, or 0
 	exit               plan.Slot
 	exitNumber         int
 	watched            plan.Slot // init's pidfd, for a first process that attends to it
@@ -136,6 +141,7 @@ type compiler struct {
 	intoCgroup         bool        // exec: the process is made in the input "cgroup"
 	hook               *specs.Hook // is executed in place of process.args
 	parts              bool        // the plan has two parts
+	unfiltered         bool        // it goes without the filter of linux.seccomp
 	scopeAwaited       bool        // the step is in the plan already
 	shown              bool        // others may look at init
 	relays             bool        // notifications are relayed
@@ -198,6 +204,9 @@ func (c *compiler) inputs() error {
 	// Directories and namespaces come last: they are closed before the
 	// working directory is entered.
 	c.keep = c.highest
+	if c.locks() {
+		c.lock = c.input(InputOverlay)
+	}
 	if c.decided.cgroup.into() || c.intoCgroup {
 		c.cgroup = c.input(InputCgroup)
 	}
@@ -241,6 +250,9 @@ func (c *compiler) firstProcess() error {
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()
 	c.oomScoreAdj()
+	if c.ns.newUser || c.joinsUser() {
+		c.raiseLimits()
+	}
 	c.streamsOutside()
 	if err := c.openLabels(); err != nil {
 		return err
@@ -258,7 +270,7 @@ func (c *compiler) firstProcess() error {
 	c.leave(init)
 	c.b.Place(child)
 	c.awaitWatch()
-	if rest := c.unshared(); rest != 0 {
+	if rest := c.unshared() &^ c.ownQueues(); rest != 0 {
 		c.b.At("linux.namespaces", "make the container's namespaces")
 		c.b.Do(plan.Unshare{Flags: rest})
 	}
@@ -321,7 +333,7 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 }
 
 func (c *compiler) clone() plan.Clone3 {
-	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags&^c.unshared())}
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags&^c.unshared()&^c.ownQueues())}
 	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
@@ -343,6 +355,16 @@ func (c *compiler) unshared() int {
 		return 0
 	}
 	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
+}
+
+// ownQueues is CLONE_NEWIPC where init makes that namespace as the container's root, else 0: message queues belong to who
+// makes them (mq_init_ns() in ipc/mqueue.c), and the container might not have the caller.
+func (c *compiler) ownQueues() int {
+	caller, known := userns.ToContainer(uint32(c.facts.Process.UID), c.uidLines)
+	if c.ns.othersMounts || !c.joinsUser() && (!c.ns.newUser || known && caller == c.workingUID) {
+		return 0
+	}
+	return c.ns.flags & unix.CLONE_NEWIPC
 }
 
 // beginInit writes the start of init: who it is.

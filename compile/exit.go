@@ -34,6 +34,7 @@ func (c *compiler) recordExit(init plan.Slot) {
 	c.b.Do(plan.Setsid{}) // what is typed at the caller's terminal is not for it
 	c.b.Do(plan.SetName{Name: "homerun:wait"})
 	c.b.Do(plan.CloseRange{Last: c.exitNumber - 1, Flags: unix.CLOSE_RANGE_UNSHARE})
+	c.keepLock(0)
 	c.b.Do(plan.CloseRange{First: c.exitNumber + 1, Flags: unix.CLOSE_RANGE_UNSHARE})
 	status := c.b.Slot("status")
 	c.b.Do(plan.Wait4{PID: init.Ref(), Status: status})

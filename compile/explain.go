@@ -63,7 +63,7 @@ func (e *explanation) refine(facts *host.Facts, result int) *fault.Error {
 		explainHook(e)
 	case !explainMissing(e, e.step.Op):
 		for _, known := range []func(*explanation, plan.Operation, *host.Facts) bool{
-			explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials, explainLabel,
+			explainLabel, explainExec, explainUserNamespace, explainMount, explainFile, explainCredentials,
 		} {
 			if known(e, e.step.Op, facts) {
 				break
@@ -144,7 +144,9 @@ func (e *explanation) because(reason string) { e.Why = reason + ": " + e.Why }
 func execHint(errno unix.Errno) string {
 	switch errno {
 	case unix.EACCES:
-		return "it has no execute permission for this user, or lies on a mount with noexec"
+		return "it has no execute permission for this user, lies on a mount with noexec, or a security module forbids it"
+	case unix.EPERM:
+		return "a security module forbids it, as SELinux does where a label may not be taken with process.noNewPrivileges"
 	case unix.ENOEXEC:
 		return "it is neither a program for this machine nor a script that begins with #!"
 	}
@@ -253,13 +255,14 @@ func explainKinds(e *explanation, p *plan.Plan, index int, facts *host.Facts) {
 	if !ok || o.ToFD.Slot == 0 || e.Errno != unix.ENOTDIR && e.Errno != unix.EINVAL {
 		return
 	}
-	why := "one of source and destination is a directory, the other is not"
+	why := "source and destination are not of the same kind"
 	switch mountedKind(p, index, o.FromFD.Slot, facts) {
 	case host.Missing:
 	case host.Directory:
 		why = "a directory is to be mounted, but the destination is not one"
 	default:
-		why = "a file is to be mounted, but the destination is a directory"
+		// Not "is a directory": docker takes that for EISDIR, ends with 126, and leaves out its own hint.
+		why = "a file is to be mounted, but a directory is there"
 	}
 	e.Errno = unix.ENOTDIR
 	e.Why = fmt.Sprintf("%s: %s (ENOTDIR)", why, unix.ENOTDIR.Error())
@@ -314,8 +317,15 @@ func explainFsconfig(e *explanation, o plan.Fsconfig, facts *host.Facts) {
 		}
 		e.Place += ".options"
 		e.Why = fmt.Sprintf("unknown mount option, or a bad value: %q: %s", option, e.Why)
+	case e.Errno == unix.EACCES && facts.LSM.SELinux == host.Yes:
+		e.Hint = "SELinux refuses it, as any label (linux.mountLabel) in a user namespace but for tmpfs, devpts and overlay; " +
+			"`ausearch -m avc` shows what the policy denies"
 	case e.Errno == unix.EPERM && e.mounts("proc"):
-		explainFsmount(e)
+		e.because("procfs needs a PID namespace that belongs to the container's user namespace")
+		e.Hint = "who joins the pid namespace of a container has to join its user namespace, too"
+	case e.Errno == unix.EPERM && e.mounts("mqueue"):
+		e.because("message queues need an IPC namespace that belongs to the container's user namespace")
+		e.Hint = "who joins the ipc namespace of a container has to join its user namespace, too"
 	case e.Errno == unix.EPERM && e.mounts("sysfs"):
 		e.because("sysfs needs a network namespace that belongs to the container's user namespace")
 		e.Hint = "with the option ro, /sys of the host is bound instead"
@@ -371,7 +381,11 @@ func explainCredentials(e *explanation, op plan.Operation, facts *host.Facts) bo
 	case plan.Prlimit64:
 		if e.Errno == unix.EPERM {
 			if hard, ok := facts.Process.Rlimits[e.step.Subject]; ok {
-				e.because(fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", hard, o.Hard))
+				why := fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", hard, o.Hard)
+				if facts.UserNamespace.Initial && facts.Process.Capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+					why += ", and with it that on open files not above fs.nr_open"
+				}
+				e.because(why)
 			}
 		}
 	case plan.SchedSetattr, plan.IoprioSet:

@@ -113,6 +113,7 @@ func checkExplanation(t *testing.T, f failure, e *fault.Error) {
 func failures() []failure {
 	const sh = `{"process": {"args": ["app"], "env": ["PATH=/usr/bin:/bin"]}}`
 	const root = `{"process": {"uid": 0, "gid": 0}, "subordinate": {"uids": null, "gids": null}}`
+	const labeled, selinux = `{"process": {"selinuxLabel": "u:r:t:s0"}, "linux": {"mountLabel": "u:r:f:s0"}, "mounts": [{"destination": "/q", "type": "mqueue"}, {"destination": "/t", "type": "tmpfs", "options": ["mode=755"]}]}`, `{"lsm": {"selinux": "yes"}}`
 	const oneID = `{"linux": {"uidMappings": [{"hostID": 1001, "size": 1}], "gidMappings": [{"hostID": 1001, "size": 1}]}}`
 	return append([]failure{
 		{"exec-not-found", sh, "", `faccessat(AT_FDCWD, "/bin/app", F_OK)`, unix.ENOENT, 0},
@@ -125,6 +126,12 @@ func failures() []failure {
 		{"exec-wrong-format", "", "", `execve("/bin/true"`, unix.ENOEXEC, 0},
 		{"exec-too-large", "", "", `execve("/bin/true"`, unix.E2BIG, 0},
 		{"exec-no-memory", "", "", `execve("/bin/true"`, unix.ENOMEM, 0},
+		{"exec-label-refused", labeled, selinux, `execve("/bin/true"`, unix.EPERM, 0},
+		{"label-unknown", labeled, selinux, `write($attr, "u:r:t:s0"`, unix.EINVAL, 0},
+		{"label-refused", labeled, selinux, `write($attr, "u:r:t:s0"`, unix.EACCES, 0},
+		{"label-of-mounts-unknown", labeled, selinux, `fsconfig($fs2, FSCONFIG_SET_STRING, "context"`, unix.EINVAL, 0},
+		{"label-in-a-user-namespace", labeled, selinux, `fsconfig($fs2, FSCONFIG_CMD_CREATE`, unix.EACCES, 0},
+		{"label-of-queues-refused", labeled, selinux, `fsetxattr($queues`, unix.EACCES, 0},
 		{"userns-sysctl", "", `{"kernel": {"userNamespaces": false, "userNamespaceRestricted": "kernel.unprivileged_userns_clone"}}`, `clone3(`, unix.EPERM, 0},
 		{"userns-apparmor", "", `{"kernel": {"userNamespaces": false, "userNamespaceRestricted": "kernel.apparmor_restrict_unprivileged_userns"}}`, `clone3(`, unix.EPERM, 0},
 		{"userns-used-up", "", `{"kernel": {"userNamespaces": false, "maxUserNamespaces": 0}}`, `clone3(`, unix.ENOSPC, 0},
@@ -140,6 +147,7 @@ func failures() []failure {
 		{"groups-refused", `{"process": {"user": {"additionalGids": [5]}}}`, "", `setgroups(`, unix.EPERM, 0},
 		{"group-unmapped", `{"process": {"user": {"additionalGids": [6]}}}`, "", `setgroups(`, unix.EINVAL, 0},
 		{"rlimit-above-hard", `{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 9000, "hard": 9000}]}}`, "", `prlimit64(`, unix.EPERM, 0},
+		{"rlimit-above-nr-open", `{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 9000, "hard": 9000}]}}`, `{"process": {"capabilities": 16777216}}`, `prlimit64(`, unix.EPERM, 0},
 		{"rlimit-of-no-known-limit", `{"process": {"rlimits": [{"type": "RLIMIT_CORE", "soft": 9000, "hard": 9000}]}}`, "", `prlimit64(`, unix.EPERM, 0},
 		{"cwd-missing", `{"process": {"cwd": "/home/web"}}`, "", `chdir("/home/web")`, unix.ENOENT, 0},
 		{"cwd-forbidden", `{"process": {"cwd": "/home/web"}}`, "", `chdir("/home/web")`, unix.EACCES, 0},
@@ -156,6 +164,7 @@ func mountFailures() []failure {
 	const bind = `{"mounts": [{"destination": "/data", "source": "/srv", "options": ["bind", "ro", "dev"]}]}`
 	const tmpfs = `{"mounts": [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["sise=5", "noswapp"]}]}`
 	const proc = `{"mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]}`
+	const queues = `{"mounts": [{"destination": "/q", "type": "mqueue"}]}`
 	const sysfs = `{"mounts": [{"destination": "/sys", "type": "sysfs", "source": "sysfs"}]}`
 	const ext4 = `{"mounts": [{"destination": "/disk", "type": "ext4", "source": "/dev/sda"}]}`
 	const directory, file = `{"sources": {"/srv": {"kind": "directory"}}}`, `{"sources": {"/srv": {"kind": "file"}}}`
@@ -170,6 +179,8 @@ func mountFailures() []failure {
 		{"mount-type-forbidden-late", ext4, "", `fsconfig($fs, FSCONFIG_CMD_CREATE`, unix.EPERM, 0},
 		{"mount-type-forbidden-nested", ext4, nested, `fsconfig($fs, FSCONFIG_CMD_CREATE`, unix.EPERM, 0},
 		{"mount-proc-covered", proc, "", `fsmount($fs`, unix.EPERM, 0},
+		{"mount-proc-joined", proc, "", `fsconfig($fs, FSCONFIG_CMD_CREATE`, unix.EPERM, 0},
+		{"mount-queues-joined", queues, "", `fsconfig($fs, FSCONFIG_CMD_CREATE`, unix.EPERM, 0},
 		{"mount-sysfs-foreign-network", sysfs, "", `fsconfig($fs, FSCONFIG_CMD_CREATE`, unix.EPERM, 0},
 		{"mount-source-gone", bind, "", `open_tree(AT_FDCWD, "/srv"`, unix.ENOENT, 0},
 		{"mount-source-with-mounts-below", bind, "", `open_tree(AT_FDCWD, "/srv"`, unix.EINVAL, 0},

@@ -24,6 +24,8 @@ type Join struct {
 	Hook *specs.Hook
 	// ContainerID is the container's.
 	ContainerID string
+	// EndsWithCaller is that of Wishes.
+	EndsWithCaller bool
 	// Keyring gives the process a session keyring of its own.
 	Keyring bool
 	// PidfdSocket receives the process's pidfd, PidFile its id.
@@ -87,8 +89,8 @@ func CompileJoin(j Join, facts *host.Facts) (*Result, error) {
 		}
 	}
 	c := &compiler{spec: spec, facts: facts, result: &Result{Joins: true}, exec: true, hook: j.Hook, setgroups: facts.UserNamespace.Setgroups != "deny"}
-	c.wishes = Wishes{Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: !j.Keyring}
-	c.intoCgroup = j.IntoCgroup
+	c.wishes = Wishes{Preserve: j.Preserve, ConsoleSocket: j.ConsoleSocket, Seccomp: j.Seccomp, NoNewKeyring: !j.Keyring, EndsWithCaller: j.EndsWithCaller}
+	c.intoCgroup, c.ns.initUser = j.IntoCgroup, j.Namespaces&unix.CLONE_NEWUSER != 0
 	if traces && j.Hook == nil {
 		c.warn("process.capabilities: CAP_SYS_PTRACE is ignored until the container is started")
 	}
@@ -194,6 +196,9 @@ func (c *compiler) enter(j Join, init running) error {
 	c.signals()
 	if !j.AsCaller {
 		c.oomScoreAdj()
+		if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+			c.raiseLimits()
+		}
 		if err := c.openLabels(); err != nil {
 			return err
 		}

@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"fmt"
-
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -39,20 +37,21 @@ func (c *compiler) labelKeys(label string) {
 
 // explainLabel words what security modules answer.
 func explainLabel(e *explanation, op plan.Operation, _ *host.Facts) bool {
-	o, ok := op.(plan.Write)
+	_, writes := op.(plan.Write)
 	switch {
-	case !ok:
+	case e.step.Purpose == plan.ForAppArmor && !writes:
+		return false
 	case e.step.Purpose == plan.ForAppArmor && e.Errno == unix.ENOENT:
-		e.Why = fmt.Sprintf("the profile is not loaded: %s", e.Why)
+		e.because("the profile is not loaded")
 		e.Hint = "load it with apparmor_parser; aa-status lists what is loaded"
 	case e.step.Purpose == plan.ForAppArmor && (e.Errno == unix.EACCES || e.Errno == unix.EPERM):
 		e.Hint = "the profile that homerun itself runs under does not allow this change of profile"
 	case e.step.Purpose == plan.ForSELinux && e.Errno == unix.EINVAL:
-		e.Why = fmt.Sprintf("the loaded policy does not know the label %q: %s", o.Data, e.Why)
+		e.because("the loaded policy does not know this label")
 	case e.step.Purpose == plan.ForSELinux && e.Errno == unix.EACCES:
 		e.Hint = "the policy does not let the domain that homerun runs in use this label; `ausearch -m avc` shows the denial"
 	default:
 		return false
 	}
-	return ok
+	return true
 }

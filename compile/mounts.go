@@ -15,6 +15,8 @@ type Mounts struct {
 	// List are the mounts; of those to remove only destinations count.
 	List   []specs.Mount
 	Remove bool
+	// Spec is the container's config.json, whose linux.mountLabel new mounts have too; nil without.
+	Spec *specs.Spec
 	// ContainerID is the container's.
 	ContainerID string
 	// BundleDir is absolute; relative sources count from it.
@@ -62,7 +64,12 @@ func CompileMounts(m Mounts, facts *host.Facts) (*Result, error) {
 }
 
 func changing(m Mounts, facts *host.Facts) *compiler {
-	return &compiler{spec: withDefaults(&specs.Spec{Mounts: m.List}), facts: facts, result: &Result{},
+	spec := &specs.Spec{Mounts: m.List}
+	if m.Spec != nil && m.Spec.Linux != nil {
+		spec.Annotations = m.Spec.Annotations
+		spec.Linux = &specs.Linux{MountLabel: m.Spec.Linux.MountLabel, Namespaces: m.Spec.Linux.Namespaces}
+	}
+	return &compiler{spec: withDefaults(spec), facts: facts, result: &Result{},
 		wishes: Wishes{BundleDir: m.BundleDir}}
 }
 

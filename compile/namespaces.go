@@ -25,6 +25,8 @@ type namespaces struct {
 	// newUser, newCgroup: the container has one of its own. userEarly: the
 	// first process enters it before the clone.
 	newUser, userEarly, newCgroup bool
+	// initUser: the process joins init's user namespace.
+	initUser bool
 	// time: a new time namespace.
 	time bool
 	// othersMounts: the mount namespace is somebody else's, joined by path, or
@@ -97,6 +99,11 @@ func makesUser(s *specs.Spec, facts *host.Facts) bool {
 		}
 	}
 	return facts.Process.UID != 0
+}
+
+// entersUser reports whether the container may be in another user namespace than the runtime.
+func entersUser(s *specs.Spec, facts *host.Facts) bool {
+	return makesUser(s, facts) || slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 }
 
 // joinByPath records a namespace to join, unless the runtime is in it already:
@@ -333,6 +340,16 @@ func convert(list []specs.LinuxIDMapping) []host.Mapping {
 	return out
 }
 
+// unmapped is the error for an id that the container has not. A person's flags have all
+// ids mapped that there are.
+func (c *compiler) unmapped(field string, kind userns.Kind, id uint32, mappings []host.Mapping) error {
+	err := userns.Unmapped(field, kind, id, mappings)
+	if c.wishes.ConfigMade && len(mappings) == 1 && mappings[0].Size == 1 {
+		err.Hint = "other users need subordinate ids: homerun doctor"
+	}
+	return err
+}
+
 // workingIDs checks that the process's ids exist in the container, and finds
 // the ids for making files: the container's root, or where there is none the
 // process's own.
@@ -347,10 +364,10 @@ func (c *compiler) workingIDs() error {
 		uids, gids = c.facts.UserNamespace.UIDMap, c.facts.UserNamespace.GIDMap
 	}
 	if !userns.Mapped(u.UID, uids) {
-		return userns.Unmapped("process.user.uid", userns.UID, u.UID, uids)
+		return c.unmapped("process.user.uid", userns.UID, u.UID, uids)
 	}
 	if !userns.Mapped(u.GID, gids) {
-		return userns.Unmapped("process.user.gid", userns.GID, u.GID, gids)
+		return c.unmapped("process.user.gid", userns.GID, u.GID, gids)
 	}
 	if !userns.Mapped(0, uids) || !userns.Mapped(0, gids) {
 		c.workingUID, c.workingGID = u.UID, u.GID

@@ -57,13 +57,21 @@ func firstNeeds(s *specs.Spec, self *host.Facts, w *Wishes) host.Needs {
 		}
 	}
 	needsProcess(s.Process, &n)
-	if s.Linux.MountLabel != "" {
-		n.SELinux = "linux.mountLabel"
+	if entersUser(s, self) {
+		needsLimits(s.Process, &n)
 	}
+	needsLabel(s, &n)
 	if givesStreams(s, self) {
 		n.Streams = "process.user.uid"
 	}
 	return n
+}
+
+// needsLabel is what linux.mountLabel needs.
+func needsLabel(s *specs.Spec, n *host.Needs) {
+	if s.Linux.MountLabel != "" {
+		n.SELinux = "linux.mountLabel"
+	}
 }
 
 // needsProcess is what a process needs before it joins or makes anything.
@@ -90,10 +98,8 @@ func givesStreams(s *specs.Spec, self *host.Facts) bool {
 // needsProgram is what becoming the program needs.
 func (c *compiler) needsProgram(n *host.Needs) {
 	p := c.spec.Process
-	for i := range p.Rlimits {
-		if name := p.Rlimits[i].Type; isLimit(name) && !slices.Contains(n.Rlimits, name) {
-			n.Rlimits = append(n.Rlimits, name)
-		}
+	if c.facts == nil || c.facts.Process.Rlimits == nil {
+		needsLimits(p, n)
 	}
 	if !process.HasHome(p.Env) {
 		n.Home, n.HomeUID = "process.env", p.User.UID
@@ -103,6 +109,15 @@ func (c *compiler) needsProgram(n *host.Needs) {
 	}
 	if p.Terminal && c.wishes.ConsoleSocket == "" {
 		n.TerminalOutput = "process.terminal"
+	}
+}
+
+// needsLimits reads the limits that the process has before it gets its own.
+func needsLimits(p *specs.Process, n *host.Needs) {
+	for i := range p.Rlimits {
+		if name := p.Rlimits[i].Type; isLimit(name) && !slices.Contains(n.Rlimits, name) {
+			n.Rlimits = append(n.Rlimits, name)
+		}
 	}
 }
 
@@ -169,6 +184,7 @@ func (c *compiler) needsRunning(m Mounts) (n host.Needs, err error) {
 	}
 	if c.mountList, err = rootfs.ReadMounts(m.List); err == nil {
 		rootfs.NeedsRunning(c.runningConfig(m), &n)
+		needsLabel(c.spec, &n)
 	}
 	return n, err
 }
@@ -176,7 +192,7 @@ func (c *compiler) needsRunning(m Mounts) (n host.Needs, err error) {
 // runningConfig is rootfsConfig for a container that runs.
 func (c *compiler) runningConfig(m Mounts) rootfs.Config {
 	return rootfs.Config{Spec: c.spec, Facts: c.facts, Mounts: c.mountList, Absolute: c.absolute, NewUser: m.Namespaces&unix.CLONE_NEWUSER != 0,
-		NewPID: true, NewIPC: true, NewCgroup: m.Namespaces&unix.CLONE_NEWCGROUP != 0}
+		NewPID: true, NewIPC: true, NewCgroup: m.Namespaces&unix.CLONE_NEWCGROUP != 0, Joined: m.Namespaces}
 }
 
 // maxFact bounds, in bytes, the name of a fact in a message.

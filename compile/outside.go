@@ -51,6 +51,9 @@ func (c *compiler) setsOutside() bool {
 // before writes what the runtime does before the first process exists.
 func (c *compiler) before() error {
 	c.runtime("default", action.MakeDirectory{Path: c.wishes.StateDir})
+	if c.locks() {
+		c.runtime("root.path", action.LockOverlay{Dir: c.wishes.Overlay.Dir})
+	}
 	for _, name := range c.networkFiles {
 		c.runtime("default", action.MakeFile{Name: name})
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,8 +72,8 @@ func (c *compiler) become(cred process.Credentials) {
 	if c.wishes.Seccomp != nil && !p.NoNewPrivileges {
 		cred.Keep = 1 << unix.CAP_SYS_ADMIN // seccomp(2) wants it, or no_new_privs
 	}
-	for _, name := range cred.Set(c.b) {
-		c.warn("process.capabilities: unknown capability %q is ignored", name)
+	for _, warning := range cred.Set(c.b) {
+		c.warn("%s", warning)
 	}
 	c.enterDirectoryAgain()
 	process.NoNewPrivileges(c.b, p)
@@ -86,7 +87,16 @@ func (c *compiler) become(cred process.Credentials) {
 // credentials are those of the process's user.
 func (c *compiler) credentials() process.Credentials {
 	return process.Credentials{Process: c.spec.Process, Facts: c.facts, GIDs: c.mappedGroups(), Setgroups: c.setgroups,
-		Foreign: c.joinsUser(), KeepGroups: c.keepGroups()}
+		Foreign: c.joinsUser(), KeepGroups: c.keepGroups(), Lacking: c.lacking()}
+}
+
+// lacking are the capabilities that nobody can give the process: in the caller's own
+// user namespace there are none but the caller's.
+func (c *compiler) lacking() uint64 {
+	if c.ns.newUser || c.ns.initUser || c.joinsUser() {
+		return 0
+	}
+	return ^c.facts.Process.Capabilities
 }
 
 // enterDirectory enters the working directory. Where root may not, as on a
@@ -126,13 +136,13 @@ func (c *compiler) keepGroups() bool {
 }
 
 // checkGroups refuses supplementary groups that a person has asked for, and that the user
-// namespace has not; of engines see mappedGroups.
+// namespace has not; of engines see mappedGroups. The program's own group it has in any case.
 func (c *compiler) checkGroups() error {
 	if !c.wishes.ConfigMade || c.spec.Process == nil || c.keepGroups() {
 		return nil
 	}
 	for _, gid := range c.spec.Process.User.AdditionalGids {
-		if maps := c.groupMap(); !c.setgroups || maps != nil && !userns.Mapped(gid, maps) {
+		if maps := c.groupMap(); gid != c.spec.Process.User.GID && !c.setgroups || maps != nil && !userns.Mapped(gid, maps) {
 			return &fault.Error{Place: "process.user.additionalGids", What: "have group " + strconv.FormatUint(uint64(gid), 10),
 				Why: "the user namespace has no group but " + userns.Describe(maps), Hint: "keep-groups has all of the caller's; others need subordinate ids: homerun doctor"}
 		}
@@ -149,6 +159,9 @@ func (c *compiler) mappedGroups() []uint32 {
 		return nil
 	}
 	const pointer, advice = "process.user.additionalGids", "; the annotation run.oci.keep_original_groups=1 keeps the caller's groups"
+	if own := []uint32{c.spec.Process.User.GID}; !c.setgroups && slices.Equal(gids, own) {
+		return nil // it has that one
+	}
 	if !c.setgroups {
 		c.warn(pointer + ": ignored: the user namespace has a single group and allows no others" + advice)
 		return nil
@@ -265,6 +278,21 @@ func (c *compiler) signals() {
 		c.b.Do(plan.DefaultAction{Signal: n})
 	}
 	c.b.Do(plan.UnblockSignals{})
+}
+
+// raiseLimits raises those hard limits that are to be above the runtime's own, before
+// the process enters another user namespace: capabilities there do not count for
+// them (getrlimit(2), CAP_SYS_RESOURCE). All limits are set once the process needs no
+// more than they leave it.
+func (c *compiler) raiseLimits() {
+	for i, r := range c.spec.Process.Rlimits {
+		resource, known := process.Resource(r.Type)
+		hard, measured := c.facts.Process.Rlimits[r.Type]
+		if known && measured && r.Hard > hard {
+			c.b.At("process.rlimits["+strconv.Itoa(i)+"]", "set the limit "+r.Type).For(plan.ForLimit, r.Type)
+			c.b.Do(plan.Prlimit64{Resource: resource, Soft: hard, Hard: r.Hard})
+		}
+	}
 }
 
 // oomScoreAdj is written by the first process, before it joins anything.

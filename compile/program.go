@@ -31,6 +31,10 @@ func (c *compiler) fileSystem() error {
 	}
 	c.tree = tree
 	c.becomeRoot()
+	if flag := c.ownQueues(); flag != 0 {
+		c.b.At("linux.namespaces", "make the IPC namespace")
+		c.b.Do(plan.Unshare{Flags: flag})
+	}
 	c.startNetwork()
 	early, late := c.splitMounts(mounts)
 	if err := tree.Mounts(early); err != nil {
@@ -45,6 +49,7 @@ func (c *compiler) fileSystem() error {
 	if err := c.holds(late); err != nil {
 		return err
 	}
+	tree.FillCopies()
 	tree.Finish()
 	c.result.Warnings = append(c.result.Warnings, tree.Warnings...)
 	return nil
@@ -55,9 +60,12 @@ func (c *compiler) rootfsConfig() rootfs.Config {
 	r := rootfs.Config{Spec: c.spec, Facts: c.facts, Mounts: c.mountList, Absolute: c.absolute, NewUser: c.ns.newUser || c.joinsUser(),
 		NewCgroup: c.ns.newCgroup, NewPID: c.ns.flags&unix.CLONE_NEWPID != 0, NewIPC: c.ns.flags&unix.CLONE_NEWIPC != 0,
 		UIDs: c.uidLines, GIDs: c.gidLines, Inputs: c.idmaps, NoPivot: c.wishes.NoPivot,
-		CopyOutside: c.copyOutside, Here: c.wishes.Here, Overlay: c.wishes.Overlay, Fill: c.fills()}
+		CopyOutside: c.copyOutside, Here: c.wishes.Here, Overlay: c.wishes.Overlay, Fill: c.fills(), Editable: c.result.Copied}
 	if c.joinsUser() {
 		r.UserNamespace = c.ns.joined[0].path
+	}
+	for _, j := range c.ns.joined {
+		r.Joined |= j.flag
 	}
 	return r
 }
@@ -242,8 +250,8 @@ func (c *compiler) sysctl() error {
 		return nil
 	}
 	c.b.At("linux.sysctl", "a procfs to set kernel parameters")
-	proc := c.tree.OwnProc()
-	defer c.b.Close(proc)
+	proc := c.tree.Parameters()
+	defer c.tree.CloseParameters(proc)
 	keys := make([]string, 0, len(c.spec.Linux.Sysctl))
 	for k := range c.spec.Linux.Sysctl {
 		keys = append(keys, k)

@@ -26,7 +26,7 @@ func Summarize(s *specs.Spec, f *host.Facts, r *Result) []SummaryLine {
 		{"namespaces", summarizeNamespaces(s, r)},
 		{"ids", summarizeIDs(s, f, r)},
 		{"root", summarizeRoot(s, f)},
-		{"writable", summarizeWritable(s)},
+		{"writable", summarizeWritable(s, r)},
 		{"cgroup", summarizeCgroup(r)},
 		{"network", summarizeNetwork(s, r)},
 		{"privileges", summarizePrivileges(s, r)},
@@ -107,7 +107,7 @@ func covered(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/") })
 }
 
-func summarizeWritable(s *specs.Spec) string {
+func summarizeWritable(s *specs.Spec, r *Result) string {
 	var list []string
 	if !s.Root.Readonly {
 		list = append(list, "/")
@@ -119,6 +119,8 @@ func summarizeWritable(s *specs.Spec) string {
 			list = append(list, m.Destination+" (new, in memory)")
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			list = append(list, m.Destination+" (its cgroup)")
+		case slices.Contains(r.Copied, m.Source):
+			list = append(list, m.Destination+" (its own, in memory)")
 		default:
 			list = append(list, m.Destination+" (from "+m.Source+")")
 		}
@@ -166,7 +168,11 @@ func connected(n *netns.Connection) string {
 	for _, p := range n.Ports {
 		ports = append(ports, p.String())
 	}
-	return "its own, connected by " + string(n.Network.Mode) + listed("; ports: ", ports)
+	by := string(n.Network.Mode)
+	if n.Network.Mode == netns.Auto {
+		by = "pasta or slirp4netns"
+	}
+	return "its own, connected by " + by + listed("; ports: ", ports)
 }
 
 func summarizePrivileges(s *specs.Spec, r *Result) string {
@@ -177,7 +183,7 @@ func summarizePrivileges(s *specs.Spec, r *Result) string {
 	if s.Process.NoNewPrivileges {
 		list = append(list, "no new privileges")
 	}
-	for i := range r.Plan.Len() {
+	for i := r.Plan.Len() - 1; i >= 0; i-- { // the program's: homerun's own init may have one before it
 		if f, ok := r.Plan.Step(i).Op.(plan.Seccomp); ok {
 			list = append(list, "a seccomp filter of "+strconv.Itoa(len(f.Program)/8)+" instructions")
 			break

@@ -5,9 +5,11 @@ import (
 
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestSummarize: each line says what is so of the container, also of one that exec
@@ -37,10 +39,11 @@ func TestSummarize(t *testing.T) {
 			"namespaces": "joined: user (/proc/1/ns/user); the host's: mount, pid, network, ipc, uts, cgroup, time"}},
 		"exec": {namespaces: user(""), result: Result{Maps: maps, Joins: true}, want: map[string]string{"cgroup": "reason"}},
 		"writable": {readonly: true, mounts: []specs.Mount{{Destination: "/a", Type: "tmpfs"}, {Destination: "/b", Source: "/src", Options: []string{"bind"}},
+			{Destination: "/etc/hosts", Source: "/state/hosts", Options: []string{"bind"}},
 			{Destination: "/c", Source: "/src", Options: []string{"bind", "ro"}}, {Destination: "/proc", Type: "proc"}, {Destination: "/sys", Type: "sysfs"},
 			{Destination: "/q", Type: "mqueue"}, {Destination: "/pts", Type: "devpts"}, {Destination: "/cg", Type: "cgroup"},
-			{Destination: "/ro", Type: "cgroup", Options: []string{"ro"}}}, want: map[string]string{
-			"writable": "/a (new, in memory), /b (from /src), /q (new, in memory), /pts (new, in memory), /cg (its cgroup)"}},
+			{Destination: "/ro", Type: "cgroup", Options: []string{"ro"}}}, result: Result{Copied: []string{"/state/hosts"}}, want: map[string]string{
+			"writable": "/a (new, in memory), /b (from /src), /etc/hosts (its own, in memory), /q (new, in memory), /pts (new, in memory), /cg (its cgroup)"}},
 	} {
 		config := &specs.Spec{Root: &specs.Root{Path: "/srv", Readonly: test.readonly}, Mounts: test.mounts,
 			Process: &specs.Process{Args: []string{"sh"}, Cwd: "/", User: specs.User{UID: test.uid}}, Linux: &specs.Linux{Namespaces: test.namespaces}}
@@ -56,5 +59,30 @@ func TestSummarize(t *testing.T) {
 				t.Errorf("%s: %s: %q, want %q", name, line.Subject, line.Text, want)
 			}
 		}
+	}
+}
+
+// TestSummarizeConnection: who connects a network is named, also before it is known which one is there.
+func TestSummarizeConnection(t *testing.T) {
+	for mode, want := range map[netns.Mode]string{netns.Auto: "pasta or slirp4netns", netns.Pasta: "pasta"} {
+		if got := connected(&netns.Connection{Network: netns.Network{Mode: mode}}); got != "its own, connected by "+want {
+			t.Errorf("%s: %q", mode, got)
+		}
+	}
+}
+
+// TestSummarizeFilter: of a filter that homerun's own init has, and the program's, the latter is told.
+func TestSummarizeFilter(t *testing.T) {
+	b := plan.NewBuilder(3)
+	b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
+	b.Do(plan.Seccomp{Program: make([]byte, 8*10)})
+	b.Do(plan.Seccomp{Program: make([]byte, 8*480)})
+	b.Do(plan.ExitGroup{})
+	p, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := summarizePrivileges(&specs.Spec{Process: &specs.Process{}}, &Result{Plan: p}); got != "no capabilities, a seccomp filter of 480 instructions" {
+		t.Error(got)
 	}
 }

@@ -88,7 +88,8 @@ func (c *compiler) askForLife() {
 	}
 }
 
-// mountNetworkFiles mounts resolv.conf and hosts over the root's.
+// mountNetworkFiles mounts resolv.conf and hosts over the root's. They are read-only where
+// that is, as with docker and podman.
 func (c *compiler) mountNetworkFiles() {
 	if c.wishes.Network == nil {
 		return
@@ -104,7 +105,11 @@ func (c *compiler) mountNetworkFiles() {
 		default:
 			own := name[len("/etc/"):]
 			c.networkFiles = append(c.networkFiles, own)
-			c.mountOwn(own, target, host.Regular, "bind")
+			if c.spec.Root.Readonly {
+				c.mountOwn(own, target, host.Regular, "bind", "ro", "nosuid", "nodev", "noexec")
+				continue
+			}
+			c.result.Copied = append(c.result.Copied, c.mountOwn(own, target, host.Regular, "bind"))
 		}
 	}
 }
@@ -118,14 +123,15 @@ func mounts(list []specs.Mount, name string) bool {
 }
 
 // mountOwn mounts a file or directory of the container's own directory, which the
-// runtime makes before the plan runs.
-func (c *compiler) mountOwn(name, destination string, kind host.Kind, options ...string) {
-	source := c.wishes.StateDir + "/" + name
+// runtime makes before the plan runs: source.
+func (c *compiler) mountOwn(name, destination string, kind host.Kind, options ...string) (source string) {
+	source = c.wishes.StateDir + "/" + name
 	c.spec.Mounts = append(slices.Clip(c.spec.Mounts), specs.Mount{Destination: destination, Type: "bind", Source: source, Options: options})
 	if c.ownSources == nil {
 		c.ownSources = map[string]host.Source{}
 	}
 	c.ownSources[source] = host.Source{Path: source, Kind: kind}
+	return source
 }
 
 // setVariable adds a variable to the program's environment.

@@ -3,15 +3,33 @@ package container_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
+	"golang.org/x/sys/unix"
 )
 
 // watchers are the states of those of our children that attend to an init.
 func watchers(t *testing.T) (states []string) {
+	t.Helper()
+	eachWatcher(t, func(_ int, state string) { states = append(states, state) })
+	return states
+}
+
+func signalWatchers(t *testing.T, signal unix.Signal) {
+	t.Helper()
+	eachWatcher(t, func(pid int, _ string) {
+		if err := unix.Kill(pid, signal); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// eachWatcher calls f for each of them.
+func eachWatcher(t *testing.T, f func(pid int, state string)) {
 	t.Helper()
 	lists, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil || len(lists) == 0 {
@@ -22,11 +40,43 @@ func watchers(t *testing.T) (states []string) {
 		for _, pid := range strings.Fields(string(data)) {
 			stat, _ := os.ReadFile("/proc/" + pid + "/stat")
 			if _, after, found := strings.Cut(string(stat), "(homerun:watch) "); found {
-				states = append(states, after[:1])
+				number, _ := strconv.Atoi(pid)
+				f(number, after[:1])
 			}
 		}
 	}
-	return states
+}
+
+// TestAttendantIsStopped: one that somebody has stopped does not keep Close waiting, and
+// ends init.
+func TestAttendantIsStopped(t *testing.T) {
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Streams: container.OwnStreams(), EndsWithCaller: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for list := watchers(t); strings.Join(list, "") != "T"; list = watchers(t) {
+		if len(list) != 1 {
+			t.Fatalf("beside init: %q, want one", list)
+		}
+		signalWatchers(t, unix.SIGSTOP)
+	}
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("Close waits for one that is stopped")
+		signalWatchers(t, unix.SIGCONT)
+		<-closed
+	}
+	if list := watchers(t); len(list) > 0 {
+		t.Errorf("after Close: %q", list)
+	}
+	if err := runtime.ForceDelete(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestAttendantIsLetGo: who attends to an init ends once Wait has reaped that, though

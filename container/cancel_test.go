@@ -296,3 +296,63 @@ func TestClosedUnwaited(t *testing.T) {
 	_, _ = unix.Wait4(p.Pid, nil, 0, nil)
 	_, _ = unix.Wait4(q.Pid, nil, 0, nil)
 }
+
+// TestWaitAfterClose: a wait for a process that was given up ends with its context, and another one takes the process.
+func TestWaitAfterClose(t *testing.T) {
+	runtime, bundle, remove := scratch("sleep", "60")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "web", Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	endsSoon(t, "wait", func(ctx context.Context) error { _, err := p.Wait(ctx); return err })
+	p.Close()
+	gone(t, runtime)
+	if status, err := p.Wait(t.Context()); status != 137 || err != nil {
+		t.Errorf("%d, %v", status, err)
+	}
+}
+
+// TestDetachedLeavesNoChild: who records how a detached program ended is a child of the caller, which cannot name it, and is
+// taken by what waits for the container or deletes it.
+func TestDetachedLeavesNoChild(t *testing.T) {
+	ctx := t.Context()
+	for what, end := range map[string]func(*container.Runtime, *container.Process) error{
+		"wait":                   func(r *container.Runtime, _ *container.Process) error { _, err := r.Wait(ctx, "web"); return err },
+		"forced, while it runs":  func(r *container.Runtime, _ *container.Process) error { return r.ForceDelete(ctx, "web") },
+		"process, while it runs": func(_ *container.Runtime, p *container.Process) error { return p.Delete(ctx) },
+	} {
+		runtime, bundle, remove := scratch("sleep", "0.5")
+		p, err := runtime.Run(ctx, container.Request{ID: "web", Bundle: bundle, Detached: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := runtime.Peek("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiter := c.State.Waiter.Pid
+		c.Close()
+		if err := end(runtime, p); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		p.Close()
+		if err := unix.Kill(waiter, 0); err != unix.ESRCH {
+			t.Errorf("%s: process %d is left: %v", what, waiter, err)
+		}
+		gone(t, runtime)
+		remove()
+	}
+}
+
+// TestStopNoSignal: a number that is no signal is an error, and ends nothing.
+func TestStopNoSignal(t *testing.T) {
+	runtime, c := sleeper(t)
+	if err := runtime.Stop(t.Context(), "web", container.StopOptions{Signal: 999}); !errors.Is(err, unix.EINVAL) {
+		t.Error(err)
+	}
+	if status, err := c.Status(); status != container.Created || err != nil {
+		t.Error(status, err)
+	}
+}

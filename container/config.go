@@ -1,25 +1,11 @@
 package container
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/store"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// filtered is a config whose profile is JSON already: the outer members are those that
-// count.
-type filtered struct {
-	*specs.Spec
-	Linux filteredLinux `json:"linux"`
-}
-
-type filteredLinux struct {
-	*specs.Linux
-	Seccomp json.RawMessage `json:"seccomp"`
-}
 
 // keepMade keeps a config that was made by a program and never was a file, for
 // exec, start and delete. It comes when the program runs already, because
@@ -38,11 +24,11 @@ func (c *Container) keepMade(b *bundle.Bundle) error {
 	return nil
 }
 
-// ConfigText is the config.json of a bundle that was made by a program.
+// ConfigText is the config.json of a bundle that was made by a program. Its profile
+// may be JSON already, which then counts.
 func ConfigText(b *bundle.Bundle) ([]byte, error) {
-	s := b.Config
-	if b.Seccomp == nil || s.Linux == nil {
-		return json.Marshal(s)
+	if b.Seccomp == nil {
+		return encode(b.Config, nil)
 	}
-	return json.Marshal(filtered{s, filteredLinux{s.Linux, b.Seccomp}})
+	return encode(b.Config, map[string][]byte{"seccomp": b.Seccomp})
 }

@@ -28,7 +28,7 @@ import (
 // an error, init is a child of the calling process, and nothing else is. Close
 // the container.
 func (r *Runtime) Create(ctx context.Context, request Request) (*Container, error) {
-	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, true); err != nil {
+	if err := request.check(true); err != nil {
 		return nil, err
 	}
 	p, err := r.prepare(ctx, &request, intent{create: true})
@@ -44,8 +44,9 @@ func (r *Runtime) Create(ctx context.Context, request Request) (*Container, erro
 	return s.c, nil
 }
 
-// Run makes a container and starts its program. With Keep the state is left
-// when the program ends. The Process is a child of the calling process.
+// Run makes a container and starts its program, a child of the calling process. ctx
+// is for that alone: what runs goes on when it ends. The state is left when the
+// program has ended: Process.Delete removes it.
 func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 	p, err := r.runOnce(ctx, request)
 	if errors.Is(err, store.ErrExists) && r.clearLeft(ctx, request.ID) {
@@ -55,11 +56,11 @@ func (r *Runtime) Run(ctx context.Context, request Request) (*Process, error) {
 }
 
 func (r *Runtime) runOnce(ctx context.Context, request Request) (*Process, error) {
+	if err := request.check(request.Detached); err != nil {
+		return nil, err
+	}
 	if request.Bundle.Config.Process == nil {
 		return nil, errNoProcess
-	}
-	if err := checkTerminal(request.Bundle.Config.Process, request.ConsoleSocket, request.Detached); err != nil {
-		return nil, err
 	}
 	prepared, err := r.prepare(ctx, &request, intent{})
 	if err != nil {
@@ -77,9 +78,7 @@ func (r *Runtime) runOnce(ctx context.Context, request Request) (*Process, error
 		relay: s.relay, reap: s.reap, kernel: s.kernel, Notes: result.Notes, Warnings: result.Warnings}
 	s.relay, s.kernel = nil, nil
 	s.c.bus = s.cgroup.TakeBus()
-	if result.Attended {
-		p.attendant, p.alive = s.launch.First(), s.launch.TakeSync()
-	}
+	p.attendedIn(s.launch)
 	p.tellReady(&request)
 	return p, nil
 }
@@ -223,5 +222,14 @@ func (c *Container) abandon(ctx context.Context, cause error) error {
 // IsTaken reports whether an error is about an id that another container has.
 func IsTaken(err error) bool { return errors.Is(err, store.ErrExists) }
 
-// errNotWaiting is for start.
-var errNotWaiting = errors.New("cannot start a container that is not waiting for it")
+// errNoConfig is for a Request that was not filled.
+var errNoConfig = errors.New("the request has no bundle with a config")
+
+// check refuses a request that no plan can be made of. detached: nobody takes a
+// terminal.
+func (r *Request) check(detached bool) error {
+	if r.Bundle == nil || r.Bundle.Config == nil {
+		return errNoConfig
+	}
+	return checkTerminal(r.Bundle.Config.Process, r.ConsoleSocket, detached)
+}

@@ -26,10 +26,6 @@ import (
 // endLimit is how long a killed process may take to end.
 const endLimit = 10 * time.Second
 
-// patience is how long delete --force waits for another verb that has the container
-// locked, until it ends what that one may wait for.
-const patience = time.Second
-
 // Delete removes a container that has stopped.
 func (r *Runtime) Delete(ctx context.Context, id string) error {
 	c, err := r.Open(ctx, id)
@@ -41,6 +37,36 @@ func (r *Runtime) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	return c.remove(ctx)
+}
+
+// DeleteEnded waits for a container's program to end, and then removes the container: the
+// one with this init, as Process.Init names it, or if that is empty the one that has the id
+// when it is called. Another one that has got the id by then stays, and is no error.
+func (r *Runtime) DeleteEnded(ctx context.Context, id, init string) error {
+	c, err := r.Peek(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	own := c.State.Init()
+	if init != "" && init != initText(own) {
+		return nil
+	}
+	if _, err = c.wait(ctx); err != nil && !errors.Is(err, ErrExitUnknown) && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	now, err := r.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer now.Close()
+	if now.State.Init() != own {
+		return nil
+	}
+	if err := now.deletable(); err != nil {
+		return err
+	}
+	return now.remove(ctx)
 }
 
 // ForceDelete removes any container: one that runs is killed, one that is half made
@@ -68,36 +94,6 @@ func (r *Runtime) ForceDelete(ctx context.Context, id string) error {
 	return c.remove(ctx)
 }
 
-// openOrEnd locks a container. If another verb has it locked for a while, the
-// container's processes are ended: that verb may wait for something in it, since
-// whoever is root there can stop, for as long as he lives, what mounts and hooks do.
-func (r *Runtime) openOrEnd(ctx context.Context, id string) (*store.Dir, error) {
-	d, busy, err := r.openUnlessBusy(ctx, id)
-	if !busy {
-		return d, err
-	}
-	if c, err := r.Peek(id); err == nil {
-		defer c.Close()
-		if err := c.end(ctx); err != nil {
-			r.warn("%v", err)
-		}
-	}
-	if d, busy, err = r.openUnlessBusy(ctx, id); !busy {
-		return d, err
-	}
-	// One whose hook does not end, perhaps, or that somebody has stopped.
-	r.warn("another homerun has container %q locked, and is waited for", id)
-	return r.root().Open(ctx, id)
-}
-
-// openUnlessBusy locks a container, unless it is busy: another verb keeps it locked.
-func (r *Runtime) openUnlessBusy(ctx context.Context, id string) (d *store.Dir, busy bool, err error) {
-	short, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	d, err = r.root().Open(short, id)
-	return d, errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, err
-}
-
 // endElsewhere ends a container that was made in another PID namespace by its cgroup,
 // which is the same one everywhere. Without one that can be opened it stays: why.
 func (c *Container) endElsewhere(ctx context.Context, why error) error {
@@ -123,7 +119,7 @@ func (c *Container) deletable() error {
 
 func (c *Container) notStopped(status string) error {
 	why := fmt.Sprintf("cannot delete container %q that is %s: it is not stopped", c.ID, status)
-	return &fault.Error{Why: why, Hint: "end it first, with homerun stop, or have it killed, with --force"}
+	return &fault.Error{Why: why, Cause: ErrStatus, Hint: "end it first, with homerun stop, or have it killed, with --force"}
 }
 
 // remove ends and undoes a container, and runs its last hooks.
@@ -173,7 +169,10 @@ func (c *Container) end(ctx context.Context) error {
 		c.runtime.warn("%v", err)
 	}
 	if !done && !c.endsWithInit() {
-		m := c.membership()
+		m, err := c.membership()
+		if err != nil {
+			return err
+		}
 		if err := m.Signal(ctx, unix.SIGKILL, endLimit); err != nil && len(m.Doubtful) == 0 {
 			return err
 		} else if err != nil {
@@ -190,7 +189,13 @@ func (c *Container) end(ctx context.Context) error {
 func (c *Container) undo(ctx context.Context, u action.Undo) error {
 	switch u := u.(type) {
 	case action.KillStage:
-		return c.end(ctx)
+		if err := c.end(ctx); err != nil {
+			return err
+		}
+		if w := c.State.Waiter; w != nil {
+			takeWaiter(ctx, *w, reapLimit)
+		}
+		return nil
 	case action.RemoveCgroup:
 		return c.cgroup().Remove(ctx, u)
 	case action.StopScope:

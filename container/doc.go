@@ -21,17 +21,22 @@
 //
 // The container's init, and what Exec starts, are children of the calling
 // process: it waits for them ([Process.Wait]), or they go to the nearest
-// subreaper when it ends. No thread and no helper stays behind otherwise.
+// subreaper when it ends. No thread and no helper is left otherwise.
 // Nothing of the calling program runs in the container: init is a page of
 // machine code until it executes the container's program. That has the files that
 // its [Request] names, and no others; a stream that is not named is /dev/null.
 //
+// The calling process stays as it is: its directory, environment, umask, signals,
+// limits and cgroup. It becomes a subreaper where [Request.Subreaper] asks for that,
+// and stays one.
+//
 // # Errors
 //
 // Errors are one line that ends with the errno's text where there is one; a list
-// of errors has a line for each. Programs tell them by [store.ErrNotExist],
-// [store.ErrExists] and [ErrNotRunning], and what more there is to say is in a *fault.Error
-// (package fault), found by errors.As: where config.json asks for it, the errno, a hint.
+// of errors has a line for each. Programs tell them by errors.Is: [store.ErrNotExist],
+// [store.ErrExists], [ErrNotRunning], [ErrStatus], [ErrNoCgroup], an errno. What more
+// there is to say is in a *fault.Error (package fault), found by errors.As: where
+// config.json asks for it, the errno, a hint. docs/library.md has examples of all.
 //
 // # Concurrency
 //

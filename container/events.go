@@ -21,7 +21,8 @@ type Event struct {
 	Data *cgroupv2.Stats `json:"data,omitempty"`
 }
 
-// ErrNoCgroup is for the stats of a container that was made without a cgroup.
+// ErrNoCgroup is for what takes a cgroup: stats and events, limits, Pause; of a
+// container that was made without one.
 var ErrNoCgroup = errors.New("the container has no cgroup, so nothing counts what it uses")
 
 // Stats says what a container that has not stopped uses.

@@ -1,6 +1,7 @@
 package container_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func scratch(args ...string) (*container.Runtime, *bundle.Bundle, func()) {
 	return scratchWith(container.Options{}, args...)
 }
 
-// scratchWith is scratch with options, but for the state root and the manager.
+// scratchWith is scratch with options, but for the state root.
 func scratchWith(o container.Options, args ...string) (*container.Runtime, *bundle.Bundle, func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -33,13 +34,15 @@ func scratchWith(o container.Options, args ...string) (*container.Runtime, *bund
 	if err != nil {
 		log.Fatal(err)
 	}
+	bundle := &bundle.Bundle{Config: config}
 	config.Linux.Resources = nil
-	o.Root, o.Manager = dir+"/state", cgroupv2.None
+	o.Root, o.Manager = dir+"/state", cmp.Or(o.Manager, cgroupv2.None)
 	runtime, err := container.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}
-	return runtime, &bundle.Bundle{Dir: dir, Config: config}, func() { os.RemoveAll(dir) }
+	bundle.Dir = dir // where hooks begin, and relative paths
+	return runtime, bundle, func() { os.RemoveAll(dir) }
 }
 
 // A container that runs to its end.
@@ -116,13 +119,18 @@ func ExampleNew() {
 	options := container.DefaultOptions(os.Getenv)
 	options.Manager = cgroupv2.None
 	options.Warn = func(text string) { log.Print(text) }
-	if _, err := container.New(options); err != nil {
+	runtime, err := container.New(options)
+	if err != nil {
 		log.Fatal(err)
 	}
+	_, err = runtime.Peek("nobody-has-this")
+	fmt.Println(errors.Is(err, store.ErrNotExist))
 	options.Root = "containers"
-	_, err := container.New(options)
+	_, err = container.New(options)
 	fmt.Println(err)
-	// Output: the path of the state root is not absolute: "containers"
+	// Output:
+	// true
+	// the path of the state root is not absolute: "containers"
 }
 
 // One more process in a container that runs, with what it writes.

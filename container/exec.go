@@ -14,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/launch"
@@ -42,6 +43,9 @@ type ExecRequest struct {
 	IgnorePaused bool
 	// Detached: nobody waits, so the terminal must go to a socket.
 	Detached bool
+	// EndsWithCaller: the process is killed when the calling process ends, however that
+	// does.
+	EndsWithCaller bool
 }
 
 // Exec starts a process in a running container.
@@ -56,6 +60,9 @@ func (r *Runtime) Exec(ctx context.Context, id string, request ExecRequest) (*Pr
 
 // Exec starts a process in a running container.
 func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, error) {
+	if request.Process == nil {
+		return nil, errNoExec
+	}
 	status, err := c.executable(ctx, request.IgnorePaused)
 	if err != nil {
 		return nil, err
@@ -75,8 +82,14 @@ func (c *Container) Exec(ctx context.Context, request ExecRequest) (*Process, er
 	return s.startExec(ctx, request)
 }
 
+// errNoExec is for an ExecRequest that was not filled.
+var errNoExec = errors.New("the request has no process to start")
+
 // PlanExec measures and compiles what Exec would do, and does nothing of it.
 func (c *Container) PlanExec(ctx context.Context, request ExecRequest) (*Plan, error) {
+	if request.Process == nil {
+		return nil, errNoExec
+	}
 	status, err := c.executable(ctx, request.IgnorePaused)
 	if err != nil {
 		return nil, err
@@ -131,7 +144,7 @@ func (c *Container) prepareExec(ctx context.Context, b *bundle.Bundle, r *ExecRe
 
 // join is what the plan is compiled from.
 func (r *ExecRequest) join() compile.Join {
-	return compile.Join{Process: r.Process, Preserve: len(r.Files), ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile}
+	return compile.Join{Process: r.Process, Preserve: len(r.Files), ConsoleSocket: r.ConsoleSocket, PidfdSocket: r.PidfdSocket, PidFile: r.PidFile, EndsWithCaller: r.EndsWithCaller && !r.Detached}
 }
 
 // joinAsProgram prepares a process that is confined as the container's program
@@ -167,7 +180,7 @@ func (c *Container) executable(ctx context.Context, ignorePaused bool) (status s
 	case status == Stopped || status == Creating:
 		return "", fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
 	case status == Paused && !ignorePaused:
-		return "", errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+		return "", &fault.Error{What: "cannot exec in a paused container (use --ignore-paused to override)", Cause: ErrStatus}
 	case status == Created:
 		return Created, nil
 	}
@@ -244,8 +257,14 @@ func (s *starting) startExec(ctx context.Context, request ExecRequest) (_ *Proce
 	if err := s.launch.Run(ctx); err != nil {
 		return nil, err
 	}
-	return &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c,
-		Warnings: s.launch.Result.Warnings}, nil
+	p := &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c,
+		Warnings: s.launch.Result.Warnings}
+	p.attendedIn(s.launch)
+	s.c.ensureMembers(ctx, p.Pid, func() (bool, error) { // it may outlive init, which may have ended
+		ended, err := proc.AwaitEnd(ctx, p.pidfd, 0)
+		return !ended, err
+	})
+	return p, nil
 }
 
 // makePidFile makes the pid file of an exec.
@@ -269,7 +288,7 @@ func (s *starting) namePidFile() error {
 func (s *starting) execCgroup(below string, intoFrozen bool) (err error) {
 	if s.c.State.Cgroup.Path == "" {
 		if below != "" {
-			return errors.New("the container has no cgroup")
+			return &fault.Error{What: "the container has no cgroup", Cause: ErrNoCgroup}
 		}
 		return nil
 	}
@@ -398,14 +417,14 @@ func (r *Runtime) freezer(ctx context.Context, id, want string, do func(*live.Di
 		if status == Stopped {
 			return ErrNotRunning
 		}
-		return fmt.Errorf("the container is %s, not %s", status, want)
+		return &fault.Error{What: fmt.Sprintf("the container is %s, not %s", status, want), Cause: ErrStatus}
 	}
 	dir, err := c.openCgroup()
 	if err != nil {
 		return err
 	}
 	if dir == nil {
-		return errors.New("the container has no cgroup, so its processes cannot be frozen")
+		return &fault.Error{What: "the container has no cgroup, so its processes cannot be frozen", Cause: ErrNoCgroup}
 	}
 	defer dir.Close()
 	return do(dir)

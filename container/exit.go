@@ -16,8 +16,16 @@ import (
 // parent process was told, an engine perhaps.
 var ErrExitUnknown = errors.New("it has ended, but how was told to its parent process alone")
 
-// Exit reads how init ended, once it has; nil when that is not recorded.
-func (c *Container) Exit() (*store.Exit, error) { return c.dir.ReadExit() }
+// Exit reads how init ended, once it has; nil when that is not recorded. The process that
+// records it takes a moment after the end, and is waited for.
+func (c *Container) Exit() (*store.Exit, error) {
+	e, err := c.dir.ReadExit()
+	if w := c.State.Waiter; e == nil && err == nil && w != nil {
+		awaitWaiter(context.Background(), *w, c.beside.patience())
+		return c.dir.ReadExit()
+	}
+	return e, err
+}
 
 // recordWaiter remembers the first process, which stays beside init.
 func (c *Container) recordWaiter(first int) error {
@@ -43,6 +51,10 @@ func (r *Runtime) Wait(ctx context.Context, id string) (*store.Exit, error) {
 		return nil, err
 	}
 	defer c.Close()
+	return c.wait(ctx)
+}
+
+func (c *Container) wait(ctx context.Context) (*store.Exit, error) {
 	pidfd, err := c.openInit()
 	if errors.Is(err, ErrNotRunning) {
 		return c.exitAfter(ctx, -1)
@@ -68,9 +80,9 @@ func (c *Container) exitAfter(ctx context.Context, pidfd int) (*store.Exit, erro
 		return nil, ErrNotRunning
 	}
 	if waiter := c.State.Waiter; waiter != nil {
-		awaitWaiter(ctx, *waiter)
+		awaitWaiter(ctx, *waiter, reapLimit)
 	}
-	if e, err := c.Exit(); e != nil || err != nil {
+	if e, err := c.dir.ReadExit(); e != nil || err != nil {
 		return e, err
 	}
 	var status unix.WaitStatus
@@ -96,11 +108,33 @@ func (c *Container) exitAfter(ctx context.Context, pidfd int) (*store.Exit, erro
 }
 
 // awaitWaiter waits for the end of the process that records how init ended.
-func awaitWaiter(ctx context.Context, p proc.ID) {
-	fd, err := p.Open()
+func awaitWaiter(ctx context.Context, p proc.ID, limit time.Duration) {
+	if fd, err := p.Open(); err == nil {
+		defer unix.Close(fd)
+		_, _ = proc.AwaitEnd(ctx, fd, limit)
+	}
+	takeWaiter(ctx, p, 0)
+}
+
+// takeWaiter takes that process where it is a child of the calling one, which would else have a zombie of each container.
+func takeWaiter(ctx context.Context, p proc.ID, limit time.Duration) {
+	fd, err := unix.PidfdOpen(p.Pid, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
-	_, _ = proc.AwaitEnd(ctx, fd, reapLimit)
+	if !isChild(fd) {
+		return
+	}
+	if now, err := proc.Of(p.Pid); err != nil || now != p {
+		return
+	}
+	if ended, _ := proc.AwaitEnd(ctx, fd, limit); ended {
+		_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil)
+	}
+}
+
+// isChild reports whether a pidfd is of a child of the calling process that has not been waited for.
+func isChild(pidfd int) bool {
+	return unix.Waitid(unix.P_PIDFD, pidfd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotRunning is for a signal to a container that has stopped. Callers match
-// its words.
+// ErrNotRunning is for what takes a container that has not stopped: a signal, a
+// start, one more process, limits. Callers match its words.
 var ErrNotRunning = errors.New("container not running")
 
 // KillAll sends a signal to every process of the container. It works when init is
@@ -24,10 +24,13 @@ func (r *Runtime) KillAll(ctx context.Context, id string, s unix.Signal) error {
 		return err
 	}
 	defer c.Close()
+	s, done := c.meant(ctx, s)
+	defer done()
 	return c.killAll(ctx, s)
 }
 
-// Kill sends a signal to init.
+// Kill sends a signal to init. One that waits for start, and that this would end if it were
+// no init, is killed.
 func (r *Runtime) Kill(ctx context.Context, id string, s unix.Signal) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -37,7 +40,38 @@ func (r *Runtime) Kill(ctx context.Context, id string, s unix.Signal) error {
 		return err
 	}
 	defer c.Close()
+	s, done := c.meant(ctx, s)
+	defer done()
 	return c.kill(ctx, s)
+}
+
+// meant is the signal that does what this one is sent for. An init that waits for start has
+// no use for any signal, so the kernel drops those that end programs, and a container that
+// was stopped before it was started would run all the same. runc's ends by them, too.
+//
+// No start lets the program go until done is called, so that one that begins meanwhile does
+// not have its program killed. A start that is under way already, and waits for a hook say,
+// is not waited for.
+func (c *Container) meant(ctx context.Context, s unix.Signal) (meant unix.Signal, done func()) {
+	done = func() {}
+	switch s {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT:
+	default:
+		return s, done
+	}
+	if c.State.Pid == 0 || !c.waits() {
+		return s, done
+	}
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if d, err := c.runtime.root().Open(short, c.ID); err == nil {
+		done = d.Close
+	}
+	if !c.waits() { // it was let go before
+		done()
+		return s, func() {}
+	}
+	return unix.SIGKILL, done
 }
 
 // kill signals init, and with SIGKILL those who would not end with it.
@@ -51,6 +85,7 @@ func (c *Container) kill(ctx context.Context, s unix.Signal) error {
 		}
 		return nil
 	}
+	c.ensureMembers(ctx, c.State.Pid, c.State.Init().Lives) // init may end by it
 	return c.killInit(s)
 }
 
@@ -88,7 +123,9 @@ func (c *Container) killAll(ctx context.Context, s unix.Signal) error {
 	if done {
 		return err
 	}
-	if m := c.membership(); m != nil {
+	if m, err := c.membership(); err != nil {
+		return err
+	} else if m != nil {
 		return m.Signal(ctx, s, endLimit)
 	}
 	if initErr := c.killInit(s); !errors.Is(initErr, ErrNotRunning) {
@@ -123,10 +160,16 @@ func (c *Container) killCgroup(ctx context.Context, s unix.Signal) (done bool, e
 	defer dir.Close()
 	ctx, cancel := context.WithTimeout(ctx, endLimit)
 	defer cancel()
-	if s == unix.SIGKILL {
-		return true, dir.Kill(ctx)
+	if s != unix.SIGKILL {
+		return true, dir.Signal(ctx, s)
 	}
-	return true, dir.Signal(ctx, s)
+	short, cancelShort := context.WithTimeout(ctx, patience)
+	defer cancelShort()
+	if err = dir.Kill(short); err != nil && short.Err() != nil && ctx.Err() == nil {
+		c.wakeParents(ctx)
+		err = dir.Kill(ctx)
+	}
+	return true, err
 }
 
 // cgroupProcesses lists the processes of the container's cgroup; done as above.
@@ -147,7 +190,9 @@ func (c *Container) Processes(ctx context.Context) ([]int, error) {
 	if done {
 		return pids, err
 	}
-	if m := c.membership(); m != nil {
+	if m, err := c.membership(); err != nil {
+		return nil, err
+	} else if m != nil {
 		return m.List(ctx)
 	}
 	if err == nil && c.State.Init().Alive() {
@@ -166,7 +211,12 @@ func (c *Container) awaitEnd(ctx context.Context, killed time.Time) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	switch ended, err := proc.AwaitEnd(ctx, pidfd, max(endLimit-time.Since(killed), time.Second)); {
+	ended, err := proc.AwaitEnd(ctx, pidfd, min(max(endLimit-time.Since(killed), time.Second), patience))
+	if err == nil && !ended {
+		c.wakeParents(ctx)
+		ended, err = proc.AwaitEnd(ctx, pidfd, max(endLimit-time.Since(killed), time.Second))
+	}
+	switch {
 	case err != nil:
 		return fmt.Errorf("wait for init: %w", err)
 	case !ended:

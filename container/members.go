@@ -1,8 +1,10 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/proc/members"
@@ -32,31 +34,119 @@ func (c *Container) recordMembers(s *specs.Spec) error {
 	if !owns(s, specs.MountNamespace) {
 		return nil
 	}
-	m, err := members.MountNamespace(c.State.Pid)
-	// An init that has failed meanwhile says why itself: its namespaces are gone (ENOENT),
-	// or it is.
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-		return nil
+	m, err := mountsOf(c.State.Pid)
+	*c.State.Members = m
+	return err
+}
+
+// mountsOf is the mount namespace of a process of the container; zero where that hides it.
+// An init that has failed meanwhile says why itself: its namespaces are gone (ENOENT), or
+// it is. Any other error says that it was not seen.
+func mountsOf(pid int) (store.Members, error) {
+	m, err := members.MountNamespace(pid)
+	if err == unix.EACCES || err == unix.ENOENT || err == unix.ESRCH {
+		return store.Members{}, nil
+	} else if err != nil {
+		return store.Members{}, fmt.Errorf("look at the mount namespace of process %d: %w", pid, err)
 	}
-	if err != nil {
-		return fmt.Errorf("look at the mount namespace of init: %w", err)
-	}
-	*c.State.Members = store.Members(m)
-	return nil
+	return store.Members(m), nil
 }
 
 // recordMembersLate does so when init has become the program, if it could not be
-// done before.
+// done before. It is a step only where config.json asks for a new mount namespace.
 func (c *Container) recordMembersLate() error {
 	if m := c.State.Members; m == nil || m.Inode != 0 {
 		return nil
 	}
-	m, err := members.MountNamespace(c.State.Pid)
-	if err != nil || !c.State.Init().Alive() {
-		return nil // it has ended, or nobody may read its program
+	m, err := c.separateMounts(c.State.Pid, c.State.Init().Lives)
+	if err != nil || m.Inode == 0 {
+		return err
 	}
-	*c.State.Members = store.Members(m)
+	*c.State.Members = m
 	return c.save()
+}
+
+// noteMembers remembers, as long as init lives, by what the processes are known of a
+// container that is about to be undone.
+func (c *Container) noteMembers() {
+	if m := c.State.Members; m == nil || m.Inode != 0 {
+		return
+	}
+	m, err := c.requestedMounts(c.State.Pid, c.State.Init().Lives)
+	if err != nil {
+		c.runtime.warn("%v", err)
+	}
+	*c.State.Members = m
+}
+
+// ensureMembers does so for a start that was killed before it could, or is to come, by a
+// process of the container, as long as that lives. One that is under way does it itself.
+func (c *Container) ensureMembers(ctx context.Context, pid int, lives func() (bool, error)) {
+	if m := c.State.Members; m == nil || m.Inode != 0 {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	now, err := c.runtime.Open(short, c.ID)
+	if err != nil {
+		return
+	}
+	defer now.Close()
+	if now.State.Init() != c.State.Init() {
+		return
+	}
+	own, err := now.requestedMounts(pid, lives)
+	if err == nil && own.Inode != 0 {
+		*now.State.Members = own
+		err = now.save()
+	}
+	if err != nil {
+		c.runtime.warn("%v", err)
+	}
+	c.State.Members = now.State.Members
+}
+
+// requestedMounts is the mount namespace of a process of the container, if config.json asks for a
+// new one, and the process is in it already; else zero. Any other has processes that are
+// not the container's: all of the host's.
+func (c *Container) requestedMounts(pid int, lives func() (bool, error)) (store.Members, error) {
+	if c.State.Namespaces&unix.CLONE_NEWNS == 0 {
+		return store.Members{}, nil
+	}
+	b, err := c.bundle()
+	if errno := unix.Errno(0); errors.As(err, &errno) && errno != unix.ENOENT {
+		return store.Members{}, err // it may be read the next time
+	}
+	if err != nil || b.Config.Linux == nil || !owns(b.Config, specs.MountNamespace) {
+		return store.Members{}, nil
+	}
+	return c.separateMounts(pid, lives)
+}
+
+// separateMounts is the mount namespace of a process, if it is not the caller's and the
+// process lives; else zero.
+func (c *Container) separateMounts(pid int, lives func() (bool, error)) (store.Members, error) {
+	ours, err := callersMounts()
+	if err != nil {
+		return store.Members{}, err
+	}
+	m, err := mountsOf(pid)
+	if err != nil || m.Inode == ours.Inode {
+		return store.Members{}, err
+	}
+	if yes, err := lives(); err != nil || !yes {
+		return store.Members{}, err
+	}
+	return m, nil
+}
+
+// callersMounts is the mount namespace of this process, whose processes are no container's.
+func callersMounts() (members.Namespace, error) {
+	ours, err := members.MountNamespace(unix.Getpid())
+	if err != nil {
+		err = fmt.Errorf("look at the caller's mount namespace: %w", err)
+	}
+	return ours, err
 }
 
 // endsWithInit reports whether no process of the container outlives init.
@@ -64,18 +154,39 @@ func (c *Container) endsWithInit() bool {
 	return c.State.Members == nil && c.State.Namespaces&unix.CLONE_NEWPID != 0
 }
 
-// membership are the processes by the namespace that is theirs; nil when nothing
-// tells the container's processes from others.
-func (c *Container) membership() *members.Set {
+// membership finds the container's processes by the namespace that they have alone; it is
+// nil when there is none. It is an error where that cannot be seen: they may well live.
+func (c *Container) membership() (*members.Set, error) {
 	var init proc.ID
-	if c.State.Init().Alive() {
-		init = c.State.Init()
+	if c.State.Pid != 0 {
+		if lives, err := c.State.Init().Lives(); err != nil {
+			return nil, err
+		} else if lives {
+			init = c.State.Init()
+		}
 	}
-	switch {
-	case c.State.Members != nil:
-		return members.InMountNamespace(members.Namespace(*c.State.Members), init)
+	switch n := c.State.Members; {
+	case n != nil:
+		if n.Inode == 0 && init.Pid != 0 {
+			own, err := c.requestedMounts(init.Pid, init.Lives)
+			if err != nil {
+				return nil, err
+			}
+			*n = own
+		}
+		if n.Inode == 0 {
+			return nil, nil
+		}
+		ours, err := callersMounts()
+		if err != nil {
+			return nil, err
+		}
+		if ours.Inode == n.Inode {
+			return nil, nil // whoever wrote that: all of the host's processes are there
+		}
+		return members.InMountNamespace(members.Namespace(*n), init), nil
 	case init.Pid != 0 && c.State.Namespaces&unix.CLONE_NEWPID != 0:
 		return members.InPIDNamespace(init)
 	}
-	return nil
+	return nil, nil
 }

@@ -45,6 +45,11 @@ func (r *Runtime) changeMounts(ctx context.Context, id string, m compile.Mounts)
 	if m.Namespaces&unix.CLONE_NEWNS == 0 {
 		return errors.New("the container has no mount namespace of its own, so it would change the host's mounts")
 	}
+	b, err := c.bundle()
+	if err != nil {
+		return err
+	}
+	m.Spec = b.Config
 	facts, err := mountFacts(ctx, m)
 	if err != nil {
 		return err

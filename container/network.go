@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/rootfs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -158,6 +159,9 @@ func (c *Container) fillNetworkFiles(a action.WriteNetworkFiles, r netns.Result)
 	resolv := netns.ResolvConf(netns.ResolvInput{Host: hostFile("/etc/resolv.conf"), HostNetwork: n.Shared(), Forward: r.DNS, DNS: n.DNS,
 		IPv6: r.Address6.IsValid()})
 	for _, f := range [...]struct{ name, text string }{{"resolv.conf", resolv}, {"hosts", hosts}} {
+		if len(f.text) > rootfs.EditableSize/2 {
+			return fmt.Errorf("make /etc/%s: it would have %d bytes, and the container has room for %d", f.name, len(f.text), rootfs.EditableSize/2)
+		}
 		if err := c.dir.WriteInPlace(f.name, []byte(f.text)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -122,6 +122,8 @@ type preparation struct {
 	// filter is loaded early when the first part depends on it.
 	filter *seccomp.Filter
 	loaded bool
+	// unfiltered: it cannot be compiled here, and the plan is only looked at.
+	unfiltered bool
 }
 
 // Plan is a plan that is not run, and what it was compiled from.
@@ -144,6 +146,9 @@ func (r *Runtime) PlanCreate(ctx context.Context, request Request) (*Plan, error
 }
 
 func (r *Runtime) plan(ctx context.Context, request Request, to intent) (*Plan, error) {
+	if request.Bundle == nil || request.Bundle.Config == nil {
+		return nil, errNoConfig
+	}
 	p, err := r.prepare(ctx, &request, to)
 	if err != nil {
 		return nil, err
@@ -280,6 +285,7 @@ func (p *preparation) load(ctx context.Context) (err error) {
 	}
 	if p.only && errors.Is(err, compiler.ErrNotInstalled) { // it may be for another machine
 		p.starting.c.runtime.warn("the plan lacks the seccomp filter: %v", err)
+		p.unfiltered = true
 		return nil
 	}
 	return err
@@ -292,6 +298,9 @@ func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
 	}
 	if err := p.load(ctx); err != nil {
 		return nil, err
+	}
+	if p.unfiltered {
+		p.Unfilter()
 	}
 	result, err := p.Finish(program(p.filter))
 	if err != nil {

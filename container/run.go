@@ -11,6 +11,8 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2/oom"
 	"github.com/homerun-oci/homerun/descriptor"
+	"github.com/homerun-oci/homerun/launch"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/notify"
 	"golang.org/x/sys/unix"
@@ -42,8 +44,8 @@ type Process struct {
 	reap bool
 	// taken has the outcome of takeOrphans; nil where that was not begun.
 	taken chan error
-	// ended: it was seen that the process has.
-	ended bool
+	// ended: it was seen that the process has. waited: status has how.
+	ended, waited bool
 	// attendant is the process that ends init when the calling process has ended, of
 	// which the end of alive tells it: a pipe's, which closes with that. 0 where there
 	// is none, and then alive is no descriptor.
@@ -56,15 +58,26 @@ type Process struct {
 	bundle    *bundle.Bundle
 }
 
+// Init names the container's init, for as long as the host runs: PID:START, with its start
+// time in clock ticks.
+func (p *Process) Init() string { return initText(p.container.State.Init()) }
+
+func initText(init proc.ID) string { return fmt.Sprint(init.Pid, ":", init.StartTime) }
+
 // Wait waits for the process to end, and returns its exit status: 128 and the
 // signal's number when a signal ended it. Meanwhile it passes on to the service
 // manager what the program reports. When ctx ends before, its error is returned,
-// the process goes on, and Wait may be called again.
+// the process goes on, and Wait may be called again, as after the end, when it says
+// the same. One goroutine at a time waits.
 func (p *Process) Wait(ctx context.Context) (int, error) {
+	if p.waited {
+		return store.NewExit(p.status).Status, nil
+	}
 	p.attend()
 	if !p.ended && p.bundle != nil {
 		p.container.closeBus()
 	}
+	p.reopen()
 	for !p.ended && p.pidfd >= 0 {
 		p.takeOrphans()
 		ended, err := p.kernel.Wait(ctx, p.pidfd, -1)
@@ -84,6 +97,20 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 	p.leave()
 	p.forget()
 	return status, err
+}
+
+// reopen opens a child again that Close gave up, so that a context ends a wait for it, too.
+func (p *Process) reopen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.pidfd >= 0 {
+		return
+	}
+	if fd, err := unix.PidfdOpen(p.Pid, 0); err == nil && isChild(fd) {
+		p.pidfd = fd
+	} else if err == nil {
+		unix.Close(fd)
+	}
 }
 
 // EndsWithin reports whether the process ends in the given time, for a caller that
@@ -138,6 +165,7 @@ func (p *Process) reapEnded() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 	}
+	p.waited = true
 	return store.NewExit(p.status).Status, nil
 }
 
@@ -180,6 +208,13 @@ func (p *Process) reaped(pid int) {
 	}
 }
 
+// attendedIn takes over the process that attends to this one, if a launch has left one.
+func (p *Process) attendedIn(l *launch.Launch) {
+	if l.Result.Attended {
+		p.attendant, p.alive = l.First(), l.TakeSync()
+	}
+}
+
 // release lets the process go that attends to init, beside what comes when init has
 // ended.
 func (p *Process) release() {
@@ -200,7 +235,12 @@ func (p *Process) dismiss() {
 	}
 	p.reaped(attendant) // by now or in a moment, here or where orphans are taken
 	for {
-		if _, err := unix.Wait4(attendant, nil, 0, nil); err != unix.EINTR {
+		var status unix.WaitStatus
+		_, err := unix.Wait4(attendant, &status, unix.WUNTRACED, nil)
+		switch {
+		case err == nil && status.Stopped(): // by somebody else
+			_ = unix.Kill(attendant, unix.SIGCONT)
+		case err != unix.EINTR:
 			return
 		}
 	}
@@ -229,14 +269,36 @@ func (p *Process) forget() {
 	p.mu.Unlock()
 }
 
-// RecordExit keeps how the process ended, which Wait has told, with the state of
-// its container, for one that is not deleted at once.
-func (p *Process) RecordExit() error { return p.container.dir.WriteExit(p.status) }
+// Ended is how the process ended, once Wait has told; nil before.
+func (p *Process) Ended() *store.Exit {
+	if !p.waited {
+		return nil
+	}
+	return store.NewExit(p.status)
+}
 
-// Delete deletes the container of a process that Run made and that has ended.
-// Somebody else may have done so already. When its context ends before, it may be
-// called again, or Close.
+// errNotInit is for what only a process that Run made has.
+var errNotInit = errors.New("Run has not made the process, so it has no container of its own")
+
+// RecordExit keeps how the process ended, which Wait has told, with the state of
+// its container, for one that is not deleted at once. It is for a process that Run made.
+func (p *Process) RecordExit() error {
+	if p.bundle == nil {
+		return errNotInit
+	}
+	return p.container.dir.WriteExit(p.status)
+}
+
+// Delete deletes the container of a process that Run made; one that runs is killed.
+// Somebody else may have deleted it already. When its context ends before, it may be
+// called again, or Close. After either of them Delete is os.ErrClosed.
 func (p *Process) Delete(ctx context.Context) (err error) {
+	if p.bundle == nil {
+		return errNotInit
+	}
+	if !p.container.dir.IsOpen() {
+		return fmt.Errorf("container %q: %w", p.container.ID, os.ErrClosed)
+	}
 	defer func() {
 		if err == nil || ctx.Err() == nil {
 			p.Close()

@@ -139,7 +139,7 @@ func (c *Container) Close() {
 // closed when it returns. One that vanishes meanwhile is left out; of one whose
 // state cannot be read, or of which each has an error, Options.Warn hears.
 func (r *Runtime) List(each func(*Container) error) error {
-	all := new(beside)
+	all := &beside{list: true}
 	return r.forAll(func(d *store.Dir) error {
 		c := r.container(d)
 		c.beside = all

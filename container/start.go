@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/hook"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/stage"
@@ -104,13 +106,13 @@ func (c *Container) startable() error {
 	case Created:
 		return nil
 	case Stopped:
-		return fmt.Errorf("cannot start a container that has stopped")
+		return &fault.Error{What: "cannot start a container that has stopped", Cause: ErrNotRunning, Hint: "a container runs once: delete it and make it anew, as homerun run --replace does"}
 	case Creating:
-		return fmt.Errorf("%w: it is %s", errNotWaiting, status)
+		return &fault.Error{What: "cannot start a container that is not waiting for it: it is " + status, Cause: ErrStatus}
 	case Paused:
-		return errors.New("cannot start a container in the paused state: resume it first")
+		return &fault.Error{What: "cannot start a container in the paused state: resume it first", Cause: ErrStatus}
 	default:
-		return fmt.Errorf("cannot start an already running container")
+		return &fault.Error{What: "cannot start an already running container", Cause: ErrStatus}
 	}
 }
 
@@ -119,7 +121,9 @@ func (c *Container) startable() error {
 // deleted.
 func (c *Container) abandonStart(ctx context.Context, b *bundle.Bundle, cause error) error {
 	if !hook.Failed(cause) {
-		_ = c.killInit(unix.SIGKILL)
+		ctx = context.WithoutCancel(ctx)
+		_ = c.kill(ctx, unix.SIGKILL) // what runs already, and would be left
+		_ = c.awaitEnd(ctx, time.Now())
 		return cause
 	}
 	c.hooked = b

@@ -107,9 +107,19 @@ func (s *starting) closeHandles() {
 	}
 }
 
-// do does an action of a plan that is not about the stage. What undoes it is recorded
-// before: what was not done is not undone.
+// do does an action of a plan that is not about the stage. If it fails, init is killed
+// first of all, and its processes have to be known by then.
 func (s *starting) do(ctx context.Context, a plan.Action) error {
+	err := s.recordAndDo(ctx, a)
+	if err != nil {
+		s.c.noteMembers()
+	}
+	return err
+}
+
+// recordAndDo does an action. What undoes it is recorded before: what was not done is not
+// undone.
+func (s *starting) recordAndDo(ctx context.Context, a plan.Action) error {
 	if s.c.State.Undo.Add(s.undoes(a)...) {
 		if err := s.c.save(); err != nil {
 			return err
@@ -148,6 +158,8 @@ func (s *starting) act(ctx context.Context, a plan.Action) error {
 		return s.makeDirectory(ctx)
 	case action.KeepConfig:
 		return s.c.keepMade(s.bundle)
+	case action.LockOverlay:
+		return s.lockOverlay(ctx, a)
 	case action.MakeFile:
 		return s.c.dir.MakeShared(a.Name)
 	case action.MakeNotifySocket:

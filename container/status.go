@@ -23,6 +23,11 @@ const (
 	Paused   = "paused"
 )
 
+// ErrStatus is for what a container does not do in the status that it has, and would
+// in another: start when it runs already, be deleted while it runs, resume when it is
+// not paused. Of one that has stopped it is [ErrNotRunning].
+var ErrStatus = errors.New("not in this status")
+
 // Status says what the container does now. It is an error when it cannot be
 // seen whether init lives.
 func (c *Container) Status() (string, error) {
@@ -123,6 +128,20 @@ func (c *Container) OCIState() (OCIState, error) {
 type beside struct {
 	namespace uint64 // this process's PID namespace; 0 before it is asked for
 	owners    map[int]string
+	list      bool
+	until     time.Time // how long the containers of a list may have their ends recorded
+}
+
+// patience is how long who records how a container ended is waited for. In a list it
+// is so long for all of them: whoever stopped one such process may have stopped many.
+func (l *beside) patience() time.Duration {
+	if !l.list {
+		return reapLimit
+	}
+	if l.until.IsZero() {
+		l.until = time.Now().Add(reapLimit)
+	}
+	return max(0, time.Until(l.until))
 }
 
 func (l *beside) pidNamespace() (own uint64, err error) {

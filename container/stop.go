@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +52,7 @@ func (r *Runtime) Stop(ctx context.Context, id string, o StopOptions) error {
 	case err != nil:
 		return err
 	case status == Creating:
-		return fmt.Errorf("cannot stop container %q that is %s", c.ID, status)
+		return &fault.Error{What: fmt.Sprintf("cannot stop container %q that is %s", c.ID, status), Cause: ErrStatus}
 	case status == Stopped:
 		return nil
 	}
@@ -61,7 +62,7 @@ func (r *Runtime) Stop(ctx context.Context, id string, o StopOptions) error {
 	}
 	err = c.stop(ctx, s, limit)
 	if waiter := c.State.Waiter; err == nil && waiter != nil {
-		awaitWaiter(ctx, *waiter)
+		awaitWaiter(ctx, *waiter, reapLimit)
 	}
 	return err
 }
@@ -75,6 +76,7 @@ func (c *Container) stop(ctx context.Context, s unix.Signal, limit time.Duration
 		return err
 	}
 	defer unix.Close(pidfd)
+	c.ensureMembers(ctx, c.State.Pid, c.State.Init().Lives)
 	if s != unix.SIGKILL && !proc.Drops(c.State.Pid, s) {
 		if err := unix.PidfdSendSignal(pidfd, s, nil, 0); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("send %s to init: %w", unix.SignalName(s), err)

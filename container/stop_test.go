@@ -1,9 +1,11 @@
 package container
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,4 +58,41 @@ func TestParseSignal(t *testing.T) {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
+}
+
+// TestMeantSignals: what asks a program to end kills an init that waits for start, and no other one, nor does any other signal.
+func TestMeantSignals(t *testing.T) {
+	c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	check := func(what string, kills bool) {
+		t.Helper()
+		for s, ends := range map[unix.Signal]bool{unix.SIGTERM: true, unix.SIGINT: true, unix.SIGHUP: true, unix.SIGQUIT: true, unix.SIGABRT: true,
+			unix.SIGUSR1: false, unix.SIGSTOP: false, unix.SIGWINCH: false, 0: false} {
+			want := s
+			if ends && kills {
+				want = unix.SIGKILL
+			}
+			got, done := c.meant(t.Context(), s)
+			if done(); got != want {
+				t.Errorf("%s: %d is sent as %d", what, s, got)
+			}
+		}
+	}
+	c.State.Pid = 1 << 22
+	check("a program runs", false)
+	fifo := c.dir.FilePath(store.StartFIFO)
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(reader)
+	check("init waits", true)
+	c.State.Pid = 0
+	check("there is no init yet", false)
 }

@@ -14,7 +14,22 @@ import (
 type Streams struct{ In, Out, Err *os.File }
 
 // OwnStreams are those of this process.
-func OwnStreams() Streams { return Streams{os.Stdin, os.Stdout, os.Stderr} }
+func OwnStreams() Streams { return Streams{os.Stdin, writing(os.Stdout), writing(os.Stderr)} }
+
+// writing is the file, or nil for a /dev/null that is open for reading alone: containerd's
+// shim gives that to a container whose output nobody wants (ctr run --null-io), and a
+// program that is told EBADF as it writes believes that it failed.
+func writing(f *os.File) *os.File {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return f
+	}
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
+		return nil
+	}
+	return f
+}
 
 // files are what a program is started with, as descriptors. Close them when it is.
 type files struct {

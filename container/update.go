@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroup"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/systemd"
@@ -129,7 +130,7 @@ func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) er
 		return nil
 	}
 	if dir == nil {
-		return errors.New("the container has no cgroup, so it cannot have limits")
+		return &fault.Error{What: "the container has no cgroup, so it cannot have limits", Cause: ErrNoCgroup}
 	}
 	defer dir.Close()
 	if err := checkMemory(dir, set); err != nil {

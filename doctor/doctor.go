@@ -59,7 +59,7 @@ func checks() []check {
 	}
 	list = append(list, check{"tun", (*Host).tun}, check{"network-driver", (*Host).networkDriver}, check{"nsenter", (*Host).nsenter},
 		check{"homerun-net", (*Host).homerunNet}, check{"homerun-seccomp", (*Host).homerunSeccomp},
-		check{"ping", (*Host).ping}, check{"low-ports", (*Host).lowPorts})
+		check{"homerun-log", (*Host).homerunLog}, check{"ping", (*Host).ping}, check{"low-ports", (*Host).lowPorts})
 	for _, f := range features() {
 		list = append(list, check{f.Name, func(h *Host) Row { return h.feature(f) }})
 	}

@@ -22,7 +22,7 @@ func well() *Host {
 		Manager: Manager{Socket: "/run/user/1000/bus", Version: 257, BusUnit: "/usr/lib/systemd/user/dbus.socket"},
 		Session: Session{Given: "/run/user/1000", Usual: "/run/user/1000", Linger: true, Logind: true},
 		Network: Network{Pasta: Program{"/usr/bin/pasta", "pasta 0.1"}, Nsenter: Program{Path: "/usr/bin/nsenter"}, PingGroups: "0\t5", FirstPort: "1024"},
-		Helpers: map[string]Helper{"homerun-net": {Path: "/n"}, "homerun-seccomp": {Path: "/s"}},
+		Helpers: map[string]Helper{"homerun-net": {Path: "/n"}, "homerun-seccomp": {Path: "/s"}, "homerun-log": {Path: "/l"}},
 		Root:    Root{Path: "/run/user/1000/homerun", There: true, Owner: 1000, Mode: 0o700, Directory: true},
 		Test:    Test{Done: true, Phases: []Phase{{"compile", 1}, {"program", 2}}}, Features: map[string]string{"mount_setattr": "", "openat2": "", "pidfd_open": ""},
 	}
@@ -141,6 +141,7 @@ func lacks() map[string]lack {
 		"elsewhere": {"homerun-seccomp", Missing, "$sudo install -D -m 755 /c/homerun-seccomp '/a b/homerun-seccomp'", func(h *Host) {
 			h.Helpers["homerun-seccomp"] = Helper{Places: []string{"/a b/homerun-seccomp", "/b"}, Elsewhere: "/c/homerun-seccomp"}
 		}},
+		"no homerun-log":  {"homerun-log", Missing, "$sudo make install PREFIX=/opt/h", func(h *Host) { h.Helpers["homerun-log"] = Helper{Places: []string{"/opt/h/bin/homerun-log"}} }},
 		"foreign root":    {"state-root", Missing, "$sudo mv /run/user/1000/homerun /run/user/1000/homerun.not-mine", func(h *Host) { h.Root.Owner = 0 }},
 		"file":            {"state-root", Missing, "not a directory", func(h *Host) { h.Root.Directory = false }},
 		"open root":       {"state-root", Missing, "$chmod go-w /run/user/1000/homerun", func(h *Host) { h.Root.Mode = 0o777 }},

@@ -73,6 +73,10 @@ func (h *Host) homerunSeccomp() Row {
 	return h.helper("homerun-seccomp", "a seccomp profile that is not cached cannot be compiled, and a config that has one is refused; podman's all do")
 }
 
+func (h *Host) homerunLog() Row {
+	return h.helper("homerun-log", "what a program of run --detach writes to a terminal is not kept, so homerun logs has nothing")
+}
+
 func (h *Host) helper(name, consequence string) Row {
 	p := h.Helpers[name]
 	if p.Path != "" {

@@ -7,42 +7,15 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/tests/filled"
 )
 
 // full has a value for everything.
 func full(t *testing.T) *host.Facts {
 	t.Helper()
 	f := &host.Facts{}
-	fill(reflect.ValueOf(f).Elem())
+	filled.Fill(reflect.ValueOf(f).Elem(), "x")
 	return f
-}
-
-func fill(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
-		}
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0))
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		element := reflect.New(v.Type().Elem()).Elem()
-		fill(element)
-		v.SetMapIndex(reflect.ValueOf("x"), element)
-	case reflect.String:
-		v.SetString("x")
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int64:
-		v.SetInt(7)
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(7)
-	}
 }
 
 // TestDecode: facts come back from JSON as they were.

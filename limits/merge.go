@@ -11,8 +11,9 @@ import (
 // is the part of it to read (Of) and set now: the fields of the update and those
 // that share a knob, or a calculation, with them (swap with limit, quota with
 // period). It works on what was asked for, not on limits: 0 is "not set", and a
-// new memory limit makes another swap limit of the same memory.swap. Device rules are never touched by an update. Neither argument
-// is changed; both may be nil.
+// new memory limit makes another swap limit of the same memory.swap, or no limit
+// none. Device rules are never touched by an update. Neither argument is changed;
+// both may be nil.
 func Merge(stored, update *specs.LinuxResources) (merged, touched *specs.LinuxResources) {
 	if update == nil {
 		update = &specs.LinuxResources{}
@@ -54,6 +55,9 @@ func mergeMemory(stored, update *specs.LinuxMemory) (merged, touched *specs.Linu
 		DisableOOMKiller:  either(u.DisableOOMKiller, s.DisableOOMKiller),
 		UseHierarchy:      either(u.UseHierarchy, s.UseHierarchy),
 		CheckBeforeUpdate: either(u.CheckBeforeUpdate, s.CheckBeforeUpdate),
+	}
+	if value(u.Limit) == -1 && value(u.Swap) == 0 {
+		m.Swap = nil // else its memory would become swap: Of
 	}
 	t := u
 	t.CheckBeforeUpdate = m.CheckBeforeUpdate

@@ -131,13 +131,19 @@ func capabilities(set uint64) string {
 	if set == 0 {
 		return "0"
 	}
-	var names []string
-	for n := 0; n < 64; n++ {
+	text, n := make([]byte, 0, 1024), 0
+	for word := range strings.SplitSeq(capabilityNames, " ") {
 		if set&(1<<n) != 0 {
-			names = append(names, "1<<"+CapabilityName(n))
+			text = append(append(text, "|1<<CAP_"...), word...)
+		}
+		n++
+	}
+	for ; n < 64; n++ {
+		if set&(1<<n) != 0 {
+			text = strconv.AppendInt(append(text, "|1<<"...), int64(n), 10)
 		}
 	}
-	return strings.Join(names, "|")
+	return string(text[1:])
 }
 
 // Prctl sets something of the process that needs no memory: prctl(2).

@@ -35,6 +35,8 @@ func processRows(s slots) []row {
 			`capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, {effective=1<<CAP_KILL|1<<CAP_BPF, permitted=1<<CAP_CHOWN, inheritable=0})`,
 			unix.SYS_CAPSET, []any{unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3},
 				[2]unix.CapUserData{{Effective: 1 << unix.CAP_KILL, Permitted: 1}, {Effective: 1 << (unix.CAP_BPF - 32)}}}},
+		{Capset{Inheritable: 1 << 63}, `capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, {effective=0, permitted=0, inheritable=1<<63})`,
+			unix.SYS_CAPSET, []any{unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, [2]unix.CapUserData{{}, {Inheritable: 1 << 31}}}},
 		{Prctl{Option: unix.PR_SET_DUMPABLE}, `prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)`, unix.SYS_PRCTL, []any{unix.PR_SET_DUMPABLE, 0}},
 		{Prctl{Option: unix.PR_SET_KEEPCAPS, Arg2: 1}, `prctl(PR_SET_KEEPCAPS, 1)`, unix.SYS_PRCTL, []any{unix.PR_SET_KEEPCAPS, 1}},
 		{Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: 12}, `prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN)`, unix.SYS_PRCTL, []any{unix.PR_CAPBSET_DROP, 12}},

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
-	"github.com/homerun-oci/homerun/bundle"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,34 +15,61 @@ import (
 // for: pid_namespaces(7). It drops, when it is sent, one with the default action that
 // is not blocked. Who waits for signals (sigwaitinfo(2), as small inits do) has them
 // blocked, but not in that very call, so the call is looked at too: proc_pid_syscall(5).
+//
+// Who runs meanwhile may have been in that call, have left it, and be in it again: then
+// the three looks, each right, are wrong together. The kernel counts how often a process
+// has given up a processor (proc_pid_status(5), voluntary_ctxt_switches), which one in
+// between would have done once more.
 
 // Drops reports whether the kernel drops a signal to a process, for it is the init of a
 // PID namespace and neither catches, ignores, blocks nor awaits it. Where that cannot be
 // seen it is not so. It comes before the signal is sent: who handles one may have the
 // default action again at once.
 func Drops(pid int, s unix.Signal) bool {
-	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	drops := func() bool {
-		text, err := bundle.ReadRegular(dir + "status")
-		return err == nil && drops(string(text), s)
+	return dropsBy(s, func(name string) string { return file(pid, name) })
+}
+
+// looks is how often a process is looked at that runs meanwhile. One that never waits for
+// anything does not wait for signals either.
+const looks = 10
+
+// dropsBy reads the files of a process in /proc; "" is one that cannot be read.
+func dropsBy(s unix.Signal, read func(file string) string) bool {
+	for range looks {
+		before := read("status")
+		if !drops(before, s) {
+			return false
+		}
+		call := read("syscall")
+		if call == "" || awaits(call) {
+			return false
+		}
+		after := read("status")
+		if !drops(after, s) {
+			return false
+		}
+		if call != "running\n" && switches(before) == switches(after) {
+			return true
+		}
+		time.Sleep(time.Millisecond)
 	}
-	if !drops() {
-		return false
-	}
-	call, err := bundle.ReadRegular(dir + "syscall")
-	return err == nil && !awaits(string(call)) && drops() // it may have left the call between
+	return true
+}
+
+// switches are the counts in a text like /proc/PID/status.
+func switches(text string) string {
+	_, counts, _ := strings.Cut(text, "\nvoluntary_ctxt_switches:")
+	return counts
 }
 
 // drops reads a text like /proc/PID/status.
 func drops(text string, s unix.Signal) bool {
-	if s < 1 || innermost(text) != 1 {
+	if s < 1 || s > 64 || innermost(text) != 1 {
 		return false
 	}
 	for _, field := range [...]string{"SigBlk", "SigIgn", "SigCgt"} {
-		_, rest, found := strings.Cut(text, "\n"+field+":\t")
-		line, _, _ := strings.Cut(rest, "\n")
-		set, err := strconv.ParseUint(line, 16, 64)
-		if !found || err != nil || set&(1<<(s-1)) != 0 {
+		set, err := strconv.ParseUint(line(text, field), 16, 64)
+		if err != nil || set&(1<<(s-1)) != 0 {
 			return false
 		}
 	}

@@ -89,6 +89,43 @@ func TestDrops(t *testing.T) {
 	}
 }
 
+// One that is in the call at the first look and at the last, and was out of it between,
+// awaits the signal: its texts are those that TestDrops has read once in a thousand times.
+func TestDropsBetween(t *testing.T) {
+	status := func(switches int) string {
+		return fmt.Sprintf("Name:\tx\nNSpid:\t7\t1\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\nvoluntary_ctxt_switches:\t%d\nnonvoluntary_ctxt_switches:\t3\n", switches)
+	}
+	waits, sleeps := fmt.Sprintf("%d 0x7f 0x0\n", unix.SYS_RT_SIGTIMEDWAIT), fmt.Sprintf("%d 0x7f\n", unix.SYS_PAUSE)
+	for name, c := range map[string]struct {
+		calls []string // one a look, the last one from then on
+		still bool
+		drops bool
+	}{
+		"between two waits, running": {[]string{"running\n", waits}, false, false},
+		"between two waits, asleep":  {[]string{sleeps, waits}, false, false},
+		"began to wait":              {[]string{"running\n", waits}, true, false},
+		"asleep":                     {[]string{sleeps}, true, true},
+		"sleeps now and then":        {[]string{sleeps}, false, true},
+		"never waits":                {[]string{"running\n"}, true, true},
+		"not to be seen":             {[]string{""}, true, false},
+	} {
+		n, look := 0, 0
+		got := dropsBy(unix.SIGTERM, func(file string) string {
+			if file == "status" {
+				if !c.still {
+					n++
+				}
+				return status(n)
+			}
+			look++
+			return c.calls[min(look, len(c.calls))-1]
+		})
+		if got != c.drops {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // settle lets a program that has said something come to rest.
 func settle() { time.Sleep(50 * time.Millisecond) }
 
@@ -108,6 +145,9 @@ func TestDropsText(t *testing.T) {
 	}
 	if drops(text, 0) {
 		t.Error("signal 0 asks whether somebody is there, and does nothing else")
+	}
+	if drops(text, 65) {
+		t.Error("there is no signal 65")
 	}
 	for call, want := range map[string]bool{"running\n": false, "-1 0x7ff 0x7f\n": false, fmt.Sprintf("%d 0x7f 0x0\n", unix.SYS_RT_SIGTIMEDWAIT): true, "421 0x1\n": true, "": false} {
 		if awaits(call) != want {

@@ -104,27 +104,44 @@ func (p ID) Open() (pidfd int, err error) {
 
 // Innermost is a process's number in the innermost of its PID namespaces, or 0
 // when it has ended: proc_pid_status(5), NSpid.
-func Innermost(pid int) int {
-	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	return innermost(string(text))
-}
+func Innermost(pid int) int { return innermost(file(pid, "status")) }
 
 // innermost reads a text like /proc/PID/status; 0 where it does not tell.
 func innermost(text string) int {
-	_, rest, _ := strings.Cut(text, "\nNSpid:")
-	line, _, _ := strings.Cut(rest, "\n")
-	fields := strings.Fields(line)
+	fields := strings.Fields(line(text, "NSpid"))
 	if len(fields) == 0 {
 		return 0
 	}
-	inside, err := strconv.Atoi(fields[len(fields)-1])
+	return decimal(fields[len(fields)-1])
+}
+
+// Parent is a process's parent, or 0 when it has ended, or has none that can be seen from
+// here: proc_pid_status(5), PPid.
+func Parent(pid int) int { return decimal(line(file(pid, "status"), "PPid")) }
+
+// decimal is 0 for what is no number.
+func decimal(text string) int {
+	n, err := strconv.Atoi(text)
 	if err != nil {
 		return 0
 	}
-	return inside
+	return n
+}
+
+// file is a file of a process in /proc; empty where it cannot be read.
+func file(pid int, name string) string {
+	text, err := bundle.ReadRegular("/proc/" + strconv.Itoa(pid) + "/" + name)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// line is what stands after a name in a text like /proc/PID/status; empty without it.
+func line(text, name string) string {
+	_, rest, _ := strings.Cut(text, "\n"+name+":")
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value)
 }
 
 // PIDNamespace is the number of this process's PID namespace, in which the numbers
@@ -247,4 +264,11 @@ func parseStat(text []byte) (s status, err error) {
 		field, begin = field+1, i+1
 	}
 	return status{}, errStat
+}
+
+// Stopped reports whether a process has been stopped by a signal, ^Z say. One that is
+// traced is not, though it stands still at each system call: strace(1).
+func Stopped(pid int) bool {
+	s, err := stat(pid)
+	return err == nil && s.state == 'T'
 }

@@ -26,12 +26,17 @@ type Credentials struct {
 	// Keep are capabilities that Set leaves in the permitted and the effective
 	// set until Drop.
 	Keep uint64
+	// Lacking are capabilities that cannot be had, since the caller is in the same
+	// user namespace and does not have them.
+	Lacking uint64
 }
 
 // sets are the five capability sets, bit N for capability N.
 type sets struct {
 	bounding, effective, permitted, inheritable, ambient uint64
 	unknown                                              []string
+	// refused are those that the kernel would answer with EPERM, and notRaised the same for the ambient set.
+	refused, notRaised uint64
 }
 
 // read makes a set of names of capabilities up to the last one the kernel has.
@@ -49,28 +54,60 @@ func (s *sets) read(names []string, last int) uint64 {
 	return set
 }
 
-// capabilitySets reads the process's sets; without the property there are none.
-func capabilitySets(p *specs.Process, last int) *sets {
+// capabilitySets reads the process's sets; without the property there are none. What
+// the kernel would refuse is left out: config.md, "Linux Process", wants a warning,
+// and no failure. In capabilities(7): "Programmatically adjusting capability sets",
+// and PR_CAP_AMBIENT_RAISE.
+func (c Credentials) capabilitySets() *sets {
 	s := &sets{}
-	c := p.Capabilities
-	if c == nil {
+	p, last := c.Process.Capabilities, c.Facts.Kernel.LastCapability
+	if p == nil {
 		return s
 	}
-	s.bounding, s.effective = s.read(c.Bounding, last), s.read(c.Effective, last)
-	s.permitted, s.inheritable = s.read(c.Permitted, last), s.read(c.Inheritable, last)
-	// The kernel would refuse others: capabilities(7), PR_CAP_AMBIENT_RAISE.
-	s.ambient = s.read(c.Ambient, last) & s.permitted & s.inheritable
+	s.bounding, s.effective = s.read(p.Bounding, last), s.read(p.Effective, last)
+	s.permitted, s.inheritable = s.read(p.Permitted, last), s.read(p.Inheritable, last)
+	s.ambient = s.read(p.Ambient, last)
+	asked := s.permitted | s.effective | s.inheritable
+	s.permitted &^= c.Lacking
+	s.effective &= s.permitted
+	s.inheritable &= s.bounding &^ c.Lacking
+	s.refused = asked &^ (s.permitted | s.effective | s.inheritable)
+	s.notRaised = s.ambient &^ (s.permitted & s.inheritable)
+	s.ambient &^= s.notRaised
 	return s
 }
 
-// Set writes the change to the process's user and capabilities. It returns the
-// names of capabilities that this kernel, or homerun, does not know: they are
-// ignored, as config.md wants, and worth a warning.
-func (c Credentials) Set(b *plan.Builder) (unknown []string) {
-	last := c.Facts.Kernel.LastCapability
-	s := capabilitySets(c.Process, last)
+// warnings say what of process.capabilities the process does not get.
+func (s *sets) warnings() (all []string) {
+	for _, name := range s.unknown {
+		all = append(all, "process.capabilities: unknown capability "+strconv.Quote(name)+" is ignored")
+	}
+	for _, name := range names(s.refused) {
+		all = append(all, "process.capabilities: "+name+" cannot be granted, and is left out")
+	}
+	for _, name := range names(s.notRaised) {
+		all = append(all, "process.capabilities.ambient: can't raise ambient capability "+name+": it is not both permitted and inheritable")
+	}
+	return all
+}
+
+// names are those of the capabilities in a set.
+func names(set uint64) (all []string) {
+	for n := 0; set>>n != 0; n++ {
+		if set&(1<<n) != 0 {
+			all = append(all, plan.CapabilityName(n))
+		}
+	}
+	return all
+}
+
+// Set writes the change to the process's user and capabilities. It returns warnings
+// about capabilities that it does not get: this kernel, or homerun, does not know
+// them, or they cannot be granted.
+func (c Credentials) Set(b *plan.Builder) (warnings []string) {
+	s := c.capabilitySets()
 	b.At("process.capabilities.bounding", "drop capabilities")
-	for n := 0; n <= last; n++ {
+	for n := 0; n <= c.Facts.Kernel.LastCapability; n++ {
 		if s.bounding&(1<<n) == 0 {
 			b.Do(plan.Prctl{Option: unix.PR_CAPBSET_DROP, Arg2: n})
 		}
@@ -80,13 +117,13 @@ func (c Credentials) Set(b *plan.Builder) (unknown []string) {
 	b.At("process.capabilities", "set capabilities")
 	b.Do(plan.Capset{Effective: s.effective | c.Keep, Permitted: s.permitted | c.Keep, Inheritable: s.inheritable})
 	s.raise(b)
-	return s.unknown
+	return s.warnings()
 }
 
 // Bare writes the change to the process's user with no capabilities but those of its
 // effective ones that are in keep.
 func (c Credentials) Bare(b *plan.Builder, keep uint64) {
-	keep &= capabilitySets(c.Process, c.Facts.Kernel.LastCapability).effective
+	keep &= c.capabilitySets().effective
 	c.groups(b)
 	c.ids(b)
 	b.At("process.capabilities", "set capabilities")
@@ -96,7 +133,7 @@ func (c Credentials) Bare(b *plan.Builder, keep uint64) {
 // Drop takes the capabilities away that Set kept. Ambient ones among them were
 // never raised.
 func (c Credentials) Drop(b *plan.Builder) {
-	s := capabilitySets(c.Process, c.Facts.Kernel.LastCapability)
+	s := c.capabilitySets()
 	if c.Keep&^s.effective == 0 {
 		return
 	}

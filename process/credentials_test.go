@@ -78,7 +78,7 @@ func TestDrop(t *testing.T) {
 
 func TestUnknownCapabilities(t *testing.T) {
 	c := credentials(func(c *Credentials) { c.Process.Capabilities.Bounding = []string{"CAP_CHOWN", "CAP_X"} })
-	if got := c.Set(plan.NewBuilder(3)); len(got) != 1 || got[0] != "CAP_X" {
+	if got := c.Set(plan.NewBuilder(3)); len(got) != 1 || got[0] != `process.capabilities: unknown capability "CAP_X" is ignored` {
 		t.Errorf("got %q", got)
 	}
 }

@@ -163,13 +163,20 @@ func TestCapabilitySets(t *testing.T) {
 			Permitted: list("CAP_KILL", "CAP_CHOWN"), Inheritable: list("CAP_CHOWN"), Ambient: list("CAP_CHOWN")},
 			sets{bounding: 33, effective: 32, permitted: 33, inheritable: 1, ambient: 1}},
 		{"ambient only where permitted and inheritable", &specs.LinuxCapabilities{Permitted: list("CAP_CHOWN", "CAP_KILL"),
-			Inheritable: list("CAP_FOWNER", "CAP_KILL"), Ambient: list("CAP_CHOWN", "CAP_FOWNER", "CAP_KILL")},
-			sets{permitted: 33, inheritable: 40, ambient: 32}},
+			Bounding: list("CAP_FOWNER", "CAP_KILL"), Inheritable: list("CAP_FOWNER", "CAP_KILL"), Ambient: list("CAP_CHOWN", "CAP_FOWNER", "CAP_KILL")},
+			sets{bounding: 40, permitted: 33, inheritable: 40, ambient: 32, notRaised: 9}},
+		{"effective only where permitted, inheritable only where bounding", &specs.LinuxCapabilities{Permitted: list("CAP_CHOWN"),
+			Effective: list("CAP_CHOWN", "CAP_KILL"), Inheritable: list("CAP_FOWNER")}, sets{permitted: 1, effective: 1, refused: 40}},
+		{"what the caller lacks", &specs.LinuxCapabilities{Bounding: list("CAP_CHOWN", "CAP_FSETID"), Permitted: list("CAP_CHOWN", "CAP_FSETID"),
+			Effective: list("CAP_CHOWN", "CAP_FSETID"), Inheritable: list("CAP_CHOWN", "CAP_FSETID"), Ambient: list("CAP_FSETID")},
+			sets{bounding: 17, permitted: 1, effective: 1, inheritable: 1, refused: 16, notRaised: 16}},
 		{"beyond the kernel's last", &specs.LinuxCapabilities{Bounding: list("CAP_KILL", "CAP_SETGID")}, sets{bounding: 32, unknown: list("CAP_SETGID")}},
 		{"unknown, once", &specs.LinuxCapabilities{Bounding: list("CAP_X", "KILL"), Ambient: list("CAP_X")}, sets{unknown: list("CAP_X", "KILL")}},
 	}
 	for _, test := range tests {
-		if got := capabilitySets(&specs.Process{Capabilities: test.caps}, unix.CAP_KILL); !reflect.DeepEqual(*got, test.want) {
+		c := Credentials{Process: &specs.Process{Capabilities: test.caps}, Lacking: 1 << unix.CAP_FSETID,
+			Facts: &host.Facts{Kernel: host.Kernel{LastCapability: unix.CAP_KILL}}}
+		if got := c.capabilitySets(); !reflect.DeepEqual(*got, test.want) {
 			t.Errorf("%s: got %+v, want %+v", test.name, *got, test.want)
 		}
 	}

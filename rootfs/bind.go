@@ -26,6 +26,11 @@ func (t *Tree) openSources(mounts []Mount) error {
 			continue
 		}
 		t.at(m)
+		if t.isEditable(m) {
+			m.host = t.facts.Sources[m.Source]
+			t.openOriginal(m)
+			continue
+		}
 		if err := t.openSource(m); err != nil {
 			return err
 		}
@@ -38,7 +43,7 @@ func (t *Tree) openSources(mounts []Mount) error {
 // in the listed order (config.md, "Mounts").
 func (t *Tree) mayBeMade(m *Mount) (string, bool) {
 	p, ok := t.inRoot(m)
-	return p, ok && !m.mapped() && !m.options.copySymlink
+	return p, ok && !m.mapped() && !m.options.copySymlink && !t.isEditable(m)
 }
 
 // inRoot is a source's path below the root, where it has one.
@@ -124,8 +129,11 @@ func (t *Tree) bind(m *Mount) {
 	for _, p := range o.parameters {
 		t.Warnings = append(t.Warnings, fmt.Sprintf("%s.options: %q is ignored: it belongs to a new file system, and a bind mount makes none", m.pointer(), p))
 	}
-	if m.later {
+	switch {
+	case m.later:
 		t.openLater(m)
+	case t.isEditable(m):
+		t.cloneCopy(m)
 	}
 	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
 	t.setattr(m.source, o.all, 0, true)
@@ -202,6 +210,7 @@ func (t *Tree) copySymlink(m *Mount) error {
 func (t *Tree) remount(m *Mount) {
 	o := &m.options
 	p := inside(m.Destination)
+	t.touchProc(m.Destination)
 	op := t.open(p, pathFlags)
 	if o.targetNofollow {
 		op.Flags |= unix.O_NOFOLLOW

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -197,6 +198,7 @@ func (t *Tree) bindNew(list []*device) {
 	}
 	t.b.At("default", "a file system for devices")
 	fs := t.b.Get("fs", plan.Fsopen{Type: "tmpfs"})
+	t.label(fs)
 	t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE})
 	nodes := t.b.Get("nodes", plan.Fsmount{FD: fs.Ref(), Attrs: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC})
 	t.b.Close(fs)
@@ -243,7 +245,9 @@ func (t *Tree) bindNode(mount plan.Slot, d *device) {
 
 // hostNode is where the host has a device: under its name in config.json, or
 // under another one. Bound by name alone it could be another device. It is
-// empty for a default device that the host does not have.
+// empty for a default device that the host does not have, or not for the caller. One that
+// could not be looked at for lack of memory, say, it may have: programs cannot do without
+// /dev/null.
 func (t *Tree) hostNode(d *device) (string, error) {
 	source, measured := t.facts.Sources[d.path]
 	rdev := unix.Mkdev(d.major, d.minor)
@@ -254,7 +258,7 @@ func (t *Tree) hostNode(d *device) (string, error) {
 		return d.path, nil
 	case elsewhere != "":
 		return elsewhere, nil
-	case source.Error != "" && d.byDefault:
+	case d.byDefault && slices.Contains([]string{"ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"}, source.Error):
 		return "", nil
 	case source.Error == "ENOENT":
 		e := d.error("the host has no such device: "+unix.ENOENT.Error(), unix.ENOENT)

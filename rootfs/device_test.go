@@ -159,6 +159,19 @@ func TestHostDevices(t *testing.T) {
 	}
 }
 
+// A default device that the host does not have is left out. One that could not be looked
+// at it may well have, and the container is not made without.
+func TestUnseenDevices(t *testing.T) {
+	for name, missing := range map[string]bool{"ENOENT": true, "EACCES": true, "EMFILE": false, "ENOMEM": false, "EIO": false} {
+		d := &device{path: "/dev/null", kind: unix.S_IFCHR, major: 1, minor: 3, byDefault: true}
+		tree := &Tree{facts: &host.Facts{Sources: map[string]host.Source{"/dev/null": {Error: name}}}}
+		at, err := tree.hostNode(d)
+		if at != "" || (err == nil) != missing || err != nil && !strings.Contains(err.Error(), "device /dev/null: the host's device: "+name) {
+			t.Errorf("%s: %q, %v", name, at, err)
+		}
+	}
+}
+
 // TestLinkedDevices: a device where the specification has a symbolic link is
 // not made, whatever name it is asked for by; with a warning where no engine
 // asks for all of the host's devices.

@@ -21,6 +21,7 @@ func (t *Tree) fileSystem(m *Mount) error {
 	fs := t.fsopen(m, 0, 0)
 	mount := t.b.Slot(m.name())
 	t.fsmount(m, fs, mount, 0)
+	t.labelQueues(m, mount)
 	return t.place(m, mount)
 }
 
@@ -49,9 +50,11 @@ func (t *Tree) fsopen(m *Mount, none, refused plan.Label) plan.Slot {
 	if m.Source != "" {
 		t.set(fs, "source", m.Source)
 	}
-	for _, p := range t.parameters(m) {
+	parameters := t.parameters(m)
+	for _, p := range parameters {
 		t.configure(fs, p)
 	}
+	t.labelMount(m, fs, parameters)
 	if m.Type == "tmpfs" && !hasParameter(m.options.parameters, "mode") {
 		t.set(fs, "mode", t.tmpfsMode(m))
 	}
@@ -76,9 +79,6 @@ func (t *Tree) parameters(m *Mount) []string {
 				list = append(list, layers(m, p)...)
 			}
 		}
-	}
-	if label := t.label(m, list); label != "" {
-		list = append(list, label)
 	}
 	return list
 }
@@ -170,28 +170,6 @@ func cutLayer(s string) (dir, rest string, more bool) {
 	return b.String(), "", false
 }
 
-// label is the SELinux context of a new file system, unless its options have
-// one. The file systems of the kernel have labels of their own.
-func (t *Tree) label(m *Mount, parameters []string) string {
-	label := linux(t.config.Spec).MountLabel
-	switch {
-	case label == "" || t.facts.LSM.SELinux != host.Yes:
-		return ""
-	case m.Type == "proc" || m.Type == "sysfs" || m.IsCgroup():
-		return ""
-	}
-	for _, key := range []string{"context", "fscontext", "defcontext", "rootcontext"} {
-		if hasParameter(parameters, key) {
-			return ""
-		}
-	}
-	kind := t.config.Spec.Annotations["run.oci.mount_context_type"]
-	if kind == "" {
-		kind = "context"
-	}
-	return kind + "=" + label
-}
-
 // configure sets one parameter.
 func (t *Tree) configure(fs plan.Slot, parameter string) {
 	if key, value, ok := strings.Cut(parameter, "="); ok {
@@ -268,7 +246,7 @@ func (t *Tree) keep(m *Mount, mount plan.Slot) {
 	case m.late:
 		t.late = append(t.late, lateMount{mount, m.pointer(), m.what()})
 	case m.Type == "proc" && p == "proc":
-		t.proc = mount
+		t.proc, t.procIsWhole = mount, t.isWhole(m)
 	case m.Type == "sysfs" && p == "sys":
 		t.sys = mount
 	case m.Type == "devpts" && p == "dev/pts":
@@ -276,4 +254,11 @@ func (t *Tree) keep(m *Mount, mount plan.Slot) {
 	default:
 		t.b.Close(mount)
 	}
+}
+
+// isWhole reports whether a procfs is one of the container's own, with all its parts, and
+// writable.
+func (t *Tree) isWhole(m *Mount) bool {
+	o := &m.options
+	return t.config.NewPID && o.attributes()&unix.MOUNT_ATTR_RDONLY == 0 && len(o.parameters) == 0 && len(o.superblock) == 0
 }

@@ -9,8 +9,8 @@ import (
 // refuse it (EPERM, for sysfs in fsopen already): the namespace must belong to
 // our user namespace. Then the
 // host's own instance is bound instead, which shows nothing that the process
-// could not see anyway: for sysfs only if config.json wants it read-only, and
-// with all below it read-only too.
+// could not see anyway, since the namespace is the host's: for sysfs only if config.json
+// wants it read-only, and with all below it read-only too.
 func (t *Tree) orHost(m *Mount, from string) error {
 	if err := m.checkValues(); err != nil {
 		return err
@@ -20,6 +20,7 @@ func (t *Tree) orHost(m *Mount, from string) error {
 	target := t.targetOf(m, true)
 	fs := t.fsopen(m, none, refused)
 	t.fsmount(m, fs, mount, refused)
+	t.labelQueues(m, mount)
 	t.b.Add(plan.Step{Op: move(mount, target), OnZero: done})
 	t.b.Place(refused)
 	t.b.Close(fs)

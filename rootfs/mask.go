@@ -21,7 +21,12 @@ func (t *Tree) masks(paths []string) {
 	t.b.At("linux.maskedPaths", "the empty directory for masked paths").For(plan.ForMask, "")
 	empty := t.emptyDirectory()
 	t.keepNull()
+	seen := make(map[string]bool, len(paths))
 	for i, p := range paths {
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
 		t.b.At("linux.maskedPaths["+strconv.Itoa(i)+"]", "mask "+p).For(plan.ForMask, "")
 		t.mask(p, empty)
 	}
@@ -50,6 +55,7 @@ func (t *Tree) makeEmpty() plan.Slot {
 	fs := t.b.Get("fs", plan.Fsopen{Type: "tmpfs"})
 	t.set(fs, "nr_inodes", "1")
 	t.set(fs, "mode", "555")
+	t.label(fs)
 	t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE})
 	const attrs = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 	empty := t.b.Get("empty", plan.Fsmount{FD: fs.Ref(), Attrs: attrs})

@@ -74,12 +74,19 @@ func ReadMounts(list []specs.Mount) ([]Mount, error) {
 		if m.Type == "bind" {
 			m.options.bind = true
 		}
+		if m.options.bind {
+			m.options.parameters = slices.DeleteFunc(m.options.parameters, ofVolumes)
+		}
 		if err := m.check(); err != nil {
 			return nil, err
 		}
 	}
 	return mounts, nil
 }
+
+// ofVolumes reports whether an option says what goes into a new volume (podman-run(1)). Podman
+// does not take it out of a directory's: podman run -v /srv:/srv:nocopy.
+func ofVolumes(option string) bool { return option == "copy" || option == "nocopy" }
 
 func (m *Mount) check() error {
 	o := &m.options
@@ -149,6 +156,7 @@ func (t *Tree) mount(m *Mount) error {
 	m.late = m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0 && t.filledLater(m)
 	p := inside(m.Destination)
 	t.forget(p)
+	t.touchProc(m.Destination)
 	err := t.makeByKind(m)
 	if !m.options.copyUp {
 		delete(t.copied, p)
@@ -175,15 +183,16 @@ func (t *Tree) makeByKind(m *Mount) error {
 }
 
 // hostInstead is where the host has the file system, if the kernel may refuse
-// another one because its namespace is not the container's own.
+// another one because its namespace is not the container's own. Processes and queues of a
+// namespace that is joined by its path are others than the host's.
 func (t *Tree) hostInstead(m *Mount) string {
 	switch {
 	case !t.restricted:
 	case m.Type == "sysfs" && m.options.attributes()&unix.MOUNT_ATTR_RDONLY != 0:
 		return "/sys"
-	case m.Type == "proc" && !t.config.NewPID:
+	case m.Type == "proc" && !t.config.NewPID && t.config.Joined&unix.CLONE_NEWPID == 0:
 		return "/proc"
-	case m.Type == "mqueue" && !t.config.NewIPC:
+	case m.Type == "mqueue" && !t.config.NewIPC && t.config.Joined&unix.CLONE_NEWIPC == 0:
 		return "/dev/mqueue"
 	}
 	return ""
@@ -194,8 +203,10 @@ func (t *Tree) hostInstead(m *Mount) string {
 func (t *Tree) filledLater(m *Mount) bool {
 	p := inside(m.Destination)
 	switch {
-	case m.options.bind || m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue" || m.IsCgroup():
+	case m.options.bind || m.Type == "proc" || m.Type == "sysfs" || m.IsCgroup():
 		return false
+	case m.Type == "mqueue":
+		return t.labelsQueues(m)
 	case p == "dev" || m.options.copyUp:
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -174,5 +175,20 @@ func TestBindParameters(t *testing.T) {
 		if got := m.unknownOption(); got != unknown {
 			t.Errorf("%s: unknown is %q, want %q", option, got, unknown)
 		}
+	}
+}
+
+// TestVolumeWords: podman's words for a new volume mean nothing to a bind mount, with or without a type; a file system has none such.
+func TestVolumeWords(t *testing.T) {
+	for _, m := range []specs.Mount{{Type: "bind", Options: []string{"nocopy", "ro"}}, {Options: []string{"copy", "rbind"}}} {
+		m.Source, m.Destination = "/srv", "/srv"
+		read, err := ReadMounts([]specs.Mount{m})
+		if err != nil || len(read[0].options.parameters) > 0 {
+			t.Errorf("%v: %v, %+v", m.Options, err, read)
+		}
+	}
+	read, err := ReadMounts([]specs.Mount{{Type: "tmpfs", Destination: "/srv", Options: []string{"nocopy"}}})
+	if err != nil || len(read[0].options.parameters) != 1 {
+		t.Errorf("tmpfs: %v, %+v", err, read)
 	}
 }

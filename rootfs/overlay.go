@@ -41,6 +41,9 @@ const (
 	workName  = "work"
 )
 
+// Filled is the directory of a store that was filled (package copytree).
+const Filled = "filled"
+
 // layerName is the directory in the store of the layer at a path of the root, with
 // upperName in it.
 func layerName(p string) string {
@@ -48,6 +51,11 @@ func layerName(p string) string {
 		return wholeName
 	}
 	return wholeName + "%" + strings.NewReplacer("%", "%25", "/", "%2F").Replace(p)
+}
+
+// InStore reports whether an overlay's store has files of such a name.
+func InStore(name string) bool {
+	return name == plainRoot || name == Filled || name == wholeName || strings.HasPrefix(name, wholeName+"%")
 }
 
 // UpperPath is the upper directory of a layer in the store.
@@ -206,6 +214,7 @@ func (t *Tree) layer(p host.Part, refused plan.Label) plan.Slot {
 	if t.restricted {
 		t.b.Do(plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_SET_FLAG, Key: "userxattr"})
 	}
+	t.label(fs)
 	t.b.Add(plan.Step{Op: plan.Fsconfig{FD: fs.Ref(), Command: unix.FSCONFIG_CMD_CREATE}, Tolerate: tolerate})
 	flags := parseOptions(p.Flags)
 	mount := t.b.Get("layer", plan.Fsmount{FD: fs.Ref(), Attrs: int(flags.attributes() &^ unix.MOUNT_ATTR_RDONLY)})

@@ -25,6 +25,9 @@ type Config struct {
 	// NewUser, NewCgroup, NewPID, NewIPC say that the container gets such a
 	// namespace of its own.
 	NewUser, NewCgroup, NewPID, NewIPC bool
+	// Joined are the CLONE_NEW* of those that it gets by their path, and that are not the
+	// caller's.
+	Joined int
 	// UIDs and GIDs are the id maps of the container's new user namespace;
 	// UserNamespace is the path of one that it joins.
 	UIDs, GIDs    []host.Mapping
@@ -34,6 +37,9 @@ type Config struct {
 	// Cgroup is the directory that a cgroup mount without a cgroup namespace
 	// shows; empty for the whole tree.
 	Cgroup string
+	// Editable are sources of bind mounts, absolute: files that the runtime writes until
+	// FillCopies, and that the container may change. It gets copies.
+	Editable []string
 	// CopyOutside writes the steps that let the runtime copy from one mount to
 	// another while init waits.
 	CopyOutside func(c Copy, from, to plan.Slot)
@@ -141,8 +147,10 @@ func words(errno unix.Errno) string { return errno.Error() + " (" + plan.ErrnoNa
 // Mounts writes the second part, with the credentials of the container's root:
 // the root attached, all mounts, devices, and links.
 func (t *Tree) Mounts(mounts []Mount) error {
+	at := t.attachPoint()
+	t.makeMemory(at)
 	t.b.At("root.path", "attach the root "+t.facts.Rootfs.Path).For(plan.ForRoot, "")
-	if at := t.attachPoint(); t.config.Overlay != nil {
+	if t.config.Overlay != nil {
 		t.overlay(at)
 	} else {
 		t.attachAt(t.root, at)
@@ -184,13 +192,30 @@ func (t *Tree) MakeDirectory(p string) {
 	t.b.Close(t.target(p, true))
 }
 
-// OwnProc makes a procfs for the runtime's own use, which is attached nowhere:
+// Parameters opens a procfs in which the kernel's parameters can be written: the
+// container's own, where that is whole; else one for the runtime's own use. The
+// caller gives it back to CloseParameters.
+func (t *Tree) Parameters() plan.Slot {
+	if t.procIsWhole {
+		return t.proc // another would have to be made, and ended again
+	}
+	return t.ownProc()
+}
+
+// CloseParameters is for what Parameters opened.
+func (t *Tree) CloseParameters(proc plan.Slot) {
+	if proc != t.proc {
+		t.b.Close(proc)
+	}
+}
+
+// ownProc makes a procfs for the runtime's own use, which is attached nowhere:
 // what config.json mounts on /proc, or over a part of it, may be read-only or
 // not all there. The PID namespace is the container's, and so are the other
 // namespaces whose parameters it shows, because the caller is in them. Where the
 // kernel refuses another procfs (EPERM), the host's serves, whose parameters are
 // those of the caller's namespaces too.
-func (t *Tree) OwnProc() plan.Slot {
+func (t *Tree) ownProc() plan.Slot {
 	none, refused, done := t.b.Label(), t.b.Label(), t.b.Label()
 	fs, proc := t.b.Slot("fs"), t.b.Slot("ownproc")
 	t.b.Add(plan.Step{Op: plan.Fsopen{Type: "proc"}, Result: fs, Tolerate: onEPERM(none)})

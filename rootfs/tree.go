@@ -46,6 +46,9 @@ type Tree struct {
 	root plan.Slot
 	// store keeps the changes of an overlay, below is what it is laid over.
 	store, below plan.Slot
+	// memory is a tmpfs for copies of what is editable.
+	memory   plan.Slot
+	editable []editable
 	// covered lists the destinations of the mounts so far, cleaned; below them
 	// nothing is known from the facts. mountpoints are the same, to look one up.
 	covered     []string
@@ -63,6 +66,8 @@ type Tree struct {
 	// proc, sys and devpts are the mounts at /proc, /sys and /dev/pts, as long
 	// as nothing covers them.
 	proc, sys, devpts plan.Slot
+	// procIsWhole: what proc shows is writable, and nothing lies over a part of it.
+	procIsWhole bool
 	// late are the mounts that become read-only at the end.
 	late []lateMount
 	// locked are the flags that a bind mount has from the host, by its
@@ -157,6 +162,20 @@ func (t *Tree) forget(p string) {
 	}
 	if p == "" || p == "dev" || p == "dev/pts" {
 		t.devpts = 0
+	}
+}
+
+// touchProc notes that a mount is made or changed, where it is, or where a link of the root
+// may have it.
+func (t *Tree) touchProc(destination string) {
+	p, target := inside(destination), t.facts.Targets[destination]
+	for _, at := range [...]string{p, target.Resolved} {
+		if p == "" || at == "proc" || isBelow(at, "proc") {
+			t.procIsWhole = false
+		}
+	}
+	if target.Unknown != "" && !t.isCovered(p) { // its link leads into another mount
+		t.procIsWhole = false
 	}
 }
 

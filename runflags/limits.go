@@ -130,18 +130,27 @@ func (c *config) setMemoryReservation(values []string) error {
 const period, leastQuota = 100_000, 1000
 
 func (c *config) setCPUs(values []string) error {
-	text := last(values)
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(n > 0 && n < 1<<20) {
-		return wrong("cpus", text, "want a number of CPUs more than 0, as 2 or 0.5")
-	}
-	quota, each := int64(math.Round(n*period)), uint64(period)
-	if quota < leastQuota {
-		return wrong("cpus", text, "the kernel gives no less than 0.01")
+	quota, each, err := CPUs(last(values))
+	if err != nil {
+		return err
 	}
 	cpu := c.cpuLimits()
 	cpu.Quota, cpu.Period = &quota, &each
 	return nil
+}
+
+// CPUs reads --cpus: the quota of CPU time, and the period that it is for, in
+// microseconds.
+func CPUs(text string) (quota int64, each uint64, err error) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0 && n < 1<<20) {
+		return 0, 0, wrong("cpus", text, "want a number of CPUs more than 0, as 2 or 0.5")
+	}
+	quota = int64(math.Round(n * period))
+	if quota < leastQuota {
+		return 0, 0, wrong("cpus", text, "the kernel gives no less than 0.01")
+	}
+	return quota, period, nil
 }
 
 func (c *config) setCPUShares(values []string) error {

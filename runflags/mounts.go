@@ -160,11 +160,18 @@ func (p *mountFields) set(key, value string, hasValue bool) (why string) {
 			return key + ": want an octal mode, as 1777"
 		}
 		p.sizes = append(p.sizes, "mode="+value)
+	case "nosuid", "suid", "nodev", "dev", "noexec", "exec":
+		if hasValue {
+			return key + ": it has no value"
+		}
+		p.options = append(p.options, key)
 	case "consistency": // says nothing on Linux
+	case "U", "chown":
+		return key + ": homerun changes no owners; chown does"
 	case "relabel", "z", "Z":
 		return key + ": homerun changes no SELinux labels; chcon does"
 	default:
-		return "unknown key " + key + ": want type, source, target, readonly, bind-propagation, bind-nonrecursive, tmpfs-size or tmpfs-mode"
+		return "unknown key " + key + ": want type, source, target, readonly, nosuid, nodev, noexec, bind-propagation, bind-nonrecursive, tmpfs-size or tmpfs-mode"
 	}
 	return ""
 }
@@ -190,6 +197,8 @@ func (p *mountFields) mount() (m specs.Mount, why string) {
 	switch {
 	case p.kind == "volume":
 		return m, "homerun has no volumes: want type=bind with a directory of your own, or type=tmpfs"
+	case p.kind == "image":
+		return m, "homerun has no images: want type=bind with a directory that holds one's files"
 	case p.kind != "bind" && p.kind != "tmpfs":
 		return m, "want type=bind or type=tmpfs"
 	case !path.IsAbs(p.destination):

@@ -24,6 +24,8 @@ func TestMounts(t *testing.T) {
 		{"mount", "type=bind,src=srv,dst=/mnt,rw", "bind srv /mnt rbind"},
 		{"mount", `type=bind,"src=/a,b",dst=/mnt`, "bind /a,b /mnt rbind"},
 		{"mount", "type=tmpfs,dst=/cache,tmpfs-size=1m,tmpfs-mode=700,ro", "tmpfs tmpfs /cache nosuid,nodev,noexec,mode=1777,size=1m,mode=700,ro"},
+		{"mount", "type=bind,src=/srv,dst=/mnt,nosuid,nodev,noexec", "bind /srv /mnt rbind,nosuid,nodev,noexec"},
+		{"mount", "type=tmpfs,dst=/cache,exec", "tmpfs tmpfs /cache nosuid,nodev,noexec,mode=1777,exec"},
 		{"device", "/dev/fuse", "bind /dev/fuse /dev/fuse rbind,nosuid,noexec"},
 		{"device", "/dev/fuse:rw", "bind /dev/fuse /dev/fuse rbind,nosuid,noexec"},
 		{"device", "/dev/sda:/dev/disk:rwm", "bind /dev/sda /dev/disk rbind,nosuid,noexec"},
@@ -89,7 +91,7 @@ func TestVolume(t *testing.T) {
 // out, and no error shows what may be secret.
 func TestEnvironment(t *testing.T) {
 	caller := []string{"HOME=/home/me", "AWS_A=1", "AWS_B=2", "EMPTY="}
-	files := []EnvFile{{"f", []byte("# comment\n\nA=1\r\n  B= x \nHOME\nNOPE\n")}}
+	files := []EnvFile{{"f", []byte("\uFEFF# comment\n\nA=1\r\n  B= x \nHOME\nNOPE\n")}}
 	got, err := Environment(files, []string{"A=2", "C=", "EMPTY", "AWS_*", "N=a*"}, caller)
 	want := []string{"A=1", "B= x ", "HOME=/home/me", "A=2", "C=", "EMPTY=", "AWS_A=1", "AWS_B=2", "N=a*"}
 	if err != nil || !slices.Equal(got, want) {
@@ -99,6 +101,8 @@ func TestEnvironment(t *testing.T) {
 		file, flag, want string
 	}{
 		{"A=1\nMY NAME=secret\n", "", "--env-file f: line 2: want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"},
+		{"A=1\r\n\n# c\nB=secret\x00secret\n", "", "--env-file f: line 4: it has a NUL byte, which no variable can have"},
+		{"A\x00", "", "--env-file f: line 1: it has a NUL byte, which no variable can have"},
 		{"=secret", "", "--env-file f: line 1: want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"},
 		{"", "=secret", "--env: want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"},
 		{"", "A B", "--env: want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"},

@@ -108,7 +108,11 @@ func hostMode(flag, text string) (bool, error) {
 	case "private", "":
 		return false, nil
 	}
-	return false, wrong(flag, text, "want private or host")
+	want := "want private or host"
+	if flag == "userns" {
+		want = "want keep-id, private or, as root, host"
+	}
+	return false, wrong(flag, text, want)
 }
 
 // leave takes a namespace from the config, so that the container is in the caller's.
@@ -124,12 +128,16 @@ func (c *config) leave(kind specs.LinuxNamespaceType) {
 
 // setUserNamespace: that host is for root alone, the caller has looked after.
 func (c *config) setUserNamespace(values []string) error {
-	switch text := last(values); text {
+	text := last(values)
+	switch kind, _, _ := strings.Cut(text, ":"); kind {
 	case "auto":
 		return wrong("userns", text, "homerun keeps no account of which ids are taken: all of yours are mapped without it")
 	case "nomap":
 		return wrong("userns", text, "your own id is the container's root, or nothing could be made for it: want keep-id or private, or leave it out")
 	case "keep-id": // the caller has made it so
+		if text != kind {
+			return wrong("userns", text, "you have your own id in it, and no other: want keep-id alone")
+		}
 		return nil
 	default:
 		host, err := hostMode("userns", text)

@@ -32,7 +32,8 @@ const (
 type Flag struct {
 	Name, Short, Value, Usage string
 	Kind                      Kind
-	apply                     func(*config, []string) error
+	// apply is nil where the caller, who knows more, has done it.
+	apply func(*config, []string) error
 }
 
 // Values are what was typed for each flag, in order.
@@ -69,7 +70,7 @@ func Flags() []Flag { return slices.Clone(table[:]) }
 var table = [...]Flag{
 	{"memory", "m", "SIZE", "most memory, as 512m or 2g", Text, (*config).setMemory},
 	{"memory-swap", "", "SIZE", "most memory and swap together, -1 for any swap; twice --memory without it", Text, (*config).setMemorySwap},
-	{"memory-reservation", "", "SIZE", "memory that is taken from it last", Text, (*config).setMemoryReservation},
+	{"memory-reservation", "", "SIZE", "memory that the kernel leaves to it while others have some to give", Text, (*config).setMemoryReservation},
 	{"cpus", "", "NUMBER", "how many CPUs' time it gets at most, as 1.5", Text, (*config).setCPUs},
 	{"cpu-shares", "c", "NUMBER", "its share of the CPUs when others want them, 2 to 262144", Text, (*config).setCPUShares},
 	{"cpuset-cpus", "", "LIST", "the CPUs it may use, as 0-3,7", Text, (*config).setCPUSet},
@@ -80,12 +81,12 @@ var table = [...]Flag{
 	{"group-add", "", "GROUP", "a supplementary group, or keep-groups for the caller's", List, (*config).addGroups},
 	{"cap-drop", "", "NAME", "take a capability, or ALL", List, nil},
 	{"cap-add", "", "NAME", "add a capability, or ALL", List, nil},
-	{"userns", "", "MODE", "keep-id to be yourself in it, private, or as root host", Text, (*config).setUserNamespace},
+	{"userns", "", "MODE", "whose ids it has: keep-id (yours alone), private, or host (for root)", Text, (*config).setUserNamespace},
 	{"pid", "", "MODE", "whose processes it sees: private or host", Text, (*config).setPIDNamespace},
 	{"ipc", "", "MODE", "whose shared memory and message queues: private or host", Text, (*config).setIPCNamespace},
 	{"uts", "", "MODE", "whose host name: private or host", Text, (*config).setUTSNamespace},
 	{"shm-size", "", "SIZE", "size of /dev/shm, 64m without it", Text, (*config).setShmSize},
-	{"read-only", "", "", "let the program not write to the root", Switch, (*config).setReadOnly},
+	{"read-only", "", "", "keep the program from writing to the root", Switch, (*config).setReadOnly},
 	{"tmpfs", "", "DIR[:OPTIONS]", "an empty directory in memory, as /cache:size=64m", List, (*config).addTmpfs},
 	{"mount", "", "KEY=VALUE,...", "a mount, as type=bind,src=/srv,dst=/srv,ro or type=tmpfs,dst=/cache", List, (*config).addMounts},
 	{"device", "", "PATH[:PATH[:rwm]]", "a device of the host", List, (*config).addDevices},
@@ -93,8 +94,8 @@ var table = [...]Flag{
 	{"sysctl", "", "NAME=VALUE", "a kernel parameter of its namespaces", List, (*config).setSysctls},
 	{"label", "l", "NAME[=VALUE]", "a label; kept as an annotation", List, (*config).addLabels},
 	{"annotation", "", "NAME=VALUE", "an annotation of config.json", List, (*config).addAnnotations},
-	{"stop-signal", "", "SIGNAL", "what stop sends first, TERM without it", Text, (*config).setStopSignal},
-	{"stop-timeout", "", "SECONDS", "how long stop waits after that, 10 without it", Text, (*config).setStopTimeout},
+	{"stop-signal", "", "SIGNAL", "what stop sends first, TERM without it", Text, nil},
+	{"stop-timeout", "", "SECONDS", "how long stop waits after that, 10 without it", Text, nil},
 }
 
 // Apply changes a config as the flags ask. The capabilities come last, since what an

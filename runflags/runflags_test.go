@@ -87,8 +87,6 @@ func TestGoodValues(t *testing.T) {
 		{"sysctl=net.ipv4.ip_forward=1", "linux/sysctl", `{"net.ipv4.ip_forward":"1"}`},
 		{"label=a=b=c label=d", "annotations", `{"a":"b=c","d":""}`},
 		{"annotation=run.oci.x=1", "annotations", `{"run.oci.x":"1"}`},
-		{"stop-signal=INT", "annotations", `{"run.homerun.stop-signal":"INT"}`},
-		{"stop-timeout=-1", "annotations", `{"run.homerun.stop-timeout":"-1"}`},
 		{"uts=host", "hostname", "none"},
 		{"uts=private", "hostname", `"homerun"`},
 	} {
@@ -126,6 +124,7 @@ func TestBadValues(t *testing.T) {
 		{"memory=64m memory-reservation=65m", `--memory-reservation "65m": want at most what --memory says`},
 		{"memory-reservation=no", `--memory-reservation "no": it is not a size: want bytes, or a number with b, k, m, g, t or p, as 512m`},
 		{"cpus=0", `--cpus "0": want a number of CPUs more than 0, as 2 or 0.5`},
+		{"cpus=1048576", `--cpus "1048576": want a number of CPUs more than 0, as 2 or 0.5`},
 		{"cpus=two", `--cpus "two": want a number of CPUs more than 0, as 2 or 0.5`},
 		{"cpus=NaN", `--cpus "NaN": want a number of CPUs more than 0, as 2 or 0.5`},
 		{"cpus=inf", `--cpus "inf": want a number of CPUs more than 0, as 2 or 0.5`},
@@ -152,7 +151,8 @@ func TestBadValues(t *testing.T) {
 		{"cap-drop=CHOWN cap-add=chown", `--cap-add "CAP_CHOWN": --cap-drop takes the same capability`},
 		{"userns=auto", `--userns "auto": homerun keeps no account of which ids are taken: all of yours are mapped without it`},
 		{"userns=nomap", `--userns "nomap": your own id is the container's root, or nothing could be made for it: want keep-id or private, or leave it out`},
-		{"userns=other", `--userns "other": want private or host`},
+		{"userns=keep-id:uid=5", `--userns "keep-id:uid=5": you have your own id in it, and no other: want keep-id alone`},
+		{"userns=other", `--userns "other": want keep-id, private or, as root, host`},
 		{"pid=container:web", `--pid "container:web": want private or host`},
 		{"ipc=shareable", `--ipc "shareable": want private or host`},
 		{"uts=x", `--uts "x": want private or host`},
@@ -163,7 +163,6 @@ func TestBadValues(t *testing.T) {
 		{"label=run.oci.handler=wasm", `--label "run.oci.handler=wasm": names with run.oci. are acted on: --annotation sets them`},
 		{"label=run.homerun.net=host", `--label "run.homerun.net=host": names with run.homerun. are acted on: --annotation sets them`},
 		{"annotation=a", `--annotation "a": want NAME=VALUE`},
-		{"stop-timeout=5s", `--stop-timeout "5s": want whole seconds, or -1 to wait for ever`},
 		{"mount=type=volume,dst=/x", `--mount "type=volume,dst=/x": homerun has no volumes: want type=bind with a directory of your own, or type=tmpfs`},
 		{"mount=dst=/x", `--mount "dst=/x": want type=bind or type=tmpfs`},
 		{"mount=type=bind,dst=/x", `--mount "type=bind,dst=/x": want source=PATH, what is to be seen in the container`},
@@ -175,8 +174,9 @@ func TestBadValues(t *testing.T) {
 		{"mount=type=tmpfs,dst=/x,tmpfs-mode=9", `--mount "type=tmpfs,dst=/x,tmpfs-mode=9": tmpfs-mode: want an octal mode, as 1777`},
 		{"mount=type=bind,src=/x,dst=/y,ro=perhaps", `--mount "type=bind,src=/x,dst=/y,ro=perhaps": ro: want true or false, or no value`},
 		{"mount=type=bind,bind-propagation=all", `--mount "type=bind,bind-propagation=all": bind-propagation: want private, slave or shared, or one of these with an r before it`},
+		{"mount=type=bind,src=/x,dst=/y,nosuid=true", `--mount "type=bind,src=/x,dst=/y,nosuid=true": nosuid: it has no value`},
 		{"mount=type=bind,relabel=shared", `--mount "type=bind,relabel=shared": relabel: homerun changes no SELinux labels; chcon does`},
-		{"mount=type=bind,size=1", `--mount "type=bind,size=1": unknown key size: want type, source, target, readonly, bind-propagation, bind-nonrecursive, tmpfs-size or tmpfs-mode`},
+		{"mount=type=bind,size=1", `--mount "type=bind,size=1": unknown key size: want type, source, target, readonly, nosuid, nodev, noexec, bind-propagation, bind-nonrecursive, tmpfs-size or tmpfs-mode`},
 		{`mount=type=bind,"src=/a`, `--mount "type=bind,\"src=/a": a double quote is left open`},
 		{"device=fuse", `--device "fuse": want PATH[:PATH[:rwm]] with absolute paths, as /dev/fuse`},
 		{"device=/dev/fuse:/dev/x:rwx", `--device "/dev/fuse:/dev/x:rwx": want PATH[:PATH[:rwm]] with absolute paths, as /dev/fuse`},
@@ -190,7 +190,8 @@ func TestBadValues(t *testing.T) {
 }
 
 // TestAllFlags: each flag has a row above, and each row a flag. Those without a
-// function of their own are read elsewhere: --user and --env-file by the command.
+// function of their own are read elsewhere: --user, --env-file, --stop-signal and --stop-timeout
+// by the command.
 func TestAllFlags(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range Flags() {
@@ -198,7 +199,7 @@ func TestAllFlags(t *testing.T) {
 			t.Errorf("--%s: twice, or without a usage or a value", f.Name)
 		}
 		seen[f.Name] = true
-		if f.apply == nil && !slices.Contains([]string{"user", "env-file", "cap-add", "cap-drop"}, f.Name) {
+		if f.apply == nil && !slices.Contains([]string{"user", "env-file", "cap-add", "cap-drop", "stop-signal", "stop-timeout"}, f.Name) {
 			t.Errorf("--%s does nothing", f.Name)
 		}
 	}

@@ -7,12 +7,6 @@ import (
 	"github.com/homerun-oci/homerun/fault"
 )
 
-// The annotations that say how a container is stopped, as package container reads them.
-const (
-	annotationStopSignal  = "run.homerun.stop-signal"
-	annotationStopTimeout = "run.homerun.stop-timeout"
-)
-
 func (c *config) annotate(name, value string) {
 	if c.Annotations == nil {
 		c.Annotations = map[string]string{}
@@ -63,21 +57,6 @@ func (c *config) setSysctls(values []string) error {
 	return nil
 }
 
-// setStopSignal: the caller has looked whether there is such a signal.
-func (c *config) setStopSignal(values []string) error {
-	c.annotate(annotationStopSignal, last(values))
-	return nil
-}
-
-func (c *config) setStopTimeout(values []string) error {
-	text := last(values)
-	if n, err := strconv.ParseInt(text, 10, 32); err != nil || n < -1 {
-		return wrong("stop-timeout", text, "want whole seconds, or -1 to wait for ever")
-	}
-	c.annotate(annotationStopTimeout, text)
-	return nil
-}
-
 // EnvFile is a file of --env-file.
 type EnvFile struct {
 	Name string
@@ -91,23 +70,23 @@ func Environment(files []EnvFile, flags, caller []string) ([]string, error) {
 	var list []string
 	for _, f := range files {
 		line := 0
-		for _, text := range strings.Split(string(f.Text), "\n") {
+		for _, text := range strings.Split(strings.TrimPrefix(string(f.Text), "\uFEFF"), "\n") { // Windows puts that first
 			line++
 			text = strings.TrimSuffix(strings.TrimLeft(text, " \t"), "\r")
 			if text == "" || text[0] == '#' {
 				continue
 			}
-			entries, ok := variable(text, caller)
-			if !ok {
-				return nil, &fault.Error{Place: "--env-file " + f.Name, Why: "line " + strconv.Itoa(line) + ": " + wantVariable}
+			entries, why := variable(text, caller)
+			if why != "" {
+				return nil, &fault.Error{Place: "--env-file " + f.Name, Why: "line " + strconv.Itoa(line) + ": " + why}
 			}
 			list = append(list, entries...)
 		}
 	}
 	for _, text := range flags {
-		entries, ok := variable(text, caller)
-		if !ok { // what follows the = may be secret
-			return nil, &fault.Error{Place: "--env", Why: wantVariable}
+		entries, why := variable(text, caller)
+		if why != "" { // what follows the = may be secret
+			return nil, &fault.Error{Place: "--env", Why: why}
 		}
 		list = append(list, entries...)
 	}
@@ -116,14 +95,17 @@ func Environment(files []EnvFile, flags, caller []string) ([]string, error) {
 
 const wantVariable = "want NAME=VALUE, or NAME for the value that it has here; a name has no blanks"
 
-// variable is one entry's variables; not ok: it has no name, or none that could be one.
-func variable(text string, caller []string) (entries []string, ok bool) {
+// variable is one entry's variables, or why it is none: it has no name, or none that could
+// be one.
+func variable(text string, caller []string) (entries []string, why string) {
 	name, _, hasValue := strings.Cut(text, "=")
 	switch {
-	case name == "" || strings.ContainsAny(name, " \t\x00"):
-		return nil, false
+	case strings.Contains(text, "\x00"):
+		return nil, "it has a NUL byte, which no variable can have"
+	case name == "" || strings.ContainsAny(name, " \t"):
+		return nil, wantVariable
 	case hasValue:
-		return []string{text}, true
+		return []string{text}, ""
 	}
 	prefix, pattern := strings.CutSuffix(name, "*")
 	for _, e := range caller {
@@ -131,5 +113,5 @@ func variable(text string, caller []string) (entries []string, ok bool) {
 			entries = append(entries, e)
 		}
 	}
-	return entries, true
+	return entries, ""
 }

@@ -95,20 +95,25 @@ func Filter(arch string, capabilities []string) *specs.LinuxSeccomp {
 	case "arm64":
 		s.Architectures = []specs.Arch{specs.ArchAARCH64, specs.ArchARM}
 		names = append(names, "arm_fadvise64_64", "arm_sync_file_range", "breakpoint", "cacheflush", "set_tls", "sync_file_range2")
+	case "riscv64":
+		s.Architectures = []specs.Arch{specs.ArchRISCV64}
+		names = append(names, "riscv_flush_icache", "riscv_hwprobe")
 	}
-	no := strings.Fields(refused)
+	var granted, denied []string
 	for _, p := range privileged() {
 		if slices.Contains(capabilities, p.capability) {
-			names = append(names, strings.Fields(p.names)...)
+			granted = append(granted, strings.Fields(p.names)...)
 		}
 	}
 	for _, p := range privileged() {
 		for _, name := range strings.Fields(p.names) {
-			if !slices.Contains(names, name) && !slices.Contains(no, name) {
-				no = append(no, name)
+			if !slices.Contains(granted, name) && !slices.Contains(denied, name) {
+				denied = append(denied, name)
 			}
 		}
 	}
+	names = append(names, granted...)
+	no := append(strings.Fields(refused), denied...)
 	s.Syscalls = append([]specs.LinuxSyscall{refuse(unix.EPERM, no), {Names: names, Action: specs.ActAllow}}, sockets(capabilities)...)
 	// The personalities that change nothing for others: Linux, Linux 32, both with
 	// a uname of 2.6, and the question which it is.

@@ -7,11 +7,11 @@ func Keys() []string {
 	return []string{
 		// Of people: shells, mail, passwords.
 		".ssh", ".gnupg", ".pki", ".password-store", ".netrc", ".authinfo", ".authinfo.gpg", ".git-credentials", ".config/git/credentials",
-		".local/share/keyrings", ".local/share/kwalletd", ".config/keepassxc", ".config/sops", ".config/age", ".config/op", ".config/1Password",
+		".local/share/keyrings", ".local/share/kwalletd", ".config/keepassxc", ".config/sops", ".config/age", ".config/op", ".config/1Password", ".1password",
 		".config/Bitwarden", ".config/Bitwarden CLI", ".config/rclone", ".config/msmtp", ".msmtprc", ".mutt", ".config/neomutt",
 		// Of clouds, clusters and registries.
 		".aws", ".azure", ".config/gcloud", ".boto", ".s3cfg", ".config/doctl", ".config/hcloud", ".oci", ".config/linode-cli", ".fly",
-		".kube", ".docker", ".config/containers/auth.json", ".config/helm", ".vault-token", ".terraform.d/credentials.tfrc.json", ".terraformrc", ".ansible",
+		".kube", ".docker", ".colima", ".lima", ".rd", ".orbstack", ".config/containers/auth.json", ".config/helm", ".vault-token", ".terraform.d/credentials.tfrc.json", ".terraformrc", ".ansible",
 		".config/gh", ".config/glab-cli", ".config/hub", ".config/github-copilot", ".config/heroku", ".config/netlify", ".config/vercel",
 		// Of package managers and databases.
 		".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".m2/settings.xml",
@@ -24,4 +24,12 @@ func Keys() []string {
 		// Of assistants and wallets.
 		".claude", ".claude.json", ".codex", ".gemini", ".config/anthropic", ".config/openai", ".bitcoin", ".ethereum", ".electrum",
 	}
+}
+
+// Sockets are those of services that make who may write to them root of the machine, or
+// as good as that, in places that are not private to a container on the host's files. A
+// read-only mount does not keep anybody from connecting to a socket.
+func Sockets() [6]string {
+	return [...]string{"/var/lib/incus/unix.socket", "/var/lib/incus/unix.socket.user", "/var/lib/lxd/unix.socket",
+		"/var/snap/lxd/common/lxd/unix.socket", "/var/snap/lxd/common/lxd-user/unix.socket", "/var/snap/docker/common/run/docker.sock"}
 }

@@ -43,6 +43,8 @@ type Person struct {
 	Visible string
 	// Keys are the places with keys and tokens that the container would see.
 	Keys []string
+	// Links are the symbolic links by which these were found.
+	Links []string
 	// Env are the NAME=VALUE that go along, but for PATH and HOME, and Path is the
 	// caller's PATH.
 	Env  []string
@@ -135,16 +137,37 @@ func (r Rootfs) cover(s *specs.Spec) {
 	}
 }
 
-// above are the directories between one that the program may write and keys in it. They
-// are mounted on themselves: one with something mounted below it can be renamed, and the
-// next container would have the keys by a name that is not covered.
+// held are the mounts that keep keys where they are found in a directory that the program
+// may write: the directories between, and the links, are mounted on themselves. What is no
+// mount can be renamed or removed, and the next container would have the keys by a name
+// that is not covered.
+func (r Rootfs) held(top string) (list []specs.Mount) {
+	for _, dir := range r.above(top) {
+		list = append(list, bind(dir, dir, nil))
+	}
+	for _, link := range r.Person.Links {
+		if r.holds(top, link) {
+			list = append(list, bind(link, link, []string{"src-nofollow", "dest-nofollow"}))
+		}
+	}
+	return list
+}
+
+// holds reports whether a place is one of the directory top, and not of the current
+// directory in it, which is a mount of its own.
+func (r Rootfs) holds(top, p string) bool {
+	return Within(p, top) && p != top && (r.Here == "" || top == r.Here || !Within(p, r.Here))
+}
+
+// above are the directories between one that the program may write and keys in it, or
+// links to keys.
 func (r Rootfs) above(top string) (list []string) {
-	for _, key := range r.Person.Keys {
+	for _, key := range slices.Concat(r.Person.Keys, r.Person.Links) {
 		if !Within(key, top) || key == top {
 			continue
 		}
 		for dir := path.Dir(key); dir != top; dir = path.Dir(dir) {
-			if here := r.Here != "" && top != r.Here && Within(dir, r.Here); !here && !slices.Contains(list, dir) {
+			if r.holds(top, dir) && !slices.Contains(list, dir) {
 				list = append(list, dir)
 			}
 		}

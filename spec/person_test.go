@@ -147,6 +147,16 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
+	riscv := Filter("riscv64", nil)
+	if !slices.Equal(riscv.Architectures, []specs.Arch{specs.ArchRISCV64}) || answer(riscv, "riscv_hwprobe") != "allow" || answer(plain, "riscv_hwprobe") != "" {
+		t.Errorf("riscv64: %v, riscv_hwprobe: %q, %q", riscv.Architectures, answer(riscv, "riscv_hwprobe"), answer(plain, "riscv_hwprobe"))
+	}
+	for _, rule := range plain.Syscalls[:2] {
+		names := slices.Sorted(slices.Values(rule.Names))
+		if len(slices.Compact(names)) != len(rule.Names) {
+			t.Errorf("%s has names twice", rule.Action)
+		}
+	}
 	if n, m := len(plain.Syscalls), len(admin.Syscalls); n != m+1 || *plain.DefaultErrnoRet != 38 {
 		t.Errorf("%d and %d rules", n, m)
 	}
@@ -169,7 +179,7 @@ func answer(s *specs.LinuxSeccomp, name string) string {
 // TestProfile: a profile in docker's format, with what holds for some only.
 func TestProfile(t *testing.T) {
 	p, err := ParseProfile([]byte(`{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1,
-		"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}, {"architecture": "SCMP_ARCH_AARCH64"}],
+		"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}, {"architecture": "SCMP_ARCH_AARCH64"}, {"architecture": "SCMP_ARCH_RISCV64"}],
 		"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [], "comment": "", "includes": {}, "excludes": {}},
 			{"name": "write", "action": "SCMP_ACT_ALLOW"},
 			{"names": ["chroot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_CHROOT"]}},
@@ -178,6 +188,9 @@ func TestProfile(t *testing.T) {
 			{"names": ["s390_runtime_instr"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}}]}`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := p.config("riscv64", nil).Architectures; len(got) == 0 || got[0] != specs.ArchRISCV64 {
+		t.Errorf("riscv64: %v", got)
 	}
 	for _, c := range [][]string{{"read", "write", "bpf"}, {"read", "write", "chroot"}} {
 		var capabilities []string
@@ -199,6 +212,32 @@ func TestProfile(t *testing.T) {
 	for _, text := range []string{`{}`, `[]`, `{"defaultAction": 1}`, `x`} {
 		if _, err := ParseProfile([]byte(text)); err == nil {
 			t.Errorf("%s is a profile", text)
+		}
+	}
+}
+
+// TestHeld: links to keys, and the directories on the way to a link, are mounts of their own where the program may
+// write, and nowhere else; those in the current directory are so once.
+func TestHeld(t *testing.T) {
+	p := Person{Home: "/home/me", Visible: "rw", Keys: []string{"/mnt/ssh", "/home/me/dots/aws"},
+		Links: []string{"/home/me/.ssh", "/home/me/hop/kube", "/home/me/here/a/b", "/mnt/link"}}
+	for want, r := range map[string]Rootfs{
+		"/home/me rw, /home/me/dots, /home/me/hop, /home/me/.ssh src-nofollow dest-nofollow, /home/me/hop/kube src-nofollow dest-nofollow, " +
+			"/home/me/here, /home/me/here/a, /home/me/here/a/b src-nofollow dest-nofollow": {Path: "/", Person: p, Here: "/home/me/here"},
+		"/home/me ro": {Path: "/", Person: func() Person { p := p; p.Visible = "ro"; return p }()},
+	} {
+		s, err := r.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range s.Mounts {
+			if m.Type == "bind" && m.Source == m.Destination {
+				got = append(got, strings.Join(append([]string{m.Source}, m.Options[1:]...), " "))
+			}
+		}
+		if text := strings.Join(got, ", "); text != want {
+			t.Errorf("%s\nwant %s", text, want)
 		}
 	}
 }

@@ -153,15 +153,11 @@ func (r Rootfs) scratch() []specs.Mount {
 
 // binds adds the working directory and the volumes.
 func (r Rootfs) binds(s *specs.Spec) error {
-	var writable []string
 	if r.Person.Visible == "rw" {
-		writable = r.above(r.Person.Home)
+		s.Mounts = append(s.Mounts, r.held(r.Person.Home)...)
 	}
 	if r.Here != "" {
-		writable = append(append(writable, r.Here), r.above(r.Here)...)
-	}
-	for _, dir := range writable {
-		s.Mounts = append(s.Mounts, bind(dir, dir, nil))
+		s.Mounts = append(append(s.Mounts, bind(r.Here, r.Here, nil)), r.held(r.Here)...)
 	}
 	for _, v := range r.Volumes {
 		parts := strings.SplitN(v, ":", 3)

@@ -92,8 +92,11 @@ func (p *Profile) config(arch string, capabilities []string) *specs.LinuxSeccomp
 }
 
 func native(arch string) specs.Arch {
-	if arch == "arm64" {
+	switch arch {
+	case "arm64":
 		return specs.ArchAARCH64
+	case "riscv64":
+		return specs.ArchRISCV64
 	}
 	return specs.ArchX86_64
 }

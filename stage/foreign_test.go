@@ -42,17 +42,21 @@ func (img image) save(name string) error {
 	return os.WriteFile(name, file, 0o700)
 }
 
-// TestForeign runs the experiments on the other of the two machines that there
-// is a stage for, emulated. The images are written by this test, built for it.
+// TestForeign runs the experiments on the other machines that there is a stage for,
+// emulated. The images are written by this test, built for them.
 func TestForeign(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and emulates")
 	}
-	machine, emulator := "arm64", "qemu-aarch64"
-	if runtime.GOARCH == machine {
-		machine, emulator = "amd64", "qemu-x86_64"
+	for machine, emulator := range map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"} {
+		if machine != runtime.GOARCH {
+			t.Run(machine, func(t *testing.T) { foreign(t, machine, tool(t, emulator, emulator+"-static")) })
+		}
 	}
-	emulator = tool(t, emulator, emulator+"-static")
+}
+
+// foreign runs the experiments on one machine.
+func foreign(t *testing.T, machine, emulator string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()

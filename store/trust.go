@@ -51,6 +51,9 @@ func openDirectory(at int, name string) (int, error) {
 // open opens the state root, and refuses one that somebody else owns or can
 // write, sticky or not: what is in it may be theirs.
 func (r Root) open() (int, error) {
+	if r == "" { // a Runtime that New has not made
+		return -1, errors.New("the state root has no path")
+	}
 	fd, err := openDirectory(unix.AT_FDCWD, string(r))
 	if err == unix.ENOTDIR || err == unix.ELOOP {
 		return -1, fmt.Errorf("the state root %s is not a directory, or is a symbolic link: %w", r, err)

@@ -59,7 +59,7 @@ func (s *session) commands() map[string]command {
 		"rootfs": s.cmdRootfs, "bundle": s.cmdBundle, "config": cmdConfig, "args": cmdArgs, "sh": cmdShell,
 		"run": cmdRun, "status": cmdStatus, "start": cmdStart, "spawn": cmdSpawn, "read": cmdRead,
 		"await": cmdAwait, "signal": cmdSignal,
-		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors, "killed": cmdKilled,
+		"finish": cmdFinish, "tty": cmdTerminal, "errors": cmdErrors, "killed": cmdKilled, "outlives": cmdOutlives,
 	}
 	maps.Copy(all, lifecycleCommands())
 	return all

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/traced"
 )
 
 // full is for all that takes too long for every day: a kill before every system
@@ -129,9 +131,9 @@ func (c *crash) step(t *testing.T, v crashVerb, at int) (calls, status int) {
 		c.must(t, args...)
 	}
 	s := c.stepper(t, v.args)
-	defer os.Remove(s.out.Name())
-	defer s.out.Close()
-	calls, status, err := s.run(at)
+	defer os.Remove(s.Out.Name())
+	defer s.Out.Close()
+	calls, status, err := s.Run(at)
 	if err != nil {
 		t.Fatalf("call %d: %v", at, err)
 	}
@@ -146,14 +148,14 @@ func (c *crash) step(t *testing.T, v crashVerb, at int) (calls, status int) {
 	return calls, status
 }
 
-func (c *crash) stepper(t *testing.T, args []string) *stepper {
+func (c *crash) stepper(t *testing.T, args []string) *traced.Program {
 	t.Helper()
 	out, err := os.CreateTemp(c.dir, "out")
 	check(t, err)
-	s := &stepper{command: append([]string{shared.homerun, "--root", c.state}, args...), dir: "/", out: out, limit: 20 * time.Second}
-	s.env = strings.Fields(strings.TrimPrefix(c.environment(), "env -i "))
+	s := &traced.Program{Command: append([]string{shared.homerun, "--root", c.state}, args...), Dir: "/", Out: out, Limit: 20 * time.Second}
+	s.Env = strings.Fields(strings.TrimPrefix(c.environment(), "env -i "))
 	if c.become() != "" {
-		s.credential = &syscall.Credential{Uid: uint32(shared.user.uid), Gid: uint32(shared.user.gid)}
+		s.Credential = &syscall.Credential{Uid: uint32(shared.user.uid), Gid: uint32(shared.user.gid)}
 	}
 	return s
 }

@@ -52,7 +52,7 @@ func Describe(mappings []host.Mapping) string {
 
 // Unmapped is the error for an id that config.json uses and the namespace
 // does not have; field says where ("process.user.uid").
-func Unmapped(field string, kind Kind, id uint32, mappings []host.Mapping) error {
+func Unmapped(field string, kind Kind, id uint32, mappings []host.Mapping) *fault.Error {
 	return &fault.Error{
 		Code:  CodeMapping,
 		Place: field,

@@ -54,13 +54,18 @@ func (d *Dir) apply(writes []cgroupv2.Write, put func(cgroupv2.Write) error) err
 
 func (d *Dir) put(w cgroupv2.Write) error {
 	err := d.write(w.File, w.Value)
+	if err == nil && w.Both {
+		if err := d.put(*w.Else); !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
 	if err == nil {
 		return nil
 	}
 	e := d.failed(writing(w.Value), w.File, err)
 	e.Place = w.Pointer
 	switch {
-	case e.Errno == unix.ENOENT && w.Else != nil:
+	case (e.Errno == unix.ENOENT || e.Errno == unix.EOPNOTSUPP) && w.Else != nil:
 		return d.put(*w.Else)
 	case slices.Contains(w.Tolerate, e.Errno):
 		return nil
@@ -84,7 +89,7 @@ func (d *Dir) explain(e *fault.Error, file, controller string) (missing bool) {
 		reason += " is available but the kernel has no such file"
 	}
 	e.Why = why(reason, e.Errno)
-	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno, Missing: missing, Privileged: privileged()}.Hint()
+	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno, Missing: missing, Absent: missing && d.absent(controller)}.Hint()
 	return missing
 }
 

@@ -145,7 +145,7 @@ func (d *Dir) lacks(required []string, refused error) error {
 
 func (d *Dir) unavailable(controller string) *fault.Error {
 	e := d.because("use", "", "controller "+controller+" is not available here", 0)
-	e.Hint = cgroupv2.Refusal{File: controller, Missing: true, Privileged: privileged()}.Hint()
+	e.Hint = cgroupv2.Refusal{File: controller, Missing: true, Absent: d.absent(controller)}.Hint()
 	return e
 }
 
@@ -204,6 +204,9 @@ func (d *Dir) borrow(required, have, on []string) error {
 				return err
 			}
 			continue
+		}
+		if d.absent(name) {
+			return d.unavailable(name) // nor has systemd got it
 		}
 		e := d.because("use", "", "controller "+name+" is turned on and off here by the service manager, whose cgroup this is", 0)
 		e.Hint = cgroupv2.HintForeign
@@ -303,17 +306,6 @@ func (d *Dir) adopt(pids []int) error {
 		}
 	}
 	return nil
-}
-
-// privileged is true for root of the first user namespace, whose number is
-// fixed (linux/proc_ns.h); root of another one has the rights, and needs the
-// hints, of a user.
-func privileged() bool {
-	if os.Geteuid() != 0 {
-		return false
-	}
-	name, err := os.Readlink("/proc/self/ns/user")
-	return err != nil || name == "user:[4026531837]"
 }
 
 // Attach moves a process into d; 0 is the caller itself. It waits for an RCU

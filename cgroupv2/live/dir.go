@@ -17,7 +17,9 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,7 +68,7 @@ func writing(value string) string { return "write " + strconv.Quote(value) + " t
 // with the fix.
 func (d *Dir) refused(op, file string, err error) *fault.Error {
 	e := d.failed(op, file, err)
-	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno, Privileged: privileged()}.Hint()
+	e.Hint = cgroupv2.Refusal{File: file, Errno: e.Errno}.Hint()
 	return e
 }
 
@@ -134,6 +136,9 @@ func (d *Dir) Close() error { return unix.Close(d.fd) }
 // Sub opens a cgroup below d by a relative path. Errors are *fault.Error.
 func (d *Dir) Sub(relative string) (*Dir, error) {
 	fd, err := d.open(relative, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == unix.EXDEV {
+		return nil, d.because("open "+relative+" below", "", "bad sub cgroup path: it leads out", unix.EXDEV)
+	}
 	if err != nil {
 		return nil, d.failed("open", relative, err)
 	}
@@ -218,6 +223,19 @@ func (d *Dir) Available() ([]string, error) {
 		return nil, d.failed("read", "cgroup.controllers", err)
 	}
 	return names, nil
+}
+
+// absent reports whether no cgroup at or above d has the controller.
+func (d *Dir) absent(controller string) bool {
+	for dir := d.path; ; dir = path.Dir(dir) {
+		text, err := os.ReadFile(dir + "/cgroup.controllers")
+		if err != nil || dir == "/" {
+			return dir != d.path // else nothing is known
+		}
+		if slices.Contains(strings.Fields(string(text)), controller) {
+			return false
+		}
+	}
 }
 
 // gone is true for the errnos of a cgroup that was removed: ENOENT at open,

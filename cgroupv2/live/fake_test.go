@@ -40,6 +40,61 @@ func put(t *testing.T, root, name string, files map[string]string) string {
 	return dir
 }
 
+// A weight of I/O for all disks goes to both files, as far as they exist; that for one disk
+// to the first, which says whether the disk has that scheduler.
+func TestWeights(t *testing.T) {
+	const all, one = `{"blockIO":{"weight":500}}`, `{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":500}]}}`
+	for _, test := range []struct{ resources, files, want string }{
+		{all, "io.bfq.weight io.weight", "500 / 4950"},
+		{all, "io.bfq.weight", "500 / "},
+		{all, "io.weight", " / 4950"},
+		{all, "", " / "},
+		{one, "io.bfq.weight io.weight", "8:0 500 / "},
+		{one, "io.weight", " / 8:0 4950"},
+	} {
+		have := map[string]string{}
+		for _, name := range strings.Fields(test.files) {
+			have[name] = ""
+		}
+		d := fakeCgroup(t, have)
+		err := d.Apply(writesOf(t, test.resources))
+		if got := d.text("io.bfq.weight") + " / " + d.text("io.weight"); got != test.want || (err == nil) != (test.files != "") {
+			t.Errorf("%s, %q: %q, not %q: %v", test.resources, test.files, got, test.want, err)
+		}
+	}
+}
+
+// Delegation is advised where it helps: not for a controller that no cgroup has.
+func TestMissingController(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "top", map[string]string{"cgroup.controllers": "cpu memory\n"})
+	user := put(t, root, "top/user", map[string]string{"cgroup.controllers": "memory\n"})
+	fd, err := unix.Open(user, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	d := &Dir{fd: fd, path: user}
+	for file, want := range map[string]cgroupv2.Refusal{
+		"cpu.max":     {File: "cpu.max", Errno: unix.ENOENT, Missing: true},
+		"cpuset.cpus": {File: "cpuset.cpus", Errno: unix.ENOENT, Missing: true, Absent: true},
+		"rdma.max":    {File: "rdma.max", Errno: unix.ENOENT, Missing: true, Absent: true},
+		"memory.none": {File: "memory.none", Errno: unix.ENOENT},
+	} {
+		var e *fault.Error
+		controller, _, _ := strings.Cut(file, ".")
+		if err := d.put(cgroupv2.Write{File: file, Value: "1"}); !errors.As(err, &e) || e.Hint != want.Hint() {
+			t.Errorf("%s: %v, hint: %s", file, err, fault.Hint(err))
+		}
+		if e := d.unavailable(controller); want.Missing && e.Hint != want.Hint() {
+			t.Errorf("%s: %v, hint: %s", controller, e, e.Hint)
+		}
+	}
+	if gone := (&Dir{path: root + "/top/gone"}); gone.absent("rdma") {
+		t.Error("of a cgroup that cannot be read it is known what it lacks")
+	}
+}
+
 // A limit at or below what is in use is refused before anything is written; what
 // cannot be read passes.
 func TestCheck(t *testing.T) {
@@ -171,6 +226,20 @@ func TestAwaitFrozen(t *testing.T) {
 	}
 	if _, err := fakeCgroup(t, nil).AwaitFrozen(limited(t, time.Second), pipe[0]); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("one that is gone: %v", err)
+	}
+}
+
+// A path that leads out is not printed as where it would have led.
+func TestSubLeadsOut(t *testing.T) {
+	d := fakeCgroup(t, nil)
+	for _, out := range []string{"..", "../beside", "below/../../beside"} {
+		if err := os.MkdirAll(filepath.Join(d.path, "below"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		want := "cgroupv2: open " + out + " below " + d.path + ": bad sub cgroup path: it leads out: invalid cross-device link (EXDEV)"
+		if _, err := d.Sub(out); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

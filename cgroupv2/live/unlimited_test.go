@@ -1,6 +1,7 @@
 package live
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,7 +84,8 @@ func TestUnlimitedNeedsNoController(t *testing.T) {
 }
 
 // systemd leaves controllers alone that it does not manage, so in its cgroups
-// they may be turned on (as the hint for a missing one says); cpu may not.
+// they may be turned on (as the hint for a missing one says); cpu may not. Of one that
+// the kernel has not, systemd is not the reason.
 func TestForeignController(t *testing.T) {
 	files := map[string]string{"cgroup.controllers": "cpu hugetlb misc\n", "cgroup.subtree_control": "", "cgroup.type": "domain", "cgroup.procs": ""}
 	for name, want := range map[string]string{"hugetlb": "+hugetlb", "misc": "+misc", "cpu": "", "rdma": ""} {
@@ -94,6 +96,29 @@ func TestForeignController(t *testing.T) {
 			t.Errorf("%s: wrote %q, %v", name, got, err)
 		}
 	}
+	for name, want := range map[string]string{"cpu": "is turned on and off here by the service manager", "cpuset": "is not available here"} {
+		d := fakeCgroup(t, files)
+		d.foreign = true
+		if err := d.Enable([]string{name}); err == nil || !strings.Contains(err.Error(), "controller "+name+" "+want) {
+			t.Errorf("%s: %v, not %q", name, err, want)
+		}
+	}
+	// What is on is used where systemd keeps it on: memory and pids, and in the root of the tree all.
+	files["cgroup.controllers"], files["cgroup.subtree_control"] = "cpu memory\n", "cpu memory\n"
+	for name, fine := range map[string]bool{"memory": true, "cpu": false} {
+		for _, top := range []bool{false, true} {
+			inside := maps.Clone(files)
+			if top {
+				delete(inside, "cgroup.type")
+			}
+			d := fakeCgroup(t, inside)
+			d.foreign = true
+			if err := d.Enable([]string{name}); (err == nil) != (fine || top) {
+				t.Errorf("%s, in the root of the tree: %v: %v", name, top, err)
+			}
+		}
+	}
+	files["cgroup.controllers"] = "cpu hugetlb misc\n"
 	files["cgroup.subtree_control"] = "hugetlb\n"
 	d := fakeCgroup(t, files)
 	d.foreign = true

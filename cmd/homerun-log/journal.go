@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
+	"golang.org/x/sys/unix"
 )
 
 // journal shows what is in the journal of one container, by journalctl(1). One that
@@ -23,17 +26,17 @@ func (v *view) journal(instance string) error {
 	if err != nil {
 		return errors.New("the output is in the journal, and journalctl, which reads it, is not installed")
 	}
-	args := []string{program, "--quiet", "--no-pager", "--output=export", output.InstanceField + "=" + instance}
+	args := append([]string{program, "--quiet", "--no-pager", "--output=export", output.InstanceField + "=" + instance}, writtenBy(output.DirectoryFD)...)
 	if !v.follow {
 		if v.last >= 0 {
-			args = append(args, "--lines="+strconv.Itoa(v.last))
+			args = append(args, lastEntries(v.last))
 		}
 		_, err := v.entries(args, nil)
 		return err
 	}
 	lines := "--no-tail"
 	if v.last >= 0 {
-		lines = "--lines=" + strconv.Itoa(v.last)
+		lines = lastEntries(v.last)
 	}
 	cursor, err := v.entries(append(args, "--follow", lines), v.keeperEnds)
 	if err != nil || v.forNobody() {
@@ -44,6 +47,22 @@ func (v *view) journal(instance string) error {
 	}
 	_, err = v.entries(args, nil)
 	return err
+}
+
+// lastEntries asks for the last so many. journalctl counts to no more than an int32, which
+// no journal comes to.
+func lastEntries(n int) string { return "--lines=" + strconv.Itoa(min(n, math.MaxInt32)) }
+
+// writtenBy asks for entries of the container's owner alone, which the journal itself has
+// seen: whoever may read an instance could write others with it. In a user namespace
+// the journal's number for the owner is not known.
+func writtenBy(dir int) []string {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	var st unix.Stat_t
+	if err != nil || !slices.Equal(strings.Fields(string(text)), []string{"0", "0", "4294967295"}) || unix.Fstat(dir, &st) != nil {
+		return nil
+	}
+	return []string{"_UID=" + strconv.FormatUint(uint64(st.Uid), 10)}
 }
 
 // keeperEnds waits for the end of who keeps the output, or of who wants to see it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
+	"github.com/homerun-oci/homerun/descriptor"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,6 +19,7 @@ type sink interface {
 
 // keep keeps what comes through the pipes.
 func keep(driver, id, more string) error {
+	_ = descriptor.CloseInherited(max(output.StdoutFD, output.StderrFD) + 1) // where there is no /proc they stay
 	var to sink = &file{dir: output.DirectoryFD, max: number(more) / 2}
 	if driver == output.Journal {
 		to = &journal{id: id, instance: more, path: journalSocket, socket: -1}

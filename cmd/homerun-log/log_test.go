@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -291,6 +294,29 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// However many lines are asked for, journalctl is asked for no more than it can count.
+func TestManyLines(t *testing.T) {
+	dir := t.TempDir()
+	asked := filepath.Join(dir, "asked")
+	if err := os.WriteFile(filepath.Join(dir, "journalctl"), []byte("#!/bin/sh\nprintf '%s ' \"$@\" >>"+asked+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for last, want := range map[int]string{99999999999: " --lines=2147483647 ", 2147483648: " --lines=2147483647 ", 0: " --lines=0 ", 7: " --lines=7 ", -1: ""} {
+		v := view{out: io.Discard, err: io.Discard, last: last}
+		if err := v.journal("0"); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(asked)
+		if err != nil || want == "" && strings.Contains(string(text), "--lines") || !strings.Contains(string(text), want) {
+			t.Errorf("%d lines: %q, %v", last, text, err)
+		}
+		if err := os.Remove(asked); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What journalctl does not finish is no entry.
 func TestCutEntry(t *testing.T) {
 	for _, text := range []string{"", "A=b\n", "A=b\nMESSAGE\n\x05\x00\x00\x00\x00\x00\x00\x00ab", "MESSAGE\n\x01", "MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"} {
@@ -298,6 +324,57 @@ func TestCutEntry(t *testing.T) {
 		if fields, err := r.entry(); err == nil {
 			t.Errorf("%q: %v", text, fields)
 		}
+	}
+}
+
+// keepVariable is set in the process that TestKeepsNothingElse starts.
+const keepVariable = "HOMERUN_LOG_TEST_KEEP"
+
+// Who keeps has none of the descriptors that homerun's caller has left open: a pipe that
+// somebody reads up to its end would not end before the container.
+func TestKeepsNothingElse(t *testing.T) {
+	if os.Getenv(keepVariable) != "" {
+		if err := run([]string{output.Keep, output.Files, "web", "1000"}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	p := [3]struct{ read, write *os.File }{} // the program's output and errors, and what was leaked
+	for i := range p {
+		var err error
+		if p[i].read, p[i].write, err = os.Pipe(); err != nil {
+			t.Fatal(err)
+		}
+		defer p[i].read.Close()
+		defer p[i].write.Close()
+	}
+	name, _ := directory(t)
+	dir, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), keepVariable+"=1")
+	cmd.ExtraFiles = []*os.File{dir, p[0].read, p[1].read, p[2].write}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p[2].write.Close()
+	_ = p[2].read.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := p[2].read.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("what was leaked is open: %d, %v", n, err)
+	}
+	if _, err := p[0].write.WriteString("said\n"); err != nil {
+		t.Error(err)
+	}
+	p[0].write.Close()
+	p[1].write.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(name, output.File)); err != nil || !strings.HasSuffix(string(text), " F said\n") {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/netns"
 )
 
@@ -87,7 +87,10 @@ func settle(r netns.Request) error {
 	// Caught and forgotten, not ignored: a child would inherit that, and the
 	// pasta of 2023 refuses to start where SIGPIPE is ignored already.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
-	if err := closeInherited(r.PIDFD); err != nil {
+	if r.PIDFD > 0 {
+		unix.CloseOnExec(r.PIDFD)
+	}
+	if err := descriptor.CloseInherited(3); err != nil {
 		return err
 	}
 	// Paths below are relative, as those of sockets must be short.
@@ -100,29 +103,6 @@ func settle(r netns.Request) error {
 	os.Clearenv()
 	os.Setenv("PATH", safePath())
 	return raiseFiles()
-}
-
-// closeInherited closes what the caller has leaked: a pipe of somebody who
-// waits for its end must not live as long as the container. What came through
-// execve has no close-on-exec flag; Go's runtime sets it on its own.
-func closeInherited(pidfd int) error {
-	if pidfd > 0 {
-		unix.CloseOnExec(pidfd)
-	}
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd < 3 {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
-		}
-	}
-	return nil
 }
 
 // checkPrivate refuses a state directory that others can write to: they could

@@ -101,8 +101,10 @@ func (r *rootfsFlags) adviseProgram(e *fault.Error, args []string) {
 		e.Hint = r.path + " holds no system: it has neither bin nor usr/bin; --rootfs / is the host's own, and with --here it has this directory"
 	case strings.Contains(name, "/"):
 		e.Hint = "a name with / is no matter of PATH: it is looked for in the container, a relative one from the working directory, " + r.config.Process.Cwd
+	case err == nil && r.person.covers(program) != "":
+		e.Hint = r.person.covers(program) + ": remove the link"
 	case err == nil:
-		e.Hint = "it is looked for in the container's PATH, " + r.searchPath() + "; yours has it as " + program + ": --env PATH hands yours on"
+		e.Hint = "it is looked for in the container's PATH, " + r.searchPath() + "; yours has it as " + program + ": --env PATH passes yours on"
 	default:
 		e.Hint = "it is looked for in the container's PATH, " + r.searchPath()
 	}
@@ -139,6 +141,9 @@ func (o *options) withoutBundle(err error, f *runFlags, args []string) error {
 	none := errors.Is(err, errOneID) || strings.HasPrefix(err.Error(), "config.json of bundle") && errors.Is(err, unix.ENOENT)
 	if f.create.bundle != "." || f.create.config != "" || !none {
 		return err
+	}
+	if at := slices.Index(args, "--rootfs"); at > 0 {
+		return &fault.Error{Why: err.Error(), Cause: err, Hint: "flags come before the command: homerun run --rootfs DIR [FLAGS] -- " + quoted(args[:at])}
 	}
 	root, hint := "/", "to run a command on your own files, which it cannot change: "
 	switch {

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
-	"os/signal"
 
 	"github.com/homerun-oci/homerun/container"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 )
 
 // createFlags are those that create and run share.
@@ -32,7 +29,7 @@ func (f *createFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noNewKeyring, "no-new-keyring", false, "keep the caller's session keyring")
 	flags.IntVar(&f.preserve, "preserve-fds", 0, "how many descriptors from 3 on the program gets")
 	flags.BoolVar(&f.reaper, "init", false, "have homerun be process 1, pass signals on to the program, and reap orphans (the default with --rootfs)")
-	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "leave orphans to whoever takes them (run without a PID namespace)")
+	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "let processes whose parent ends go to the host's init, not to homerun (run without a PID namespace)")
 }
 
 // request makes the container's description for a bundle.
@@ -72,7 +69,7 @@ func newCreateCommand(o *options) *cobra.Command {
 // create ends and clears up when it is told to: conmon passes signals on to it.
 func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	keepThread()
-	ctx, stop := signal.NotifyContext(ctx, endingSignals()...)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	r, err := o.runtime()
 	if err != nil {
@@ -88,17 +85,10 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 		c.Close()
 		return nil
 	case ctx.Err() != nil:
-		return errInterrupted
+		return o.endedBy(context.Cause(ctx), err)
 	}
 	return err
 }
-
-// endingSignals are those at which a start that nobody waits for is undone.
-func endingSignals() []os.Signal {
-	return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP}
-}
-
-var errInterrupted = errors.New("interrupted by a signal")
 
 func newStartCommand(o *options) *cobra.Command {
 	return o.forContainer("start", "Let a created container run its program", (*container.Runtime).Start)

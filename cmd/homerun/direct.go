@@ -25,6 +25,9 @@ func direct(ctx context.Context, root *cobra.Command, args []string) (done bool,
 	if c.ParseFlags(slices.Concat(args[:i], args[i+1:])) != nil {
 		return false, nil
 	}
+	if help := c.Flags().Lookup("help"); help != nil && help.Changed {
+		return false, nil
+	}
 	c.SetContext(ctx)
 	args = c.Flags().Args()
 	if err := c.ValidateArgs(args); err != nil {

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestEntry begins at our own entry, on both machines: Go has one processor, and
+// TestEntry begins at our own entry, on all machines: Go has one processor, and
 // arguments and environment are all there.
 func TestEntry(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and emulates")
 	}
-	for machine, emulator := range map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"} {
+	for machine, emulator := range map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"} {
 		t.Run(machine, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "homerun")
 			build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")

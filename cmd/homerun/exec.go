@@ -83,8 +83,15 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 		return err
 	}
 	o.logWarnings()
+	defer p.Close()
 	o.status, err = follow(ctx, p, signals)
 	return err
+}
+
+// typed reports whether a person or a script has typed the verb, who expect that a process
+// in the foreground ends with it. Engines name one of these, and find the process again.
+func (f *execFlags) typed() bool {
+	return f.process == "" && f.pidFile == "" && f.consoleSocket == "" && f.pidfdSocket == ""
 }
 
 // request describes the process with its command.
@@ -102,7 +109,7 @@ func (f *execFlags) request(o *options, c *container.Container, args []string) (
 	}
 	return &container.ExecRequest{
 		Process: process, Streams: streams, Files: o.files(f.preserve), ConsoleSocket: f.consoleSocket,
-		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach,
+		PidfdSocket: f.pidfdSocket, PidFile: f.pidFile, Cgroup: f.cgroup, IgnorePaused: f.ignorePaused, Detached: f.detach, EndsWithCaller: f.typed(),
 	}, nil
 }
 

@@ -31,3 +31,21 @@ func TestAddCapabilities(t *testing.T) {
 		}
 	}
 }
+
+// TestTyped: an exec with any flag that is an engine's goes on when its homerun ends.
+func TestTyped(t *testing.T) {
+	for _, test := range []struct {
+		f    execFlags
+		want bool
+	}{
+		{execFlags{}, true},
+		{execFlags{process: "p.json"}, false},
+		{execFlags{pidFile: "pid"}, false},
+		{execFlags{consoleSocket: "s"}, false},
+		{execFlags{pidfdSocket: "s"}, false},
+	} {
+		if got := test.f.typed(); got != test.want {
+			t.Errorf("%+v: %v", test.f, got)
+		}
+	}
+}

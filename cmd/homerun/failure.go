@@ -64,8 +64,11 @@ func (o *options) line(err error) string {
 }
 
 // exitStatus is 255 for exec and shell, so that it cannot be confused with a command's
-// own status, and 1 otherwise.
+// own status; 128 and its number for a run that a signal ended; and 1 otherwise.
 func (o *options) exitStatus() int {
+	if o.signaled != 0 {
+		return 128 + int(o.signaled)
+	}
 	if o.verb == "exec" || o.verb == "shell" {
 		return 255
 	}

@@ -16,7 +16,7 @@ func newFeaturesCommand(o *options) *cobra.Command {
 			o.verb = "features"
 			f := container.Features(container.Helpers{})
 			f.Annotations = map[string]string{
-				"io.github.homerun-oci.homerun.version":      version,
+				"io.github.homerun-oci.homerun.version":      ownVersion(),
 				"io.github.homerun-oci.homerun.commit":       commit,
 				"org.opencontainers.runc.checkpoint.enabled": "false",
 				"io.github.homerun-oci.homerun.annotations":  annotationNet + "," + annotationPorts,

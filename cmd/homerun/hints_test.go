@@ -37,10 +37,14 @@ func TestHints(t *testing.T) {
 			show("root", fault.Error{Place: "process.args", Errno: unix.ENOENT}, name)
 		}
 		show("empty", fault.Error{Place: "process.args", Errno: unix.ENOENT}, "sh")
+		covered := &runFlags{rootfs: rootfsFlags{path: "root", config: &specs.Spec{Process: &specs.Process{}}}}
+		covered.rootfs.person.elsewhere = map[string]string{here: "covered"}
+		s.Error(o.inFlags(covered, &fault.Error{Place: "process.args", Errno: unix.ENOENT}, []string{"mine"}))
 		bundle := &runFlags{create: createFlags{bundle: "."}}
 		s.Error(o.inFlags(bundle, errOneID, nil))
 		s.Error(o.inFlags(bundle, errOneID, []string{"image", "sh"}))
 		s.Error(o.inFlags(bundle, errOneID, []string{"root", "sh"}))
+		s.Error(o.inFlags(bundle, errOneID, []string{"sh", "--rootfs", "/"}))
 		if err := os.Mkdir("usr", 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func newVersionCommand(o *options) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			o.verb = "version"
 			if asJSON {
-				return printJSON(os.Stdout, map[string]string{"version": version, "commit": commit, "spec": specVersion})
+				return printJSON(os.Stdout, map[string]string{"version": ownVersion(), "commit": commit, "spec": specVersion})
 			}
 			_, err := fmt.Print(versionText())
 			return err

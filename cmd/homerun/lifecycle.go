@@ -48,23 +48,28 @@ func signalOf(flag string, args []string) (unix.Signal, error) {
 
 func newDeleteCommand(o *options) *cobra.Command {
 	var force, regex, wait bool
+	init := ""
 	c := &cobra.Command{
 		Use:   "delete [-f] ID | delete [-f] --regex PATTERN",
 		Short: "Remove a container that has stopped",
 		Args:  o.oneID("delete"),
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
 			remove := r.Delete
-			if force {
+			switch {
+			case force && wait:
+				return errors.New("--force kills it, and --wait waits for its end: leave one out")
+			case force:
 				remove = r.ForceDelete
-			}
-			if wait {
-				remove = afterEnd(remove, r)
+			case wait:
+				remove = func(ctx context.Context, id string) error { return r.DeleteEnded(ctx, id, init) }
 			}
 			return forEach(r, args[0], regex, func(id string) error { return remove(ctx, id) })
 		}),
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill it first; no error when there is none")
 	c.Flags().BoolVar(&wait, "wait", false, "wait for its program to end first")
+	c.Flags().StringVar(&init, "init", "", "with --wait: PID:START of the init that it has to have, to be deleted")
+	_ = c.Flags().MarkHidden("init")
 	c.Flags().BoolVarP(&regex, "regex", "r", false, "the argument is a regular expression that matches part of the ids")
 	return c
 }

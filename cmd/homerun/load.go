@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/plain"
+	"github.com/homerun-oci/homerun/spec"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -101,7 +103,10 @@ func (o *options) runtime() (*container.Runtime, error) {
 	wanted := container.DefaultOptions(os.Getenv)
 	wanted.Manager = o.manager()
 	wanted.Helpers.Homerun = "/proc/self/exe"
-	wanted.Warn, wanted.Note, wanted.Debug = o.warn, o.note, o.explain
+	wanted.Warn, wanted.Note = o.warn, o.note
+	if o.logs(levelDebug) {
+		wanted.Debug = o.explain
+	}
 	if o.root != "" {
 		root, err := filepath.Abs(o.root)
 		if err != nil {
@@ -110,6 +115,45 @@ func (o *options) runtime() (*container.Runtime, error) {
 		wanted.Root = root
 	}
 	return container.New(wanted)
+}
+
+// notOwn refuses a directory of homerun's own, where containers' states and compiled filters
+// are, one below it, and one that has them in it, as XDG_RUNTIME_DIR does: a program that may
+// write there has all containers in its hand. A state root that --root names may lie in the
+// directory; the program does not see it. how is what asks for the directory, instead what
+// to do.
+func (o *options) notOwn(how, dir, instead string) error {
+	usual := container.DefaultOptions(os.Getenv)
+	for _, own := range []string{usual.Root, usual.Cache, cmp.Or(o.root, usual.Root)} {
+		real, err := realOf(own)
+		switch {
+		case err != nil:
+		case spec.Within(dir, real):
+			return fmt.Errorf("%s: %s is homerun's own, which no program may write to; %s", how, own, instead)
+		case own != o.root && dir != "/" && spec.Within(real, dir):
+			return fmt.Errorf("%s: it has %s in it, which is homerun's own, and no program may write to; %s", how, own, instead)
+		}
+	}
+	return nil
+}
+
+// realOf is where a directory really is.
+func realOf(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	return realDir(dir).Real, err
+}
+
+// ownRoot is the state root that --root names, if a program that has these directories would
+// see it.
+func (o *options) ownRoot(seen spec.Seen) (list []string) {
+	if o.root == "" {
+		return nil
+	}
+	real, err := realOf(o.root)
+	if err != nil {
+		return nil
+	}
+	return seen.Covers([]string{real})
 }
 
 // manager is --cgroup-manager, or that of --systemd-cgroup, which wins over auto.

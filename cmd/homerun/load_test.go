@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
 )
 
@@ -34,6 +36,33 @@ func TestCollectLate(t *testing.T) {
 		debug.SetMemoryLimit(math.MaxInt64)
 		if got != want {
 			t.Errorf("%d bytes more: collections at %d %%, want %d", size, got, want)
+		}
+	}
+}
+
+// TestNotOwn: where homerun keeps states and filters no program may write, nor below, nor in what they are in; beside
+// it is no matter. A state root of one's own may be in the current directory, and is not seen.
+func TestNotOwn(t *testing.T) {
+	usual, own := container.DefaultOptions(os.Getenv), t.TempDir()
+	for dir, refused := range map[string]bool{usual.Root: true, usual.Root + "/web": true, usual.Cache + "/a": true, own: true, own + "/web/b": true,
+		filepath.Dir(own): false, own + "2": false, "/": false, filepath.Dir(usual.Root): true, filepath.Dir(usual.Root) + "/a": false} {
+		if err := (&options{root: own}).notOwn("--here", dir, "leave it"); (err != nil) != refused {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	if err := new(options).notOwn("--here", usual.Root, "leave it"); err == nil {
+		t.Error("without --root the usual one is not homerun's own")
+	}
+	here := spec.Dir{Real: filepath.Dir(own), Name: "/here"}
+	if got := (&options{root: own}).ownRoot(spec.Seen{Here: here}); !slices.Equal(got, []string{"/here/" + filepath.Base(own)}) {
+		t.Errorf("covered: %q", got)
+	}
+	if got := (&options{root: own}).ownRoot(spec.Seen{Home: here}); !slices.Equal(got, []string{"/here/" + filepath.Base(own)}) {
+		t.Errorf("covered in the home: %q", got)
+	}
+	for root, here := range map[string]spec.Dir{"": here, own: {Real: own + "2", Name: "/here"}} {
+		if got := (&options{root: root}).ownRoot(spec.Seen{Here: here}); len(got) > 0 {
+			t.Errorf("%q: covered: %q", root, got)
 		}
 	}
 }

@@ -101,13 +101,12 @@ func (o *options) logWarnings() {
 // explain says what was decided and what is done, for --debug, with the time since
 // the verb began.
 func (o *options) explain(text string) {
-	switch {
-	case !o.logs(levelDebug):
-	case o.log == "":
-		say(fmt.Sprintf("homerun: debug: %8.3f ms  %s\n", float64(time.Since(o.begun).Microseconds())/1000, plain.Short(text, maxLine)))
-	default:
-		o.writeLog(levelDebug, plain.Short(text, maxLine), nil)
+	text = plain.Short(text, maxLine)
+	if o.log != "" {
+		o.writeLog(levelDebug, text, nil)
+		return
 	}
+	say(fmt.Sprintf("homerun: debug: %8.3f ms  %s\n", float64(time.Since(o.begun).Microseconds())/1000, text))
 }
 
 // logError writes the final error: its first line, and the rest as fields.

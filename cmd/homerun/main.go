@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"strings"
 
 	"github.com/homerun-oci/homerun/rootfs/copytree"
 	"golang.org/x/sys/unix"
@@ -15,6 +17,14 @@ var (
 	version = "unknown"
 	commit  = ""
 )
+
+// ownVersion is the linker's, or where go install has built this, the module's.
+func ownVersion() string {
+	if b, ok := debug.ReadBuildInfo(); ok && version == "unknown" && b.Main.Version != "" {
+		return strings.TrimPrefix(b.Main.Version, "v")
+	}
+	return version
+}
 
 func main() {
 	undoEntry()
@@ -53,16 +63,16 @@ func run(ctx context.Context, args []string) int {
 	return o.status
 }
 
-// leastDescriptors is the least RLIMIT_NOFILE with which a verb can come to an
-// error of its own: Go's first timer opens two, and ends the program with a page of
-// its own stacks where it cannot.
-const leastDescriptors = 8
+// leastDescriptors is the least RLIMIT_NOFILE with which homerun does anything, whatever
+// the verb: it has more than each plan takes, whose descriptors are from 32 on, and a hook
+// or a network helper beside it. With less some verbs would begin and not come to an end.
+const leastDescriptors = 64
 
 // enoughDescriptors refuses a limit that is too low.
 func enoughDescriptors() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= leastDescriptors {
-		return nil
+		return nil // what else is wrong the kernel will say
 	}
-	return fmt.Errorf("the limit on open files (RLIMIT_NOFILE) is %d, and at least %d are needed: %w", limit.Cur, leastDescriptors, unix.EMFILE)
+	return fmt.Errorf("the limit on open files (RLIMIT_NOFILE) is %d, and homerun needs %d: %w", limit.Cur, leastDescriptors, unix.EMFILE)
 }

@@ -21,7 +21,7 @@ type networkFlags struct {
 
 func (f *networkFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.net, "net", "", withRootfs+"none, host, pasta, slirp4netns or ns:PATH")
+	flags.StringVar(&f.net, "net", "", withRootfs+"none, host, pasta, slirp4netns or ns:PATH (default pasta or slirp4netns, whichever is there)")
 	flags.StringVar(&f.net, "network", "", withRootfs+"the same as --net")
 	flags.StringArrayVarP(&f.ports, "publish", "p", nil, withRootfs+"publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
 	flags.StringArrayVar(&f.dns, "dns", nil, withRootfs+"address of a name server")

@@ -82,6 +82,18 @@ func TestOnlyMine(t *testing.T) {
 	if err := os.Chmod(dir, 0o775); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"root", "filled", "layer", "layer%usr", "notes.txt"} {
+		if err := os.Mkdir(dir+"/"+name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := onlyMine(dir)
+		if (err != nil) != (name == "notes.txt") || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("with %s: %v", name, err)
+		}
+	}
+	if err := os.Remove(dir + "/notes.txt"); err != nil {
+		t.Fatal(err)
+	}
 	if os.Geteuid() != 0 {
 		return
 	}

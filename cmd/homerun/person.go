@@ -26,11 +26,13 @@ type personFlags struct {
 	overlay  string
 	keepID   bool
 	notes    []string // for whoever typed the command
+	// elsewhere says of covered places that are not in the home why they are.
+	elsewhere map[string]string
 }
 
 func (f *personFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.BoolVar(&f.asRoot, "as-root", false, withRootfs+"be root, with all subordinate ids (the default but for / and with --here)")
+	flags.BoolVar(&f.asRoot, "as-root", false, withRootfs+"be root, with all subordinate ids (the default where the root is not / and without --here)")
 	flags.StringVar(&f.home, "home", "", withRootfs+"have your home, without keys and tokens: ro or rw")
 	flags.StringVar(&f.overlay, "overlay", "", withRootfs+"let the program change everything, in memory; with =DIR keep the changes in DIR (implies --as-root)")
 	flags.Lookup("overlay").NoOptDefVal = inMemory
@@ -40,7 +42,7 @@ func (f *personFlags) add(c *cobra.Command) {
 // person finds who the caller is. root is the container's, here the current
 // directory if it is wanted.
 func (f *personFlags) person(root, here string) (spec.Person, error) {
-	f.notes = nil
+	f.notes, f.elsewhere = nil, map[string]string{}
 	if !slices.Contains([]string{"", "ro", "rw"}, f.home) {
 		return spec.Person{}, fmt.Errorf("--home %s: want ro or rw", f.home)
 	}
@@ -96,23 +98,6 @@ func (f *personFlags) requestedOverlay() (*container.Overlay, error) {
 	return &container.Overlay{Dir: dir}, nil
 }
 
-// onlyMine refuses a directory for changes in which others could put links: the kernel
-// finds the upper and the work directory by name, and empties the latter. The group that
-// is the caller's own may write: with the umask 002 it is one of nobody else.
-func onlyMine(dir string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return err
-	}
-	switch {
-	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("it belongs to user %d, who could have the changes written elsewhere; want a directory of your own", st.Uid)
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR && (st.Mode&0o002 != 0 || st.Mode&0o020 != 0 && int(st.Gid) != os.Getegid()):
-		return errors.New("others may write in it, and could have the changes written elsewhere: chmod go-w")
-	}
-	return nil
-}
-
 // passedOn is what of the environment goes along.
 func passedOn(same bool) []string {
 	list := slices.DeleteFunc(os.Environ(), func(e string) bool {
@@ -125,14 +110,43 @@ func passedOn(same bool) []string {
 
 // keys finds what is covered.
 func (f *personFlags) keys(p *spec.Person, seen spec.Seen) {
-	var real []string
+	var real, links []string
 	for _, home := range p.Homes {
-		real = append(real, keysOf(home)...)
+		r, l := keysOf(home)
+		real, links = append(real, r...), append(links, l...)
+		f.noteElsewhere(home, seen.Covers(r), l)
 	}
-	p.Keys = seen.Covers(real)
+	for _, socket := range spec.Sockets() {
+		var st unix.Stat_t
+		if seen.Whole && unix.Lstat(socket, &st) == nil {
+			real = append(real, socket)
+		}
+	}
+	p.Keys, p.Links = seen.Covers(real), seen.Covers(links)
 	if slices.ContainsFunc(real, func(key string) bool { return seen.Here.Real != "" && spec.Within(seen.Here.Real, key) }) {
 		f.notes = append(f.notes, "the current directory is one of keys and tokens, which the program sees")
 	}
+}
+
+// noteElsewhere says which covered places are not in the home: a program that may change the
+// home can have a link lead to /usr, and whoever starts the next one wonders where that is.
+func (f *personFlags) noteElsewhere(home string, covered, links []string) {
+	for _, key := range covered {
+		if !spec.Within(key, home) && !spec.Within(key, realDir(home).Real) {
+			why := fmt.Sprintf("%q is covered: a place of keys in your home is a link to it (%s)", key, strings.Join(links, ", "))
+			f.elsewhere[key], f.notes = why, append(f.notes, why)
+		}
+	}
+}
+
+// covers says why a file is covered that is not in the home; empty where it is not.
+func (f *personFlags) covers(file string) string {
+	for key, why := range f.elsewhere {
+		if spec.Within(file, key) {
+			return why
+		}
+	}
+	return ""
 }
 
 // homes finds the caller's home directories, by $HOME and by /etc/passwd: those
@@ -192,27 +206,73 @@ func realDir(name string) spec.Dir {
 	return spec.Dir{Real: real, Name: filepath.Clean(name)}
 }
 
-// keysOf finds where the keys and tokens of a home really are. Most of the places
-// that are listed are not there, which one look at the home tells.
-func keysOf(home string) (real []string) {
-	var names []string
-	if dir, err := os.Open(home); err == nil {
-		names, _ = dir.Readdirnames(-1)
-		dir.Close()
-	}
+// keysOf finds where the keys and tokens of a home really are, and the symbolic links that
+// lead there. Most of the places that are listed are not there, which one look at each
+// directory says.
+func keysOf(home string) (real, links []string) {
+	looks := looks{}
 	for _, key := range spec.Keys() {
-		if top, _, _ := strings.Cut(key, "/"); !slices.Contains(names, top) {
+		if !looks.mayHave(home, key) {
 			continue
 		}
-		var st unix.Stat_t // EvalSymlinks would look at each directory above what is not there
-		if unix.Lstat(home+"/"+key, &st) != nil {
-			continue
-		}
-		if r, err := filepath.EvalSymlinks(home + "/" + key); err == nil {
+		r, l, err := followLinks(home + "/" + key)
+		if err == nil {
 			real = append(real, r)
 		}
+		links = append(links, l...) // also one that leads nowhere today
 	}
-	return real
+	return real, links
+}
+
+// mostLinks is how many links the kernel follows: path_resolution(7).
+const mostLinks = 40
+
+// followLinks finds where an absolute path really leads, and the links on the way.
+func followLinks(name string) (real string, links []string, err error) {
+	real = "/"
+	for part, rest := "", name; rest != ""; {
+		part, rest, _ = strings.Cut(rest, "/")
+		next := filepath.Join(real, part)
+		target, err := os.Readlink(next)
+		switch {
+		case errors.Is(err, unix.EINVAL), part == "", part == ".", part == "..": // no link
+			real = next
+			continue
+		case err != nil:
+			return "", links, err
+		case len(links) == mostLinks:
+			return "", links, unix.ELOOP
+		}
+		links = append(links, next)
+		if filepath.IsAbs(target) {
+			real = "/"
+		}
+		rest = target + "/" + rest
+	}
+	return real, links, nil
+}
+
+// looks are the names in the directories that were looked into, nil where that
+// failed.
+type looks map[string][]string
+
+// mayHave reports whether a path below dir may be there: each part is listed, in letters
+// of any case, which some file systems take for the same name, or the directory that
+// it is in cannot be read. What is no directory is not opened: a FIFO would block.
+func (l looks) mayHave(dir, path string) bool {
+	name, rest, deeper := strings.Cut(path, "/")
+	names, known := l[dir]
+	if !known {
+		if d, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
+			if names, err = d.Readdirnames(-1); err != nil {
+				names = nil
+			}
+			d.Close()
+		}
+		l[dir] = names
+	}
+	listed := func(n string) bool { return strings.EqualFold(n, name) }
+	return (names == nil || slices.ContainsFunc(names, listed)) && (!deeper || l.mayHave(dir+"/"+name, rest))
 }
 
 // confinement reads --security-opt.
@@ -220,7 +280,11 @@ func (f *personFlags) confinement() (o spec.Security, err error) {
 	o.Arch, o.Filtered = runtime.GOARCH, true
 	for _, text := range f.security {
 		name, value, valued := strings.Cut(text, "=")
+		if !valued { // docker's older spelling: no-new-privileges:true
+			name, value, valued = strings.Cut(text, ":")
+		}
 		switch {
+		case name == "label" && value == "disable" || name == "apparmor" && value == "unconfined": // homerun sets neither
 		case name == "seccomp" && value == "unconfined":
 			o.Filtered, o.Profile = false, nil
 		case name == "seccomp" && value != "":
@@ -236,7 +300,7 @@ func (f *personFlags) confinement() (o spec.Security, err error) {
 		case name == "no-new-privileges" && value == "false":
 			o.NewPrivileges = true
 		default:
-			return o, fmt.Errorf("--security-opt %s: want seccomp=unconfined, seccomp=FILE or no-new-privileges[=false]", text)
+			return o, fmt.Errorf("--security-opt %s: want seccomp=unconfined, seccomp=FILE, no-new-privileges[=false], label=disable or apparmor=unconfined", text)
 		}
 	}
 	return o, nil

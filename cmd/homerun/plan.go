@@ -46,7 +46,7 @@ comes from there. Nothing is done.`,
 					return err
 				}
 			}
-			if f.run.hands.dryRun {
+			if f.run.docker.dryRun {
 				return o.inFlags(&f.run, o.printConfig(&f.run, args), args)
 			}
 			return o.inFlags(&f.run, o.printPlan(c.Context(), os.Stdout, f, args), args)
@@ -208,7 +208,7 @@ func readFacts(file string) (*host.Facts, error) {
 	}
 	facts, err := host.Decode(text)
 	if err != nil {
-		return nil, fmt.Errorf("read the facts %s: %w", file, err)
+		return nil, fmt.Errorf("read the facts %s: want what plan --json prints: %w", file, err)
 	}
 	return facts, nil
 }

@@ -14,9 +14,18 @@ import (
 )
 
 // hostPs runs the host's ps(1), for options that only it knows, and prints its
-// heading and the lines of these processes.
+// heading and the lines of these processes. Alone, options like -o pid,args select the
+// caller's own terminal.
 func hostPs(ctx context.Context, w io.Writer, pids []int, options []string) error {
-	text, err := exec.CommandContext(ctx, "ps", options...).Output()
+	numbers := make([]string, len(pids))
+	for i, pid := range pids {
+		numbers[i] = strconv.Itoa(pid)
+	}
+	these := append(slices.Clone(options), "-p", strings.Join(numbers, ","))
+	text, err := exec.CommandContext(ctx, "ps", these...).Output()
+	if err != nil { // busybox has no -p
+		text, err = exec.CommandContext(ctx, "ps", options...).Output()
+	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return fmt.Errorf("ps %s: %w: %s", strings.Join(options, " "), err, firstWords(exit.Stderr))
 	} else if err != nil {

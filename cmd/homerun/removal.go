@@ -1,26 +1,21 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"syscall"
-
-	"github.com/homerun-oci/homerun/container"
 )
 
 // Theory of operation
 //
 // run -d --rm leaves a process that waits for the program and then deletes the
-// container: homerun itself, as `delete --wait`, in a session of its own. It goes by the
-// id. It deletes nothing that runs, so another container that has got the id by then is
-// safe from it while it runs; one that has ended within that moment is not.
+// container: homerun itself, as `delete --wait`, in a session of its own. It is told
+// which init is meant: the id may be another container's before it looks.
 
 // removeLater starts it.
-func (o *options) removeLater(id string) error {
-	args := []string{"delete", "--wait", id}
+func (o *options) removeLater(id, init string) error {
+	args := []string{"delete", "--wait", "--init", init, id}
 	if o.root != "" {
 		root, err := filepath.Abs(o.root)
 		if err != nil {
@@ -36,15 +31,4 @@ func (o *options) removeLater(id string) error {
 		return fmt.Errorf("--rm: start what removes the container: %w", err)
 	}
 	return cmd.Process.Release()
-}
-
-// afterEnd makes a deletion wait for the program first.
-func afterEnd(remove func(context.Context, string) error, r *container.Runtime) func(context.Context, string) error {
-	return func(ctx context.Context, id string) error {
-		_, err := r.Wait(ctx, id)
-		if err != nil && !errors.Is(err, container.ErrExitUnknown) && !errors.Is(err, container.ErrNotRunning) {
-			return err
-		}
-		return remove(ctx, id)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,8 @@ type options struct {
 	warnings, warned []string
 	// status is the exit status after success: the container's.
 	status int
+	// signaled is the signal that has ended a start.
+	signaled syscall.Signal
 }
 
 // verb is a command and how to build it.
@@ -90,8 +93,12 @@ func verbs() []verb {
 // help, completion and mistakes.
 func newRootCommand(o *options, args []string) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "homerun",
-		Short:         "An OCI container runtime for people without root",
+		Use:   "homerun",
+		Short: "An OCI container runtime for people without root",
+		Example: `  homerun run --rootfs / --here -- make    # a command, on this machine's files, with the current directory at hand
+  homerun run -d --name web --rootfs / -p 8080:80 -- busybox httpd -f -p 80
+  homerun list; homerun logs web; homerun rm -f web
+  homerun doctor                           # whether this machine has all that it takes`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -122,6 +129,7 @@ func newRootCommand(o *options, args []string) *cobra.Command {
 		completions(root, o)
 	}
 	refuseUnknown(root, name)
+	refuseUnknownTopic(root)
 	return root
 }
 
@@ -144,7 +152,7 @@ const specVersion = "1.3.0"
 // versionText is what --version prints. Callers take the version from the one
 // line that has the word in it.
 func versionText() string {
-	text := "homerun version " + version + "\n"
+	text := "homerun version " + ownVersion() + "\n"
 	if commit != "" {
 		text += "commit: " + commit + "\n"
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -27,7 +26,7 @@ type runFlags struct {
 	detach, keep bool
 	ready        string
 	rootfs       rootfsFlags
-	hands        handFlags
+	docker       dockerFlags
 	output       outputFlags
 }
 
@@ -47,8 +46,9 @@ type rootfsFlags struct {
 func newRunCommand(o *options) *cobra.Command {
 	f := &runFlags{}
 	c := &cobra.Command{
-		Use:   "run [-b BUNDLE] ID | run --rootfs DIR [--] [COMMAND...]",
-		Short: "Make a container, run its program, and wait for it",
+		Use:                   "run [FLAGS] [-b BUNDLE] ID | run [FLAGS] --rootfs DIR [--] [COMMAND...]",
+		Short:                 "Make a container, run its program, and wait for it",
+		DisableFlagsInUseLine: true, // they come before the id or the command
 		Example: `  homerun run -b ~/bundles/web web
   homerun run --rootfs / -- sh -c 'id; ps'
   homerun run --rootfs / --here -- make test`,
@@ -57,7 +57,7 @@ func newRunCommand(o *options) *cobra.Command {
 			if err := f.fit(c.Flags()); err != nil {
 				return o.withoutBundle(err, f, args)
 			}
-			if f.hands.dryRun {
+			if f.docker.dryRun {
 				return o.inFlags(f, o.printConfig(f, args), args)
 			}
 			return o.inFlags(f, o.run(c.Context(), f, args), args)
@@ -78,7 +78,7 @@ func (f *runFlags) add(o *options, c *cobra.Command, plain bool) {
 	f.output.add(flags)
 	if !plain {
 		rootfsRunFlags(c, &f.rootfs)
-		f.hands.add(o, flags)
+		f.docker.add(o, flags)
 		c.SetUsageFunc(runUsage)
 	}
 }
@@ -99,7 +99,7 @@ func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 		}
 	})
 	if err == nil {
-		err = f.hands.fit(f, flags)
+		err = f.docker.fit(f, flags)
 	}
 	return err
 }
@@ -108,7 +108,8 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags := c.Flags()
 	flags.StringVar(&r.path, "rootfs", "", "run in this directory, without a bundle; / is the host's own file system, read-only")
 	flags.StringVar(&r.name, "name", "", withRootfs+"the container's id")
-	flags.StringVar(&r.hostname, "hostname", "", withRootfs+"the host name")
+	flags.StringVarP(&r.hostname, "hostname", "h", "", withRootfs+"the host name")
+	flags.Bool("help", false, "print this") // without -h, which is docker's and podman's --hostname
 	flags.StringVarP(&r.cwd, "workdir", "w", "", withRootfs+"the working directory")
 	flags.BoolVar(&r.here, "here", false, withRootfs+"have the current directory, writable, at its own path")
 	flags.BoolVar(&r.writable, "writable", false, withRootfs+"let the program write to the root")
@@ -128,19 +129,19 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	begun, started := signals.starting(ctx)
 	stop := func() {}
 	if f.detach {
-		begun, stop = signal.NotifyContext(ctx, endingSignals()...)
+		begun, stop = untilSignal(ctx)
 	}
 	o.phases.begin()
 	p, err := o.begin(begun, f, args)
 	for err != nil && f.rootfs.leaveOut(err) {
 		p, err = o.begin(begun, f, args)
 	}
-	if f.detach && err != nil && begun.Err() != nil {
-		err = errInterrupted
+	if f.detach && err != nil {
+		err = o.endedBy(awaitCause(begun), err)
 	}
 	stop()
 	if err = started(err); err != nil {
-		return err
+		return o.interrupted(err, signals)
 	}
 	if f.rootfs.path != "" && !o.quiet {
 		for _, n := range slices.Concat(p.Notes, f.rootfs.notes, f.rootfs.person.notes) {
@@ -153,8 +154,8 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		if f.rootfs.path != "" && f.rootfs.name == "" { // nobody knows it yet
 			_ = writeText(1, o.id+"\n")
 		}
-		if f.hands.removeLater {
-			return o.removeLater(o.id)
+		if f.docker.removeLater {
+			return o.removeLater(o.id, p.Init())
 		}
 		return nil
 	}
@@ -174,6 +175,23 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	return p.Delete(ctx)
 }
 
+// interrupted is the error of a start in the foreground, whose status is that of a signal
+// that came meanwhile, as of a program that it had ended.
+func (o *options) interrupted(err error, s *signals) error {
+	if s == nil {
+		return err
+	}
+	n := s.interrupted()
+	if n == 0 {
+		return err
+	}
+	o.signaled = n
+	if given := (*givenUp)(nil); errors.As(err, &given) {
+		return err
+	}
+	return interrupted(n)
+}
+
 // begin makes the container and starts its program.
 func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*container.Process, error) {
 	request, err := o.runRequest(f, args)
@@ -188,15 +206,12 @@ func (o *options) begin(ctx context.Context, f *runFlags, args []string) (*conta
 		return nil, err
 	}
 	if o := request.Overlay; o != nil && o.Dir != "" {
-		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, unwrapPath(err))
-		}
-		if err := onlyMine(o.Dir); err != nil {
+		if err := makeChanges(o.Dir); err != nil {
 			return nil, fmt.Errorf("--overlay=%s: %w", f.rootfs.person.overlay, err)
 		}
 	}
 	f.rootfs.config = request.Bundle.Config
-	if err := o.clear(ctx, r, &f.hands, request.ID); err != nil {
+	if err := o.clear(ctx, r, &f.docker, request.ID); err != nil {
 		return nil, err
 	}
 	o.phases.end("config.json")
@@ -213,7 +228,7 @@ func (f *runFlags) attend(r *container.Request) (err error) {
 	r.Detached = f.detach
 	r.EndsWithCaller = !f.detach
 	r.Subreaper = !f.detach && !f.create.noSubreaper
-	r.Reaper = r.Reaper || f.rootfs.path != "" && !f.hands.initGiven && takesReaper(r.Bundle.Config)
+	r.Reaper = r.Reaper || f.rootfs.path != "" && !f.docker.initGiven && takesReaper(r.Bundle.Config)
 	if p := r.Bundle.Config.Process; f.detach && (p == nil || !p.Terminal) {
 		r.Streams, r.Output, err = f.output.streams(r.Streams, f.rootfs.path == "")
 	}
@@ -263,12 +278,26 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	if err != nil {
 		return nil, err
 	}
-	description, err := r.spec(cwd, args, &f.hands)
-	if err == nil {
-		description.Env, err = f.hands.environment(r.env)
+	var seen spec.Seen
+	if r.here {
+		seen.Here = currentDir(cwd)
+		if err := o.notOwn("--here in "+seen.Here.Real, seen.Here.Real, "change into another directory"); err != nil {
+			return nil, err
+		}
+	}
+	description, err := r.spec(cwd, args, &f.docker)
+	if home := description.Person.Home; err == nil && r.person.home != "" {
+		seen.Home = realDir(home)
+		if r.person.home == "rw" {
+			err = o.notOwn("--home rw", seen.Home.Real, "--home ro does not let it")
+		}
 	}
 	if err == nil {
-		description.Volumes, err = f.hands.volumes(r.volumes)
+		description.Person.Keys = append(description.Person.Keys, o.ownRoot(seen)...)
+		description.Env, err = f.docker.environment(r.env)
+	}
+	if err == nil {
+		description.Volumes, err = f.docker.volumes(r.volumes)
 	}
 	if err != nil {
 		return nil, err
@@ -279,13 +308,18 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	}
 	network.Notes = r.network.net != "" || o.debug
 	description.HostNetwork, description.JoinedNetwork = network.Network.Mode == netns.Host, network.Network.Mode == netns.Join
+	security := description.Security
+	description.Security = spec.Security{} // the filter goes by the capabilities, which flags change
 	s, err := description.Config()
 	if err == nil {
-		err = f.hands.change(s, description.Path)
-		description.Security.Confine(s) // the filter goes by the capabilities
+		err = f.docker.change(s, description.Path)
+		security.Confine(s)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if c := s.Process.Capabilities; description.Path == "/" && c != nil && slices.Contains(c.Bounding, "CAP_SYS_ADMIN") {
+		r.person.notes = append(r.person.notes, "with CAP_SYS_ADMIN the program can unmount what covers your home, keys, /tmp and /run")
 	}
 	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
 	request.Here = r.current
@@ -327,7 +361,7 @@ func (r *rootfsFlags) directory() (string, error) {
 	return "/", nil
 }
 
-func (r *rootfsFlags) spec(cwd string, args []string, h *handFlags) (spec.Rootfs, error) {
+func (r *rootfsFlags) spec(cwd string, args []string, d *dockerFlags) (spec.Rootfs, error) {
 	path, err := filepath.Abs(r.path)
 	if err != nil {
 		path = r.path
@@ -343,7 +377,7 @@ func (r *rootfsFlags) spec(cwd string, args []string, h *handFlags) (spec.Rootfs
 	if r.here {
 		s.Here = cwd
 	}
-	if err = h.person(&r.person, path); err != nil {
+	if err = d.person(&r.person, path); err != nil {
 		return s, err
 	}
 	if s.Person, err = r.person.person(path, s.Here); err == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/runflags"
 	"github.com/homerun-oci/homerun/spec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -57,5 +59,45 @@ func TestDetachedTerminal(t *testing.T) {
 	}
 	if _, err := os.Stat(o.root); !os.IsNotExist(err) {
 		t.Errorf("the state root was made: %v", err)
+	}
+}
+
+// TestOfLimits: what is said of all limits names the flags of the controller that it is
+// about, and without one all of them, each once.
+func TestOfLimits(t *testing.T) {
+	n := int64(1 << 20)
+	r := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &n, Swap: &n}, Pids: &specs.LinuxPids{Limit: &n}}
+	flagOf := func(place string) string {
+		return map[string]string{"linux.resources.memory.limit": "--memory 1m", "linux.resources.memory.swap": "--memory 1m", "linux.resources.pids.limit": "--pids-limit 9"}[place]
+	}
+	for why, want := range map[string]string{
+		"cgroupv2: controller memory is not there":                        "--memory 1m: controller memory is not there",
+		"cgroupv2: controller cpu is not there":                           "--memory 1m, --pids-limit 9: controller cpu is not there",
+		"cgroupv2: config.json asks for limits, and there are no cgroups": "--memory 1m, --pids-limit 9: there are no cgroups",
+	} {
+		if got := ofLimits(errors.New(why), r, flagOf); got.Error() != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	untyped := errors.New("cgroupv2: controller memory is not there")
+	if got := ofLimits(untyped, r, func(string) string { return "" }); got != untyped {
+		t.Error(got)
+	}
+	if got := (&options{}).inFlags(&runFlags{rootfs: rootfsFlags{path: "/"}}, untyped, nil); got != untyped { // before there is a config
+		t.Error(got)
+	}
+}
+
+// TestFlagInPlace: what is said of a config.json that nobody wrote is said of the flag.
+func TestFlagInPlace(t *testing.T) {
+	f := &runFlags{rootfs: rootfsFlags{path: "/", config: &specs.Spec{}}}
+	f.docker.values = runflags.Values{"memory": {"1"}, "cpus": {"2"}}
+	for text, e := range map[string]*fault.Error{
+		"died (it may need more than --memory, 1 bytes)": {Why: "died (it may need more than linux.resources.memory.limit, 1 bytes)"},
+		"cgroupv2: write (--cpus 2): EINVAL":             {What: "cgroupv2: write", Place: "linux.resources.cpu.quota", Why: "EINVAL"},
+	} {
+		if got := (&options{}).inFlags(f, e, nil); got.Error() != text {
+			t.Errorf("%v, want %s", got, text)
+		}
 	}
 }

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
+	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
@@ -30,6 +31,7 @@ import (
 type signals struct {
 	caught *early.Signals
 	relay  sync.Once
+	handed atomic.Bool // to os/signal
 	// cancel ends the start.
 	cancel context.CancelCauseFunc
 
@@ -89,6 +91,75 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 	}
 }
 
+// awaited is how long a signal that has ended a part of a start may be on its way through
+// os/signal.
+const awaited = 20 * time.Millisecond
+
+// interrupted is the signal that came during a start that has failed; 0 where none of
+// those did that end programs. A terminal sends it to all that it runs, and what the
+// start made may end before this process knows of it.
+func (s *signals) interrupted() unix.Signal {
+	for end := time.Now().Add(awaited); ; time.Sleep(time.Millisecond) {
+		s.lock.Lock()
+		for _, n := range [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP} {
+			if (s.caught.Came(n) || slices.Contains(s.held, os.Signal(n))) && !s.caught.Ignored(n) {
+				s.lock.Unlock()
+				return n
+			}
+		}
+		s.lock.Unlock()
+		if !s.handed.Load() || time.Now().After(end) {
+			return 0
+		}
+	}
+}
+
+// interrupted is the error of a start that a signal ended before it came to its end.
+type interrupted unix.Signal
+
+func (n interrupted) Error() string {
+	return "interrupted by " + unix.SignalName(unix.Signal(n)) + ", before the program ran"
+}
+
+// untilSignal is a context for a start that nobody stays with: a signal that ends programs
+// ends it, and is its cause then.
+func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
+	begun, cancel := context.WithCancelCause(ctx)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	go func() {
+		select {
+		case n := <-c:
+			cancel(interrupted(n.(unix.Signal)))
+		case <-begun.Done():
+		}
+	}()
+	return begun, func() {
+		signal.Stop(c)
+		cancel(nil)
+	}
+}
+
+// awaitCause is what ended a context, or is about to: a signal of a terminal may end what
+// the start made before this process has it.
+func awaitCause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-time.After(awaited):
+	}
+	return context.Cause(ctx)
+}
+
+// endedBy is the error of a start that failed with another one, once its context has ended
+// by this cause. Its status is the signal's if that was one.
+func (o *options) endedBy(cause, err error) error {
+	if n, ok := cause.(interrupted); ok {
+		o.signaled = unix.Signal(n)
+		return n
+	}
+	return err
+}
+
 // receive has os/signal take over.
 func (s *signals) receive() {
 	s.relay.Do(func() {
@@ -98,6 +169,7 @@ func (s *signals) receive() {
 				s.pass(n)
 			}
 		}()
+		s.handed.Store(true)
 		s.caught.HandOver(c)
 	})
 }
@@ -145,9 +217,14 @@ func (s *signals) late(n os.Signal) {
 
 // giveUp ends the start, and this process if that takes longer.
 func (s *signals) giveUp(n os.Signal, at string, patience time.Duration) {
-	s.cancel(errors.New("given up at " + at + ", before the program ran"))
+	s.cancel(&givenUp{at})
 	s.last = time.AfterFunc(patience, func() { exitBy(n, at) })
 }
+
+// givenUp is the error of a start that a signal ended.
+type givenUp struct{ at string }
+
+func (g *givenUp) Error() string { return "given up at " + g.at + ", before the program ran" }
 
 // exitBy ends this process, which waits for what does not end: a system call that the
 // container holds up, or a service manager that does not answer.

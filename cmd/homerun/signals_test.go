@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"golang.org/x/sys/unix"
 )
 
@@ -98,5 +99,32 @@ func TestSignalsGiveUp(t *testing.T) {
 		if s.last.Stop() {
 			t.Errorf("%v: this process would end", pair)
 		}
+	}
+}
+
+// TestInterrupted: a start that fails has the status of a signal that ends programs, if one
+// came meanwhile, which may be on its way yet.
+func TestInterrupted(t *testing.T) {
+	for want, held := range map[unix.Signal][]os.Signal{
+		0: nil, unix.SIGTERM: {unix.SIGUSR1, unix.SIGTERM}, unix.SIGINT: {unix.SIGHUP, unix.SIGINT}, unix.SIGHUP: {unix.SIGWINCH, unix.SIGHUP},
+	} {
+		s := &signals{caught: &early.Signals{}, held: held}
+		if got := s.interrupted(); got != want {
+			t.Errorf("%v: %v, not %v", held, got, want)
+		}
+	}
+	s := &signals{caught: &early.Signals{}}
+	s.handed.Store(true)
+	if begun := time.Now(); s.interrupted() != 0 || time.Since(begun) < awaited {
+		t.Errorf("what may be on its way is waited for only %v", time.Since(begun))
+	}
+	s.held = []os.Signal{unix.SIGQUIT}
+	o := &options{}
+	broken := errors.New("broken")
+	if err := o.interrupted(broken, s); errors.Is(err, broken) || o.exitStatus() != 128+int(unix.SIGQUIT) {
+		t.Errorf("%v, status %d", err, o.exitStatus())
+	}
+	if err := o.interrupted(broken, nil); !errors.Is(err, broken) {
+		t.Error(err)
 	}
 }

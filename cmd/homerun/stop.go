@@ -30,6 +30,9 @@ already is fine. The containers stay, with their exit status and output, until r
 	flags.Lookup("time").DefValue = "0" // said above
 	c.RunE = o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) (err error) {
 		var how container.StopOptions
+		if seconds < -1 {
+			return fmt.Errorf("--time %d: want whole seconds, or -1 to wait for ever", seconds)
+		}
 		if flags.Changed("time") {
 			limit := container.Seconds(seconds)
 			how.Timeout = &limit

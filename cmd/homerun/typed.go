@@ -9,7 +9,9 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/runflags"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Theory of operation
@@ -32,14 +34,13 @@ func (o *options) inFlags(f *runFlags, err error, args []string) error {
 	case errors.As(err, &list):
 		changed := make(bundle.Errors, len(list))
 		for i, e := range list {
-			changed[i] = f.rootfs.inFlags(e, f.hands.values, args)
+			changed[i] = f.rootfs.inFlags(e, f.docker.values, args)
 		}
 		return changed
-	case strings.HasPrefix(err.Error(), cgroups) && f.hands.limits() != "":
-		why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), cgroups), "config.json asks for limits, and ")
-		return &fault.Error{Place: f.hands.limits(), Why: why, Cause: err}
-	case errors.As(err, &one) && err.Error() == one.Error():
-		return f.rootfs.inFlags(one, f.hands.values, args)
+	case errors.As(err, &one) && err.Error() == one.Error() && (one.Place != "" || !strings.HasPrefix(err.Error(), cgroups)):
+		return f.rootfs.inFlags(one, f.docker.values, args)
+	case strings.HasPrefix(err.Error(), cgroups) && f.rootfs.config != nil:
+		return ofLimits(err, f.rootfs.config.Linux.Resources, func(place string) string { return f.rootfs.flagOf(place, f.docker.values) })
 	}
 	return err
 }
@@ -47,16 +48,29 @@ func (o *options) inFlags(f *runFlags, err error, args []string) error {
 // cgroups begins what is said of all limits together.
 const cgroups = "cgroupv2: "
 
-// limits are the flags that need a cgroup, as they were typed.
-func (h *handFlags) limits() string {
-	var list []string
-	for _, p := range places {
-		text := "--" + p.flag + " " + h.values.Last(p.flag)
-		if len(h.values[p.flag]) > 0 && within(p.place, "linux.resources") && !slices.Contains(list, text) {
-			list = append(list, text)
+// ofLimits has an error about the limits of a container name the flags that asked for
+// them: those that need the controller that it names, or all.
+func ofLimits(err error, resources *specs.LinuxResources, flagOf func(place string) string) error {
+	set, _, _ := limits.Of(resources)
+	var named, all []string
+	for _, l := range set {
+		flag := flagOf(l.Place())
+		if flag == "" || slices.Contains(all, flag) {
+			continue
+		}
+		all = append(all, flag)
+		if strings.Contains(err.Error(), "controller "+l.Name().Controller()+" ") {
+			named = append(named, flag)
 		}
 	}
-	return strings.Join(list, ", ")
+	if len(named) > 0 {
+		all = named
+	}
+	if len(all) == 0 {
+		return err
+	}
+	why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), cgroups), "config.json asks for limits, and ")
+	return &fault.Error{Place: strings.Join(all, ", "), Why: why, Cause: err}
 }
 
 // inFlags is a copy of an error that names the flag.
@@ -66,8 +80,14 @@ func (r *rootfsFlags) inFlags(e *fault.Error, v runflags.Values, args []string) 
 	if e.Place != "process.args" && !strings.HasPrefix(e.Place, "--") {
 		c.Place = r.flagOf(e.Place, v)
 	}
+	c.Why, c.Hint = withMemoryFlag(c.Why), withMemoryFlag(c.Hint)
 	r.advise(&c, e.Place, args)
 	return &c
+}
+
+// withMemoryFlag has a text about a program that got too little memory name the flag.
+func withMemoryFlag(text string) string {
+	return strings.ReplaceAll(text, "linux.resources.memory.limit", "--memory")
 }
 
 // flagOf is the flag that asked for what stands at a place in config.json, with its value;

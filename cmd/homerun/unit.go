@@ -91,7 +91,7 @@ func (o *options) unit(c *cobra.Command, f *unitFlags, args []string) error {
 		return err
 	}
 	list, err := parseGiven(c, args[1:])
-	if errors.Is(err, pflag.ErrHelp) {
+	if errors.Is(err, pflag.ErrHelp) || c.Flags().Changed("help") {
 		return c.Help()
 	} else if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (u *unitMaker) check() error {
 	switch {
 	case f.keep:
 		return errors.New("--keep: the next start of the unit would find the container; leave it out")
-	case f.hands.dryRun:
+	case f.docker.dryRun:
 		return errors.New("--dry-run: it would print a config.json at each start; leave it out")
 	}
 	return u.inFlags(f, u.tryRun(), u.args)

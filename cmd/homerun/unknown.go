@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -18,6 +19,28 @@ func refuseUnknown(root *cobra.Command, name string) {
 	if builtIn || command(root, name) != root {
 		return
 	}
+	err := unknownVerb(root, name)
+	root.DisableFlagParsing = true
+	root.RunE = func(*cobra.Command, []string) error { return err }
+}
+
+// refuseUnknownTopic makes `help` fail for a verb that does not exist.
+func refuseUnknownTopic(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help := command(root, "help")
+	show := help.Run
+	help.Run = nil
+	help.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 && command(root, args[0]) == root {
+			return unknownVerb(root, args[0])
+		}
+		show(c, args)
+		return nil
+	}
+}
+
+// unknownVerb is the error for a verb that does not exist, with what may have been meant.
+func unknownVerb(root *cobra.Command, name string) error {
 	message := fmt.Sprintf("unknown command %q", name)
 	similar := append(root.SuggestionsFor(name), nearVerb(root, name)...)
 	switch {
@@ -29,9 +52,10 @@ func refuseUnknown(root *cobra.Command, name string) {
 		message += ": " + otherwise[name]
 	case len(similar) > 0:
 		message += fmt.Sprintf("; did you mean %q?", similar[0])
+	default:
+		message += "; homerun help lists them"
 	}
-	root.DisableFlagParsing = true
-	root.RunE = func(*cobra.Command, []string) error { return fmt.Errorf("%s", message) }
+	return errors.New(message)
 }
 
 // otherwise says what does what verbs of docker's and podman's do.

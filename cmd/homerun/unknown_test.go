@@ -14,7 +14,10 @@ func TestUnknownVerb(t *testing.T) {
 		"stat x":                            `unknown command "stat"; did you mean "state"?`,
 		"images":                            `unknown command "images": homerun has no images; podman export makes a directory of one, for run --rootfs DIR`,
 		"runn --rootfs / sh":                `unknown command "runn"; did you mean "run"?`,
-		"--log-format=json nosuch --log /x": `unknown command "nosuch"`,
+		"--log-format=json nosuch --log /x": `unknown command "nosuch"; homerun help lists them`,
+		"help runn":                         `unknown command "runn"; did you mean "run"?`,
+		"help images":                       `unknown command "images": homerun has no images; podman export makes a directory of one, for run --rootfs DIR`,
+		"help help":                         "",
 		"":                                  "", "--help": "", "help": "", "help create": "", "ls --help": "", "create --help": "",
 		"--nosuch": "unknown flag: --nosuch; see homerun --help", "create": "want one argument: the container's id",
 	} {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/fault"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -53,6 +54,11 @@ func TestUpdateFlags(t *testing.T) {
 		{[]string{"--cpuset-cpus", "0-1", "--cpu-share", "512", "--cpu-idle", "0"},
 			specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0-1", Shares: u(512), Idle: n(0)}}},
 		{[]string{"--pids-limit=0"}, specs.LinuxResources{Pids: &specs.LinuxPids{Limit: n(0)}}},
+		{[]string{"-m", "1k", "-c", "512", "--cpuset-mems", "0"},
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: n(1024)}, CPU: &specs.LinuxCPU{Mems: "0", Shares: u(512)}}},
+		{[]string{"--cpu-shares=256", "--cpus=1.5"}, specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: u(256), Quota: n(150000), Period: u(100000)}}},
+		{[]string{"--cpus", "0"}, specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: n(-1)}}},
+		{[]string{"--blkio-weight=0"}, specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: weight(0)}}},
 		{[]string{"--blkio-weight=500"}, specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: weight(500)}}},
 	} {
 		got, err := parseUpdate(test.args...)
@@ -60,8 +66,13 @@ func TestUpdateFlags(t *testing.T) {
 			t.Errorf("%q: %+v, %v", test.args, got, err)
 		}
 	}
+	for _, other := range []string{"--cpu-quota=1000", "--cpu-period=1000"} {
+		if got, err := parseUpdate("--cpus=1", other); err == nil || !strings.Contains(err.Error(), "leave out") {
+			t.Errorf("--cpus with %s: %+v, %v", other, got, err)
+		}
+	}
 	for _, args := range []string{"--blkio-weight=9", "--blkio-weight=66000", "--cpu-share=-2", "--memory=-2", "--memory=x",
-		"--resources=/nowhere"} {
+		"--resources=/nowhere", "--memory=", "--cpus=-2", "--cpus=none", "--cpus=0.001"} {
 		if got, err := parseUpdate(args); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %+v, %v", args, got, err)
 		}
@@ -84,6 +95,37 @@ func TestUpdateClassFlags(t *testing.T) {
 		}
 		if _, err := f.read(); err != nil || !reflect.DeepEqual(f.class(), test.want) {
 			t.Errorf("%q: %+v, %v", test.args, f.class(), err)
+		}
+	}
+}
+
+// TestUpdateInFlags: an error speaks of the flag that was typed, and with a file of what
+// stands there.
+func TestUpdateInFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--memory=64m"}, "--memory 64m: why"},
+		{[]string{"--memory-swap=1"}, "config.json: linux.resources.memory.limit: why"},
+		{[]string{"--memory=64m", "--resources=x"}, "config.json: linux.resources.memory.limit: why"},
+	} {
+		f := &updateFlags{numbers: map[string]*string{}}
+		if err := updateFlagSet(f).Parse(test.args); err != nil {
+			t.Fatal(err)
+		}
+		err := f.inFlags(&fault.Error{File: "config.json", Place: "linux.resources.memory.limit", Why: "why"}, nil)
+		if err.Error() != test.want {
+			t.Errorf("%q: %v, want %s", test.args, err, test.want)
+		}
+	}
+	for place, args := range map[string]string{"cpu.quota": "--cpus=2", "cpu.cpus": "--cpuset-cpus=0", "cpu.mems": "--cpuset-mems=0", "pids.limit": "--pids-limit=2"} {
+		f := &updateFlags{numbers: map[string]*string{}}
+		if err := updateFlagSet(f).Parse([]string{args}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.flagOf(place); got != strings.Replace(args, "=", " ", 1) {
+			t.Errorf("%s: %q", args, got)
 		}
 	}
 }

@@ -78,6 +78,12 @@ var elsewhere = [...]struct{ flags, text string }{
 	{" health-cmd health-interval health-retries health-timeout ", "homerun unit --watchdog has systemd watch it"},
 	{" entrypoint ", "the program is the first word of the command"},
 	{" cidfile ", "--name says the id, and --pid-file writes the process id"},
+	{" cpu-quota cpu-period ", "--cpus says both"},
+	{" uidmap gidmap subuidname subgidname ", "a bundle has it in config.json; --user and --as-root have all your subordinate ids"},
+	{" attach sig-proxy detach-keys ", "the program has your terminal, input and output, and signals, unless --detach is there"},
+	{" env-host http-proxy ", "--env NAME passes one on, and --env '*' all; proxies are there without"},
+	{" cgroupns cgroups ", "the container has a cgroup namespace; --cgroup-manager says who makes cgroups"},
+	{" umask tz ", "have the program begin in a shell: sh -c 'umask 077; ...', or --env TZ=..."},
 	{" cgroup-parent ", "a bundle has linux.cgroupsPath"},
 	{" oom-kill-disable memory-swappiness kernel-memory cpu-rt-period cpu-rt-runtime ", "only cgroup v1 has it"},
 }
@@ -106,7 +112,7 @@ func (o *options) flagError(c *cobra.Command, err error) error {
 // advice names another flag for one that does not exist.
 func advice(c *cobra.Command, name string) string {
 	for _, e := range elsewhere {
-		if c.Name() == "run" && strings.Contains(e.flags, " "+name+" ") {
+		if (c.Name() == "run" || c.Name() == "update") && strings.Contains(e.flags, " "+name+" ") {
 			return ": " + e.text
 		}
 	}

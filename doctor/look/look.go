@@ -65,7 +65,7 @@ func (l *Looker) Look(ctx context.Context) (*doctor.Host, error) {
 	h.Cgroups = l.cgroups(h.Facts)
 	h.Manager = l.manager(ctx, h.Facts)
 	h.Network = l.network(ctx)
-	h.Helpers = l.helpers("homerun-net", "homerun-seccomp")
+	h.Helpers = l.helpers("homerun-net", "homerun-seccomp", "homerun-log")
 	h.Root = l.root()
 	l.features(h)
 	return h, nil

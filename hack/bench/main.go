@@ -52,7 +52,7 @@ func parse() options {
 	var o options
 	flag.IntVar(&o.rounds, "n", 0, "how often each command is run (default 40, with -growth 10)")
 	lists := map[*[]string]*string{
-		&o.verbs:    flag.String("verbs", "run,lifecycle,exec,state,kill,crowd", "what is measured; lifecycle is create, start and delete, crowd 50 runs at once"),
+		&o.verbs:    flag.String("verbs", "run,lifecycle,exec,state,kill,crowd", "what is measured; lifecycle is create, start and delete, crowd 50 runs at once, person a command on the host's own files (with -runtimes homerun,bwrap)"),
 		&o.cgroups:  flag.String("cgroups", "scope,none", "whether the service manager makes a scope for each container"),
 		&o.configs:  flag.String("configs", "spec,podman", "what the containers have: spec's default, or what podman asks for"),
 		&o.runtimes: flag.String("runtimes", "homerun,crun", "names or [NAME=]PATHs; the first is compared with the others"),

@@ -98,6 +98,10 @@ func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 		for _, c := range b.runtimes {
 			turns = append(turns, turn{c.name, func(s *samples) error { return b.run(c, s) }})
 		}
+	case "person":
+		for _, c := range b.runtimes {
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.take(s, verb, c.name, b.sandbox(c)...) }})
+		}
 	case "lifecycle":
 		for _, c := range b.runtimes {
 			turns = append(turns, turn{c.name, func(s *samples) error { return b.lifecycle(c, s) }})
@@ -124,6 +128,15 @@ func (b *bench) runFloor(s *samples) error {
 
 func (b *bench) run(c contender, s *samples) error {
 	return b.take(s, "run", c.name, b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())...)
+}
+
+// sandbox is a command on the host's own files in namespaces of its own, without a
+// network: what a person types, of homerun and of bwrap(1).
+func (b *bench) sandbox(c contender) []string {
+	if c.name == "bwrap" {
+		return []string{c.path, "--unshare-all", "--ro-bind", "/", "/", "true"}
+	}
+	return b.command(c, "run", "--rootfs", "/", "--net", "none", "--", "true")
 }
 
 // crowdSize is how many containers are run at once.

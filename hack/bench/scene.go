@@ -27,7 +27,7 @@ func (s scene) bundle(program string) string { return s.Cgroups + "-" + s.Config
 // measures reports whether a verb is worth its time in the scene.
 func (s scene) measures(verb string) bool {
 	switch verb {
-	case "state", "kill":
+	case "state", "kill", "person":
 		return s.plain()
 	case "crowd":
 		return s.Config == "spec"

@@ -70,7 +70,7 @@ var ranks = []struct {
 	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action", "hook"}},
 	{2, []string{"stage", "compile", "host/probe", "doctor", "lint", "runflags"}},
 	{3, []string{"cgroup", "launch", "container"}},
-	{4, []string{"cmd", "hack", "tests"}},
+	{4, []string{"cmd", "examples", "hack", "tests"}},
 }
 
 // rankOf is that of the longest directory that the package lies in.

@@ -32,13 +32,17 @@ type job struct {
 	tests  []string
 }
 
-// machines is how many run side by side: each has one processor.
+// machines is how many run side by side, each with one processor, besides those of kernels.
 const machines = 2
 
-// inMachine runs the tests that were skipped so far. All packages of a machine share
-// one boot, which costs more than most tests.
-func (r *runner) inMachine(user string) error {
-	jobs, err := r.compile(byPackage(r.results.skipped()))
+// kernels are those that a test may need which no other machine has. The reason with which it skips elsewhere begins so;
+// it goes to the machine with that kernel (hack/machine run --kernel), and to no other.
+var kernels = [...]struct{ reason, name string }{{"needs a stock kernel", "stock"}, {"needs SELinux", "selinux"}}
+
+// inMachine runs these tests. All that a machine runs share one boot, which costs more than
+// most tests.
+func (r *runner) inMachine(user string, tests []test) error {
+	jobs, err := r.compile(user, byPackage(tests))
 	if err != nil {
 		return err
 	}
@@ -46,33 +50,49 @@ func (r *runner) inMachine(user string) error {
 	failed := make([]error, len(parts))
 	var group sync.WaitGroup
 	for i, part := range parts {
-		group.Go(func() { failed[i] = r.boot(user, i, part) })
+		group.Go(func() { failed[i] = r.boot(fmt.Sprint(user, i), script(part), "--user", user) })
 	}
 	group.Wait()
 	return errors.Join(failed...)
 }
 
-// share gives each machine about as many tests as the others; those of a package stay
-// together.
-func share(jobs []job, n int) (parts [][]job) {
-	jobs = slices.Clone(jobs)
-	slices.SortStableFunc(jobs, func(a, b job) int { return len(b.tests) - len(a.tests) })
-	parts, tests := make([][]job, min(n, len(jobs))), make([]int, n)
-	for _, j := range jobs {
-		least := slices.Index(tests, slices.Min(tests[:len(parts)]))
-		parts[least] = append(parts[least], j)
-		tests[least] += len(j.tests)
-	}
-	return parts
-}
-
-// boot runs the tests of one machine.
-func (r *runner) boot(user string, number int, jobs []job) error {
-	script, err := writeScript(fmt.Sprint(user, number), jobs)
+// onKernel runs these tests in one machine with a kernel of that name, as its root, who can become anybody: it boots slowly.
+func (r *runner) onKernel(name string, tests []test) error {
+	jobs, err := r.compile(name, byPackage(tests))
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(r.machine, "run", "--user", user, "--timeout", "900", "--", "sh", script)
+	return r.boot(name, "export HOMERUN_TEST_KERNEL="+name+"\n"+script(jobs), "--kernel", name, "--user", "root")
+}
+
+// share deals the tests of each package out to the machines in turn: one package has tests
+// that together wait for longer than those of all others.
+func share(jobs []job, n int) (parts [][]job) {
+	dealt := 0
+	parts = make([][]job, n)
+	for _, j := range jobs {
+		hands := make([][]string, n)
+		for _, t := range j.tests {
+			hands[dealt%n] = append(hands[dealt%n], t)
+			dealt++
+		}
+		for i, tests := range hands {
+			if part := j; len(tests) > 0 {
+				part.tests = tests
+				parts[i] = append(parts[i], part)
+			}
+		}
+	}
+	return parts[:min(n, dealt)]
+}
+
+// boot runs a script of tests in a machine with these options.
+func (r *runner) boot(name, text string, options ...string) error {
+	path, err := writeScript(name, text)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(r.machine, append(append([]string{"run"}, options...), "--timeout", "900", "--", "sh", path)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -88,15 +108,16 @@ func (r *runner) boot(user string, number int, jobs []job) error {
 	return readErr
 }
 
-// compile builds the test binary of each package.
-func (r *runner) compile(tests map[string][]string) ([]job, error) {
+// compile builds the test binary of each package, in a directory of the place they are
+// for: another machine may be running its own.
+func (r *runner) compile(place string, tests map[string][]string) ([]job, error) {
 	var jobs []job
 	for _, pkg := range slices.Sorted(maps.Keys(tests)) {
 		dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", pkg).Output()
 		if err != nil {
 			return nil, fmt.Errorf("go list %s: %w", pkg, err)
 		}
-		binary, err := filepath.Abs(filepath.Join(binaries, strings.ReplaceAll(pkg, "/", "_")))
+		binary, err := filepath.Abs(filepath.Join(binaries, place, strings.ReplaceAll(pkg, "/", "_")))
 		if err != nil {
 			return nil, err
 		}
@@ -108,16 +129,17 @@ func (r *runner) compile(tests map[string][]string) ([]job, error) {
 	return jobs, nil
 }
 
-// writeScript writes what the machine runs. It ends well whatever the tests
-// do, so that a bad exit status means that the machine itself failed.
-func writeScript(name string, jobs []job) (string, error) {
+// writeScript writes what a machine runs.
+func writeScript(name, text string) (string, error) {
 	path, err := filepath.Abs(filepath.Join(binaries, name+".sh"))
 	if err != nil {
 		return "", err
 	}
-	return path, os.WriteFile(path, []byte(script(jobs)), 0o644)
+	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 
+// script runs the tests of these packages. It ends well whatever they do, so that a bad
+// exit status means that the machine itself failed.
 func script(jobs []job) string {
 	var b strings.Builder
 	for _, j := range jobs {

@@ -5,8 +5,9 @@
 // session, not root) calls t.Skip and says what it misses. Testrun runs all
 // tests on this host first. The skipped ones are then compiled, taken to the
 // test machine (hack/machine) and run there by its ordinary user, and those
-// skipped there too by its root. So no list says which test needs what, and
-// a test that nobody ever runs is seen.
+// skipped there too by its root. Those that say they need a stock kernel, or
+// SELinux, run beside these, in machines that have it. So no list says which
+// test needs what, and a test that nobody ever runs is seen.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -44,16 +46,69 @@ func (r *runner) run(packages []string) error {
 	if err := r.host(packages); err != nil {
 		return err
 	}
-	for _, user := range []string{"dev", "root"} {
-		if r.machine == "" || len(r.results.skipped()) == 0 {
-			break
-		}
-		fmt.Fprintf(r.out, "== test machine, as %s: %d tests that could not run so far\n", user, len(r.results.skipped()))
-		if err := r.inMachine(user); err != nil {
-			fmt.Fprintf(r.out, "the test machine did not run: %v\n", err)
-		}
+	if r.machine != "" {
+		r.inMachines()
 	}
 	return r.conclude()
+}
+
+// inMachines runs what was skipped on this host.
+func (r *runner) inMachines() {
+	var group sync.WaitGroup
+	defer group.Wait()
+	special, _ := r.skipped()
+	group.Go(func() {
+		for _, k := range kernels {
+			r.elsewhere(k.name+" kernel, as root", special[k.name], func(tests []test) error { return r.onKernel(k.name, tests) })
+		}
+	})
+	for _, user := range []string{"dev", "root"} {
+		_, tests := r.skipped()
+		r.elsewhere("test machine, as "+user, tests, func(tests []test) error { return r.inMachine(user, tests) })
+	}
+}
+
+// skipped is what has not run yet: the tests that need one of kernels, by its name, and the others.
+func (r *runner) skipped() (special map[string][]test, others []test) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	special = map[string][]test{}
+	for _, t := range r.results.skipped() {
+		if name := kernelFor(r.results[t].reason); name != "" {
+			special[name] = append(special[name], t)
+		} else {
+			others = append(others, t)
+		}
+	}
+	return special, others
+}
+
+// kernelFor is the name of the kernel that a test needs which skipped for this reason; empty for any.
+func kernelFor(reason string) string {
+	for _, k := range kernels {
+		if strings.Contains(reason, k.reason) {
+			return k.name
+		}
+	}
+	return ""
+}
+
+// elsewhere runs these tests in another place, if there are any.
+func (r *runner) elsewhere(where string, tests []test, run func([]test) error) {
+	if len(tests) == 0 {
+		return
+	}
+	r.say("== %s: %d tests that could not run so far", where, len(tests))
+	if err := run(tests); err != nil {
+		r.say("%s: the test machine did not run: %v", where, err)
+	}
+}
+
+// say prints a line while machines may run.
+func (r *runner) say(format string, args ...any) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	fmt.Fprintf(r.out, format+"\n", args...)
 }
 
 // conclude prints what the machines that watch builds look for: a last line

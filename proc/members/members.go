@@ -52,14 +52,18 @@ func MountNamespace(pid int) (Namespace, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return Namespace{}, err
 	}
-	return Namespace{Inode: st.Ino, ID: mountNamespaceID(fd)}, nil
+	id, err := mountNamespaceID(fd)
+	if err != nil {
+		return Namespace{}, err
+	}
+	return Namespace{Inode: st.Ino, ID: id}, nil
 }
 
 // Set decides whether a process is the container's. A nil Set has nobody. It is a
 // value of one caller: not safe for concurrent use.
 type Set struct {
 	// Doubtful are processes that have the number and may be a stranger's, by the
-	// last look.
+	// last look; none if that failed.
 	Doubtful []int
 
 	kind  string // of the namespace: pid or mnt
@@ -76,9 +80,10 @@ func InMountNamespace(n Namespace, init proc.ID) *Set {
 }
 
 // InPIDNamespace are the processes of the PID namespace of init; nil when that has
-// ended.
-func InPIDNamespace(init proc.ID) *Set {
-	return newSet("pid", namespaceInode(init.Pid, "pid"), 0, init)
+// ended. An error is an errno.
+func InPIDNamespace(init proc.ID) (*Set, error) {
+	inode, err := namespaceInode(init.Pid, "pid")
+	return newSet("pid", inode, 0, init), err
 }
 
 func newSet(kind string, inode, id uint64, init proc.ID) *Set {
@@ -91,58 +96,80 @@ func newSet(kind string, inode, id uint64, init proc.ID) *Set {
 // nsGetMountID is NS_GET_MNTNS_ID of linux/nsfs.h, _IOR(0xb7, 0x5, __u64).
 const nsGetMountID = 0x8008b705
 
-// mountNamespaceID is the number of a mount namespace that is never given again;
-// 0 before Linux 6.11.
-func mountNamespaceID(fd int) uint64 {
+// mountNamespaceID is the number of a mount namespace that is never given again; 0
+// before Linux 6.11, and where the call is not let through.
+func mountNamespaceID(fd int) (uint64, error) {
 	id, err := unix.IoctlGetInt(fd, nsGetMountID)
-	if err != nil {
-		return 0
+	switch err {
+	case nil:
+		return uint64(id), nil
+	case unix.ENOTTY, unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.EACCES:
+		return 0, nil
 	}
-	return uint64(id)
+	return 0, err
 }
 
-func namespaceInode(pid int, kind string) uint64 {
+// namespaceInode is the number of a process's namespace; 0 when it has ended, or is not
+// the caller's to look at, as a container's process is. What keeps the caller from seeing
+// it, lack of descriptors or memory say, is an error: the process may be the container's.
+func namespaceInode(pid int, kind string) (uint64, error) {
 	var st unix.Stat_t
-	if ofThread(pid, "/ns/"+kind, func(name string) error { return unix.Stat(name, &st) }) != nil {
-		return 0
+	err := ofThread(pid, "/ns/"+kind, func(name string) error { return unix.Stat(name, &st) })
+	if err != nil {
+		return 0, unlessNobodys(err)
 	}
-	return st.Ino
+	return st.Ino, nil
 }
 
-// ofThread calls do with the name of a file of a process in /proc. A first thread
-// that has ended has no namespaces any more, while others live: then it is that of
-// one of these. An error is do's.
-func ofThread(pid int, file string, do func(name string) error) error {
-	dir := "/proc/" + strconv.Itoa(pid)
-	err := do(dir + file)
-	if err != unix.ENOENT {
-		return err
-	}
-	threads, _ := os.ReadDir(dir + "/task") // it may have ended
-	for _, thread := range threads {
-		if e := do(dir + "/task/" + thread.Name() + file); e == nil {
+// unlessNobodys is an error of a look at a process, but for those that say that it has
+// ended, or is somebody else's.
+func unlessNobodys(err error) error {
+	for _, e := range [...]unix.Errno{unix.ENOENT, unix.ESRCH, unix.EACCES, unix.EPERM} {
+		if errors.Is(err, e) {
 			return nil
 		}
 	}
 	return err
 }
 
+// ofThread calls do with the name of a file of a process in /proc. A first thread
+// that has ended has no namespaces any more, while others live: then it is that of
+// one of these. An error is an errno.
+func ofThread(pid int, file string, do func(name string) error) error {
+	dir := "/proc/" + strconv.Itoa(pid)
+	err := do(dir + file)
+	if err != unix.ENOENT {
+		return err
+	}
+	threads, e := os.ReadDir(dir + "/task") // it may have ended
+	if unlessNobodys(e) != nil {
+		return errors.Unwrap(e)
+	}
+	for _, thread := range threads {
+		e := do(dir + "/task/" + thread.Name() + file)
+		if e == nil || unlessNobodys(e) != nil {
+			return e
+		}
+	}
+	return err
+}
+
 // has reports whether a process is the container's. The answer holds for as long
-// as the process lives.
-func (m *Set) has(pid int) bool {
-	if namespaceInode(pid, m.kind) != m.inode {
-		return false
+// as the process lives. An error is an errno.
+func (m *Set) has(pid int) (bool, error) {
+	if inode, err := namespaceInode(pid, m.kind); err != nil || inode != m.inode {
+		return false, err
 	}
 	if m.id != 0 {
 		now, err := MountNamespace(pid)
-		return err == nil && now.ID == m.id
+		return err == nil && now.ID == m.id, unlessNobodys(err)
 	}
 	// In this order: init lived after the number was seen.
 	if m.init.Pid != 0 && m.init.Alive() || isChild(pid) {
-		return true
+		return true, nil
 	}
 	m.Doubtful = append(m.Doubtful, pid)
-	return false
+	return false, nil
 }
 
 // isChild reports whether a process is a child of this one. The command has one
@@ -155,31 +182,52 @@ func isChild(pid int) bool {
 	return err == nil
 }
 
-// each calls do with a pidfd of each process of the container: the one that was
-// asked about, whatever has its number by now.
-func (m *Set) each(ctx context.Context, do func(pid, pidfd int)) error {
+// each calls do with a pidfd of each process of the container, of those that live or of those
+// that have ended: the one that was asked about, whatever has its number by now. That one
+// cannot be looked at does not keep it from the others, and is an error.
+func (m *Set) each(ctx context.Context, living bool, do func(pid, pidfd int)) error {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return fmt.Errorf("read /proc: %w", errors.Unwrap(err))
 	}
+	var first error
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || namespaceInode(pid, m.kind) != m.inode {
-			continue
-		}
-		pidfd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			continue
 		}
-		ended, err := proc.AwaitEnd(ctx, pidfd, 0)
-		if err == nil && !ended && m.has(pid) && unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil {
-			do(pid, pidfd)
+		if err := m.ask(ctx, pid, living, do); err != nil && first == nil {
+			first = fmt.Errorf("see whether process %d is the container's: %w", pid, err)
 		}
-		unix.Close(pidfd)
 	}
+	return first
+}
+
+// ask calls do with a pidfd of a process, if it is the container's, and lives or does not.
+func (m *Set) ask(ctx context.Context, pid int, living bool, do func(pid, pidfd int)) error {
+	if inode, err := namespaceInode(pid, m.kind); err != nil || inode != m.inode {
+		return err
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.EINVAL { // the number is a thread's now
+		return nil
+	} else if err != nil {
+		return unlessNobodys(err)
+	}
+	defer unix.Close(pidfd)
+	if ended, err := proc.AwaitEnd(ctx, pidfd, 0); err != nil || ended == living {
+		return err
+	}
+	if has, err := m.has(pid); err != nil || !has {
+		return err
+	}
+	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err != nil {
+		return unlessNobodys(err)
+	}
+	do(pid, pidfd)
 	return nil
 }
 
@@ -188,13 +236,23 @@ func (m *Set) List(ctx context.Context) (pids []int, err error) {
 	if m == nil {
 		return nil, nil
 	}
-	err = m.each(ctx, func(pid, _ int) { pids = append(pids, pid) })
+	err = m.each(ctx, true, func(pid, _ int) { pids = append(pids, pid) })
+	return pids, err
+}
+
+// Untaken lists those that have ended, and that their parents have yet to wait for. The init
+// of a PID namespace does not end before.
+func (m *Set) Untaken(ctx context.Context) (pids []int, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	err = m.each(ctx, false, func(pid, _ int) { pids = append(pids, pid) })
 	return pids, err
 }
 
 // Signal sends a signal to each process; SIGKILL until nobody is left, for the given
 // time at most, and until ctx ends. Who may be a stranger is left alone, and named in
-// an error.
+// an error. It is another one if that nobody is left could not be seen.
 func (m *Set) Signal(ctx context.Context, s unix.Signal, limit time.Duration) error {
 	if m == nil {
 		return nil
@@ -202,14 +260,18 @@ func (m *Set) Signal(ctx context.Context, s unix.Signal, limit time.Duration) er
 	for deadline := time.Now().Add(limit); ; {
 		found := 0
 		m.Doubtful = nil
-		err := m.each(ctx, func(_, pidfd int) {
+		err := m.each(ctx, true, func(_, pidfd int) {
 			found++
 			if unix.PidfdSendSignal(pidfd, s, nil, 0) == nil && s == unix.SIGKILL {
 				_, _ = proc.AwaitEnd(ctx, pidfd, limit)
 			}
 		})
-		if err != nil || s != unix.SIGKILL || found == 0 {
-			return errors.Join(err, m.doubt())
+		if err != nil {
+			m.Doubtful = nil
+			return err
+		}
+		if s != unix.SIGKILL || found == 0 {
+			return m.doubt()
 		}
 		if time.Now().After(deadline) {
 			return errors.New("processes of the container do not end, or make new ones more quickly than they are killed")

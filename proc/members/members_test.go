@@ -1,6 +1,7 @@
 package members
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/tests/scarce"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,11 +59,11 @@ func TestMembership(t *testing.T) {
 			if m.id != 0 && own.ID == 0 {
 				t.Skip("needs Linux 6.11, for NS_GET_MNTNS_ID")
 			}
-			if got := m.has(self); got != test.self {
-				t.Errorf("has the process itself: %v", got)
+			if got, err := m.has(self); got != test.self || err != nil {
+				t.Errorf("has the process itself: %v, %v", got, err)
 			}
-			if got := m.has(sub); got != test.child {
-				t.Errorf("has a child: %v", got)
+			if got, err := m.has(sub); got != test.child || err != nil {
+				t.Errorf("has a child: %v, %v", got, err)
 			}
 			if doubt := m.doubt(); (doubt != nil) != test.doubt || doubt != nil && !strings.Contains(doubt.Error(), strconv.Itoa(self)) {
 				t.Errorf("doubt: %v", doubt)
@@ -82,8 +84,8 @@ func TestMembers(t *testing.T) {
 		t.Errorf("%v, %v", pids, err)
 	}
 	for _, pid := range pids {
-		if inode := namespaceInode(pid, "mnt"); inode != own.Inode && inode != 0 {
-			t.Errorf("process %d is in %d, not in %d", pid, inode, own.Inode)
+		if inode, err := namespaceInode(pid, "mnt"); err != nil || inode != own.Inode && inode != 0 {
+			t.Errorf("process %d is in %d, not in %d: %v", pid, inode, own.Inode, err)
 		}
 	}
 }
@@ -134,7 +136,10 @@ func TestSignalInPIDNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := InPIDNamespace(init)
+	m, err := InPIDNamespace(init)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if pids, err := m.List(t.Context()); err != nil || len(pids) != 2 || !slices.Contains(pids, pid) {
 		t.Errorf("%v, %v", pids, err)
 	}
@@ -147,8 +152,8 @@ func TestSignalInPIDNamespace(t *testing.T) {
 	if pids, err := m.List(t.Context()); err != nil || pids != nil {
 		t.Errorf("%v, %v", pids, err)
 	}
-	if m := InPIDNamespace(init); m != nil {
-		t.Errorf("of an init that has ended: %+v", m)
+	if m, err := InPIDNamespace(init); m != nil || err != nil {
+		t.Errorf("of an init that has ended: %+v, %v", m, err)
 	}
 }
 
@@ -200,5 +205,80 @@ func TestNobody(t *testing.T) {
 	self, err := MountNamespace(os.Getpid())
 	if err != nil || self.Inode == 0 {
 		t.Errorf("%+v, %v", self, err)
+	}
+}
+
+// A process that cannot be looked at may be the container's: that is an error, and not
+// nobody. It does not keep the others from being looked at.
+func TestUnseen(t *testing.T) {
+	pid, stranger, _ := apart(t, unix.CLONE_NEWNS)
+	n, err := MountNamespace(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	init, err := proc.Of(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := InMountNamespace(n, init)
+	for left, want := range []unix.Errno{unix.EMFILE, unix.EMFILE, 0} {
+		if left == 1 && n.ID == 0 {
+			continue // before Linux 6.11 it takes no second descriptor
+		}
+		var pids []int
+		scarce.Descriptors(left, func() { pids, err = m.List(t.Context()) })
+		if want == 0 && (err != nil || len(pids) != 2) || want != 0 && (!errors.Is(err, want) || len(pids) != 0) {
+			t.Errorf("%d descriptors: %v, %v", left, pids, err)
+		}
+		if want != 0 {
+			scarce.Descriptors(left, func() { err = m.Signal(t.Context(), unix.SIGKILL, time.Second) })
+			if !errors.Is(err, want) {
+				t.Errorf("%d descriptors: killed: %v", left, err)
+			}
+		}
+	}
+	if id, err := proc.Of(stranger); err != nil || !id.Alive() {
+		t.Errorf("it was killed: %v", err)
+	}
+}
+
+// TestUntaken: who has ended is told, with its parent, until that has waited for it.
+func TestUntaken(t *testing.T) {
+	own, err := proc.Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := InPIDNamespace(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := child(t)
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := func() bool {
+		pids, err := m.Untaken(t.Context())
+		if err != nil || slices.Contains(pids, live) {
+			t.Fatalf("%v, with %d, which lives: %v", pids, live, err)
+		}
+		return slices.Contains(pids, cmd.Process.Pid)
+	}
+	for begun := time.Now(); !ended(); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("a child that has ended is not told")
+		}
+	}
+	if got := proc.Parent(cmd.Process.Pid); got != os.Getpid() {
+		t.Errorf("its parent is %d, want %d", got, os.Getpid())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if ended() || proc.Parent(cmd.Process.Pid) == os.Getpid() {
+		t.Error("it is told after it was taken")
+	}
+	if pids, err := (*Set)(nil).Untaken(t.Context()); pids != nil || err != nil {
+		t.Errorf("nobody: %v, %v", pids, err)
 	}
 }

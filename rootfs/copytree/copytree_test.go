@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +192,32 @@ func TestArgs(t *testing.T) {
 	if args := o.Args(); !slices.Equal(args, []string{ProgramName, "mode", "devices"}) {
 		t.Errorf("%q", args)
 	}
+}
+
+// TestMain is also the program.
+func TestMain(m *testing.M) {
+	if os.Args[0] == ProgramName {
+		os.Exit(Program(os.Args))
+	}
+	os.Exit(m.Run())
+}
+
+// TestForsaken: the program does not copy on when who started it has ended, as at a
+// kill -9.
+func TestForsaken(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	for n := range 3000 {
+		must(t, os.WriteFile(filepath.Join(from, strconv.Itoa(n)), nil, 0o600))
+	}
+	in, err := os.Open(from)
+	must(t, err)
+	out, err := os.Open(to)
+	must(t, err)
+	hears, says, err := os.Pipe()
+	must(t, err, hears.Close())
+	c := exec.Cmd{Path: "/proc/self/exe", Args: Options{}.Args(), Stdin: in, Stdout: out, Stderr: says}
+	if err := c.Run(); err == nil {
+		t.Error("it copied everything, for nobody")
+	}
+	must(t, in.Close(), out.Close(), says.Close())
 }

@@ -26,16 +26,13 @@ const (
 	maxCopied = 1 << 20
 	// maxDatabase is that of a list of installed packages.
 	maxDatabase = 64 << 20
-	// filled is a directory of a store that was filled.
-	filled = "filled"
-	opaque = "user.overlay.opaque"
+	opaque      = "user.overlay.opaque"
 )
 
 // fill fills the store to for an overlay over the directory from.
 func (c *copier) fill(from, to int) error {
-	defer unix.Umask(unix.Umask(0))
 	var st unix.Stat_t
-	if unix.Fstatat(to, filled, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+	if unix.Fstatat(to, rootfs.Filled, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 		return nil
 	}
 	if err := unix.Fstat(to, &c.store); err != nil {
@@ -58,7 +55,7 @@ func (c *copier) fill(from, to int) error {
 			return err
 		}
 	}
-	if err := unix.Mkdirat(to, filled, 0o700); err != nil {
+	if err := unix.Mkdirat(to, rootfs.Filled, 0o700); err != nil {
 		return c.failed("mkdirat", err)
 	}
 	return nil
@@ -157,7 +154,11 @@ func (c *copier) emptyDirectory(in, out int, at, name string, st *unix.Stat_t) e
 	if st.Dev == c.store.Dev && st.Ino == c.store.Ino {
 		return nil // the store lies in what it is filled from
 	}
-	if err := unix.Mkdirat(out, name, st.Mode&0o1777); err != nil && err != unix.EEXIST {
+	err := unix.Mkdirat(out, name, st.Mode&0o1777)
+	if err == nil { // less what the umask takes, which is that of all threads and stays
+		err = unix.Fchmodat(out, name, st.Mode&0o1777, 0)
+	}
+	if err != nil && err != unix.EEXIST {
 		return c.failed("mkdirat", err)
 	}
 	if err := c.ownedByMapped(out, name, st); err != nil {
@@ -190,6 +191,9 @@ func (c *copier) changed(in, out int, name string, st *unix.Stat_t) error {
 		return c.failed("openat", err)
 	}
 	defer unix.Close(to)
+	if err := unix.Fchmod(to, st.Mode&0o777); err != nil {
+		return c.failed("fchmod", err)
+	}
 	from, err := unix.Openat(in, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(from)

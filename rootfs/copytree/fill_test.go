@@ -23,7 +23,7 @@ func TestFill(t *testing.T) {
 	}
 	to := in("srv/store")
 	must(t, os.Symlink("/etc", in("etc/link")), unix.Mkfifo(in("etc/pipe"), 0o644), os.Mkdir(in("var/tmp"), 0o700), os.Chmod(in("var/tmp"), os.ModeSticky|0o777),
-		os.Chmod(in("etc/shadow"), 0o200), os.Chmod(in("srv/closed"), 0o311))
+		os.Chmod(in("etc/shadow"), 0o200), os.Chmod(in("etc/deep/er/conf"), 0o666), os.Chmod(in("srv/closed"), 0o311))
 	defer os.Chmod(in("srv/closed"), 0o755)
 	layers := []string{"etc", "srv", "usr", "var", "gone"}
 	for _, p := range layers {
@@ -52,6 +52,9 @@ func TestFill(t *testing.T) {
 			t.Errorf("%s: %v, %v", p, st.Mode(), err)
 		}
 	}
+	if st, err := os.Stat(upper("etc/deep/er/conf")); err != nil || st.Mode() != 0o666 { // whatever this process's umask is
+		t.Errorf("what everybody writes: %v, %v", st.Mode(), err)
+	}
 	if st, err := os.Stat(upper("etc/shadow")); err != nil || st.Mode() != 0o200 || os.Getuid() != 0 && st.Size() != 0 {
 		t.Errorf("what cannot be read: %v, %v", st, err)
 	}
@@ -62,7 +65,7 @@ func TestFill(t *testing.T) {
 	if _, err := os.Lstat(upper("etc/passwd")); err == nil {
 		t.Error("filled again")
 	}
-	must(t, os.Remove(filepath.Join(to, filled))) // as if it had been interrupted
+	must(t, os.Remove(filepath.Join(to, rootfs.Filled))) // as if it had been interrupted
 	if err := Copy(t.Context(), open(t, from), open(t, to), o); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package copytree
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 
@@ -40,8 +41,10 @@ func (o *Options) words() []word {
 // Program copies the tree that is its standard input to the one that is its
 // standard output, in a process that has joined the container's user namespace
 // and nothing else of the container, and returns the exit status. What failed
-// goes to standard error.
+// goes to standard error, a pipe; when nobody is left at its other end, which is
+// the runtime, the process ends.
 func Program(args []string) int {
+	go whenForsaken(2, func() { os.Exit(1) })
 	err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	if err == nil {
 		var o Options
@@ -60,4 +63,19 @@ func Program(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// whenForsaken calls do when nobody can read any more what is written to a pipe.
+func whenForsaken(fd int, do func()) {
+	poll := []unix.PollFd{{Fd: int32(fd)}}
+	for {
+		switch _, err := unix.Poll(poll, -1); {
+		case err == unix.EINTR:
+		case err == nil && poll[0].Revents&unix.POLLERR != 0:
+			do()
+			return
+		default:
+			return
+		}
+	}
 }

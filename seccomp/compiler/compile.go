@@ -122,7 +122,8 @@ func readKernelActions() string {
 func NotInstalled(places []string) error {
 	return &fault.Error{What: "seccomp", Cause: ErrNotInstalled,
 		Why: fmt.Sprintf("%v (looked at %s), and the container has a profile", ErrNotInstalled, strings.Join(places, ", ")),
-		Hint: "install libseccomp-dev and run `make deps && make build`, which puts it next to homerun; " +
+		Hint: "install libseccomp-dev and run `make deps && make build`, which puts it next to homerun, " +
+			"or `go install github.com/homerun-oci/homerun/cmd/homerun-seccomp@latest`; " +
 			"`run --rootfs` also goes without one, by --security-opt seccomp=unconfined"}
 }
 

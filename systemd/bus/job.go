@@ -299,22 +299,16 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, list []systemd.Pr
 	return dropped, nil
 }
 
-// Release asks for a unit to be stopped in which no process is left, or soon none. Call
-// what it returns when the processes are gone: it waits for the manager's answer, after
-// which the job is done by the time another caller is answered. (A manager does nothing
-// for one who has left the bus.) A unit that systemd does not know is no error. Errors
-// are *fault.Error.
-func (c *Conn) Release(ctx context.Context, unit string) (answered func() error) {
-	serial, err := c.send(ctx, stopUnit(unit))
-	return func() error {
-		if err == nil {
-			_, err = c.answer(ctx, serial, callLimit)
-		}
-		if err == nil || isUnknown(err) {
-			return nil
-		}
-		return failed("stop", unit, err)
+// Release asks for a unit to be stopped in which no process is left, and waits for the
+// manager's answer, after which the job is done by the time another caller is answered. (A
+// manager does nothing for one who has left the bus.) A unit that systemd does not know is
+// no error. Errors are *fault.Error.
+func (c *Conn) Release(ctx context.Context, unit string) error {
+	err := c.do(ctx, stopUnit(unit))
+	if err == nil || isUnknown(err) {
+		return nil
 	}
+	return failed("stop", unit, err)
 }
 
 func stopUnit(unit string) *dbus.Message {

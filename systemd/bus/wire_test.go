@@ -133,7 +133,7 @@ func TestRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Release(t.Context(), "a.scope")(); (err == nil) != known {
+		if err := c.Release(t.Context(), "a.scope"); (err == nil) != known {
 			t.Errorf("%s: %v", name, err)
 		}
 		c.Close()

@@ -61,6 +61,8 @@ func cases() map[string]docCase {
 			after: "test -s made.txt; systemctl --user daemon-reload; systemctl --user start web; curl -sS http://127.0.0.1:8080/etc/os-release | grep Debian; systemctl --user stop web\n"},
 		"README.md: Use it on Ubuntu 24.04 and later":                          {place: elsewhere, why: "the test machine's kernel has no AppArmor"},
 		"README.md: Install it elsewhere":                                      {place: host, before: "cd $(mktemp -d) && trap 'rm -r $PWD' EXIT && make() { command make -o build -C $OLDPWD \"$@\"; }\n", after: "test -x package/usr/bin/homerun; test -x ~/.local/bin/homerun; test -s ~/.local/share/man/man7/homerun.7; test -s package/usr/share/man/man5/homerun-config.5\n"},
+		"docs/build.md: A release":                                             {place: elsewhere, why: "it builds for three architectures, which takes minutes"},
+		"docs/build.md: Packages":                                              {place: elsewhere, why: "tests/packages makes them, and installs, upgrades and purges the deb"},
 		"CONTRIBUTING.md: Run it":                                              {place: elsewhere, why: "CI runs them, but for make bench: tests/budget and docs/performance.md"},
 		"docs/private.md: A root to throw away: --overlay":                     {before: debian + cowsay, after: "test -s ~/changes/layer%etc/upper/motd; test ! -e /usr/games/cowsay; test ! -e ~/debian/etc/issue\n"},
 		"docs/faq.md: Is it safe for code that I don't trust?":                 {before: "mkdir -p faq && cd faq && touch seen\n"},
@@ -71,7 +73,9 @@ func cases() map[string]docCase {
 		"docs/rootfs.md: From Debian's packages":                               {place: elsewhere, why: "the test machine reaches no mirror; hack/machine.d/build makes its image so"},
 		"docs/rootfs.md: From an image, with podman":                           {before: alpine + fresh},
 		"docs/rootfs.md: From an image, with umoci":                            {before: alpine + fresh, functions: typed},
+		"docs/machines.md: go install":                                         {place: elsewhere, why: "tests/examples installs what is here, as a release: nothing reaches what is released"},
 		"docs/performance.md: Measure it again":                                {place: elsewhere, why: "a measurement needs an idle machine and takes minutes; hack/bench has tests of its own"},
+		"docs/performance.md: Beside bwrap":                                    {place: elsewhere, why: "a measurement needs an idle machine; hack/bench has tests of its own"},
 		"docs/troubleshooting.md: When something does not work":                {before: web},
 		"docs/troubleshooting.md: By what is seen":                             {before: web},
 		"docs/units.md: A unit for a command line": {

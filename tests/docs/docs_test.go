@@ -194,7 +194,7 @@ func run(t *testing.T, where place, command func(ctx context.Context, user, scri
 			for _, part := range parts(c, b) {
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				cmd := command(ctx, part.user, "set -eExo pipefail\n"+part.script)
-				cmd.WaitDelay = time.Second
+				cmd.WaitDelay = 10 * time.Second // what ends with the container ends a moment later
 				out, err := cmd.CombinedOutput()
 				cancel()
 				if err != nil {

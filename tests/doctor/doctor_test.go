@@ -170,6 +170,7 @@ func damages() []damage {
 		{name: "no homerun-net", script: "mkdir -p /usr/local/libexec/homerun; mv " + prefix + "/libexec/homerun/homerun-net /usr/local/libexec/homerun", row: "homerun-net", state: "missing",
 			undo: "rm /usr/local/libexec/homerun/homerun-net"},
 		{name: "no homerun-seccomp", script: "mv " + prefix + "/libexec/homerun/homerun-seccomp /usr/local/bin", row: "homerun-seccomp", state: "missing", undo: "rm /usr/local/bin/homerun-seccomp"},
+		{name: "no homerun-log", script: "mv " + prefix + "/libexec/homerun/homerun-log /usr/local/bin", row: "homerun-log", state: "missing", undo: "rm /usr/local/bin/homerun-log"},
 		{name: "the state root is somebody's", script: "rm -rf /run/user/1000/homerun; mkdir /run/user/1000/homerun; chown root /run/user/1000/homerun", row: "state-root", state: "missing",
 			undo: "rm -r /run/user/1000/homerun.not-mine"},
 		{name: "the state root is a file", script: "rm -rf /run/user/1000/homerun; touch /run/user/1000/homerun", row: "state-root", state: "missing", undo: "rm /run/user/1000/homerun.not-mine"},

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // annotate gives the box org.systemd.property annotations.
@@ -37,7 +39,7 @@ func (b *box) shows(when string, properties map[string]string) {
 // TestCRIOAnnotations: what CRI-O sets on every container reaches the scope, and
 // stays there after a daemon-reload.
 func TestCRIOAnnotations(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	b := newBox(t, "systemd", `{"memory":{"limit":67108864}}`, "sleep", "100")
 	b.annotate(map[string]string{"DefaultDependencies": "true", "After": "['crio.service']", "CollectMode": "'inactive-or-failed'",
 		"TimeoutStopUSec": "uint64 10000000", "KillSignal": "15"})
@@ -53,7 +55,7 @@ func TestCRIOAnnotations(t *testing.T) {
 // TestAnnotatedQuota: a period without a quota, which engines write always, does
 // not decide against a quota; a quota does, -1 as well.
 func TestAnnotatedQuota(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	for cpu, want := range map[string]string{
 		`{"quota":0,"period":100000}`: "50000 100000",
 		`{"period":50000}`:            "50000 100000",
@@ -77,7 +79,7 @@ func TestAnnotatedQuota(t *testing.T) {
 // TestAnnotatedLimits: an annotation limits the scope and, as linux.resources
 // do, the container's cgroup; what config.json has a limit for it does not lift.
 func TestAnnotatedLimits(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	b := newBox(t, "systemd", `{"memory":{"limit":67108864},"pids":{"limit":50}}`, "sleep", "100")
 	b.annotate(map[string]string{"MemoryHigh": "uint64 33554432", "MemoryMax": "uint64 134217728", "TasksMax": "uint64 18446744073709551615",
 		"CPUWeight": "uint64 50", "IOWeight": "uint64 60", "CPUQuotaPerSecUSec": "uint64 500000", "MemoryMin": "uint64 4096"})
@@ -111,13 +113,13 @@ func TestAnnotatedLimits(t *testing.T) {
 // or at the next daemon-reload, and a container that asks for it runs all the
 // same. CVE-2024-3154.
 func TestAnnotationsActOnNothingElse(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	victim := "homerun-victim-" + filepath.Base(t.TempDir()) + ".service"
 	run := []string{"systemd-run", "--quiet", "--unit", victim, "sleep", "100"}
 	if os.Geteuid() != 0 {
 		run = slices.Insert(run, 1, "--user")
 	}
-	if out, err := command(callLimit, run...); err != nil {
+	if out, err := guest.Command(callLimit, run...); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() { systemctl(t, "stop", victim) })
@@ -157,7 +159,7 @@ func (b *box) mark() string {
 
 // TestRefusedStop: a scope that nobody may stop by hand is deleted all the same.
 func TestRefusedStop(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	b := newBox(t, "systemd", "", "sleep", "100")
 	b.annotate(map[string]string{"RefuseManualStop": "true"})
 	b.start()

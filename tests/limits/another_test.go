@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // stubborn is a program that ignores SIGTERM.
@@ -41,14 +43,14 @@ func (b *box) lives(after string) {
 // and what it undoes is nothing of the first one's. By the same id in two state
 // roots, and by one cgroupsPath for two ids.
 func TestScopeOfAnother(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	for name, cgroupsPath := range map[string]string{"id": "", "cgroupsPath": ":limits:one-name"} {
 		for _, who := range []string{"user", "root"} {
 			t.Run(name+"/"+who, func(t *testing.T) {
 				if who == "root" {
-					needRoot(t)
+					guest.NeedRoot(t)
 				} else {
-					needUser(t)
+					guest.NeedUser(t)
 				}
 				first := newBox(t, "systemd", "", "sh", "-c", stubborn)
 				id := first.id
@@ -111,8 +113,8 @@ func TestCgroupOfAnother(t *testing.T) {
 		t.Run("above", cgroupAbove)
 		t.Run("there before", cgroupThereBefore)
 	}
-	t.Run("user", func(t *testing.T) { needUser(t); cgroupfs(t) })
-	t.Run("root", func(t *testing.T) { needRoot(t); cgroupfs(t) })
+	t.Run("user", func(t *testing.T) { guest.NeedUser(t); cgroupfs(t) })
+	t.Run("root", func(t *testing.T) { guest.NeedRoot(t); cgroupfs(t) })
 }
 
 // It is refused as runc refuses it, and its processes live.
@@ -180,13 +182,13 @@ func cgroupThereBefore(t *testing.T) {
 // outside. Here those numbers are bystanders': they stay where they are and
 // live, and the container is in its scope, named by a descriptor.
 func TestOtherPIDNamespace(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	t.Run("user", func(t *testing.T) {
-		needUser(t)
+		guest.NeedUser(t)
 		otherPIDNamespace(t, "unshare", "--map-root-user", "--map-auto")
 	})
 	t.Run("root", func(t *testing.T) {
-		needRoot(t)
+		guest.NeedRoot(t)
 		otherPIDNamespace(t, "unshare")
 	})
 }
@@ -206,8 +208,8 @@ func otherPIDNamespace(t *testing.T, unshare ...string) {
 	// time on a machine that has run for long.
 	line := append(unshare, "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
 		fmt.Sprintf(`: & while [ $! -lt %d ]; do : & wait $!; done; exec "$@"`, first), "sh",
-		homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
-	out, err := command(4*time.Minute, line...)
+		guest.Homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
+	out, err := guest.Command(4*time.Minute, line...)
 	if err != nil || !strings.Contains(out, "/homerun-"+b.id+".scope/container") {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -248,7 +250,7 @@ func cgroupsOf(t *testing.T, all []*exec.Cmd) (list []string) {
 // A session bus without a service manager (dbus-run-session), or one that is
 // deaf, is passed over: the user's manager is asked for the scope.
 func TestForeignBus(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for name, before := range map[string][]string{
 		"no manager": {"dbus-run-session", "--"},
 		"gone":       {"env", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent"},
@@ -294,18 +296,18 @@ func TestHookInCgroupNamespace(t *testing.T) {
 // the end of a scope in which nothing is: whatever kills a start, delete stops
 // that scope, which is known by its description.
 func TestScopeOfADeadInit(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	for _, who := range []string{"user", "root"} {
 		t.Run(who, func(t *testing.T) {
 			if who == "root" {
-				needRoot(t)
+				guest.NeedRoot(t)
 			} else {
-				needUser(t)
+				guest.NeedUser(t)
 			}
 			b := newBox(t, "systemd", "", "sleep", "100")
 			b.homerun("state", b.id) // writes config.json
 			for i := range 100 {
-				cmd := exec.Command(homerun(t), "--root", b.root, "--systemd-cgroup", "create", "--bundle", b.dir, b.id)
+				cmd := exec.Command(guest.Homerun(t), "--root", b.root, "--systemd-cgroup", "create", "--bundle", b.dir, b.id)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
@@ -325,7 +327,7 @@ func TestScopeOfADeadInit(t *testing.T) {
 // nothing less: homerun died between asking for it and finding init in it, and
 // what systemd made then stays for ever.
 func TestUnprovenScope(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprint("own=", own), func(t *testing.T) {
 			b := newBox(t, "systemd", "", "sleep", "100")

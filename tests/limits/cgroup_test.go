@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // The verbs that go by the cgroup.
@@ -133,7 +135,7 @@ func TestMountShowsLimits(t *testing.T) {
 // Nothing can start below a frozen cgroup; that is said, where others wait for
 // ever.
 func TestFrozenParent(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	if !inUnit(t, "Delegate=yes") {
 		return
 	}
@@ -160,7 +162,7 @@ func TestFrozenParent(t *testing.T) {
 
 // The same with a slice that systemd froze.
 func TestFrozenSlice(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	slice := "limitsfrozen.slice"
 	systemctl(t, "start", slice)
 	defer systemctl(t, "stop", slice)
@@ -181,7 +183,7 @@ func TestFrozenSlice(t *testing.T) {
 // In a unit with Delegate=yes the container is below the unit, without being
 // told so.
 func TestOwnDelegatedUnit(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	if !inUnit(t, "Delegate=yes") {
 		return
 	}

@@ -8,14 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/guest"
 	"golang.org/x/sys/unix"
 )
 
 // delete --force from another PID namespace, where init's number is nobody's, ends
 // the container by its cgroup; without it nothing is removed.
 func TestDeleteElsewhere(t *testing.T) {
-	needCgroups(t)
-	needRoot(t)
+	guest.Need(t)
+	guest.NeedRoot(t)
 	eachManager(t, func(t *testing.T, manager string) {
 		b := newBox(t, manager, "", "sleep", "100")
 		b.start()
@@ -40,8 +41,8 @@ func TestDeleteElsewhere(t *testing.T) {
 // does not answer, lets no delete wait for ever: what could not be done is said, and
 // can be done later.
 func TestDeleteStuck(t *testing.T) {
-	needCgroups(t)
-	needRoot(t)
+	guest.Need(t)
+	guest.NeedRoot(t)
 	eachManager(t, func(t *testing.T, manager string) {
 		dir, asked := silent(t)
 		b := newBox(t, manager, "", "ls", "/silent")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // exec into a container at its pids limit: nobody can be made in it, but moved.
@@ -57,7 +59,7 @@ func TestExecIntoFrozen(t *testing.T) {
 // exec goes where init is, if that was moved and the container's cgroup is gone; ps
 // and kill --all still find both. A cgroup below the container's that was asked for by name is still an error.
 func TestExecAfterInitMoved(t *testing.T) {
-	needRoot(t) // a user has nowhere to move it to
+	guest.NeedRoot(t) // a user has nowhere to move it to
 	eachManager(t, func(t *testing.T, manager string) {
 		b := newBox(t, manager, "", "sleep", "100")
 		b.start()

@@ -64,15 +64,15 @@ func TestFlagsHold(t *testing.T) {
 }
 
 // TestFlagsRefused: a limit that cannot be set ends the start, and the message says
-// which flag it is about. The machine's kernel has no cpuset; nobody can raise a hard
-// limit from a user namespace.
+// which flag it is about. The machine's kernel has no cpuset; nobody, not even root, can
+// have more open files than fs.nr_open.
 func TestFlagsRefused(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
 		for _, c := range []struct {
 			manager, flag, value, want string
 		}{
 			{manager, "--cpuset-cpus", "0", "controller cpuset is not available"},
-			{manager, "--ulimit", "nofile=99999999", "the hard limit cannot be raised above"},
+			{manager, "--ulimit", "nofile=99999999999", "the hard limit cannot be raised above"},
 			{"disabled", "--memory", "64m", "--cgroup-manager=disabled"},
 			{"disabled", "--memory-reservation", "64m", "--cgroup-manager=disabled"},
 			{"disabled", "--cpus", "1", "--cgroup-manager=disabled"},
@@ -91,4 +91,47 @@ func TestFlagsRefused(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFlagsNamed: of several limits the message names the one that cannot be, as it was
+// typed, and no place in a config.json that nobody wrote; so does update.
+func TestFlagsNamed(t *testing.T) {
+	managers(t, func(t *testing.T, manager string) {
+		b := newBox(t, manager, "")
+		out, err := b.flags("-m", "64m", "--pids-limit", "9", "--cpuset-cpus", "0", "true")
+		named(t, out, err, "--cpuset-cpus 0", "--memory", "--pids-limit")
+
+		b = newBox(t, manager, "")
+		if out, err := b.flags("-d", "sleep", "100"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		out, err = b.homerun("update", "-m", "64m", "--cpuset-cpus", "0", b.id)
+		named(t, out, err, "--cpuset-cpus 0", "--memory")
+		out, err = b.homerun("update", "-m", "4k", "--pids-limit", "9", b.id)
+		named(t, out, err, "--memory 4k", "--pids-limit")
+		b.must("update", "-m", "64m", "--cpus", "0.5", "--cpu-shares", "512", "--pids-limit", "9", b.id)
+		own := b.cgroup()
+		for name, want := range map[string]string{"memory.max": "67108864", "cpu.max": "50000 100000", "pids.max": "9", "cpu.weight": "59"} {
+			if got := file(t, own, name); got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+		b.must("update", "--cpus", "0", b.id)
+		if got := file(t, own, "cpu.max"); got != "max 100000" {
+			t.Errorf("cpu.max is %s", got)
+		}
+	})
+}
+
+// named wants an error that names a flag, and none of the others.
+func named(t *testing.T, out string, err error, flag string, others ...string) {
+	t.Helper()
+	if err == nil || !strings.Contains(out, flag) {
+		t.Errorf("%v: %s, want %s", err, out, flag)
+	}
+	for _, never := range append(others, "linux.", "config.json") {
+		if strings.Contains(out, never) {
+			t.Errorf("says %s: %s", never, out)
+		}
+	}
 }

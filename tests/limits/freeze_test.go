@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/tests/guest"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,7 +59,7 @@ func freezeAbove(t *testing.T, cgroup string) {
 // A cgroup above that is frozen holds the container: start and resume say so at
 // once, and do not wait.
 func TestFrozenAbove(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	for range 5 { // the kernel may take a moment to freeze
 		b := newBox(t, "systemd", "", "sleep", "100")
 		b.must("create", "--bundle", b.dir, b.id)
@@ -93,7 +94,7 @@ func pausedRunEnds(t *testing.T, manager string, s unix.Signal, script string, s
 	t.Helper()
 	b := newBox(t, manager, "", "sh", "-c", script)
 	b.must("--version") // writes config.json
-	cmd := exec.Command(homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
+	cmd := exec.Command(guest.Homerun(t), "--root", b.root, "--cgroup-manager", b.manager, "run", "--bundle", b.dir, b.id)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,8 @@
 package limits
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,63 +15,13 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/tests/again"
-	"golang.org/x/sys/unix"
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // callLimit is how long one command may take.
 const callLimit = 30 * time.Second
 
 type object = map[string]any
-
-// unified reports whether this host has cgroup v2 alone.
-func unified() bool {
-	var st unix.Statfs_t
-	return unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-}
-
-// needCgroups skips a test that this host cannot run.
-func needCgroups(t *testing.T) {
-	t.Helper()
-	if os.Getenv("HOMERUN_TEST_MACHINE") != "1" || !unified() {
-		t.Skip("needs cgroup v2 with delegation")
-	}
-}
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	needCgroups(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
-
-func needUser(t *testing.T) {
-	t.Helper()
-	needCgroups(t)
-	if os.Geteuid() == 0 {
-		t.Skip("needs an ordinary user")
-	}
-}
-
-// homerun is the binary under test.
-func homerun(t *testing.T) string {
-	t.Helper()
-	name := os.Getenv("HOMERUN")
-	if name == "" {
-		name = "../../bin/homerun"
-	}
-	name, err := filepath.Abs(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(name); err != nil {
-		if os.Getenv("HOMERUN") == "" && testing.Short() {
-			t.Skipf("%v (make build)", err)
-		}
-		t.Fatalf("%v (make build)", err)
-	}
-	return name
-}
 
 // reexecuted marks a test that runs in the unit that inUnit made for it.
 const reexecuted = "HOMERUN_TEST_UNIT"
@@ -123,30 +71,13 @@ func runBy(t *testing.T, arguments ...string) {
 	again.Pass(t, exec.CommandContext(ctx, args[0], args[1:]...), t.Name())
 }
 
-// command runs a command; its output may stay open in a container.
-func command(limit time.Duration, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 200 * time.Millisecond
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		err = errors.New("did not end in " + limit.String())
-	} else if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil
-	}
-	return out.String(), err
-}
-
 // systemctl asks the manager that has the caller's containers.
 func systemctl(t *testing.T, args ...string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		args = append([]string{"--user"}, args...)
 	}
-	out, err := command(callLimit, append([]string{"systemctl"}, args...)...)
+	out, err := guest.Command(callLimit, append([]string{"systemctl"}, args...)...)
 	if err != nil {
 		t.Fatalf("systemctl %v: %v: %s", args, err, out)
 	}
@@ -255,8 +186,8 @@ func (b *box) within(limit time.Duration, args ...string) (string, error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "config.json"), text, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-	all := append(append([]string{}, b.before...), homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager)
-	return command(limit, append(all, args...)...)
+	all := append(append([]string{}, b.before...), guest.Homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager)
+	return guest.Command(limit, append(all, args...)...)
 }
 
 // must is homerun for what has to succeed.
@@ -339,13 +270,13 @@ func eventually(t *testing.T, what string, done func() bool) {
 // ordinary user and as root: one of them is skipped, so that hack/testrun calls
 // again as the other.
 func managers(t *testing.T, test func(t *testing.T, manager string)) {
-	needCgroups(t)
+	guest.Need(t)
 	t.Run("user", func(t *testing.T) {
-		needUser(t)
+		guest.NeedUser(t)
 		eachManager(t, test)
 	})
 	t.Run("root", func(t *testing.T) {
-		needRoot(t)
+		guest.NeedRoot(t)
 		eachManager(t, test)
 	})
 }

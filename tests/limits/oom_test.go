@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 const little = `{"memory": {"limit": 16777216, "swap": 16777216}}`
@@ -125,7 +127,7 @@ func TestAlone(t *testing.T) {
 
 // Scopes leave nothing behind in systemd, also those that end badly.
 func TestHundredScopes(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	prefix := "limits" + strconv.FormatInt(time.Now().UnixNano()%1e9, 10)
 	b := newBox(t, "systemd", little)
 	for i := range 100 {
@@ -149,7 +151,7 @@ func TestHundredScopes(t *testing.T) {
 // What the kernel did to others in a unit that was delegated to somebody, a
 // service or a scope, is not what it did to a container below it.
 func TestOthersOutOfMemory(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	t.Run("service", func(t *testing.T) {
 		if inUnit(t, "Delegate=yes", "DelegateSubgroup=runtime") {
 			othersOutOfMemory(t, filepath.Dir(ownCgroup(t)))
@@ -171,7 +173,7 @@ const killForMemory = `cd "$0" && mkdir -p victim && echo +memory >cgroup.subtre
 	echo 0 >victim/memory.swap.max && { sh -c 'echo $$ >victim/cgroup.procs && exec tail /dev/zero'; rmdir victim; grep oom_kill memory.events; }`
 
 func othersOutOfMemory(t *testing.T, unit string) {
-	if out, err := command(callLimit, "sh", "-c", killForMemory, unit); err != nil || strings.Contains(out, "oom_kill 0") {
+	if out, err := guest.Command(callLimit, "sh", "-c", killForMemory, unit); err != nil || strings.Contains(out, "oom_kill 0") {
 		t.Fatalf("nothing was killed: %v: %s", err, out)
 	}
 	b := newBox(t, "cgroupfs", "", "sleep", "100")

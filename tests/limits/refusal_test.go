@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // refuses runs a container that must not start, and wants these words; the hint
@@ -37,13 +39,10 @@ func (b *box) prints(want string) {
 // machine's kernel has neither of these.
 func TestMissingController(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
-		fix := "Delegate=cpu cpuset io memory pids"
-		if os.Geteuid() == 0 {
-			fix = "is it compiled into the kernel"
-		}
+		fix := "no cgroup here has this controller, so Delegate= does not help: it is not compiled into the kernel"
 		newBox(t, manager, `{"cpu": {"cpus": "0"}}`, "true").refuses("controller cpuset is not available", "hint:", fix)
 		newBox(t, manager, `{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}`, "true").
-			refuses("controller hugetlb is not available", "hint:", "Delegate= does not help")
+			refuses("controller hugetlb is not available", "hint:", fix)
 		newBox(t, manager, `{"unified": {"memory.nothing": "1"}}`, "true").
 			refuses("memory.nothing", `linux.resources.unified["memory.nothing"]`, "the kernel has no such file")
 		newBox(t, manager, `{"unified": {"../memory.max": "1"}}`, "true").refuses("is not the name of a cgroup file")
@@ -74,7 +73,7 @@ func (b *box) hideBus() {
 // Without a bus: --cgroup-manager=systemd says so, auto finds another way or
 // says what is missing.
 func TestNoBus(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	b := newBox(t, "systemd", `{"pids": {"limit": 5}}`, "true")
 	b.hideBus()
 	b.refuses("--cgroup-manager=systemd", "hint:", "loginctl enable-linger")
@@ -91,7 +90,7 @@ func TestNoBus(t *testing.T) {
 
 // A variable that leads nowhere does not matter: the socket is at a known place.
 func TestNoVariables(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for _, variables := range [][]string{
 		{"env", "-u", "DBUS_SESSION_BUS_ADDRESS"},
 		{"env", "-u", "DBUS_SESSION_BUS_ADDRESS", "-u", "XDG_RUNTIME_DIR"},
@@ -106,7 +105,7 @@ func TestNoVariables(t *testing.T) {
 
 // The private socket serves where there is no session bus.
 func TestPrivateSocket(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	b := newBox(t, "systemd", `{"pids": {"limit": 5}}`, "cat", "/sys/fs/cgroup/pids.max")
 	b.before = []string{"systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "-p", "InaccessiblePaths=" + os.Getenv("XDG_RUNTIME_DIR") + "/bus"}
 	b.prints("5\n")
@@ -125,7 +124,7 @@ func (b *box) asDev(properties ...string) {
 	linux["namespaces"] = append(config["linux"].(object)["namespaces"].([]object), object{"type": "user"})
 	one := []object{{"containerID": 0, "hostID": 1000, "size": 1}}
 	linux["uidMappings"], linux["gidMappings"] = one, one
-	if out, err := command(callLimit, "chown", "-R", "dev:dev", b.dir); err != nil {
+	if out, err := guest.Command(callLimit, "chown", "-R", "dev:dev", b.dir); err != nil {
 		b.t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Chmod(filepath.Dir(b.dir), 0o755); err != nil {
@@ -139,7 +138,7 @@ const noSession = "InaccessiblePaths=/run/user/1000"
 // Without delegation a limit is refused with the way to get it, and a
 // container without limits runs.
 func TestNoDelegation(t *testing.T) {
-	needRoot(t)
+	guest.NeedRoot(t)
 	for _, manager := range []string{"auto", "cgroupfs"} {
 		b := newBox(t, manager, `{"memory": {"limit": 67108864}}`, "true")
 		b.asDev(noSession)
@@ -154,7 +153,7 @@ func TestNoDelegation(t *testing.T) {
 // cgroups; so is this service. The scope is made all the same, exec goes into
 // it, and update and delete work.
 func TestOutsideOfUserManager(t *testing.T) {
-	needRoot(t)
+	guest.NeedRoot(t)
 	b := newBox(t, "systemd", `{"memory": {"limit": 67108864}, "pids": {"limit": 20}}`, "sleep", "100")
 	b.asDev("Environment=XDG_RUNTIME_DIR=/run/user/1000")
 	b.start()
@@ -173,7 +172,7 @@ func TestOutsideOfUserManager(t *testing.T) {
 
 // A cgroup v1 host refuses limits and runs what has none.
 func TestV1Host(t *testing.T) {
-	if unified() {
+	if guest.Unified() {
 		t.Skip("needs a host with cgroup v1")
 	}
 	for _, manager := range []string{"auto", "cgroupfs", "systemd"} {
@@ -188,7 +187,7 @@ func TestV1Host(t *testing.T) {
 
 // Without a manager there is no cgroup; limits are then an error.
 func TestDisabled(t *testing.T) {
-	needCgroups(t)
+	guest.Need(t)
 	newBox(t, "disabled", `{"pids": {"limit": 5}}`, "true").refuses("--cgroup-manager=disabled forbids them")
 	b := newBox(t, "disabled", "", "sleep", "100")
 	b.start()

@@ -3,19 +3,21 @@ package limits
 import (
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // inService runs homerun as the ordinary user in a service with a property.
 func inService(t *testing.T, property string, arguments ...string) (string, error) {
 	t.Helper()
-	args := []string{"systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "-p", property, homerun(t), "run"}
-	return command(callLimit, append(args, arguments...)...)
+	args := []string{"systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "-p", property, guest.Homerun(t), "run"}
+	return guest.Command(callLimit, append(args, arguments...)...)
 }
 
 // TestFilteredClone: a list in RestrictNamespaces= has clone3 answered with ENOSYS,
 // whatever the flags, and forbids those of clone that it leaves out: systemd.exec(5).
 func TestFilteredClone(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	const list = "RestrictNamespaces=user mnt pid ipc uts cgroup"
 	out, err := inService(t, list, "--net", "host", "--rootfs", "/", "echo", "ran")
 	if err != nil || !strings.Contains(out, "ran\n") {
@@ -30,7 +32,7 @@ func TestFilteredClone(t *testing.T) {
 // TestFilteredOpenat2: RestrictSUIDSGID= has openat2 answered with ENOSYS, without
 // which no path in a rootfs can be opened safely.
 func TestFilteredOpenat2(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	out, err := inService(t, "RestrictSUIDSGID=yes", "--rootfs", "/", "true")
 	if err == nil || !strings.Contains(out, "a seccomp filter forbids openat2, as RestrictSUIDSGID=yes ") {
 		t.Errorf("%v: %s", err, out)
@@ -40,7 +42,7 @@ func TestFilteredOpenat2(t *testing.T) {
 // TestForbidden: what the command line did not ask for is left out with a note
 // where the host forbids it, and what it asked for is an error.
 func TestForbidden(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for _, c := range []struct{ property, program, out, note string }{
 		{"ProtectHostname=yes", "hostname", "", "the container has the outer host name"},
 		{"ProtectKernelTunables=yes", "test -d /proc/self && ! cat /proc/1/environ && echo closed", "closed\n", "/proc is the outer one"},
@@ -61,9 +63,9 @@ func TestForbidden(t *testing.T) {
 // TestNested: homerun in homerun, whose masks keep the inner one from a procfs of
 // its own.
 func TestNested(t *testing.T) {
-	needUser(t)
-	h := homerun(t)
-	out, err := command(callLimit, h, "run", "--net", "host", "--rootfs", "/", h, "run", "--net", "host", "--rootfs", "/", "echo", "ran")
+	guest.NeedUser(t)
+	h := guest.Homerun(t)
+	out, err := guest.Command(callLimit, h, "run", "--net", "host", "--rootfs", "/", h, "run", "--net", "host", "--rootfs", "/", "echo", "ran")
 	if err != nil || !strings.Contains(out, "ran\n") || !strings.Contains(out, "/proc is the outer one") {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/tests/again"
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // stop lets a paused container have its signal, and kills it while it is paused when it
@@ -58,7 +59,7 @@ func TestStatsTable(t *testing.T) {
 			t.Errorf("%v", l)
 		}
 		// A live table comes again and again: in a pipe one after the other.
-		tables := exec.Command("timeout", "5", homerun(t), "--root", b.root, "top")
+		tables := exec.Command("timeout", "5", guest.Homerun(t), "--root", b.root, "top")
 		text, _ := tables.Output() // it ends by the signal
 		if n := strings.Count(string(text), b.id+" "); n < 3 || n > 6 || strings.Contains(string(text), "\x1b") {
 			t.Errorf("%d tables in 5 seconds: %s", n, text)
@@ -71,7 +72,7 @@ func TestStatsTable(t *testing.T) {
 // his own, which the machine's journal, in memory, has not.
 func TestJournal(t *testing.T) {
 	t.Run("user", func(t *testing.T) {
-		needUser(t)
+		guest.NeedUser(t)
 		if os.Getenv("HOMERUN_TEST_JOURNAL") == "disk" {
 			journalled(t)
 			return
@@ -91,17 +92,17 @@ func TestJournal(t *testing.T) {
 		}
 	})
 	t.Run("root", func(t *testing.T) {
-		needRoot(t)
+		guest.NeedRoot(t)
 		const configuration = "/run/systemd/journald.conf.d/zz-persistent.conf"
 		for _, c := range [][]string{{"mkdir", "-p", "/run/systemd/journald.conf.d"}, {"sh", "-c", "printf '[Journal]\\nStorage=persistent\\n' >" + configuration},
 			{"systemctl", "restart", "systemd-journald"}, {"journalctl", "--flush"}} {
-			if out, err := command(callLimit, c...); err != nil {
+			if out, err := guest.Command(callLimit, c...); err != nil {
 				t.Fatalf("%v: %v: %s", c, err, out)
 			}
 		}
 		t.Cleanup(func() {
 			_ = os.Remove(configuration)
-			_, _ = command(callLimit, "systemctl", "restart", "systemd-journald")
+			_, _ = guest.Command(callLimit, "systemctl", "restart", "systemd-journald")
 		})
 		t.Run("root", journalled)
 		t.Run("dev", func(t *testing.T) {
@@ -116,8 +117,8 @@ func (b *box) detach(driver string) {
 	b.t.Helper()
 	b.t.Cleanup(func() { b.must("delete", "--force", b.id) })
 	b.must("--version") // which writes config.json
-	line := strings.Join([]string{homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager, "run", "-d", "--log-driver", driver, "--bundle", b.dir, b.id}, " ")
-	if out, err := command(callLimit, "script", "-qec", line, "/dev/null"); err != nil || strings.Contains(out, "out") {
+	line := strings.Join([]string{guest.Homerun(b.t), "--root", b.root, "--cgroup-manager", b.manager, "run", "-d", "--log-driver", driver, "--bundle", b.dir, b.id}, " ")
+	if out, err := guest.Command(callLimit, "script", "-qec", line, "/dev/null"); err != nil || strings.Contains(out, "out") {
 		b.t.Fatalf("%v: %s", err, out)
 	}
 }
@@ -129,11 +130,11 @@ func journalled(t *testing.T) {
 	eventually(t, "ready", func() bool { _, err := os.Stat(b.dir + "/rootfs/tmp/ready"); return err == nil })
 	for _, match := range []string{"CONTAINER_NAME=" + b.id, "--identifier=" + b.id} {
 		eventually(t, "in the journal", func() bool {
-			out, err := command(callLimit, "journalctl", "--quiet", "--output=cat", match)
+			out, err := guest.Command(callLimit, "journalctl", "--quiet", "--output=cat", match)
 			return err == nil && strings.Contains(out, "out of it\n") && strings.Contains(out, "err of it\n")
 		})
 	}
-	follows := exec.Command(homerun(t), "--root", b.root, "logs", "-f", b.id)
+	follows := exec.Command(guest.Homerun(t), "--root", b.root, "logs", "-f", b.id)
 	var out, problems strings.Builder
 	follows.Stdout, follows.Stderr = &out, &problems
 	if err := follows.Start(); err != nil {
@@ -151,5 +152,33 @@ func journalled(t *testing.T) {
 	}
 	if got := b.must("logs", "--tail", "1", b.id); got != "a\001blast\n" {
 		t.Errorf("%q", got)
+	}
+	if os.Geteuid() == 0 {
+		b.forged()
+	}
+}
+
+// forged has another user, who knows a container's number in the journal, write an entry
+// with it: that is none of the container's.
+func (b *box) forged() {
+	b.t.Helper()
+	var kept struct{ Instance string }
+	text, err := os.ReadFile(b.root + "/" + b.id + "/output.json")
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	const write = `printf 'CONTAINER_ID_FULL=%s\nPRIORITY=6\nMESSAGE=forged\n' "$1" | logger --journald`
+	if out, err := guest.Command(callLimit, "runuser", "-u", "dev", "--", "sh", "-c", write, "sh", kept.Instance); err != nil {
+		b.t.Fatalf("%v: %s", err, out)
+	}
+	eventually(b.t, "the forged one in the journal", func() bool {
+		out, _ := guest.Command(callLimit, "journalctl", "--quiet", "--output=cat", "CONTAINER_ID_FULL="+kept.Instance)
+		return strings.Contains(out, "forged\n")
+	})
+	if got := b.must("logs", b.id); strings.Contains(got, "forged") || !strings.Contains(got, "last") {
+		b.t.Errorf("logs shows %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -139,6 +140,56 @@ func TestRootWithoutFiles(t *testing.T) {
 		if text, err := os.ReadFile(filepath.Join(root, name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is %q, %v: want none", name, text, err)
 		}
+	}
+}
+
+// Who may change the root may change the files, but not those in the caller's state
+// root, which mostly is memory of the caller's session: the container has copies, in a
+// bounded space. Where the root is read-only, they are too.
+func TestFilesChanged(t *testing.T) {
+	if !ownHost(t) {
+		return
+	}
+	root := t.TempDir()
+	smallRoot(t, root)
+	for _, name := range []string{"chmod", "sleep", "mv"} {
+		if err := os.Link(filepath.Join(root, "bin/sh"), filepath.Join(root, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const change = "exec >/out 2>&1; for f in hosts resolv.conf; do echo added >>/etc/$f && cat /etc/$f /etc/$f; done;" +
+		"chmod 4777 /etc/hosts; cat /dev/zero >>/etc/hosts; echo rc $?; mv /out /done; sleep 60"
+	writable, readOnly := newPlace(t), newPlace(t)
+	for _, network := range []string{"none", "pasta:ipv6=false"} {
+		done := filepath.Join(root, "done")
+		os.Remove(done)
+		c, cancel := writable.command("run", "--rootfs", root, "--net", network, "-d", "--log-driver", "passthrough", "--name", "c", "--", "sh", "-c", change)
+		err := c.Run() // without pipes, which the container would have
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 500 {
+			if _, err := os.Stat(done); err == nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if out := readText(done); strings.Count(out, "added\n") != 4 || strings.Count(out, "localhost") < 2 || !strings.Contains(out, "search example.test") ||
+			!strings.Contains(out, "No space left on device") || !strings.HasSuffix(out, "rc 1\n") {
+			t.Errorf("--net %s: the container has %q", network, out)
+		}
+		for _, name := range []string{"hosts", "resolv.conf"} {
+			info, err := os.Stat(filepath.Join(writable.root, "c", name))
+			if err != nil || info.Size() > 4096 || info.Mode() != 0o644 {
+				t.Errorf("--net %s: %s outside: %v, %v; want the few bytes that homerun wrote, and nothing of the container's", network, name, info, err)
+			}
+		}
+		writable.must(t, "rm", "-f", "c")
+	}
+	out, text, _ := readOnly.homerun("run", "--rootfs", root, "--read-only", "--net", "none", "--", "sh", "-c", "cat /etc/hosts; echo x >>/etc/hosts; echo x >>/etc/resolv.conf")
+	if !strings.Contains(out, "localhost") || strings.Count(text, "Read-only file system") != 2 {
+		t.Errorf("--read-only: the container has %q and %q", out, text)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 type object = map[string]any
@@ -18,7 +20,7 @@ func bundle(t *testing.T, resources object, args ...string) string {
 	if err := os.Mkdir(rootfs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "tar", "-C", rootfs, "-xf", "/usr/share/homerun-test/busybox.tar")
+	guest.Must(t, "tar", "-C", rootfs, "-xf", "/usr/share/homerun-test/busybox.tar")
 	var namespaces []object
 	for _, kind := range []string{"pid", "ipc", "uts", "mount", "cgroup", "user"} {
 		namespaces = append(namespaces, object{"type": kind})
@@ -46,7 +48,7 @@ func little() object { return object{"memory": object{"limit": 16 << 20, "swap":
 // A container that is out of memory, by its own limit or by that of the unit, is what
 // systemd calls that; also where its first process has not been killed.
 func TestOutOfMemory(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for name, c := range map[string]struct {
 		limit, unit string
 		args        []string
@@ -75,7 +77,7 @@ func TestOutOfMemory(t *testing.T) {
 
 // A limit by a flag is no other.
 func TestOutOfMemoryByFlag(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.generate(".service", "--memory", "16m", "--memory-swap", "16m", "--rootfs", "/", "--net", "none", "--", "tail", "/dev/zero")
 	_, _ = u.systemctl("start")
@@ -100,7 +102,7 @@ func dropIn(u *unit, text string) {
 
 // A container that is killed for memory is started again.
 func TestRestartAfterOutOfMemory(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.generate(".service", "--restart", "on-failure", "--bundle",
 		bundle(t, little(), "sh", "-c", "echo >>/ran; test $(wc -l </ran) = 1 && exec tail /dev/zero; exec sleep 86411"))
@@ -112,7 +114,7 @@ func TestRestartAfterOutOfMemory(t *testing.T) {
 // systemdRun runs homerun in a service or scope.
 func systemdRun(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	return command(append(append(manager("systemd-run"), "--quiet", "--collect"), args...)...)
+	return guest.Answer(append(append(manager("systemd-run"), "--quiet", "--collect"), args...)...)
 }
 
 const outside = "has no Delegate=yes, so the container is not in its cgroup"
@@ -120,9 +122,9 @@ const outside = "has no Delegate=yes, so the container is not in its cgroup"
 // A unit without Delegate=yes is warned of, and what the warning says helps. Who has
 // asked for a scope, or is in one unit with others, is told nothing.
 func TestWithoutDelegate(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	b := bundle(t, object{}, "true")
-	state := []string{homerun(t), "--root", t.TempDir() + "/state"}
+	state := []string{guest.Homerun(t), "--root", t.TempDir() + "/state"}
 	for name, c := range map[string]struct {
 		run   []string
 		flags []string
@@ -150,7 +152,7 @@ func TestWithoutDelegate(t *testing.T) {
 
 // A container in a scope of systemd-run's: in one that is delegated it is part of that.
 func TestScope(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	b := bundle(t, object{"pids": object{"limit": 20}}, "sleep", "2")
 	for name, c := range map[string]struct {
 		properties []string
@@ -160,12 +162,12 @@ func TestScope(t *testing.T) {
 		args := append([]string{"--scope", "--unit", u.name}, c.properties...)
 		done := make(chan error, 1)
 		go func() {
-			_, err := systemdRun(t, append(args, homerun(t), "run", "--bundle", b, u.name)...)
+			_, err := systemdRun(t, append(args, guest.Homerun(t), "run", "--bundle", b, u.name)...)
 			done <- err
 		}()
 		var cgroup string
-		if !within(callLimit, func() bool {
-			pid, err := command(homerun(t), "ps", "--format", "json", u.name)
+		if !within(guest.CallLimit, func() bool {
+			pid, err := guest.Answer(guest.Homerun(t), "ps", "--format", "json", u.name)
 			if err != nil {
 				return false
 			}

@@ -3,79 +3,15 @@
 package units
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
-
-// callLimit is how long one command may take.
-const callLimit = 30 * time.Second
-
-// needMachine skips a test that this host cannot run.
-func needMachine(t *testing.T) {
-	t.Helper()
-	if os.Getenv("HOMERUN_TEST_MACHINE") != "1" {
-		t.Skip("needs systemd and cgroup v2 with delegation")
-	}
-}
-
-// needUser wants one without root: most of these tests are about such a user.
-func needUser(t *testing.T) {
-	t.Helper()
-	needMachine(t)
-	if os.Geteuid() == 0 {
-		t.Skip("needs an ordinary user")
-	}
-}
-
-// homerun is the binary under test.
-func homerun(t *testing.T) string {
-	t.Helper()
-	name, err := filepath.Abs("../../bin/homerun")
-	if given := os.Getenv("HOMERUN"); given != "" {
-		name, err = given, nil
-	}
-	if err == nil {
-		_, err = os.Stat(name)
-	}
-	if err != nil {
-		t.Fatalf("%v (make build)", err)
-	}
-	return name
-}
-
-// command runs a command; its output may stay open in a container.
-func command(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 200 * time.Millisecond
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		err = errors.New("did not end in " + callLimit.String())
-	} else if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil
-	}
-	return strings.TrimSpace(out.String()), err
-}
-
-func must(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := command(args...)
-	if err != nil {
-		t.Fatalf("%v: %v: %s", args, err, out)
-	}
-	return out
-}
 
 // manager is the words before those for the caller's own manager.
 func manager(program string) []string {
@@ -87,7 +23,7 @@ func manager(program string) []string {
 
 func systemctl(t *testing.T, args ...string) string {
 	t.Helper()
-	return must(t, append(manager("systemctl"), args...)...)
+	return guest.Must(t, append(manager("systemctl"), args...)...)
 }
 
 // directory is where the caller has units.
@@ -114,12 +50,12 @@ func newUnit(t *testing.T) *unit {
 	t.Helper()
 	u := &unit{t: t, name: "units-" + strconv.FormatInt(time.Now().UnixNano()%1e12, 36)}
 	t.Cleanup(func() {
-		_, _ = command(append(manager("systemctl"), "stop", u.name+".service", u.name+".socket")...)
-		_, _ = command(append(manager("systemctl"), "reset-failed", u.name+".service")...)
+		_, _ = guest.Answer(append(manager("systemctl"), "stop", u.name+".service", u.name+".socket")...)
+		_, _ = guest.Answer(append(manager("systemctl"), "reset-failed", u.name+".service")...)
 		for _, suffix := range []string{".service", ".socket"} {
 			_ = os.Remove(filepath.Join(directory(t), u.name+suffix))
 		}
-		must(t, homerun(t), "delete", "--force", u.name)
+		guest.Must(t, guest.Homerun(t), "delete", "--force", u.name)
 	})
 	return u
 }
@@ -136,11 +72,11 @@ func (u *unit) write(suffix, text string) {
 // generate installs what `homerun unit` prints, which systemd takes without a word.
 func (u *unit) generate(suffix string, flags ...string) {
 	u.t.Helper()
-	text := must(u.t, append([]string{homerun(u.t), "unit", u.name + suffix}, flags...)...)
+	text := guest.Must(u.t, append([]string{guest.Homerun(u.t), "unit", u.name + suffix}, flags...)...)
 	u.write(suffix, text+"\n")
 	args := append(manager("systemd-analyze"), "verify", "--man=no", filepath.Join(directory(u.t), u.name+suffix))
 	if suffix == ".service" { // which a socket's unit names
-		if out, err := command(args...); err != nil || out != "" {
+		if out, err := guest.Answer(args...); err != nil || out != "" {
 			u.t.Errorf("systemd-analyze: %v: %s\n%s", err, out, text)
 		}
 	}
@@ -160,7 +96,7 @@ func (u *unit) start() {
 }
 
 func (u *unit) systemctl(args ...string) (string, error) {
-	return command(append(append(manager("systemctl"), args...), u.name)...)
+	return guest.Answer(append(append(manager("systemctl"), args...), u.name)...)
 }
 
 // show is a property of the service.
@@ -206,10 +142,10 @@ func within(limit time.Duration, done func() bool) bool {
 // gone fails if something of the container runs, or is recorded.
 func (u *unit) gone(script string) {
 	u.t.Helper()
-	if out, err := command("pgrep", "-f", script); err == nil {
+	if out, err := guest.Answer("pgrep", "-f", script); err == nil {
 		u.t.Errorf("left running: %s", out)
 	}
-	if out := must(u.t, homerun(u.t), "list", "--quiet"); strings.Contains(out, u.name) {
+	if out := guest.Must(u.t, guest.Homerun(u.t), "list", "--quiet"); strings.Contains(out, u.name) {
 		u.t.Errorf("left: %s", out)
 	}
 }

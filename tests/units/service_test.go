@@ -5,17 +5,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // A program that knows nothing of systemd is started when it runs, lies in the unit's
 // cgroup, and ends at once.
 func TestStartAndStop(t *testing.T) {
-	needMachine(t)
+	guest.Need(t)
 	u := newUnit(t)
 	u.shell("exec sleep 86401")
 	u.start()
 	u.want("ActiveState=active", "SubState=running", "Type=notify", "Delegate=yes", "Result=success")
-	out := must(t, homerun(t), "ps", "--format", "json", u.name)
+	out := guest.Must(t, guest.Homerun(t), "ps", "--format", "json", u.name)
 	pids := strings.FieldsFunc(out, func(r rune) bool { return r < '0' || r > '9' }) // homerun's init is one of them
 	pid := pids[len(pids)-1]
 	cgroup, err := os.ReadFile("/proc/" + pid + "/cgroup")
@@ -35,7 +37,7 @@ func TestStartAndStop(t *testing.T) {
 
 // A program that cannot be started is a start that fails.
 func TestStartFails(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.generate(".service", "--rootfs", "/", "--net", "none", "--", "/no/such/program")
 	if out, err := u.systemctl("start"); err == nil {
@@ -47,7 +49,7 @@ func TestStartFails(t *testing.T) {
 
 // A program that says itself when it is ready is awaited, and what it says is shown.
 func TestReadyByProgram(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.shell("sleep 2; systemd-notify --ready --status=serving; exec sleep 86402", "--sdnotify", "container")
 	begun := time.Now()
@@ -60,7 +62,7 @@ func TestReadyByProgram(t *testing.T) {
 
 // Who does not want any of that gets neither the socket nor a wait.
 func TestReadyIgnored(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	dir, flags := scratch(t)
 	u.shell(`echo "<$NOTIFY_SOCKET>" >/mnt/out; exec sleep 86403`, append(flags, "--sdnotify", "ignore")...)
@@ -73,7 +75,7 @@ func TestReadyIgnored(t *testing.T) {
 
 // Stop leaves a program time, and then ends all of it.
 func TestStopTimeout(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.shell("trap '' TERM; (trap '' TERM; sleep 86404) & while :; do sleep 0.1; done", "--stop-timeout", "1")
 	u.start()
@@ -85,7 +87,7 @@ func TestStopTimeout(t *testing.T) {
 		t.Errorf("stop took %v", took)
 	}
 	u.want("ActiveState=failed", "Result=timeout")
-	if out, err := command("pgrep", "-f", "sleep 86404"); err == nil {
+	if out, err := guest.Answer("pgrep", "-f", "sleep 86404"); err == nil {
 		t.Errorf("left running: %s", out)
 	}
 	u.start() // with what the killed one has left
@@ -94,7 +96,7 @@ func TestStopTimeout(t *testing.T) {
 
 // Another signal asks the program to end.
 func TestStopSignal(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	u.shell("trap 'exit 0' USR1; trap '' TERM; systemd-notify --ready; while :; do sleep 0.1; done", "--stop-signal", "USR1", "--sdnotify", "container")
 	u.start()
@@ -107,7 +109,7 @@ func TestStopSignal(t *testing.T) {
 // Reload sends the program a signal. It does not end one that is process 1, and has no
 // use for it.
 func TestReload(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for name, c := range map[string]struct{ script, flag, want string }{
 		"HUP":    {"trap 'echo reloaded >/mnt/out' HUP; systemd-notify --ready; while :; do sleep 0.1; done", "", "reloaded\n"},
 		"USR2":   {"trap 'echo reloaded >/mnt/out' USR2; systemd-notify --ready; while :; do sleep 0.1; done", "--reload=USR2", "reloaded\n"},
@@ -135,7 +137,7 @@ func TestReload(t *testing.T) {
 
 // A failure is what starts it again, or not.
 func TestRestart(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	const script = "echo x >>/mnt/out; test $(wc -l </mnt/out) = 1 && exit %; exec sleep 86406"
 	for name, c := range map[string]struct{ policy, status, state, restarts string }{
 		"no":             {"no", "3", "failed", "0"},
@@ -157,7 +159,7 @@ func TestRestart(t *testing.T) {
 // A program that says nothing for too long is ended and counts as hung; one that does
 // lives on.
 func TestWatchdog(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	dir, flags := scratch(t)
 	u.shell(`echo "$WATCHDOG_USEC $WATCHDOG_PID $$" >/mnt/out; systemd-notify --ready
@@ -177,17 +179,17 @@ func TestWatchdog(t *testing.T) {
 
 // Homerun's sudden end is the container's, and no obstacle to the next start.
 func TestKilled(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for name, c := range map[string]struct{ policy, state string }{"no": {"no", "failed"}, "restart": {"on-failure", "active"}} {
 		t.Run(name, func(t *testing.T) {
 			u := newUnit(t)
 			u.shell("exec sleep 86408", "--restart", c.policy)
 			u.start()
-			must(t, "kill", "-KILL", u.show("MainPID"))
+			guest.Must(t, "kill", "-KILL", u.show("MainPID"))
 			if c.state == "failed" {
 				u.becomes("ActiveState", "failed")
 				u.want("Result=signal")
-				if out, err := command("pgrep", "-f", "sleep 86408"); err == nil {
+				if out, err := guest.Answer("pgrep", "-f", "sleep 86408"); err == nil {
 					t.Errorf("left running: %s", out)
 				}
 				u.start()
@@ -195,7 +197,7 @@ func TestKilled(t *testing.T) {
 			}
 			u.becomes("NRestarts", "1")
 			u.becomes("ActiveState", "active")
-			if out := must(t, "pgrep", "-fxc", "sleep 86408"); out != "1" {
+			if out := guest.Must(t, "pgrep", "-fxc", "sleep 86408"); out != "1" {
 				t.Errorf("%s of them run", out)
 			}
 		})
@@ -205,7 +207,7 @@ func TestKilled(t *testing.T) {
 // A signal to the main process reaches the program, and what kills all of the unit leaves
 // nothing.
 func TestKill(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	dir, flags := scratch(t)
 	u.shell("trap 'echo USR1 >/mnt/out' USR1; systemd-notify --ready; while :; do sleep 0.1; done # 86413", append(flags, "--sdnotify", "container")...)
@@ -229,14 +231,14 @@ func TestKill(t *testing.T) {
 	}
 	u.becomes("ActiveState", "failed")
 	u.want("Result=signal")
-	if out, err := command("pgrep", "-f", "86413"); err == nil {
+	if out, err := guest.Answer("pgrep", "-f", "86413"); err == nil {
 		t.Errorf("left running: %s", out)
 	}
 }
 
 // The machine's own manager has the same units, for root.
 func TestRootsUnit(t *testing.T) {
-	needMachine(t)
+	guest.Need(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // answer is a program that takes one connection from the socket that it was started with.
@@ -32,7 +34,7 @@ func freePort(t *testing.T) string {
 // The first connection starts the service, whose program answers, without a network of
 // its own.
 func TestSocket(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	port := freePort(t)
 	flags := []string{"--socket", "--publish", "127.0.0.1:" + port + ":80", "--rootfs", "/", "--net", "none", "--", "python3", "-c", answer}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // kind is a way to run homerun that docs/units.md has a row for.
@@ -33,14 +35,14 @@ func kinds() []kind {
 func (k kind) install(u *unit, bundle, more string) {
 	u.t.Helper()
 	text := "[Service]\nDelegate=yes\nKillMode=mixed\nTimeoutStopSec=5\nSuccessExitStatus=143\n" + more + k.service
-	u.write(".service", strings.NewReplacer("HOMERUN", homerun(u.t), "BUNDLE", bundle, "NAME", u.name).Replace(text))
+	u.write(".service", strings.NewReplacer("HOMERUN", guest.Homerun(u.t), "BUNDLE", bundle, "NAME", u.name).Replace(text))
 }
 
 // Each way to run homerun in a unit does what its row of the table in docs/units.md
 // says: the unit has the program for its main process, or homerun, or none; it knows
 // all of the container's processes; and its stop lets the program end by itself.
 func TestTypes(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
 			u := newUnit(t)
@@ -72,7 +74,7 @@ func TestTypes(t *testing.T) {
 
 // A program that fails is started again, as its row says.
 func TestTypesRestart(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	b := bundle(t, object{}, "sh", "-c", "sleep 1; exit 3")
 	for _, k := range kinds() {
 		if k.restart == "" {

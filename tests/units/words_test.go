@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homerun-oci/homerun/tests/guest"
 )
 
 // Whatever a shell can pass on as a word arrives as that word through systemd, and so do
 // paths and variables.
 func TestWords(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	words := []string{"plain", "", " ", "two words", `"`, `'`, `it's`, `\`, `a\nb`, "a\nb", "a\tb", "\x01\x1b[0m", "\x7f", "$HOME", "${HOME}", "$$", "%", "%h", "%%n", ";", ";x",
 		"#x", "-x", "--", "~", "*", "ä€𝄞", "\u00a0", "\u2028", "a=b", "\\;", `x\`, "|", ">/mnt/no", "&&", "`id`", "!", "@", ":"}
 	u := newUnit(t)
@@ -38,13 +40,13 @@ func TestWords(t *testing.T) {
 
 // A working directory that --here is, with characters that systemd reads its own way.
 func TestHere(t *testing.T) {
-	needUser(t)
+	guest.NeedUser(t)
 	u := newUnit(t)
 	dir := filepath.Join(t.TempDir(), `a b%h$x`)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("HOMERUN", homerun(t))
+	t.Setenv("HOMERUN", guest.Homerun(t))
 	t.Chdir(dir)
 	u.generate(".service", "--rootfs", "/", "--here", "--net", "none", "--", "sh", "-c", "pwd >out; sleep 86412")
 	u.start()

@@ -6,14 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// action is the kernel's struct sigaction (rt_sigaction(2)).
-type action struct {
-	handler  uintptr
-	flags    uint64
-	restorer uintptr
-	mask     uint64
-}
-
 // setAction is rt_sigaction(2).
 func setAction(n unix.Signal, to, before *action) error {
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(to)), uintptr(unsafe.Pointer(before)), 8, 0, 0)

@@ -66,6 +66,9 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 	return s, nil
 }
 
+// Came reports whether a signal has come since Catch, and was not handed over.
+func (s *Signals) Came(n unix.Signal) bool { return atomic.LoadUint64(&pending)>>(n-1)&1 != 0 }
+
 // Ignored reports whether a signal was ignored before Catch: by nohup(1), or in what a
 // shell runs in the background.
 func (s *Signals) Ignored(n unix.Signal) bool {

@@ -84,15 +84,19 @@ func TestHandOver(t *testing.T) {
 	t.Run("nohup", func(t *testing.T) { compare(t, "sh", "-c", `trap "" HUP; exec "$0"`, self) })
 }
 
-// TestForeign is TestHandOver on the other machine, emulated.
+// TestForeign is TestHandOver on the other machines, emulated.
 func TestForeign(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and emulates")
 	}
-	machine, emulator := "arm64", "qemu-aarch64"
-	if runtime.GOARCH == machine {
-		machine, emulator = "amd64", "qemu-x86_64"
+	for machine, emulator := range map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"} {
+		if machine != runtime.GOARCH {
+			t.Run(machine, func(t *testing.T) { foreign(t, machine, emulator) })
+		}
 	}
+}
+
+func foreign(t *testing.T, machine, emulator string) {
 	if _, err := exec.LookPath(emulator); err != nil {
 		if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
 			t.Skip(err)

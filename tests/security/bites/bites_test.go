@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -106,18 +107,28 @@ func takeOut(t *testing.T, list []*mutant) {
 		queues[m.place()] = append(queues[m.place()], &trial{mutant: m})
 	}
 	start := time.Now()
-	for _, p := range []place{onHost, machineRoot, machineUser} {
-		runQueue(t, b, p, queues[p])
+	var machines sync.WaitGroup
+	for _, p := range []place{machineUser, machineRoot, onHost} {
+		var trials []*trial
+		for tr := range b.buildAll(t, queues[p]) {
+			if p != onHost {
+				trials = append(trials, tr)
+				continue
+			}
+			output, status, took := tr.run()
+			tr.report(t, output, status, took)
+		}
+		if len(trials) > 0 { // most of its time a machine waits: what is next is built and runs beside it
+			machines.Go(func() { inMachine(t, p, b.dir, trials) })
+		}
 	}
+	machines.Wait()
 	fmt.Printf("%d mutants in %.0f s; %d not run\n", bit, time.Since(start).Seconds(), lacking)
 }
 
-// runQueue builds and runs what belongs in one place. The test of several
-// mutants runs unmutated once.
-func runQueue(t *testing.T, b *builder, p place, queue []*trial) {
-	if len(queue) == 0 {
-		return
-	}
+// buildAll builds what belongs in one place, the next while one runs. The test of
+// several mutants runs unmutated once, and first.
+func (b *builder) buildAll(t *testing.T, queue []*trial) <-chan *trial {
 	var baseline []*trial
 	seen := map[string]bool{}
 	for _, tr := range queue {
@@ -127,11 +138,10 @@ func runQueue(t *testing.T, b *builder, p place, queue []*trial) {
 			baseline = append(baseline, &trial{mutant: &m, healthy: true})
 		}
 	}
-	queue = append(baseline, queue...)
 	built := make(chan *trial, 4)
-	go func() { // the next is built while one runs
+	go func() {
 		defer close(built)
-		for _, tr := range queue {
+		for _, tr := range slices.Concat(baseline, queue) {
 			start := time.Now()
 			if err := b.build(tr); err != nil {
 				t.Errorf("%s: %v", tr.name, err)
@@ -144,14 +154,7 @@ func runQueue(t *testing.T, b *builder, p place, queue []*trial) {
 			}
 		}
 	}()
-	if p == onHost {
-		for tr := range built {
-			output, status, took := tr.run()
-			tr.report(t, output, status, took)
-		}
-		return
-	}
-	inMachine(t, p, b.dir, built)
+	return built
 }
 
 // report prints one line for each trial, and what a test said that behaved
@@ -256,7 +259,7 @@ func (b *builder) build(tr *trial) error {
 	if _, err := os.Stat(tr.binary); err == nil {
 		return nil
 	}
-	return b.goTool(append(append([]string{"test", "-c", "-o", tr.binary}, overlay...), tr.pkg))
+	return b.goTool(append(append([]string{"test", "-c", "-ldflags=-s -w", "-o", tr.binary}, overlay...), tr.pkg))
 }
 
 // overlay writes what go build -overlay takes.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +27,9 @@ import (
 // effects. Here is what these flags need to know of the host, and those that change no
 // config.json.
 
-// handFlags are docker's and podman's flags of run.
-type handFlags struct {
+// dockerFlags are the flags that docker run and podman run have too, and those about what
+// a run says.
+type dockerFlags struct {
 	values runflags.Values
 	// interactive leaves the program standard input. A foreground one has it without:
 	// pipes go through homerun as through any command.
@@ -38,37 +40,37 @@ type handFlags struct {
 	removeLater bool
 }
 
-// handValue is a flag of package runflags for pflag.
-type handValue struct {
+// dockerValue is a flag of package runflags for pflag.
+type dockerValue struct {
 	values runflags.Values
 	flag   runflags.Flag
 }
 
-func (v *handValue) String() string { return "" }
-func (v *handValue) Type() string {
+func (v *dockerValue) String() string { return "" }
+func (v *dockerValue) Type() string {
 	if v.flag.Kind == runflags.Switch {
 		return "bool"
 	}
 	return v.flag.Value
 }
-func (v *handValue) Set(s string) error {
+func (v *dockerValue) Set(s string) error {
 	v.values[v.flag.Name] = append(v.values[v.flag.Name], s)
 	return nil
 }
 
-func (h *handFlags) add(o *options, flags *pflag.FlagSet) {
-	flags.BoolVarP(&h.interactive, "interactive", "i", true, "leave the program standard input (the default, but with -d)")
-	flags.BoolVar(&h.remove, "rm", true, "remove the container when its program ends (the default, but with -d)")
+func (d *dockerFlags) add(o *options, flags *pflag.FlagSet) {
+	flags.BoolVarP(&d.interactive, "interactive", "i", true, "give the program standard input (the default without -d)")
+	flags.BoolVar(&d.remove, "rm", true, "remove the container when its program ends (the default without -d)")
 	for _, name := range [...]string{"interactive", "rm"} {
 		flags.Lookup(name).DefValue = "" // the help has said it
 	}
-	flags.BoolVar(&h.replace, "replace", false, "delete the container that has this id first, killing it if it runs")
-	flags.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing of what was decided without being asked")
+	flags.BoolVar(&d.replace, "replace", false, "delete the container that has this id first, killing it if it runs")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print no notes, of ids that are not mapped for one")
 	flags.BoolVar(&o.phases.wanted, "timing", false, "say on standard error how long each phase took")
-	flags.BoolVar(&h.dryRun, "dry-run", false, withRootfs+"print the config.json that would be used, and run nothing")
-	h.values = runflags.Values{}
+	flags.BoolVar(&d.dryRun, "dry-run", false, withRootfs+"print the config.json that would be used, and run nothing")
+	d.values = runflags.Values{}
 	for _, f := range runflags.Flags() {
-		flag := flags.VarPF(&handValue{h.values, f}, f.Name, f.Short, withRootfs+f.Usage)
+		flag := flags.VarPF(&dockerValue{d.values, f}, f.Name, f.Short, withRootfs+f.Usage)
 		if f.Kind == runflags.Switch {
 			flag.NoOptDefVal = "true"
 		}
@@ -76,10 +78,10 @@ func (h *handFlags) add(o *options, flags *pflag.FlagSet) {
 }
 
 // fit refuses flags that contradict each other, or say nothing.
-func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
-	h.interactiveGiven, h.initGiven = flags.Changed("interactive"), flags.Changed("init")
-	removed := flags.Changed("rm") && h.remove
-	h.removeLater = removed && f.detach
+func (d *dockerFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
+	d.interactiveGiven, d.initGiven = flags.Changed("interactive"), flags.Changed("init")
+	removed := flags.Changed("rm") && d.remove
+	d.removeLater = removed && f.detach
 	for _, c := range []struct {
 		wrong bool
 		text  string
@@ -88,17 +90,18 @@ func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 		{flags.Changed("overlay") && f.rootfs.person.overlay == "", "--overlay= is empty: want a directory that keeps the changes, or --overlay alone for memory"},
 		{f.rootfs.path != "" && (flags.Changed("bundle") || flags.Changed("config")), "--rootfs runs without a bundle, so --bundle and --config have no place there: leave one out"},
 		{flags.Changed("name") && f.rootfs.name == "", "--name is empty: want the container's id, or leave it out for one that is made up"},
-		{h.replace && f.rootfs.path != "" && f.rootfs.name == "", "--replace needs --name: without it each container has an id of its own"},
+		{d.replace && f.rootfs.path != "" && f.rootfs.name == "", "--replace needs --name: without it each container has an id of its own"},
 		{removed && f.keep, "--rm removes the container when its program ends, and --keep keeps it: leave one out"},
 		{f.detach && f.rootfs.tty && f.create.consoleSocket == "", "-t with -d gives the program a terminal that nobody has: leave -t out, " +
 			"or say --console-socket where somebody takes it"},
-		{len(h.values["read-only"]) > 0 && f.rootfs.writable, "--read-only and --writable contradict each other: leave one out"},
+		{flags.Changed("hostname") && d.values.Last("uts") == "host", "--uts host leaves the container the host's name, and --hostname gives it another: leave one out"},
+		{len(d.values["read-only"]) > 0 && f.rootfs.writable, "--read-only and --writable contradict each other: leave one out"},
 	} {
 		if c.wrong {
 			return errors.New(c.text)
 		}
 	}
-	f.keep = f.keep || !h.remove && flags.Changed("rm")
+	f.keep = f.keep || !d.remove && flags.Changed("rm")
 	if flags.Changed("hostname") {
 		return runflags.CheckHostname(f.rootfs.hostname)
 	}
@@ -108,16 +111,16 @@ func (h *handFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 // takesInput reports whether a program of --rootfs gets standard input. One that nobody
 // waits for would share it with whoever types next.
 func (f *runFlags) takesInput() bool {
-	if f.hands.interactiveGiven {
-		return f.hands.interactive
+	if f.docker.interactiveGiven {
+		return f.docker.interactive
 	}
 	return !f.detach
 }
 
 // environment is what --env-file and --env say.
-func (h *handFlags) environment(env []string) ([]string, error) {
+func (d *dockerFlags) environment(env []string) ([]string, error) {
 	var files []runflags.EnvFile
-	for _, name := range h.values["env-file"] {
+	for _, name := range d.values["env-file"] {
 		text, err := readInput(name)
 		if err != nil {
 			return nil, fmt.Errorf("--env-file: %w", err)
@@ -128,7 +131,7 @@ func (h *handFlags) environment(env []string) ([]string, error) {
 }
 
 // volumes are those of --volume as package spec reads them.
-func (h *handFlags) volumes(list []string) ([]string, error) {
+func (d *dockerFlags) volumes(list []string) ([]string, error) {
 	var out []string
 	for _, text := range list {
 		v, relabel, err := runflags.Volume(text)
@@ -145,19 +148,22 @@ func (h *handFlags) volumes(list []string) ([]string, error) {
 
 // change applies the flags to a config that is complete without them. root is its root
 // directory on the host.
-func (h *handFlags) change(s *specs.Spec, root string) error {
-	if len(h.values) == 0 {
+func (d *dockerFlags) change(s *specs.Spec, root string) error {
+	if len(d.values) == 0 {
 		return nil
 	}
-	for _, find := range []func(*specs.Spec, string) error{h.findGroups, h.findDevices, h.findHost} {
+	for _, find := range []func(*specs.Spec, string) error{d.findGroups, d.findDevices, d.findHost} {
 		if err := find(s, root); err != nil {
 			return err
 		}
 	}
-	if h.who != nil {
-		s.Process.User = *h.who
+	if d.who != nil {
+		s.Process.User = *d.who
 	}
-	return runflags.Apply(s, h.values, runflags.Host{Swap: isThere("/proc/swaps"), Queues: isThere("/dev/mqueue")})
+	if err := runflags.Apply(s, d.values, runflags.Host{Swap: isThere("/proc/swaps"), Queues: isThere("/dev/mqueue")}); err != nil {
+		return err
+	}
+	return d.setStop(s)
 }
 
 func isThere(name string) bool {
@@ -167,25 +173,27 @@ func isThere(name string) bool {
 
 // findUser reads --user, and says whether the container needs more ids than the
 // caller's: for whoever is somebody else in it, or in groups of its own.
-func (h *handFlags) findUser(root string) (everybody bool, err error) {
-	if h.values["user"] != nil {
-		h.who = &specs.User{}
-		if err := container.ResolveUserIn(root, h.values.Last("user"), h.who); err != nil {
+func (d *dockerFlags) findUser(root string) (everybody bool, err error) {
+	if d.values["user"] != nil {
+		d.who = &specs.User{}
+		if err := container.ResolveUserIn(root, d.values.Last("user"), d.who); err != nil {
 			return false, fmt.Errorf("--user: %w", err)
 		}
-		if h.who.UID == uint32(os.Geteuid()) && !strings.Contains(h.values.Last("user"), ":") && root == "/" {
-			h.who.GID = uint32(os.Getegid()) // who is not in /etc/passwd has none there
+		if d.who.UID == uint32(os.Geteuid()) && !strings.Contains(d.values.Last("user"), ":") && root == "/" {
+			d.who.GID = uint32(os.Getegid()) // who is not in /etc/passwd has none there
 		}
-		everybody = h.who.UID != uint32(os.Geteuid()) || h.who.GID != uint32(os.Getegid())
+		everybody = d.who.UID != uint32(os.Geteuid()) || d.who.GID != uint32(os.Getegid())
 	}
-	groups := h.values["group-add"]
-	return everybody || len(groups) > 0 && !slices.Contains(groups, runflags.KeepGroups), nil
+	return everybody || slices.ContainsFunc(d.values["group-add"], func(name string) bool {
+		gid, err := container.ResolveGroupIn(root, name)
+		return name != runflags.KeepGroups && (err != nil || int(gid) != os.Getegid())
+	}), nil
 }
 
 // person has the flags of package spec's Person follow from these.
-func (h *handFlags) person(p *personFlags, root string) error {
-	everybody, err := h.findUser(root)
-	p.keepID = h.values.Last("userns") == "keep-id"
+func (d *dockerFlags) person(p *personFlags, root string) error {
+	everybody, err := d.findUser(root)
+	p.keepID = d.values.Last("userns") == "keep-id"
 	switch {
 	case err != nil:
 		return err
@@ -197,8 +205,8 @@ func (h *handFlags) person(p *personFlags, root string) error {
 }
 
 // findGroups turns names into ids.
-func (h *handFlags) findGroups(_ *specs.Spec, root string) error {
-	for i, name := range h.values["group-add"] {
+func (d *dockerFlags) findGroups(_ *specs.Spec, root string) error {
+	for i, name := range d.values["group-add"] {
 		if name == runflags.KeepGroups {
 			continue
 		}
@@ -206,14 +214,14 @@ func (h *handFlags) findGroups(_ *specs.Spec, root string) error {
 		if err != nil {
 			return fmt.Errorf("--group-add: %w", err)
 		}
-		h.values["group-add"][i] = fmt.Sprint(gid)
+		d.values["group-add"][i] = fmt.Sprint(gid)
 	}
 	return nil
 }
 
 // findDevices looks whether they are some: docker takes a directory of them, too.
-func (h *handFlags) findDevices(*specs.Spec, string) error {
-	for _, text := range h.values["device"] {
+func (d *dockerFlags) findDevices(*specs.Spec, string) error {
+	for _, text := range d.values["device"] {
 		source, _, err := runflags.ParseDevice(text)
 		if err != nil {
 			return err
@@ -233,25 +241,40 @@ func (h *handFlags) findDevices(*specs.Spec, string) error {
 	return nil
 }
 
-// findHost looks at the rest.
-func (h *handFlags) findHost(*specs.Spec, string) error {
-	if name := h.values.Last("stop-signal"); h.values["stop-signal"] != nil {
-		if _, err := container.ParseStopSignal(name); err != nil {
-			return &fault.Error{Place: fmt.Sprintf("--stop-signal %q", name), Why: "want a signal's name or number, as INT"}
-		}
-	}
-	if h.values.Last("userns") == "host" && os.Geteuid() != 0 {
+// findHost looks who asks to be in the host's user namespace.
+func (d *dockerFlags) findHost(*specs.Spec, string) error {
+	if d.values.Last("userns") == "host" && os.Geteuid() != 0 {
 		return &fault.Error{Place: `--userns "host"`, Why: "only root can make a container without a user namespace of its own: leave it out"}
 	}
 	return nil
 }
 
+// setStop says by annotations how `homerun stop` ends the program.
+func (d *dockerFlags) setStop(s *specs.Spec) error {
+	name, seconds := d.values.Last("stop-signal"), d.values.Last("stop-timeout")
+	if _, err := container.ParseStopSignal(name); err != nil && d.values["stop-signal"] != nil {
+		return &fault.Error{Place: fmt.Sprintf("--stop-signal %q", name), Why: "want a signal's name or number, as INT"}
+	}
+	if n, err := strconv.ParseInt(seconds, 10, 32); (err != nil || n < -1) && d.values["stop-timeout"] != nil {
+		return &fault.Error{Place: fmt.Sprintf("--stop-timeout %q", seconds), Why: "want whole seconds, or -1 to wait for ever"}
+	}
+	if s.Annotations == nil {
+		s.Annotations = map[string]string{}
+	}
+	for annotation, value := range map[string]string{container.AnnotationStopSignal: name, container.AnnotationStopTimeout: seconds} {
+		if value != "" {
+			s.Annotations[annotation] = value
+		}
+	}
+	return nil
+}
+
 // clear deletes the container that has the id.
-func (o *options) clear(ctx context.Context, r *container.Runtime, h *handFlags, id string) error {
-	if !h.replace {
+func (o *options) clear(ctx context.Context, r *container.Runtime, d *dockerFlags, id string) error {
+	if !d.replace {
 		return nil
 	}
-	h.replace = false // what another attempt finds is its own
+	d.replace = false // what another attempt finds is its own
 	if err := r.ForceDelete(ctx, id); err != nil {
 		return fmt.Errorf("--replace: %w", err)
 	}

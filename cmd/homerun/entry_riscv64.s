@@ -1,0 +1,88 @@
+#include "textflag.h"
+
+DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
+DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
+GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
+
+DATA tooLow<>+0(SB)/8, $"homerun:"
+DATA tooLow<>+8(SB)/8, $" a limit"
+DATA tooLow<>+16(SB)/8, $" is too "
+DATA tooLow<>+24(SB)/8, $"low to s"
+DATA tooLow<>+32(SB)/8, $"tart at "
+DATA tooLow<>+40(SB)/8, $"all (uli"
+DATA tooLow<>+48(SB)/8, $"mit -v, "
+DATA tooLow<>+56(SB)/8, $"-d or -u"
+DATA tooLow<>+64(SB)/2, $")\n"
+GLOBL tooLow<>(SB), RODATA|NOPTR, $66
+
+// func entry()
+TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	ADD	$-64, X2, A1
+	MOV	$163, A7 // getrlimit
+	MOV	$9, A0   // RLIMIT_AS
+	ECALL
+	MOV	(A1), T0
+	MOV	$0x2b000000, T1 // 688 MiB
+	BLTU	T0, T1, low
+	MOV	$163, A7
+	MOV	$2, A0 // RLIMIT_DATA
+	ECALL
+	MOV	(A1), T0
+	MOV	$0x2000000, T1 // 32 MiB
+	BLTU	T0, T1, low
+	MOV	$163, A7
+	MOV	$6, A0 // RLIMIT_NPROC
+	ECALL
+	MOV	(A1), T0
+	MOV	$4, T1
+	BGEU	T0, T1, enough
+	MOV	$175, A7 // geteuid
+	ECALL
+	BNEZ	A0, low // root has no such limit
+enough:
+	MOV	$163, A7
+	MOV	$7, A0 // RLIMIT_NOFILE
+	MOV	$homerunFileLimit(SB), A1
+	ECALL
+	MOV	8(A1), T1
+	MOV	$3, T0
+	ADD	$-64, X2, A1
+	MOV	T0, 0(A1)
+	MOV	T1, 8(A1)
+	MOV	$164, A7 // setrlimit
+	MOV	$7, A0
+	ECALL
+	MOV	0(X2), T2 // argc
+	ADD	$2, T2, T2 // itself, and the null
+	MOV	X2, A0
+	ADD	$-16, X2, X2
+	MOV	X2, A1
+word:
+	MOV	(A0), T0
+	MOV	T0, (A1)
+	ADD	$8, A0, A0
+	ADD	$8, A1, A1
+	ADD	$-1, T2, T2
+	BNEZ	T2, word
+	MOV	·memProfileRate(SB), T0
+	MOV	ZERO, (T0)
+	MOV	$oneProcessor<>(SB), T0
+	MOV	T0, 0(A1)
+	MOV	T0, 8(A1)
+	MOV	$167, A7 // prctl
+	MOV	$30, A0  // PR_GET_TIMERSLACK
+	ECALL
+	MOV	A0, ·timerSlack(SB)
+	MOV	$29, A0 // PR_SET_TIMERSLACK
+	MOV	$1000000, A1
+	ECALL
+	JMP	_rt0_riscv64_linux(SB)
+low:
+	MOV	$64, A7 // write
+	MOV	$2, A0
+	MOV	$tooLow<>(SB), A1
+	MOV	$66, A2
+	ECALL
+	MOV	$94, A7 // exit_group
+	MOV	$1, A0
+	ECALL

@@ -1,0 +1,6 @@
+//go:build !amd64 && !arm64 && !riscv64
+
+package bpf
+
+// NativeAudit does not compile, and says why: docs/machines.md.
+const NativeAudit = homerun_is_for_amd64_arm64_and_riscv64_only

@@ -1,0 +1,4 @@
+package stage
+
+// machine is EM_RISCV.
+const machine = 243
