@@ -3,6 +3,7 @@ package compile
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -314,4 +315,80 @@ func copyMember(from, to map[string]any, path []string) {
 		from, to = from[p].(map[string]any), to[p].(map[string]any)
 	}
 	to[path[len(path)-1]] = from[path[len(path)-1]]
+}
+
+// TestOutside puts paths into the facts that no measurement gives: that of a mount's
+// destination, of what is to be copied out of one, of a part of an overlay's root.
+func TestOutside(t *testing.T) {
+	kinds := map[string]bool{}
+	trials(t, func(file string, c trial) {
+		if _, err := c.compile(c.facts); err != nil {
+			return
+		}
+		for _, bad := range []string{"", ".", "..", "../etc", "/etc", "etc/", "etc/../..", "etc//passwd"} {
+			for kind, change := range outsides(c, bad) {
+				_, err := c.compile(change.facts)
+				var e *fault.Error
+				if !errors.As(err, &e) || e.Why != "the facts about the host lack "+change.name {
+					t.Errorf("%s: %s is %q: %v", file, change.name, bad, err)
+				}
+				kinds[kind] = true
+			}
+		}
+	})
+	for _, kind := range []string{"target", "entry", "part"} {
+		if !kinds[kind] {
+			t.Errorf("no golden file has a %s", kind)
+		}
+	}
+}
+
+// misplaced are facts with a path changed, and its name.
+type misplaced struct {
+	facts *host.Facts
+	name  string
+}
+
+// outsides changes one path of each kind, if the facts have such a one.
+func outsides(c trial, bad string) map[string]misplaced {
+	changed := map[string]misplaced{}
+	for path, target := range c.facts.Targets {
+		if target.Unknown != "" || target.Kind != host.Missing && bad == "" {
+			continue
+		}
+		if !slices.ContainsFunc(c.needs, func(n host.Needs) bool {
+			return slices.ContainsFunc(n.Targets, func(d host.Destination) bool { return d.Path == path })
+		}) {
+			continue
+		}
+		f, member := withTargets(c.facts), "targets["+strconv.Quote(path)+"]"
+		target.Resolved = bad
+		f.Targets[path] = target
+		changed["target"] = misplaced{f, member + ".resolved"}
+		if target.Tree == nil || len(target.Tree.Entries) == 0 {
+			continue
+		}
+		f, target = withTargets(c.facts), c.facts.Targets[path]
+		tree := *target.Tree
+		tree.Entries = slices.Clone(tree.Entries)
+		tree.Entries[0].Path = bad
+		target.Tree = &tree
+		f.Targets[path] = target
+		changed["entry"] = misplaced{f, member + ".tree.entries[0].path"}
+	}
+	if c.facts.Layers != nil && len(c.facts.Layers.Parts) > 0 {
+		f, layers := *c.facts, *c.facts.Layers
+		layers.Parts = slices.Clone(layers.Parts)
+		layers.Parts[0].Path = bad
+		f.Layers = &layers
+		changed["part"] = misplaced{&f, "layers.parts[0].path"}
+	}
+	return changed
+}
+
+// withTargets are facts whose targets may be changed.
+func withTargets(facts *host.Facts) *host.Facts {
+	f := *facts
+	f.Targets = maps.Clone(f.Targets)
+	return &f
 }

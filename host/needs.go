@@ -1,6 +1,7 @@
 package host
 
 import (
+	"path"
 	"slices"
 	"strconv"
 )
@@ -96,7 +97,8 @@ type Destination struct {
 }
 
 // Missing is the first fact that is needed and not there, by its JSON path in the
-// facts, and the place that needs it; both empty when nothing is missing.
+// facts, and the place that needs it; both empty when nothing is missing. A path
+// that leads out of where it is measured, or names nothing there, counts as not there.
 func (n *Needs) Missing(f *Facts) (fact string, place Place) {
 	for _, find := range []func(*Facts) (string, Place){n.missingScalar, n.missingManager, n.missingPath, n.missingInRoot} {
 		if fact, place := find(f); fact != "" {
@@ -217,14 +219,52 @@ func (n *Needs) missingInRoot(f *Facts) (string, Place) {
 		if d.Tree && t.Kind == Directory && t.Tree == nil && !n.covered(i) {
 			return member("targets", d.Path) + ".tree", d.Place
 		}
+		if fact := t.misplaced(); fact != "" {
+			return member("targets", d.Path) + fact, d.Place
+		}
 	}
-	if n.Layers != "" && f.Layers == nil {
-		return "layers", n.Layers
+	if n.Layers != "" {
+		if fact := f.Layers.missing(); fact != "" {
+			return fact, n.Layers
+		}
 	}
 	if n.Home != "" && f.Home == nil {
 		return "home", n.Home
 	}
 	return "", ""
 }
+
+// misplaced is the member of a target that cannot be its path. What is there has none
+// where it is the root itself; what has to be made has one.
+func (t *Target) misplaced() string {
+	if !isBelow(t.Resolved) && (t.Resolved != "" || t.Kind == Missing && t.Unknown == "") {
+		return ".resolved"
+	}
+	if t.Tree == nil {
+		return ""
+	}
+	for i := range t.Tree.Entries {
+		if !isBelow(t.Tree.Entries[i].Path) {
+			return ".tree.entries[" + strconv.Itoa(i) + "].path"
+		}
+	}
+	return ""
+}
+
+func (l *Layers) missing() string {
+	if l == nil {
+		return "layers"
+	}
+	for i := range l.Parts {
+		if !isBelow(l.Parts[i].Path) {
+			return "layers.parts[" + strconv.Itoa(i) + "].path"
+		}
+	}
+	return ""
+}
+
+// isBelow reports whether a path is one below where it is measured, as measurements
+// give it: relative, and clean.
+func isBelow(p string) bool { return p != "" && path.Clean("/"+p) == "/"+p }
 
 func member(of, name string) string { return of + "[" + strconv.Quote(name) + "]" }

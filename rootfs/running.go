@@ -11,6 +11,9 @@ import (
 // host's side of the bind mounts of c.Spec, before the container's namespaces
 // are joined.
 func Running(b *plan.Builder, c Config) (*Tree, []Mount, error) {
+	facts := *c.Facts
+	facts.Targets = nil // the container changes its root as long as it runs
+	c.Facts = &facts
 	t := newTree(b, c)
 	mounts := c.Mounts
 	for i := range mounts {
