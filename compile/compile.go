@@ -249,6 +249,7 @@ func (c *compiler) firstProcess() error {
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()
+	c.timerSlack()
 	c.oomScoreAdj()
 	if c.ns.newUser || c.joinsUser() {
 		c.raiseLimits()

@@ -194,6 +194,7 @@ func (c *compiler) enter(j Join, init running) error {
 	c.b.At("default", "close what the caller left open")
 	c.b.Do(plan.CloseRange{First: c.highest})
 	c.signals()
+	c.timerSlack()
 	if !j.AsCaller {
 		c.oomScoreAdj()
 		if j.Namespaces&unix.CLONE_NEWUSER != 0 {

@@ -280,6 +280,14 @@ func (c *compiler) signals() {
 	c.b.Do(plan.UnblockSignals{})
 }
 
+// timerSlack is the caller's, whichever thread of the runtime started the first process.
+func (c *compiler) timerSlack() {
+	if slack := c.facts.Process.TimerSlack; slack != 0 {
+		c.b.At("default", "give timers the caller's slack")
+		c.b.Do(plan.Prctl{Option: unix.PR_SET_TIMERSLACK, Arg2: slack})
+	}
+}
+
 // raiseLimits raises those hard limits that are to be above the runtime's own, before
 // the process enters another user namespace: capabilities there do not count for
 // them (getrlimit(2), CAP_SYS_RESOURCE). All limits are set once the process needs no

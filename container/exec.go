@@ -214,7 +214,7 @@ const madeLimit = 100 * time.Millisecond
 
 // joinFacts measures what the plan for a process in the container depends on.
 func (c *Container) joinFacts(ctx context.Context, j compile.Join, stdio [3]int) (*host.Facts, error) {
-	p, err := probe.New(stdio)
+	p, err := c.runtime.prober(stdio)
 	if err != nil {
 		return nil, err
 	}

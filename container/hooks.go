@@ -89,7 +89,7 @@ func (c *Container) startHook(ctx context.Context, b *bundle.Bundle, a action.Ru
 // namespaces or in the container's. The path is resolved in the runtime's file
 // system, which before the pivot is still the root in the container.
 func (c *Container) callersHook(_ context.Context, b *bundle.Bundle, a action.RunHook, stdio [3]int) (*starting, error) {
-	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals()}}
+	facts := &host.Facts{Process: host.Process{IgnoredSignals: probe.IgnoredSignals(), TimerSlack: c.runtime.options.TimerSlack}}
 	j := compile.Join{ContainerID: c.ID, Process: &specs.Process{Env: os.Environ(), Cwd: b.Dir}, Hook: hookOf(b, a), AsCaller: true}
 	if a.Inside {
 		j.Namespaces = c.callersNamespaces(b.Config)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,12 @@ func (s *starting) startHelper(n *netns.Connection) (*client.Helper, error) {
 		return nil, fmt.Errorf("open init: %w", err)
 	}
 	defer unix.Close(pidfd)
+	// pasta stays as long as the container, and inherits what this thread has.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if slack := s.c.runtime.options.TimerSlack; slack != 0 {
+		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) // never fails
+	}
 	return client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir.Path(), n.Ports), pidfd)
 }
 

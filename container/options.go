@@ -37,6 +37,10 @@ type Options struct {
 	Cache string
 	// Helpers are the programs that do what this one cannot.
 	Helpers Helpers
+	// TimerSlack is that of the programs that are started, in nanoseconds: prctl(2),
+	// PR_SET_TIMERSLACK. With 0 they have that of the calling process's threads, which
+	// may differ.
+	TimerSlack int
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it. So do the other two.
 	Warn func(string)

@@ -248,7 +248,7 @@ func (p *preparation) wishes() compile.Wishes {
 
 // measure measures what the first part of the plan depends on.
 func (p *preparation) measure(ctx context.Context) (err error) {
-	if p.prober, err = probe.New(p.starting.files.stdio()); err != nil {
+	if p.prober, err = p.starting.c.runtime.prober(p.starting.files.stdio()); err != nil {
 		return err
 	}
 	needs := compile.Needs(p.request.Bundle.Config, p.prober.Facts, p.wishes())

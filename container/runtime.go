@@ -6,6 +6,7 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/systemd/bus"
 )
@@ -20,6 +21,15 @@ func New(o Options) (*Runtime, error) {
 		return nil, err
 	}
 	return &Runtime{o}, nil
+}
+
+// prober measures for a plan whose process gets these streams.
+func (r *Runtime) prober(stdio [3]int) (*probe.Prober, error) {
+	p, err := probe.New(stdio)
+	if err == nil {
+		p.Facts.Process.TimerSlack = r.options.TimerSlack
+	}
+	return p, err
 }
 
 // root is the state root.

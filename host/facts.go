@@ -104,6 +104,9 @@ type Process struct {
 	// IgnoredSignals are those whose action is "ignore", which the container's
 	// program would inherit.
 	IgnoredSignals []int `json:"ignoredSignals,omitempty"`
+	// TimerSlack is how late, in nanoseconds, the kernel may let the program's timers
+	// be: prctl(2), PR_SET_TIMERSLACK. 0 stands for that of the thread that starts it.
+	TimerSlack int `json:"timerSlack,omitempty"`
 	// Streams are the standard streams, where the process has another user.
 	Streams []Stream `json:"streams,omitempty"`
 	// ProcessLimit says which limit on the number of processes is reached, once

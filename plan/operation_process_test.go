@@ -49,6 +49,7 @@ func processRows(s slots) []row {
 		{Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1}, `prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`, unix.SYS_PRCTL,
 			[]any{unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0}},
 		{Prctl{Option: unix.PR_SET_PDEATHSIG, Arg2: 9}, `prctl(PR_SET_PDEATHSIG, SIGKILL)`, unix.SYS_PRCTL, []any{unix.PR_SET_PDEATHSIG, 9}},
+		{Prctl{Option: unix.PR_SET_TIMERSLACK, Arg2: 70000}, `prctl(PR_SET_TIMERSLACK, 70000)`, unix.SYS_PRCTL, []any{unix.PR_SET_TIMERSLACK, 70000}},
 		{SetName{"homerun:init"}, `prctl(PR_SET_NAME, "homerun:init")`, unix.SYS_PRCTL, []any{unix.PR_SET_NAME, "homerun:init"}},
 		{UnblockSignals{}, `rt_sigprocmask(SIG_SETMASK, [], NULL, 8)`, unix.SYS_RT_SIGPROCMASK, []any{2, uint64(0), nil, 8}},
 		{BlockSignals{}, `rt_sigprocmask(SIG_SETMASK, ~[], NULL, 8)`, unix.SYS_RT_SIGPROCMASK, []any{2, all, nil, 8}},

@@ -5,7 +5,6 @@ import (
 	"runtime"
 
 	_ "github.com/homerun-oci/homerun/cmd/homerun/limit" // the entry's other half
-	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -24,8 +23,8 @@ import (
 //     at the others each 20 us, which the default slack of 50 us makes some forty
 //     times a run, each with an interrupt on the CPU that sets up the container,
 //     and where that is virtual, a trap or two. Threads inherit the slack, and so
-//     do processes (prctl(2), PR_SET_TIMERSLACK): undoEntry gives the first thread its
-//     own back, on which the main goroutine is, which alone starts processes.
+//     do processes (prctl(2), PR_SET_TIMERSLACK): plans give programs the caller's
+//     own, container.Options.TimerSlack.
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
 //
@@ -61,30 +60,12 @@ func entry()
 var memProfileRate = &runtime.MemProfileRate
 
 // timerSlack is the first thread's timer slack before entry changed it, in
-// nanoseconds.
+// nanoseconds; 0 where entry did not run.
 var timerSlack uintptr
 
-// undoEntry is entry's other half: programs that homerun starts get what the caller
-// has, not what entry made of it. Where entry did not run, the slack of 0 stands for
-// the one that the process began with.
+// undoEntry takes entry's variable out of the environment.
 func undoEntry() {
-	ownSlack()
 	if timerSlack != 0 {
 		_ = os.Unsetenv("GOMAXPROCS") // never fails
 	}
-}
-
-// ownSlack gives the thread the caller's timer slack.
-func ownSlack() {
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) // never fails
-}
-
-// keepThread keeps the main goroutine on its thread, for the verbs whose programs stay:
-// where several goroutines run it may come to another one. For that Go starts a thread
-// more, so the other verbs do without, which else would take 1.04 times as long (list,
-// state, kill; CPU time, medians of 300 interleaved rounds, 2026-11). A hook that one of
-// those starts might get the longer slack.
-func keepThread() {
-	runtime.LockOSThread()
-	ownSlack()
 }

@@ -63,7 +63,6 @@ func newExecCommand(o *options) *cobra.Command {
 }
 
 func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, args []string) error {
-	keepThread()
 	c, err := r.Peek(args[0])
 	if err != nil {
 		return err

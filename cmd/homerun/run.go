@@ -121,7 +121,6 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 }
 
 func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
-	keepThread()
 	signals, err := catchSignals(f.detach)
 	if err != nil {
 		return err

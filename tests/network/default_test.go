@@ -255,3 +255,34 @@ func TestAnnotatedPath(t *testing.T) {
 		t.Error("the namespace has got a device")
 	}
 }
+
+// The network's program stays as long as the container, and is no more late with its
+// timers than the caller's programs are.
+func TestTimerSlack(t *testing.T) {
+	if !ownHost(t) {
+		return
+	}
+	dir := t.TempDir()
+	seen, wrapper, original := filepath.Join(dir, "seen"), filepath.Join(dir, "wrapper"), filepath.Join(dir, "pasta")
+	text := "#!/bin/sh\ncat /proc/self/timerslack_ns >" + seen + "\nexec " + original + ` "$@"` + "\n"
+	if err := os.WriteFile(wrapper, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile("/usr/bin/pasta"); err != nil {
+		t.Fatal(err)
+	} else if err := os.WriteFile(original, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bindOver(t, wrapper, "/usr/bin/pasta")
+	want, err := os.ReadFile("/proc/self/timerslack_ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t)
+	r := p.serving(t, "--net", "pasta")
+	p.must(t, "delete", "--force", r.id)
+	r.wait(t)
+	if got, err := os.ReadFile(seen); err != nil || string(got) != string(want) {
+		t.Errorf("pasta's timer slack is %q, %v; want %q", got, err, want)
+	}
+}

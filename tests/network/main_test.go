@@ -172,8 +172,14 @@ func bindText(t *testing.T, over, text string) {
 // hide makes a file of the host something that cannot be executed.
 func hide(t *testing.T, name string) {
 	t.Helper()
-	if err := unix.Mount("/dev/null", name, "", unix.MS_BIND, ""); err != nil {
-		t.Fatalf("hide %s: %v", name, err)
+	bindOver(t, "/dev/null", name)
+}
+
+// bindOver has one file seen in the place of another, for as long as the test runs.
+func bindOver(t *testing.T, source, name string) {
+	t.Helper()
+	if err := unix.Mount(source, name, "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("bind %s over %s: %v", source, name, err)
 	}
 	t.Cleanup(func() { unix.Unmount(name, unix.MNT_DETACH) })
 }
