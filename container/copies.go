@@ -98,7 +98,7 @@ func (s *starting) copyApart(ctx context.Context, a action.Copy, o copytree.Opti
 	defer t.Close()
 	copier := launch.New(launch.Options{Result: result, Facts: &host.Facts{}, Stdio: [3]int{fds[0], fds[1], t.Stdio()[2]}})
 	defer copier.Close()
-	copier.Directories = s.launch.Directories
+	copier.Directories, copier.OpenFiles = s.launch.Directories, s.launch.OpenFiles
 	copier.Stay() // there is no other process
 	copier.SetInput(compile.InputUser, fds[2])
 	copier.SetInput(compile.InputProgram, program)

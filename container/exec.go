@@ -335,7 +335,7 @@ func (c *Container) joining(b *bundle.Bundle, o launch.Options) *starting {
 	s := c.newStarting(b)
 	o.Do, o.Debug = s.do, c.runtime.options.Debug
 	s.launch = launch.New(o)
-	s.launch.Directories = c.stageDirectories()
+	s.launch.Directories, s.launch.OpenFiles = c.stageDirectories(), c.runtime.options.OpenFiles
 	return s
 }
 

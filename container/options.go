@@ -13,6 +13,7 @@ import (
 	"github.com/homerun-oci/homerun/proc/siblings"
 	"github.com/homerun-oci/homerun/seccomp/compiler"
 	"github.com/homerun-oci/homerun/store"
+	"golang.org/x/sys/unix"
 )
 
 // Options say where a Runtime keeps containers, and how it makes them.
@@ -41,6 +42,10 @@ type Options struct {
 	// PR_SET_TIMERSLACK. With 0 they have that of the calling process's threads, which
 	// may differ.
 	TimerSlack int
+	// OpenFiles is the limit on open files (RLIMIT_NOFILE) of the programs that are started,
+	// unless config.json has one. With nil it is what the calling process began with, which
+	// package syscall knows, and starts take a little longer.
+	OpenFiles *unix.Rlimit
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it. So do the other two.
 	Warn func(string)

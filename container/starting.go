@@ -239,7 +239,7 @@ func (s *starting) makeDirectory(ctx context.Context) error {
 	if err := s.c.dir.Make(ctx); err != nil {
 		return err
 	}
-	s.launch.Directories = s.c.stageDirectories()
+	s.launch.Directories, s.launch.OpenFiles = s.c.stageDirectories(), s.c.runtime.options.OpenFiles
 	return nil
 }
 

@@ -117,7 +117,7 @@ func (l *Launch) awaitProgram() error {
 	r, err := stage.ReadRecord(l.report)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil
+		return l.stage.NotStarted()
 	case err != nil:
 		return err
 	case r.Failed:

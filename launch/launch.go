@@ -80,6 +80,8 @@ type Launch struct {
 	Options
 	// Directories are for hosts that forbid executable memfds, tried in order.
 	Directories []string
+	// OpenFiles is that of stage.Config.
+	OpenFiles *unix.Rlimit
 
 	inputs map[string]int
 	stage  stage.Stage
@@ -246,9 +248,11 @@ func (l *Launch) fail(ctx context.Context, err error) error {
 	l.cancel()
 	l.meetInit()
 	status := l.reapAll()
-	switch {
+	switch notStarted := l.stage.NotStarted(); {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case notStarted != nil:
+		return notStarted
 	case errors.Is(err, ErrDied) && status.Signaled():
 		return fmt.Errorf("%w: killed by %s", err, unix.SignalName(status.Signal()))
 	}

@@ -40,7 +40,8 @@ func (l *Launch) start(name string) error {
 	if err != nil {
 		return err
 	}
-	l.stage, err = stage.Start(stage.Config{Plan: l.Result.Plan, Files: files, Name: name, Directories: l.Directories})
+	l.stage, err = stage.Start(stage.Config{Plan: l.Result.Plan, Files: files, Name: name, Directories: l.Directories,
+		OpenFiles: l.OpenFiles})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,10 @@ func launching(t *testing.T, path string, args ...string) *Launch {
 	}
 	l := New(Options{Result: compiled(t, path, args...), Facts: &host.Facts{}, Stdio: [3]int{null, null, null},
 		Do: func(_ context.Context, a plan.Action) error { return errors.New("who does " + a.Line() + "?") }})
+	l.OpenFiles = &unix.Rlimit{}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, l.OpenFiles); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { l.Close(); unix.Close(null) })
 	return l
 }
@@ -135,6 +139,32 @@ func TestRunFails(t *testing.T) {
 	if left := children(t); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// A stage that is never executed is said to be that, whether the runtime has been told
+// before or sees it at the end of the report.
+func TestRunNotStarted(t *testing.T) {
+	for _, limit := range []*unix.Rlimit{nil, launching(t, "/bin/true").OpenFiles} {
+		l := launching(t, "/bin/true")
+		l.OpenFiles, l.Stdio[2] = limit, 971
+		if err := l.Run(t.Context()); err == nil || err.Error() != "start the stage: bad file descriptor" {
+			t.Errorf("%v", err)
+		}
+		if left := children(t); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+	l := launching(t, "/bin/true")
+	l.Stdio[2] = 971
+	err := l.start("stage")
+	if err == nil {
+		err = l.awaitProgram()
+	}
+	if err == nil || err.Error() != "start the stage: bad file descriptor" {
+		t.Errorf("awaitProgram: %v", err)
+	}
+	l.reapAll()
+	l.closePipes()
 }
 
 // An action of the caller's that fails, whichever step it is, is the launch's

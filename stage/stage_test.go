@@ -47,7 +47,7 @@ func start(t *testing.T, stdin *os.File, fill func(b *plan.Builder), files ...ui
 	}
 	t.Cleanup(func() { r.Close() })
 	defer w.Close()
-	s, err := Start(Config{Plan: p, Name: "stage", Files: append([]uintptr{stdin.Fd(), 1, 2, w.Fd()}, files...)})
+	s, err := Start(Config{Plan: p, Name: "stage", Files: append([]uintptr{stdin.Fd(), 1, 2, w.Fd()}, files...), OpenFiles: openFiles(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,11 @@ func TestStartConcurrently(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range statuses {
 		all.Go(func() {
-			s, err := Start(Config{Plan: p, Files: []uintptr{0, 1, 2, 2}})
+			c := Config{Plan: p, Files: []uintptr{0, 1, 2, 2}}
+			if i%2 == 0 {
+				c.OpenFiles = openFiles(t)
+			}
+			s, err := Start(c)
 			var status unix.WaitStatus
 			if err == nil {
 				_, err = unix.Wait4(s.PID, &status, 0, nil)

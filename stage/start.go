@@ -18,6 +18,9 @@ type Config struct {
 	Name string
 	// Directories are tried, in order, where executable memfds are forbidden.
 	Directories []string
+	// OpenFiles is the process's limit on open files (RLIMIT_NOFILE). With nil it is what
+	// the calling process began with, which package syscall knows: it raises the soft one.
+	OpenFiles *unix.Rlimit
 }
 
 // Stage is a stage that runs.
@@ -25,6 +28,7 @@ type Stage struct {
 	// PID is the process id of its first process.
 	PID      int
 	encoding *plan.Encoding
+	spawning *spawning // nil where the image is executed by now
 }
 
 // Start executes the stage. Its process is a child of the caller, which must
@@ -39,25 +43,53 @@ func Start(c Config) (Stage, error) {
 	if c.Plan.Split() > 0 && base+int(img.dataAt)+len(img.data) > plan.RestAddress {
 		return Stage{}, errTooLong
 	}
-	pid, err := execute(img, c)
-	return Stage{PID: pid, encoding: encoding}, err
+	s := Stage{encoding: encoding}
+	err := s.execute(img, c)
+	return s, err
 }
 
 // execute starts an image.
-func execute(img image, c Config) (pid int, err error) {
+func (s *Stage) execute(img image, c Config) error {
 	fd, err := materialize(img, c.Directories)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { unix.Close(fd) }()
 	if fd, err = moveUp(fd, c.Files); err != nil {
-		return 0, fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
+		return fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
 	}
-	pid, err = syscall.ForkExec(descriptorPath(fd), []string{c.Name}, &syscall.ProcAttr{Files: c.Files})
-	if err != nil {
-		return 0, fmt.Errorf("start the stage: %w", err)
+	if s.PID, err = s.begin(descriptorPath(fd), c); err != nil {
+		return fmt.Errorf("start the stage: %w", err)
 	}
-	return pid, nil
+	return nil
+}
+
+// begin makes the process: one that is on its way to execve where the kernel and all
+// filters on system calls know of it, and it is known which limit it is to have.
+func (s *Stage) begin(path string, c Config) (pid int, err error) {
+	if c.OpenFiles != nil {
+		if s.spawning, err = newSpawning(path, c.Name, c.Files, *c.OpenFiles); err != nil {
+			return 0, err
+		}
+		pid, err = s.spawning.begin()
+		if err != unix.ENOSYS && err != unix.EINVAL && err != unix.EPERM {
+			return pid, err
+		}
+		s.spawning = nil
+	}
+	return syscall.ForkExec(path, []string{c.Name}, &syscall.ProcAttr{Files: c.Files})
+}
+
+// NotStarted is why nothing of the plan has run, nil if it is not known that nothing has.
+// It is asked once the process has ended.
+func (s *Stage) NotStarted() error {
+	if s.spawning == nil {
+		return nil
+	}
+	if err := s.spawning.failed(); err != nil {
+		return fmt.Errorf("start the stage: %w", err)
+	}
+	return nil
 }
 
 // moveUp gives the image's descriptor a number that ForkExec does not reuse

@@ -4,7 +4,8 @@ import (
 	"os"
 	"runtime"
 
-	_ "github.com/homerun-oci/homerun/cmd/homerun/limit" // the entry's other half
+	entrylimit "github.com/homerun-oci/homerun/cmd/homerun/limit" // has the entry's other half
+	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -68,4 +69,13 @@ func undoEntry() {
 	if timerSlack != 0 {
 		_ = os.Unsetenv("GOMAXPROCS") // never fails
 	}
+}
+
+// openFiles is the caller's limit on open files, nil where entry did not run.
+func openFiles() *unix.Rlimit {
+	soft, hard := entrylimit.Files()
+	if hard == 0 {
+		return nil
+	}
+	return &unix.Rlimit{Cur: soft, Max: hard}
 }

@@ -13,3 +13,6 @@ var _ = restore()
 
 // restore sets RLIMIT_NOFILE to the caller's, where the entry ran.
 func restore() bool
+
+// Files is the caller's limit on open files, 0 and 0 where the entry did not run.
+func Files() (soft, hard uint64)

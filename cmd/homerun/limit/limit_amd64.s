@@ -15,3 +15,11 @@ TEXT ·restore(SB), NOSPLIT, $0-1
 	MOVB	$1, ret+0(FP)
 done:
 	RET
+
+// func Files() (soft, hard uint64)
+TEXT ·Files(SB), NOSPLIT, $0-16
+	MOVQ	homerunFileLimit+0(SB), AX
+	MOVQ	AX, soft+0(FP)
+	MOVQ	homerunFileLimit+8(SB), AX
+	MOVQ	AX, hard+8(FP)
+	RET

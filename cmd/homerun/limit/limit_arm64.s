@@ -16,3 +16,11 @@ TEXT ·restore(SB), NOSPLIT, $0-1
 	MOVB	R1, ret+0(FP)
 done:
 	RET
+
+// func Files() (soft, hard uint64)
+TEXT ·Files(SB), NOSPLIT, $0-16
+	MOVD	homerunFileLimit+0(SB), R0
+	MOVD	R0, soft+0(FP)
+	MOVD	homerunFileLimit+8(SB), R0
+	MOVD	R0, hard+8(FP)
+	RET

@@ -16,3 +16,11 @@ TEXT ·restore(SB), NOSPLIT, $0-1
 	MOVB	A1, ret+0(FP)
 done:
 	RET
+
+// func Files() (soft, hard uint64)
+TEXT ·Files(SB), NOSPLIT, $0-16
+	MOV	homerunFileLimit+0(SB), A0
+	MOV	A0, soft+0(FP)
+	MOV	homerunFileLimit+8(SB), A0
+	MOV	A0, hard+8(FP)
+	RET

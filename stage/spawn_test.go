@@ -1,0 +1,271 @@
+package stage
+
+import (
+	"errors"
+	"io"
+	"os"
+	ossignal "os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/homerun-oci/homerun/plan"
+	"golang.org/x/sys/unix"
+)
+
+// openFiles is the test's own limit, with which a stage is started by spawn.
+func openFiles(t *testing.T) *unix.Rlimit {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	return &limit
+}
+
+// TestArrange tries all ways to give up to five files the first numbers, some of which
+// are gaps: each gets its own, and none closes at execve.
+func TestArrange(t *testing.T) {
+	type open struct {
+		file    int // whose number it was
+		cloexec bool
+	}
+	var try func(files []uintptr)
+	try = func(files []uintptr) {
+		s := &spawning{}
+		s.arrange(files)
+		table := map[int]open{}
+		for fd := range 7 {
+			table[fd] = open{fd, true}
+		}
+		for _, c := range s.calls {
+			switch c.number {
+			case unix.SYS_DUP3:
+				from, ok := table[int(c.a)]
+				if !ok || c.a == c.b {
+					t.Fatalf("%v: dup3(%d, %d)", files, c.a, c.b)
+				}
+				table[int(c.b)] = open{from.file, c.c == unix.O_CLOEXEC}
+			case unix.SYS_FCNTL:
+				table[int(c.a)] = open{table[int(c.a)].file, false}
+			case unix.SYS_CLOSE_RANGE:
+				delete(table, int(c.a))
+			}
+		}
+		for i, f := range files {
+			got, ok := table[i]
+			if want := (open{int(f), false}); int(f) < 0 && ok || int(f) >= 0 && got != want {
+				t.Fatalf("%v: %d is %+v, want %+v", files, i, got, want)
+			}
+		}
+		for fd, o := range table {
+			if fd >= len(files) && !o.cloexec {
+				t.Fatalf("%v: %d stays open", files, fd)
+			}
+		}
+		if len(files) < 5 {
+			for f := -1; f < 7; f++ {
+				try(append(slices.Clone(files), uintptr(f)))
+			}
+		}
+	}
+	try(nil)
+}
+
+// status is what a plan's program finds in its status and limits of /proc.
+func status(t *testing.T, limit *unix.Rlimit) string {
+	t.Helper()
+	p, err := build(func(b *plan.Builder) {
+		b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
+		b.Do(plan.CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC})
+		b.Do(plan.Execve{Path: "/bin/cat", Args: []string{"cat", "/proc/self/status", "/proc/self/limits"}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var output [2]int
+	if err := unix.Pipe2(output[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r := os.NewFile(uintptr(output[0]), "output")
+	defer r.Close()
+	s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, uintptr(output[1]), 2, ^uintptr(0)}, OpenFiles: limit})
+	unix.Close(output[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(t, s.PID); got.ExitStatus() != 0 {
+		t.Errorf("%s ended with %v", text, got)
+	}
+	return string(text)
+}
+
+// TestSpawnInherits: the process has the thread's signal mask, handles no signal, ignores
+// what the caller does, and has the limit that is wanted.
+func TestSpawnInherits(t *testing.T) {
+	ossignal.Ignore(unix.SIGUSR2)
+	defer ossignal.Reset(unix.SIGUSR2)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var old unix.Sigset_t
+	set := unix.Sigset_t{Val: [16]uint64{1 << (unix.SIGUSR1 - 1)}}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &set, &old); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
+	limit := unix.Rlimit{Cur: 77, Max: openFiles(t).Max}
+	text := status(t, &limit)
+	own, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ignored, _ := strings.Cut(string(own), "SigIgn:") // with SIGUSR2, and what the test's caller ignores
+	for _, want := range []string{"SigBlk:\t0000000000000200\n", "SigIgn:" + strings.SplitAfter(ignored, "\n")[0],
+		"SigCgt:\t0000000000000000\n", "\nMax open files            77 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in:\n%s", want, text)
+		}
+	}
+	var now unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &now); err != nil || now != set {
+		t.Errorf("the caller's mask is %v, %v afterwards", now, err)
+	}
+}
+
+// TestNotStarted: what fails before the image is executed is said once the process has ended.
+func TestNotStarted(t *testing.T) {
+	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const closed = 971
+	s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, closed}, OpenFiles: openFiles(t)})
+	if s.spawning == nil {
+		if !errors.Is(err, unix.EBADF) { // not by spawn
+			t.Errorf("Start: %v", err)
+		}
+		return
+	}
+	if got := wait(t, s.PID); err != nil || got.ExitStatus() != 127 {
+		t.Errorf("Start: %v; ended with %v", err, got)
+	}
+	if err := s.NotStarted(); err == nil || err.Error() != "start the stage: bad file descriptor" {
+		t.Errorf("NotStarted: %v", err)
+	}
+	s = Stage{}
+	pid, err := s.begin(filepath.Join(t.TempDir(), "none"), Config{Name: "stage", OpenFiles: openFiles(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(t, pid); got.ExitStatus() != 127 || !errors.Is(s.NotStarted(), unix.ENOENT) {
+		t.Errorf("what is not there ended with %v, %v", got, s.NotStarted())
+	}
+	s, err = Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 2}, OpenFiles: openFiles(t)})
+	if err != nil || wait(t, s.PID).ExitStatus() != 0 || s.NotStarted() != nil {
+		t.Errorf("one that starts: %v, %v", err, s.NotStarted())
+	}
+}
+
+// TestSpawnRefused: where a filter does not let clone3 through, the stage starts all the same.
+func TestSpawnRefused(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
+		var text string
+		var done sync.WaitGroup
+		done.Go(func() {
+			runtime.LockOSThread() // and never unlocked: the thread with the filter ends here
+			program := []unix.SockFilter{
+				{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+				{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_CLONE3, Jf: 1},
+				{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+				{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+			}
+			filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				t.Error(err)
+				return
+			}
+			if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0); err != nil {
+				t.Error(err)
+				return
+			}
+			text = status(t, openFiles(t))
+		})
+		done.Wait()
+		if !strings.Contains(text, "Seccomp:\t2\n") {
+			t.Errorf("%v: want a program with a filter:\n%s", errno, text)
+		}
+	}
+}
+
+// TestSpawnUnderSignals: signals that come while the process shares the memory harm neither.
+func TestSpawnUnderSignals(t *testing.T) {
+	c := make(chan os.Signal, 1)
+	ossignal.Notify(c, unix.SIGUSR1)
+	defer ossignal.Stop(c)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = unix.Kill(unix.Getpid(), unix.SIGUSR1)
+					_ = unix.Kill(unix.Getpid(), unix.SIGURG) // Go's own
+				}
+			}
+		})
+	}
+	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{Status: 3}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 2}, OpenFiles: openFiles(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		if got := wait(t, s.PID); got.ExitStatus() != 3 {
+			t.Fatalf("ended with %v", got)
+		}
+	}
+	close(stop)
+	all.Wait()
+}
+
+// TestSpawnHandlesNothing: a signal that is let through before the process's execve does not
+// run Go's handler in it.
+func TestSpawnHandlesNothing(t *testing.T) {
+	c := make(chan os.Signal, 1)
+	ossignal.Notify(c, unix.SIGUSR1)
+	defer ossignal.Stop(c)
+	s, err := newSpawning("/bin/true", "true", []uintptr{0, 1, 2}, *openFiles(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	action := &[4]uint64{1, 1, 1, 1}       // struct sigaction, whose handler is first: rt_sigaction(2)
+	t.Cleanup(func() { clear(action[:]) }) // so it is on the heap, and does not move
+	last := len(s.calls) - 1
+	ask := call{unix.SYS_RT_SIGACTION, uintptr(unix.SIGUSR1), 0, uintptr(unsafe.Pointer(action)), 8}
+	s.calls = slices.Insert(s.calls, last, ask)
+	pid, err := s.begin()
+	if err == unix.ENOSYS {
+		return // not by spawn
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(t, pid); got.ExitStatus() != 0 || action[0] != 0 {
+		t.Errorf("ended with %v; the handler is %#x, want SIG_DFL", got, action[0])
+	}
+}
