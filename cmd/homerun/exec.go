@@ -44,8 +44,8 @@ func newExecCommand(o *options) *cobra.Command {
 	flags.StringVar(&f.cwd, "workdir", "", "the same as --cwd")
 	flags.StringVarP(&f.user, "user", "u", "", "user: UID[:GID], or names of the container's")
 	flags.UintSliceVarP(&f.gids, "additional-gids", "g", nil, "supplementary groups")
-	flags.StringArrayVarP(&f.env, "env", "e", nil, "add NAME=VALUE to the environment")
-	flags.StringArrayVarP(&f.caps, "cap", "c", nil, "add a capability")
+	flags.VarP((*repeated)(&f.env), "env", "e", "add NAME=VALUE to the environment")
+	flags.VarP((*repeated)(&f.caps), "cap", "c", "add a capability")
 	flags.BoolVarP(&f.interactive, "interactive", "i", true, "leave it standard input (the default)")
 	flags.Lookup("interactive").DefValue = "" // the help has said it
 	flags.BoolVarP(&f.tty, "tty", "t", false, "give it a terminal")

@@ -49,7 +49,7 @@ const withDetach = "with --detach: "
 
 func (f *outputFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.driver, "log-driver", "auto", withDetach+"where output is kept: journald, file, none, passthrough; auto is journald if you can read it")
-	flags.StringArrayVar(&f.options, "log-opt", nil, withDetach+"max-size=SIZE is the most that a file has (default 2m)")
+	flags.Var((*repeated)(&f.options), "log-opt", withDetach+"max-size=SIZE is the most that a file has (default 2m)")
 }
 
 // streams are those of a detached program, and what keeps the rest of them. What

@@ -23,9 +23,9 @@ func (f *networkFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.net, "net", "", withRootfs+"none, host, pasta, slirp4netns or ns:PATH (default pasta or slirp4netns, whichever is there)")
 	flags.StringVar(&f.net, "network", "", withRootfs+"the same as --net")
-	flags.StringArrayVarP(&f.ports, "publish", "p", nil, withRootfs+"publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
-	flags.StringArrayVar(&f.dns, "dns", nil, withRootfs+"address of a name server")
-	flags.StringArrayVar(&f.addHost, "add-host", nil, withRootfs+"NAME:ADDRESS for /etc/hosts")
+	flags.VarP((*repeated)(&f.ports), "publish", "p", withRootfs+"publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
+	flags.Var((*repeated)(&f.dns), "dns", withRootfs+"address of a name server")
+	flags.Var((*repeated)(&f.addHost), "add-host", withRootfs+"NAME:ADDRESS for /etc/hosts")
 }
 
 // parse reads the flags. Without --net a network that cannot be had is no

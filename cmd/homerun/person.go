@@ -36,7 +36,7 @@ func (f *personFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.home, "home", "", withRootfs+"have your home, without keys and tokens: ro or rw")
 	flags.StringVar(&f.overlay, "overlay", "", withRootfs+"let the program change everything, in memory; with =DIR keep the changes in DIR (implies --as-root)")
 	flags.Lookup("overlay").NoOptDefVal = inMemory
-	flags.StringArrayVar(&f.security, "security-opt", nil, withRootfs+"seccomp=unconfined, seccomp=FILE, or no-new-privileges=false")
+	flags.Var((*repeated)(&f.security), "security-opt", withRootfs+"seccomp=unconfined, seccomp=FILE, or no-new-privileges=false")
 }
 
 // person finds who the caller is. root is the container's, here the current

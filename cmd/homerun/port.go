@@ -24,8 +24,8 @@ func newPortCommand(o *options) *cobra.Command {
 			return ports(ctx, made, add, remove)
 		}),
 	}
-	c.Flags().StringArrayVar(&add, "add", nil, "publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
-	c.Flags().StringArrayVar(&remove, "remove", nil, "take one back")
+	c.Flags().Var((*repeated)(&add), "add", "publish [IP:]HOST[-HOST]:CONTAINER[-CONTAINER][/tcp|udp]")
+	c.Flags().Var((*repeated)(&remove), "remove", "take one back")
 	return c
 }
 

@@ -114,8 +114,8 @@ func rootfsRunFlags(c *cobra.Command, r *rootfsFlags) {
 	flags.BoolVar(&r.here, "here", false, withRootfs+"have the current directory, writable, at its own path")
 	flags.BoolVar(&r.writable, "writable", false, withRootfs+"let the program write to the root")
 	flags.BoolVarP(&r.tty, "tty", "t", false, withRootfs+"give the program a terminal (the default on one)")
-	flags.StringArrayVarP(&r.env, "env", "e", nil, withRootfs+"add NAME=VALUE to the environment, or NAME with the value that it has here")
-	flags.StringArrayVarP(&r.volumes, "volume", "v", nil, withRootfs+"bind SOURCE:DESTINATION[:OPTIONS]")
+	flags.VarP((*repeated)(&r.env), "env", "e", withRootfs+"add NAME=VALUE to the environment, or NAME with the value that it has here")
+	flags.VarP((*repeated)(&r.volumes), "volume", "v", withRootfs+"bind SOURCE:DESTINATION[:OPTIONS]")
 	r.network.add(c)
 	r.person.add(c)
 }
