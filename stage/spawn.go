@@ -102,6 +102,9 @@ func (s *spawning) begin() (pid int, err error) {
 	if pid = spawn(&s.clone, &s.calls[0], &s.all, &s.mask); pid < 0 {
 		return 0, syscall.Errno(-pid)
 	}
+	// On a busy CPU, or a virtual one, the process may wait for the caller's. With it, it comes to
+	// its execve, where the kernel looks for another: sched_exec() in kernel/sched/core.c.
+	_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	return pid, nil
 }
 
