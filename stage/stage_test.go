@@ -54,6 +54,41 @@ func start(t *testing.T, stdin *os.File, fill func(b *plan.Builder), files ...ui
 	return s.PID, r
 }
 
+// openFiles is the test's own limit, with which the stage's execve is not waited for.
+func openFiles(t *testing.T) *unix.Rlimit {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	return &limit
+}
+
+// TestNotStarted: a stage that is not executed is said to be that, at the latest when its
+// process has ended.
+func TestNotStarted(t *testing.T) {
+	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []*unix.Rlimit{openFiles(t), nil} {
+		s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 971}, OpenFiles: limit})
+		if err == nil {
+			wait(t, s.PID)
+			err = s.NotStarted()
+		}
+		if err == nil || err.Error() != "start the stage: bad file descriptor" {
+			t.Errorf("%v", err)
+		}
+		if s, err = Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 2}, OpenFiles: limit}); err != nil {
+			t.Fatal(err)
+		}
+		if wait(t, s.PID); s.NotStarted() != nil {
+			t.Errorf("one that starts: %v", s.NotStarted())
+		}
+	}
+}
+
 // nothing is an empty standard input.
 func nothing(t *testing.T) *os.File {
 	t.Helper()

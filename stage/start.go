@@ -2,9 +2,9 @@ package stage
 
 import (
 	"fmt"
-	"syscall"
 
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/spawn"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,8 +18,7 @@ type Config struct {
 	Name string
 	// Directories are tried, in order, where executable memfds are forbidden.
 	Directories []string
-	// OpenFiles is the process's limit on open files (RLIMIT_NOFILE). With nil it is what
-	// the calling process began with, which package syscall knows: it raises the soft one.
+	// OpenFiles is that of spawn.Program.
 	OpenFiles *unix.Rlimit
 }
 
@@ -28,7 +27,7 @@ type Stage struct {
 	// PID is the process id of its first process.
 	PID      int
 	encoding *plan.Encoding
-	spawning *spawning // nil where the image is executed by now
+	process  spawn.Process
 }
 
 // Start executes the stage. Its process is a child of the caller, which must
@@ -58,35 +57,17 @@ func (s *Stage) execute(img image, c Config) error {
 	if fd, err = moveUp(fd, c.Files); err != nil {
 		return fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
 	}
-	if s.PID, err = s.begin(descriptorPath(fd), c); err != nil {
-		return fmt.Errorf("start the stage: %w", err)
-	}
-	return nil
-}
-
-// begin makes the process: one that is on its way to execve where the kernel and all
-// filters on system calls know of it, and it is known which limit it is to have.
-func (s *Stage) begin(path string, c Config) (pid int, err error) {
-	if c.OpenFiles != nil {
-		if s.spawning, err = newSpawning(path, c.Name, c.Files, *c.OpenFiles); err != nil {
-			return 0, err
-		}
-		pid, err = s.spawning.begin()
-		if err != unix.ENOSYS && err != unix.EINVAL && err != unix.EPERM {
-			return pid, err
-		}
-		s.spawning = nil
-	}
-	return syscall.ForkExec(path, []string{c.Name}, &syscall.ProcAttr{Files: c.Files})
+	s.process, err = spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{c.Name}, Files: c.Files, OpenFiles: c.OpenFiles})
+	s.PID = s.process.PID
+	return notStarted(err)
 }
 
 // NotStarted is why nothing of the plan has run, nil if it is not known that nothing has.
 // It is asked once the process has ended.
-func (s *Stage) NotStarted() error {
-	if s.spawning == nil {
-		return nil
-	}
-	if err := s.spawning.failed(); err != nil {
+func (s *Stage) NotStarted() error { return notStarted(s.process.Failed()) }
+
+func notStarted(err error) error {
+	if err != nil {
 		return fmt.Errorf("start the stage: %w", err)
 	}
 	return nil

@@ -66,7 +66,7 @@ var ranks = []struct {
 	rank int
 	dirs []string
 }{
-	{0, []string{"plain", "fault", "jsonread", "plan", "host", "bundle", "descriptor", "proc", "pidfile", "internal"}},
+	{0, []string{"plain", "fault", "jsonread", "plan", "host", "bundle", "descriptor", "proc", "pidfile", "spawn", "internal"}},
 	{1, []string{"userns", "rootfs", "netns", "limits", "cgroupv2", "systemd", "process", "intelrdt", "seccomp", "spec", "store", "action", "hook"}},
 	{2, []string{"stage", "compile", "host/probe", "doctor", "lint", "runflags"}},
 	{3, []string{"cgroup", "launch", "container"}},

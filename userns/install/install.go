@@ -14,10 +14,8 @@
 // The helpers are setuid and run with an empty environment, "/" as directory,
 // no input, and nothing inherited but the pipe for their standard error. Their
 // end is told by a pidfd, so a helper that hangs is killed for sure and never
-// mistaken for another process. They are started with syscall.ForkExec, which
-// hands out the pidfd: os.StartProcess keeps it to itself, and os/exec would
-// add a goroutine for each pipe. In time the three are alike (3.1 ms for both
-// helpers on a busy machine, where one after the other takes 3.5).
+// mistaken for another process. Nobody waits for their execve; one that fails there is
+// known by its end.
 //
 // Mustn't: look for a helper. The path comes from the facts, where a fixed list
 // of directories was searched (CVE-2026-84042).
@@ -143,7 +141,9 @@ func (h *Helpers) finish(ctx context.Context, facts *host.Facts) error {
 	var first error
 	for _, p := range h.started {
 		if err := p.result(ctx); err != nil && first == nil {
-			first = explain(p, err, facts)
+			if first = err; p.Failed() == nil {
+				first = explain(p, err, facts)
+			}
 		}
 	}
 	h.started = nil

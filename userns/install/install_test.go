@@ -337,7 +337,7 @@ func hanging(t *testing.T) string {
 }
 
 // TestAbandon: a helper that nobody awaits is ended and reaped, and so is the first of
-// two when the second does not start.
+// two when the second is not executed.
 func TestAbandon(t *testing.T) {
 	start := time.Now()
 	one := fake(hanging(t))
@@ -347,9 +347,9 @@ func TestAbandon(t *testing.T) {
 	}
 	helpers.Abandon()
 	helpers.Abandon()
-	two := one
+	two := fake("/bin/true")
 	two.GID = fake("/nonexistent/newgidmap").UID
-	if _, err := Start(1, &two); !errors.Is(err, unix.ENOENT) {
+	if err := mapAll(t.Context(), 1, two, &host.Facts{}); !errors.Is(err, unix.ENOENT) || err.Error() != "start /nonexistent/newgidmap: no such file or directory" {
 		t.Errorf("got %v; want ENOENT", err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/spawn"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -22,8 +22,8 @@ const maxComplaint = 4096
 type process struct {
 	m *userns.Map
 	// args is the helper's argument vector.
-	args   []string
-	pid    int
+	args []string
+	spawn.Process
 	pidfd  int
 	stderr int
 	said   []byte
@@ -50,22 +50,31 @@ func start(m *userns.Map, pid int) (*process, error) {
 }
 
 func (p *process) fork(null, stderr int) error {
-	pid, err := syscall.ForkExec(p.m.Program, p.args, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   []string{},
-		Files: []uintptr{uintptr(null), uintptr(stderr), uintptr(stderr)},
-		Sys:   &syscall.SysProcAttr{PidFD: &p.pidfd},
-	})
-	if err != nil {
-		return &fault.Error{
-			Code:  userns.CodeHelper,
-			What:  "start " + p.m.Program,
-			Why:   err.Error(),
-			Cause: err,
-		}
+	var own unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own)
+	if err == nil {
+		p.Process, err = spawn.Start(spawn.Program{Path: p.m.Program, Args: p.args, Directory: "/",
+			Files: []uintptr{uintptr(null), uintptr(stderr), uintptr(stderr)}, OpenFiles: &own})
 	}
-	p.pid = pid
+	if err != nil {
+		return p.notStarted(err)
+	}
+	p.pidfd, err = unix.PidfdOpen(p.PID, 0) // of a child, which is not reaped yet
+	if err != nil {
+		unix.Kill(p.PID, unix.SIGKILL)
+		p.reap()
+		return p.notStarted(err)
+	}
 	return nil
+}
+
+func (p *process) notStarted(err error) error {
+	return &fault.Error{
+		Code:  userns.CodeHelper,
+		What:  "start " + p.m.Program,
+		Why:   err.Error(),
+		Cause: err,
+	}
 }
 
 // waitAll collects what the helpers say until all have ended or ctx has; then
@@ -125,19 +134,28 @@ func (p *process) read() {
 
 // result reaps the helper, which has ended, and says how.
 func (p *process) result(ctx context.Context) error {
-	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.pid, &status, 0, nil)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for %s: %w", p.m.Program, err)
-		}
+	status, err := p.reap()
+	if err != nil {
+		return err
 	}
 	unix.Close(p.stderr)
 	unix.Close(p.pidfd)
+	if err := p.Failed(); err != nil {
+		return p.notStarted(err)
+	}
 	return verdict(status, ctx)
+}
+
+func (p *process) reap() (status unix.WaitStatus, err error) {
+	for {
+		_, err := unix.Wait4(p.PID, &status, 0, nil)
+		if err == nil {
+			return status, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return status, fmt.Errorf("wait for %s: %w", p.m.Program, err)
+		}
+	}
 }
 
 // verdict puts an exit status into words; a kill by us is ctx's doing.

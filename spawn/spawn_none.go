@@ -1,6 +1,6 @@
 //go:build !amd64
 
-package stage
+package spawn
 
 import "syscall"
 

@@ -1,4 +1,4 @@
-package stage
+package spawn
 
 // spawn blocks all signals in the calling thread, makes the process, and gives the thread
 // its mask back. The process does the calls, the last of which does not return. The result

@@ -1,10 +1,10 @@
-package stage
+package spawn
 
 import (
 	"errors"
 	"io"
 	"os"
-	ossignal "os/signal"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -13,11 +13,10 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
 
-// openFiles is the test's own limit, with which a stage is started by spawn.
+// openFiles is the test's own limit, with which a program's execve is not waited for.
 func openFiles(t *testing.T) *unix.Rlimit {
 	t.Helper()
 	var limit unix.Rlimit
@@ -36,7 +35,7 @@ func TestArrange(t *testing.T) {
 	}
 	var try func(files []uintptr)
 	try = func(files []uintptr) {
-		s := &spawning{}
+		s := &list{}
 		s.arrange(files)
 		table := map[int]open{}
 		for fd := range 7 {
@@ -76,24 +75,33 @@ func TestArrange(t *testing.T) {
 	try(nil)
 }
 
-// status is what a plan's program finds in its status and limits of /proc.
+// wait reaps the process.
+func wait(t *testing.T, pid int) unix.WaitStatus {
+	t.Helper()
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		if err == nil {
+			return status
+		}
+		if err != unix.EINTR {
+			t.Fatal(err)
+		}
+	}
+}
+
+// status is what a program finds in its status and limits of /proc, and in which directory
+// it is.
 func status(t *testing.T, limit *unix.Rlimit) string {
 	t.Helper()
-	p, err := build(func(b *plan.Builder) {
-		b.Do(plan.Prctl{Option: unix.PR_SET_DUMPABLE})
-		b.Do(plan.CloseRange{First: 3, Flags: unix.CLOSE_RANGE_CLOEXEC})
-		b.Do(plan.Execve{Path: "/bin/cat", Args: []string{"cat", "/proc/self/status", "/proc/self/limits"}})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var output [2]int
 	if err := unix.Pipe2(output[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
 	r := os.NewFile(uintptr(output[0]), "output")
 	defer r.Close()
-	s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, uintptr(output[1]), 2, ^uintptr(0)}, OpenFiles: limit})
+	p, err := Start(Program{Path: "/bin/cat", Args: []string{"cat", "self/status", "self/limits", "self/environ"}, Directory: "/proc",
+		Files: []uintptr{0, uintptr(output[1]), 2}, OpenFiles: limit})
 	unix.Close(output[1])
 	if err != nil {
 		t.Fatal(err)
@@ -102,17 +110,17 @@ func status(t *testing.T, limit *unix.Rlimit) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := wait(t, s.PID); got.ExitStatus() != 0 {
-		t.Errorf("%s ended with %v", text, got)
+	if got := wait(t, p.PID); got.ExitStatus() != 0 || p.Failed() != nil {
+		t.Errorf("%s ended with %v, %v", text, got, p.Failed())
 	}
 	return string(text)
 }
 
-// TestSpawnInherits: the process has the thread's signal mask, handles no signal, ignores
+// TestInherits: the process has the thread's signal mask, handles no signal, ignores
 // what the caller does, and has the limit that is wanted.
-func TestSpawnInherits(t *testing.T) {
-	ossignal.Ignore(unix.SIGUSR2)
-	defer ossignal.Reset(unix.SIGUSR2)
+func TestInherits(t *testing.T) {
+	signal.Ignore(unix.SIGUSR2)
+	defer signal.Reset(unix.SIGUSR2)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var old unix.Sigset_t
@@ -134,48 +142,60 @@ func TestSpawnInherits(t *testing.T) {
 			t.Errorf("want %q in:\n%s", want, text)
 		}
 	}
+	if strings.Contains(text, "PATH=") {
+		t.Errorf("want an empty environment:\n%s", text)
+	}
 	var now unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &now); err != nil || now != set {
 		t.Errorf("the caller's mask is %v, %v afterwards", now, err)
 	}
 }
 
-// TestNotStarted: what fails before the image is executed is said once the process has ended.
-func TestNotStarted(t *testing.T) {
-	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{}) })
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestFailed: what fails before the program is executed is said once the process has ended;
+// with ForkExec at once.
+func TestFailed(t *testing.T) {
 	const closed = 971
-	s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, closed}, OpenFiles: openFiles(t)})
-	if s.spawning == nil {
-		if !errors.Is(err, unix.EBADF) { // not by spawn
-			t.Errorf("Start: %v", err)
+	for _, test := range []struct {
+		program Program
+		want    error
+	}{
+		{Program{Path: "/bin/true", Files: []uintptr{0, 1, 2, closed}}, unix.EBADF},
+		{Program{Path: filepath.Join(t.TempDir(), "none"), Files: []uintptr{0, 1, 2}}, unix.ENOENT},
+		{Program{Path: "/bin/true", Directory: filepath.Join(t.TempDir(), "none"), Files: []uintptr{0, 1, 2}}, unix.ENOENT},
+		{Program{Path: "/bin/true", Files: []uintptr{0, 1, 2}}, nil},
+	} {
+		test.program.Args = []string{"true"}
+		for _, limit := range []*unix.Rlimit{openFiles(t), nil} {
+			test.program.OpenFiles = limit
+			p, err := Start(test.program)
+			if p.list == nil {
+				if !errors.Is(err, test.want) {
+					t.Errorf("%+v: %v, want %v", test.program, err, test.want)
+				}
+				if err == nil {
+					wait(t, p.PID)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := wait(t, p.PID)
+			if failed := p.Failed(); failed != test.want || (failed != nil) != (got.ExitStatus() == 127) {
+				t.Errorf("%+v: %v, ended with %d; want %v", test.program, failed, got.ExitStatus(), test.want)
+			}
 		}
-		return
 	}
-	if got := wait(t, s.PID); err != nil || got.ExitStatus() != 127 {
-		t.Errorf("Start: %v; ended with %v", err, got)
-	}
-	if err := s.NotStarted(); err == nil || err.Error() != "start the stage: bad file descriptor" {
-		t.Errorf("NotStarted: %v", err)
-	}
-	s = Stage{}
-	pid, err := s.begin(filepath.Join(t.TempDir(), "none"), Config{Name: "stage", OpenFiles: openFiles(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := wait(t, pid); got.ExitStatus() != 127 || !errors.Is(s.NotStarted(), unix.ENOENT) {
-		t.Errorf("what is not there ended with %v, %v", got, s.NotStarted())
-	}
-	s, err = Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 2}, OpenFiles: openFiles(t)})
-	if err != nil || wait(t, s.PID).ExitStatus() != 0 || s.NotStarted() != nil {
-		t.Errorf("one that starts: %v, %v", err, s.NotStarted())
+	for _, p := range []Program{{Path: "/bin/\x00"}, {Path: "/bin/true", Args: []string{"\x00"}}, {Path: "/bin/true", Directory: "\x00"}} {
+		p.OpenFiles = openFiles(t)
+		if _, err := Start(p); err != unix.EINVAL {
+			t.Errorf("%+v: %v", p, err)
+		}
 	}
 }
 
-// TestSpawnRefused: where a filter does not let clone3 through, the stage starts all the same.
-func TestSpawnRefused(t *testing.T) {
+// TestRefused: where a filter does not let clone3 through, programs start all the same.
+func TestRefused(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
 		var text string
 		var done sync.WaitGroup
@@ -205,11 +225,11 @@ func TestSpawnRefused(t *testing.T) {
 	}
 }
 
-// TestSpawnUnderSignals: signals that come while the process shares the memory harm neither.
-func TestSpawnUnderSignals(t *testing.T) {
+// TestUnderSignals: signals that come while the process shares the memory harm neither.
+func TestUnderSignals(t *testing.T) {
 	c := make(chan os.Signal, 1)
-	ossignal.Notify(c, unix.SIGUSR1)
-	defer ossignal.Stop(c)
+	signal.Notify(c, unix.SIGUSR1)
+	defer signal.Stop(c)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for range 2 {
@@ -225,31 +245,27 @@ func TestSpawnUnderSignals(t *testing.T) {
 			}
 		})
 	}
-	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{Status: 3}) })
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 100 {
-		s, err := Start(Config{Plan: p, Name: "stage", Files: []uintptr{0, 1, 2, 2}, OpenFiles: openFiles(t)})
+		p, err := Start(Program{Path: "/bin/false", Args: []string{"false"}, Files: []uintptr{0, 1, 2}, OpenFiles: openFiles(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		runtime.GC()
-		if got := wait(t, s.PID); got.ExitStatus() != 3 {
-			t.Fatalf("ended with %v", got)
+		if got := wait(t, p.PID); got.ExitStatus() != 1 {
+			t.Fatalf("ended with %v, %v", got, p.Failed())
 		}
 	}
 	close(stop)
 	all.Wait()
 }
 
-// TestSpawnHandlesNothing: a signal that is let through before the process's execve does not
+// TestHandlesNothing: a signal that is let through before the process's execve does not
 // run Go's handler in it.
-func TestSpawnHandlesNothing(t *testing.T) {
+func TestHandlesNothing(t *testing.T) {
 	c := make(chan os.Signal, 1)
-	ossignal.Notify(c, unix.SIGUSR1)
-	defer ossignal.Stop(c)
-	s, err := newSpawning("/bin/true", "true", []uintptr{0, 1, 2}, *openFiles(t))
+	signal.Notify(c, unix.SIGUSR1)
+	defer signal.Stop(c)
+	s, err := newList(Program{Path: "/bin/true", Args: []string{"true"}, Files: []uintptr{0, 1, 2}, OpenFiles: openFiles(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +276,7 @@ func TestSpawnHandlesNothing(t *testing.T) {
 	s.calls = slices.Insert(s.calls, last, ask)
 	pid, err := s.begin()
 	if err == unix.ENOSYS {
-		return // not by spawn
+		return // on another machine
 	}
 	if err != nil {
 		t.Fatal(err)
