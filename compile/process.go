@@ -43,6 +43,9 @@ func (c *compiler) runProgram() error {
 		return err
 	}
 	c.become(cred)
+	if c.wishes.Reaper && c.waitsLast() {
+		c.awaitReaper()
+	}
 	env := process.Environment(p.Env, c.home())
 	if c.hook != nil {
 		c.execHook(env)

@@ -17,7 +17,8 @@ func (p *Plan) forked() int {
 // program may trace it. So it has nothing that the program has not: no descriptor but
 // the streams, no capability but CAP_KILL, a filter of its own. It may be looked at,
 // for exec joins it, but not before all that. No signal may reach it, or kill it,
-// before it waits for signals, and the program must not have them blocked.
+// before it waits for signals, and the program must not have them blocked, nor run
+// before the reaper says that all this is so.
 func checkReaper(p *Plan) (int, string) {
 	at, fork := p.first(is[Reap]), p.forked()
 	switch {
@@ -29,6 +30,8 @@ func checkReaper(p *Plan) (int, string) {
 		return at, "signals are not blocked before its child is made"
 	case p.last(is[UnblockSignals]) < at:
 		return at, "its child has all signals blocked"
+	case p.last(is[AwaitSignal]) < at:
+		return at, "its child does not wait for it"
 	}
 	s := p.steps[at]
 	if len(s.Tolerate) > 0 || s.Result != 0 || s.Want != nil || s.OnZero != 0 || s.OnNonzero != 0 {

@@ -32,7 +32,7 @@ func bare() (before, own, child []Operation) {
 	return []Operation{BlockSignals{}},
 		[]Operation{Capset{Effective: 1 << unix.CAP_KILL, Permitted: 1 << unix.CAP_KILL}, Prctl{Option: unix.PR_SET_NO_NEW_PRIVS, Arg2: 1},
 			CloseRange{First: 3, Flags: unix.CLOSE_RANGE_UNSHARE}, Prctl{Option: unix.PR_SET_DUMPABLE, Arg2: 1}, Seccomp{Program: make([]byte, 8)}},
-		[]Operation{UnblockSignals{}}
+		[]Operation{AwaitSignal{Signal: int(unix.SIGCONT)}, UnblockSignals{}}
 }
 
 func reaperBreaches() []breach {
@@ -72,8 +72,10 @@ func reaperBreaches() []breach {
 		}, good},
 		{"signals kill it", rule, 7, reaping(nil, own, child), good},
 		{"signals kill it at first", rule, 8, reaping(nil, slices.Concat([]Operation{BlockSignals{}}, own), child), good},
-		{"deaf child", rule, 8, reaping(before, own, nil), good},
-		{"deaf child, heard before", rule, 9, reaping(slices.Concat(before, child), own, nil), good},
+		{"deaf child", rule, 8, reaping(before, own, child[:1]), good},
+		{"hasty child", rule, 8, reaping(before, own, child[1:]), good},
+		{"child that waited before", rule, 9, reaping(slices.Concat(before, child[:1]), own, child[1:]), good},
+		{"deaf child, heard before", rule, 9, reaping(slices.Concat(before, child[1:]), own, child[:1]), good},
 		{"capabilities", rule, 6, at(0, Capset{Effective: 1 << unix.CAP_KILL, Permitted: 1<<unix.CAP_KILL | 1<<unix.CAP_CHOWN}), good},
 		{"inheritable capabilities", rule, 6, at(0, Capset{Inheritable: 1 << unix.CAP_CHOWN}), at(0, Capset{})},
 		{"capabilities as before", rule, 6, at(0, Umask{}), good},
@@ -87,8 +89,8 @@ func reaperBreaches() []breach {
 		{"no filter", rule, 8, at(4, Umask{}), good},
 		{"tolerant", rule, 8, tolerant(own), good},
 
-		{"the reaper's privileges", filter, 11, reaping(before, own, []Operation{UnblockSignals{}, Capset{}, load}),
-			reaping(before, own, []Operation{UnblockSignals{}, load, Capset{}})},
+		{"the reaper's privileges", filter, 12, reaping(before, own, slices.Concat(child, []Operation{Capset{}, load})),
+			reaping(before, own, slices.Concat(child, []Operation{load, Capset{}}))},
 	}
 }
 
@@ -105,7 +107,7 @@ func tolerant(own []Operation) func(b *Builder) {
 		}
 		b.Try(Reap{pid.Ref()}, Errno{unix.ENOSYS, other})
 		b.Place(other)
-		do(UnblockSignals{})(b)
+		do(AwaitSignal{Signal: int(unix.SIGCONT)}, UnblockSignals{})(b)
 	}
 }
 
