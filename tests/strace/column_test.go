@@ -22,10 +22,17 @@ type event struct {
 // threads; what it executed, and what that executed; and where its helpers and hooks went
 // (setns). The processes of the container, the first of which is the stage's, are
 // followed elsewhere: of them only the start is the runtime's doing. So it is of the
-// network's helper, which works beside the runtime's next steps.
+// network's helper, which works beside the runtime's next steps. What a process executes
+// first stands beside its making: the runtime does not wait for that (package spawn).
 func runtimeEvents(calls []call, container []int) []event {
 	f := newFamily(calls)
 	executed := map[int]bool{}
+	first := map[int]event{}
+	for _, c := range calls {
+		if _, ok := first[c.pid]; !ok && strings.HasPrefix(c.text, "execve(") && !strings.HasPrefix(c.result, "-1 ") {
+			first[c.pid] = event{resolve("execve", c.whole), true}
+		}
+	}
 	var events []event
 	for _, c := range calls {
 		name, _, _ := strings.Cut(c.text, "(")
@@ -38,7 +45,11 @@ func runtimeEvents(calls []call, container []int) []event {
 			for _, text := range busCalls(resolve(name, c.whole)) {
 				events = append(events, event{text, changes(name, text, c)})
 			}
-		case inside && name == "execve" && c.pid == container[0] && !executed[c.pid], !inside && name == "execve",
+			if e, ok := first[c.value()]; ok && strings.HasPrefix(name, "clone") {
+				events = append(events, e)
+			}
+		case name == "execve" && !executed[c.pid] && f.isRuntime(f.parent[c.pid]): // stands beside the making
+		case !inside && name == "execve",
 			!inside && name == "setns" && executed[c.pid]:
 			events = append(events, event{resolve(name, c.whole), true})
 		}

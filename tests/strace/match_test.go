@@ -139,3 +139,24 @@ func TestBesideTheRuntime(t *testing.T) {
 		t.Errorf("%q, want %q", executed, want)
 	}
 }
+
+// TestExecutedMeanwhile: what a process executes first stands beside its making, however
+// far the runtime has come by then; what it executes later stands where it does.
+func TestExecutedMeanwhile(t *testing.T) {
+	const trace = `1 execve("/bin/homerun", ["homerun"], []) = 0
+1 clone3({flags=CLONE_VM|CLONE_CLEAR_SIGHAND, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 64) = 2
+1 mkdir("a", 0755) = 0
+2 execve("/bin/none", ["helper"], []) = -1 ENOENT (No such file or directory)
+2 execve("/bin/one", ["helper"], []) = 0
+1 mkdir("b", 0755) = 0
+2 execve("/bin/two", ["helper"], []) = 0
+`
+	var got []string
+	for _, e := range runtimeEvents(parse(trace), []int{99}) {
+		name, rest, _ := strings.Cut(e.text, "(")
+		got = append(got, name+" "+strings.Split(rest+`""`, `"`)[1])
+	}
+	if want := []string{"clone3 ", "execve /bin/one", "mkdir a", "mkdir b", "execve /bin/two"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -91,7 +91,7 @@ const (
 	memfd  = `*pwrite64\(</memfd:homerun>`
 	pipe   = `<pipe:\[\d+\]>`
 	socket = `<socket:\[\d+\]>`
-	forked = `clone3?\(.*CLONE_VFORK.*SIGCHLD`
+	forked = `clone3?\(.*CLONE_VM.*SIGCHLD` // by package spawn, or by Go's with CLONE_VFORK
 	// What package os finds out about pidfds, once.
 	triesPidfd = `*clone\(.*flags=CLONE_VM\|CLONE_PIDFD\|CLONE_VFORK, `
 	number     = `\d+`
