@@ -353,7 +353,7 @@ type misplaced struct {
 func outsides(c trial, bad string) map[string]misplaced {
 	changed := map[string]misplaced{}
 	for path, target := range c.facts.Targets {
-		if target.Unknown != "" || target.Kind != host.Missing && bad == "" {
+		if target.Unknown != "" || target.Kind != host.Missing && (bad == "" || bad == ".") { // the root, which is there
 			continue
 		}
 		if !slices.ContainsFunc(c.needs, func(n host.Needs) bool {

@@ -334,7 +334,8 @@ func DeviceName(kind Kind, rdev uint64) string {
 // Target is a mount destination inside the rootfs.
 type Target struct {
 	// Resolved is the destination with symbolic links followed inside the
-	// rootfs, also the part that does not exist; relative, no leading slash.
+	// rootfs, also the part that does not exist; relative, no leading slash;
+	// "." for the root itself.
 	Resolved string `json:"resolved,omitempty"`
 	// Kind is the type of what is there.
 	Kind Kind `json:"kind,omitempty"`

@@ -234,10 +234,11 @@ func (n *Needs) missingInRoot(f *Facts) (string, Place) {
 	return "", ""
 }
 
-// misplaced is the member of a target that cannot be its path. What is there has none
-// where it is the root itself; what has to be made has one.
+// misplaced is the member of a target that cannot be its path. What is there may be the
+// root itself; what has to be made is below it.
 func (t *Target) misplaced() string {
-	if !isBelow(t.Resolved) && (t.Resolved != "" || t.Kind == Missing && t.Unknown == "") {
+	isRoot := t.Resolved == "" || t.Resolved == "."
+	if !isBelow(t.Resolved) && (!isRoot || t.Kind == Missing && t.Unknown == "") {
 		return ".resolved"
 	}
 	if t.Tree == nil {
