@@ -209,8 +209,9 @@ func (c *Container) awaitMade(ctx context.Context) (status string, err error) {
 	return c.Status()
 }
 
-// madeLimit is how long that takes at most, on a busy machine.
-const madeLimit = 100 * time.Millisecond
+// madeLimit is how long that takes at most, on a busy machine: a tenth was too short with
+// eight processes for each CPU.
+const madeLimit = time.Second
 
 // joinFacts measures what the plan for a process in the container depends on.
 func (c *Container) joinFacts(ctx context.Context, j compile.Join, stdio [3]int) (*host.Facts, error) {
