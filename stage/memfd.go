@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,10 @@ func unnamedIn(dir string, img image) (int, error) {
 	if fs.Flags&unix.ST_NOEXEC != 0 {
 		return -1, errNoexec
 	}
+	// A process that was made meanwhile would have it open for writing until its own execve,
+	// and nobody could execute it (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	w, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o500)
 	if err != nil {
 		return -1, err

@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/spawn"
 	"golang.org/x/sys/unix"
 )
 
@@ -209,4 +211,46 @@ func startFromFile(p *plan.Plan, dir string) error {
 		return fmt.Errorf("wait: status %#x, %w", int(status), err)
 	}
 	return nil
+}
+
+// TestFilesConcurrently: an image's file is executed though other processes are made
+// meanwhile, which have all descriptors up to their execve.
+func TestFilesConcurrently(t *testing.T) {
+	p, err := build(func(b *plan.Builder) { b.Do(plan.ExitGroup{Status: 3}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, _ := newImage(p, code())
+	dir, files := t.TempDir(), []uintptr{0, 1, 2}
+	start := func() error {
+		fd, err := unnamedIn(dir, img)
+		if err == nil {
+			fd, err = moveUp(fd, files)
+		}
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		s, err := spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{"stage"}, Files: files, OpenFiles: openFiles(t)})
+		if err != nil {
+			return err
+		}
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(s.PID, &status, 0, nil); err != nil {
+			return err
+		}
+		return s.Failed()
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if err := start(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
