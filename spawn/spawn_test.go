@@ -35,13 +35,13 @@ func TestArrange(t *testing.T) {
 	}
 	var try func(files []uintptr)
 	try = func(files []uintptr) {
-		s := &list{}
-		s.arrange(files)
+		l := &list{}
+		l.arrange(files)
 		table := map[int]open{}
 		for fd := range 7 {
 			table[fd] = open{fd, true}
 		}
-		for _, c := range s.calls {
+		for _, c := range l.calls {
 			switch c.number {
 			case unix.SYS_DUP3:
 				from, ok := table[int(c.a)]
@@ -194,9 +194,10 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// TestRefused: where a filter does not let clone3 through, programs start all the same.
+// TestRefused: where a filter does not let clone3 through, or the kernel does not know its
+// flags (EINVAL), programs start all the same.
 func TestRefused(t *testing.T) {
-	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EINVAL, unix.EPERM} {
 		var text string
 		var done sync.WaitGroup
 		done.Go(func() {
@@ -265,23 +266,24 @@ func TestHandlesNothing(t *testing.T) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, unix.SIGUSR1)
 	defer signal.Stop(c)
-	s, err := newList(Program{Path: "/bin/true", Args: []string{"true"}, Files: []uintptr{0, 1, 2}, OpenFiles: openFiles(t)})
+	l, err := newList(Program{Path: "/bin/true", Args: []string{"true"}, Files: []uintptr{0, 1, 2}, OpenFiles: openFiles(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	action := &[4]uint64{1, 1, 1, 1}       // struct sigaction, whose handler is first: rt_sigaction(2)
 	t.Cleanup(func() { clear(action[:]) }) // so it is on the heap, and does not move
-	last := len(s.calls) - 1
+	last := len(l.calls) - 1
 	ask := call{unix.SYS_RT_SIGACTION, uintptr(unix.SIGUSR1), 0, uintptr(unsafe.Pointer(action)), 8}
-	s.calls = slices.Insert(s.calls, last, ask)
-	pid, err := s.begin()
+	l.calls = slices.Insert(l.calls, last, ask)
+	pid, err := l.begin()
 	if err == unix.ENOSYS {
 		return // on another machine
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := wait(t, pid); got.ExitStatus() != 0 || action[0] != 0 {
+	got := wait(t, pid)
+	if runtime.KeepAlive(l); got.ExitStatus() != 0 || action[0] != 0 {
 		t.Errorf("ended with %v; the handler is %#x, want SIG_DFL", got, action[0])
 	}
 }

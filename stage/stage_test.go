@@ -3,6 +3,7 @@ package stage
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -51,6 +52,7 @@ func start(t *testing.T, stdin *os.File, fill func(b *plan.Builder), files ...ui
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { runtime.KeepAlive(&s) }) // spawn.Process
 	return s.PID, r
 }
 
@@ -219,6 +221,7 @@ func TestStartConcurrently(t *testing.T) {
 			if err == nil {
 				_, err = unix.Wait4(s.PID, &status, 0, nil)
 			}
+			runtime.KeepAlive(&s) // spawn.Process
 			if statuses[i] = status.ExitStatus(); err != nil {
 				t.Error(err)
 			}
