@@ -385,7 +385,7 @@ func BenchmarkHelpers(b *testing.B) {
 		Mappings: []host.Mapping{{HostID: uint32(f.Process.UID), Size: 1}}}
 	g := userns.Map{Kind: userns.GID, Method: userns.Helper, Program: f.Subordinate.NewGIDMap,
 		Mappings: []host.Mapping{{HostID: uint32(f.Process.GID), Size: 1}}}
-	b.Run("forkexec", func(b *testing.B) {
+	b.Run("spawn", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
 			pid := child(b, "plain")

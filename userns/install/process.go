@@ -42,14 +42,16 @@ func start(m *userns.Map, pid int) (*process, error) {
 	}
 	defer unix.Close(pipe[1])
 	p := &process{m: m, args: m.Args(pid), pidfd: -1, stderr: pipe[0]}
-	if err := p.fork(null, pipe[1]); err != nil {
+	if err := p.begin(null, pipe[1]); err != nil {
 		unix.Close(pipe[0])
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *process) fork(null, stderr int) error {
+// begin makes the process. Its limit on open files is this process's own: the helpers do
+// not care, and so their execve need not be waited for.
+func (p *process) begin(null, stderr int) error {
 	var own unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own)
 	if err == nil {
@@ -68,6 +70,7 @@ func (p *process) fork(null, stderr int) error {
 	return nil
 }
 
+// notStarted words why nothing of the helper has run.
 func (p *process) notStarted(err error) error {
 	return &fault.Error{
 		Code:  userns.CodeHelper,
@@ -146,6 +149,7 @@ func (p *process) result(ctx context.Context) error {
 	return verdict(status, ctx)
 }
 
+// reap waits for the end. p is kept meanwhile, as spawn.Process wants it.
 func (p *process) reap() (status unix.WaitStatus, err error) {
 	for {
 		_, err := unix.Wait4(p.PID, &status, 0, nil)
