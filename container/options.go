@@ -44,7 +44,8 @@ type Options struct {
 	TimerSlack int
 	// OpenFiles is the limit on open files (RLIMIT_NOFILE) of the programs that are started,
 	// unless config.json has one. With nil it is what the calling process began with, which
-	// package syscall knows, and starts take a little longer.
+	// package syscall knows, and starts take a little longer. So it is, whatever this says,
+	// on machines other than amd64 and where clone3(2) is refused.
 	OpenFiles *unix.Rlimit
 	// Warn receives what is ignored or worked around, one line each; nil drops
 	// it. So do the other two.

@@ -80,7 +80,7 @@ type Launch struct {
 	Options
 	// Directories are for hosts that forbid executable memfds, tried in order.
 	Directories []string
-	// OpenFiles is that of stage.Config.
+	// OpenFiles is that of spawn.Program.
 	OpenFiles *unix.Rlimit
 
 	inputs map[string]int

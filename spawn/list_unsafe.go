@@ -16,7 +16,12 @@ type call struct{ number, a, b, c, d uintptr }
 const errnoBit = 1 << 20
 
 // cloneWords is the size of clone3's arguments: CLONE_ARGS_SIZE_VER0 of clone(2), Linux 5.3.
-const cloneWords = 8
+// Two of them are not 0.
+const (
+	cloneFlags      = 0
+	cloneExitSignal = 4
+	cloneWords      = 8
+)
 
 // cloneClearSighand is CLONE_CLEAR_SIGHAND, above what fits into an int32: Linux 5.5.
 const cloneClearSighand = 1 << 32
@@ -27,8 +32,10 @@ type list struct {
 	path, directory *byte
 	args, env       []*byte
 	limit           unix.Rlimit
-	all, mask       uint64
-	clone           [cloneWords]uint64
+	// all are all signals; mask is the calling thread's, which the program gets.
+	all, mask uint64
+	// clone is struct clone_args of clone(2).
+	clone [cloneWords]uint64
 }
 
 // newList lists what the process does.
@@ -43,7 +50,7 @@ func newList(p Program) (l *list, err error) {
 	if l.args, err = syscall.SlicePtrFromStrings(p.Args); err != nil {
 		return nil, err
 	}
-	l.clone[0], l.clone[4] = unix.CLONE_VM|cloneClearSighand, uint64(unix.SIGCHLD)
+	l.clone[cloneFlags], l.clone[cloneExitSignal] = unix.CLONE_VM|cloneClearSighand, uint64(unix.SIGCHLD)
 	l.arrange(p.Files)
 	if p.Directory != "" {
 		l.add(unix.SYS_CHDIR, uintptr(unsafe.Pointer(l.directory)), 0, 0, 0)

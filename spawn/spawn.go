@@ -13,7 +13,9 @@
 // Process, since nobody knows when the process is done with them. A call that fails leaves
 // its errno in the list and ends the process with status 127; Failed has the reason.
 //
-// The process has all descriptors of the caller until its execve, as with vfork(2).
+// The process has all descriptors of the caller until its execve, as with vfork(2). But the
+// caller goes on: what it closes in that time stays open a moment longer, a file that it has
+// written too, which cannot be executed as long (ETXTBSY).
 package spawn
 
 import (
@@ -30,20 +32,23 @@ type Program struct {
 	Directory string
 	// Files are the descriptors that it gets as 0, 1, 2, ...; -1 leaves a gap.
 	Files []uintptr
-	// OpenFiles is its limit on open files (RLIMIT_NOFILE). With nil it is what the calling
-	// process began with, which package syscall knows, and the caller waits for the execve.
+	// OpenFiles is its limit on open files (RLIMIT_NOFILE). With nil, and where Start cannot
+	// but wait for the execve, it is what the calling process began with, which package
+	// syscall knows.
 	OpenFiles *unix.Rlimit
 }
 
-// Process is a program that was started. It is kept until the process has ended.
+// Process is a program that was started. Keep it until the process has ended, which may
+// read memory that nothing else refers to.
 type Process struct {
 	// PID is the id of the process, a child of the caller, which must wait for it.
 	PID  int
 	list *list // nil where it was executed by the time that Start returned
 }
 
-// Start starts a program. The error is of the making of its process, or where that was
-// waited for of all up to its execve.
+// Start starts a program. It waits for the execve with a nil OpenFiles, on machines other
+// than amd64, and where clone3(2) is refused: the error is of all up to there then, else of
+// the making of the process alone.
 func Start(p Program) (Process, error) {
 	if p.OpenFiles != nil {
 		l, err := newList(p)

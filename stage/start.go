@@ -73,8 +73,8 @@ func notStarted(err error) error {
 	return nil
 }
 
-// moveUp gives the image's descriptor a number that ForkExec does not reuse
-// while it arranges the files: the path is looked up after that.
+// moveUp gives the image's descriptor a number that nothing else gets while the
+// process arranges its files: the path is looked up after that.
 func moveUp(fd int, files []uintptr) (int, error) {
 	highest := 0
 	for _, f := range files {
