@@ -132,16 +132,22 @@ func TestTarget(t *testing.T) {
 		if err != nil || got.Resolved != test.resolved || got.Kind != test.kind {
 			t.Errorf("resolve(%q) = %+v, %v; want %q, %q", test.destination, got, err, test.resolved, test.kind)
 		}
-		n := host.Needs{Rootfs: "/rootfs", Targets: []host.Destination{{Path: test.destination, Place: "here"}}}
-		facts := host.Facts{Rootfs: host.Source{Kind: host.Directory}, Targets: map[string]host.Target{test.destination: got}}
-		if fact, _ := n.Missing(&facts); fact != "" {
-			t.Errorf("what is measured of %q counts as not there: %s", test.destination, fact)
-		}
+		counts(t, test.destination, got)
 	}
 	for _, circle := range []string{"/a", "/a/x", "/b/../b", "/self"} {
 		if got, err := resolve(root, circle); !errors.Is(err, unix.ELOOP) {
 			t.Errorf("resolve(%q) = %+v, %v; want ELOOP", circle, got, err)
 		}
+	}
+}
+
+// counts: what is measured of a destination is not taken for a fact that is lacking.
+func counts(t *testing.T, destination string, target host.Target) {
+	t.Helper()
+	n := host.Needs{Rootfs: "/rootfs", Targets: []host.Destination{{Path: destination, Place: "here"}}}
+	facts := host.Facts{Rootfs: host.Source{Kind: host.Directory}, Targets: map[string]host.Target{destination: target}}
+	if fact, _ := n.Missing(&facts); fact != "" {
+		t.Errorf("what is measured of %q counts as not there: %s", destination, fact)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -353,6 +354,75 @@ func TestAbandon(t *testing.T) {
 		t.Errorf("got %v; want ENOENT", err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {
+		t.Errorf("a helper is left: %d, %v", pid, err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestSurroundings: a helper begins in "/", with no environment, and no descriptor of it is
+// left here.
+func TestSurroundings(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "helper")
+	text := "#!/bin/sh\necho in $PWD, $(wc -c </proc/$$/environ) bytes >&2; exit 1\n"
+	if err := os.WriteFile(program, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors(t)
+	err := mapAll(t.Context(), 1, fake(program), &host.Facts{})
+	if err == nil || !strings.Contains(err.Error(), ": in /, 0 bytes: ") {
+		t.Errorf("got %v", err)
+	}
+	if now := descriptors(t); !slices.Equal(now, before) {
+		t.Errorf("%v are open, and were %v", now, before)
+	}
+}
+
+// descriptors are the numbers of those that are open.
+func descriptors(t *testing.T) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
+// TestNoDescriptorLeft: where there is none for the pidfd, the helper is ended and reaped.
+func TestNoDescriptorLeft(t *testing.T) {
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	program := hanging(t)
+	free := 0 // the number from which on none is open
+	for _, name := range descriptors(t) {
+		n, _ := strconv.Atoi(name)
+		free = max(free, n+1)
+	}
+	for fd := -1; fd < free; { // no gaps below
+		var err error
+		if fd, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		free = max(free, fd)
+	}
+	const own = 3 // /dev/null and a pipe
+	limit := unix.Rlimit{Cur: uint64(free + 1 + own), Max: old.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }()
+	maps, start := fake(program), time.Now()
+	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "start "+program) {
+		t.Errorf("got %v; want EMFILE", err)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("a helper is left: %d, %v", pid, err)
 	}
 	if took := time.Since(start); took > 5*time.Second {
