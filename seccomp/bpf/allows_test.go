@@ -19,6 +19,8 @@ func TestAllows(t *testing.T) {
 		"of another":             {[]Instruction{{Op: LdW, K: OffsetArch}, {Op: JeqK, K: AuditX86_64, JT: 1}, allow, refuse}, false},
 		"by an argument":         {[]Instruction{{Op: LdW, K: OffsetArgs}, {Op: JeqK, K: 1}, allow}, false},
 		"by an argument, unused": {[]Instruction{{Op: LdW, K: OffsetArgs}, allow}, true},
+		"by less or more":        {[]Instruction{number, {Op: JgeK, K: 21, JT: 1}, allow, refuse}, true},
+		"before a load":          {[]Instruction{{Op: JeqK, K: 0, JF: 1}, allow, refuse}, true},
 		"by a constant":          {[]Instruction{{Op: LdImm, K: 3}, {Op: JeqK, K: 3, JF: 1}, allow, refuse}, true},
 		"by bits":                {[]Instruction{number, {Op: JsetK, K: 0x40000000, JT: 1}, allow, refuse}, true},
 		"after a jump":           {[]Instruction{{Op: Ja, K: 1}, refuse, allow}, true},
