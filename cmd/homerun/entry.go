@@ -64,8 +64,8 @@ var memProfileRate = &runtime.MemProfileRate
 // nanoseconds; 0 where entry did not run.
 var timerSlack uintptr
 
-// undoEntry takes entry's variable out of the environment.
-func undoEntry() {
+// unsetProcessors takes entry's variable out of the environment.
+func unsetProcessors() {
 	if timerSlack != 0 {
 		_ = os.Unsetenv("GOMAXPROCS") // never fails
 	}

@@ -27,7 +27,7 @@ func ownVersion() string {
 }
 
 func main() {
-	undoEntry()
+	unsetProcessors()
 	if os.Args[0] == copytree.ProgramName {
 		os.Exit(copytree.Program(os.Args))
 	}
