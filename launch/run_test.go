@@ -163,7 +163,11 @@ func TestRunNotStarted(t *testing.T) {
 	if err == nil || err.Error() != "start the stage: bad file descriptor" {
 		t.Errorf("awaitProgram: %v", err)
 	}
-	l.reapAll()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.fail(ctx, err); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled, too: %v", err)
+	}
 	l.closePipes()
 }
 
