@@ -188,6 +188,7 @@ func (c *Container) startLog(streams Streams, more []*os.File, args ...string) (
 	for i := range files {
 		files[i] = cmp.Or(files[i], null)
 	}
+	defer proc.GiveSlack(c.runtime.options.TimerSlack)() // it stays, too
 	process, err := os.StartProcess(program, append([]string{output.Name}, args...), &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "GOMAXPROCS=1"},
 		Files: files, Sys: &unix.SysProcAttr{Setsid: args[0] == output.Keep}})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/netns"
 	"github.com/homerun-oci/homerun/netns/client"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/rootfs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -69,11 +69,7 @@ func (s *starting) startHelper(n *netns.Connection) (*client.Helper, error) {
 	}
 	defer unix.Close(pidfd)
 	// pasta stays as long as the container, and inherits what this thread has.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if slack := s.c.runtime.options.TimerSlack; slack != 0 {
-		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) // never fails
-	}
+	defer proc.GiveSlack(s.c.runtime.options.TimerSlack)()
 	return client.Start(program, netns.NewRequest(n.Network, pid, s.c.dir.Path(), n.Ports), pidfd)
 }
 

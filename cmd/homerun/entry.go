@@ -20,12 +20,13 @@ import (
 //     to end. Of two variables of one name Go takes the first, so one that the
 //     caller has set does nothing. Afterwards it is taken out again, as hooks may
 //     inherit the environment; the caller's own is gone with it.
-//   - The thread's timer slack becomes a millisecond. Go has a thread that looks
-//     at the others each 20 us, which the default slack of 50 us makes some forty
-//     times a run, each with an interrupt on the CPU that sets up the container,
+//   - The thread's timer slack becomes a millisecond, unless it is more. Go has a thread
+//     that looks at the others each 20 us, which the default slack of 50 us makes some
+//     forty times a run, each with an interrupt on the CPU that sets up the container,
 //     and where that is virtual, a trap or two. Threads inherit the slack, and so
 //     do processes (prctl(2), PR_SET_TIMERSLACK): plans give programs the caller's
-//     own, container.Options.TimerSlack.
+//     own, container.Options.TimerSlack. One that is more than a plan's numbers, or
+//     that nobody may ask for, is left as it is.
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
 //
@@ -60,13 +61,25 @@ func entry()
 //lint:ignore U1000 the assembly reads it
 var memProfileRate = &runtime.MemProfileRate
 
-// timerSlack is the first thread's timer slack before entry changed it, in
-// nanoseconds; 0 where entry did not run.
+// timerSlack is what the first thread's timer slack was when entry looked, in
+// nanoseconds; 0 where entry did not run, and for real-time processes, whose timers
+// have none. entry has raised it to entrySlack if it is less.
 var timerSlack uintptr
+
+const entrySlack = 1000000
+
+// callersSlack is the timer slack that programs are to be given, 0 where they inherit
+// the caller's.
+func callersSlack() int {
+	if timerSlack >= entrySlack {
+		return 0
+	}
+	return int(timerSlack)
+}
 
 // unsetProcessors takes entry's variable out of the environment.
 func unsetProcessors() {
-	if timerSlack != 0 {
+	if openFiles() != nil {
 		_ = os.Unsetenv("GOMAXPROCS") // never fails
 	}
 }

@@ -66,10 +66,13 @@ enough:
 	MOVL	$30, DI  // PR_GET_TIMERSLACK
 	SYSCALL
 	MOVQ	AX, ·timerSlack(SB)
+	CMPQ	AX, $1000000
+	JCC	start // it is no less, or an errno
 	MOVL	$157, AX
 	MOVL	$29, DI // PR_SET_TIMERSLACK
 	MOVL	$1000000, SI
 	SYSCALL
+start:
 	JMP	_rt0_amd64_linux(SB)
 low:
 	MOVL	$1, AX // write

@@ -71,9 +71,12 @@ word:
 	MOVD	$30, R0  // PR_GET_TIMERSLACK
 	SVC
 	MOVD	R0, ·timerSlack(SB)
-	MOVD	$29, R0 // PR_SET_TIMERSLACK
 	MOVD	$1000000, R1
+	CMP	R1, R0
+	BHS	start // it is no less, or an errno
+	MOVD	$29, R0 // PR_SET_TIMERSLACK
 	SVC
+start:
 	JMP	_rt0_arm64_linux(SB)
 low:
 	MOVD	$64, R8 // write

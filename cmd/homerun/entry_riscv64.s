@@ -73,9 +73,11 @@ word:
 	MOV	$30, A0  // PR_GET_TIMERSLACK
 	ECALL
 	MOV	A0, ·timerSlack(SB)
-	MOV	$29, A0 // PR_SET_TIMERSLACK
 	MOV	$1000000, A1
+	BGEU	A0, A1, start // it is no less, or an errno
+	MOV	$29, A0 // PR_SET_TIMERSLACK
 	ECALL
+start:
 	JMP	_rt0_riscv64_linux(SB)
 low:
 	MOV	$64, A7 // write

@@ -103,7 +103,7 @@ func (o *options) runtime() (*container.Runtime, error) {
 	wanted := container.DefaultOptions(os.Getenv)
 	wanted.Manager = o.manager()
 	wanted.Helpers.Homerun = "/proc/self/exe"
-	wanted.TimerSlack, wanted.OpenFiles = int(timerSlack), openFiles()
+	wanted.TimerSlack, wanted.OpenFiles = callersSlack(), openFiles()
 	wanted.Warn, wanted.Note = o.warn, o.note
 	if o.logs(levelDebug) {
 		wanted.Debug = o.explain

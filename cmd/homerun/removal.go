@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/homerun-oci/homerun/proc"
 )
 
 // Theory of operation
@@ -27,6 +29,7 @@ func (o *options) removeLater(id, init string) error {
 	cmd.Args[0] = "homerun"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
+	defer proc.GiveSlack(callersSlack())() // it runs hooks
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("--rm: start what removes the container: %w", err)
 	}
