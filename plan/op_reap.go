@@ -38,14 +38,19 @@ type BlockSignals struct{}
 // Call implements Operation.
 func (o BlockSignals) Call() Call { return setMask(words(^uint64(0)), "~[]") }
 
-// AwaitSignal waits for a signal that is blocked, and takes it: rt_sigtimedwait(2).
+// AwaitSignal waits for a signal that is blocked, and takes it: rt_sigtimedwait(2). For
+// SIGCONT it takes a stop signal, too: one that comes after SIGCONT takes that away, and
+// nobody would send another.
 type AwaitSignal struct{ Signal int }
 
 // Call implements Operation.
 func (o AwaitSignal) Call() Call {
-	show := "[" + signalName(o.Signal)[len("SIG"):] + "]"
+	set, show := uint64(1)<<(o.Signal-1), signalName(o.Signal)[len("SIG"):]
+	if o.Signal == int(unix.SIGCONT) {
+		set, show = set|1<<(unix.SIGTSTP-1)|1<<(unix.SIGTTIN-1)|1<<(unix.SIGTTOU-1), show+" TSTP TTIN TTOU"
+	}
 	return Call{"rt_sigtimedwait", unix.SYS_RT_SIGTIMEDWAIT, []Arg{
-		memory(fixed(words(1<<(o.Signal-1)), show)), null(), null(), number(signalSetSize)}}
+		memory(fixed(words(set), "["+show+"]")), null(), null(), number(signalSetSize)}}
 }
 
 // Kill sends a signal to a process: kill(2).

@@ -112,6 +112,25 @@ func answering(b *plan.Builder) {
 // lastSignal is the last that has the same number in an emulator.
 const lastSignal = unix.SIGSYS
 
+// TestGoOnThenStop: a stop signal that comes before a process waits for SIGCONT takes that
+// away; the process goes on all the same.
+func TestGoOnThenStop(t *testing.T) {
+	pid, _ := start(t, nothing(t), func(b *plan.Builder) {
+		b.Do(plan.BlockSignals{})
+		b.Do(plan.Setsid{}) // and a process group of its own
+		for _, s := range []unix.Signal{unix.SIGCONT, unix.SIGTSTP} {
+			b.Do(plan.Kill{Signal: int(s)}) // to the group
+		}
+		b.Do(plan.AwaitSignal{Signal: int(unix.SIGCONT)})
+		b.Do(plan.ExitGroup{Status: 5})
+	})
+	late := time.AfterFunc(10*time.Second, func() { unix.Kill(pid, unix.SIGKILL) })
+	defer late.Stop()
+	if status := wait(t, pid); status.ExitStatus() != 5 {
+		t.Errorf("ended with %v", status)
+	}
+}
+
 func TestReaperPassesSignalsOn(t *testing.T) {
 	pid, report := start(t, nothing(t), reaping(answering))
 	exchange(t, pid, report)
