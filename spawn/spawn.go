@@ -11,7 +11,8 @@
 //
 // The list and what it points to are on the heap, where nothing moves, and are kept by the
 // Process, since nobody knows when the process is done with them. A call that fails leaves
-// its errno in the list and ends the process with status 127; Failed has the reason.
+// its errno in the list and ends the process with status 127; Failed has the reason. Only
+// the limit may be refused, by a filter: it is then the caller's.
 //
 // The process has all descriptors of the caller until its execve, as with vfork(2). But the
 // caller goes on: what it closes in that time stays open a moment longer, a file that it has

@@ -36,10 +36,14 @@ call:
 	SYSCALL
 	CMPQ AX, $0xfffffffffffff001
 	JCC  failed
+
+next:
 	ADDQ $40, R12
 	JMP  call
 
 failed:
+	CMPQ 0(R12), $302                  // prlimit64, as package syscall has it
+	JEQ  next
 	NEGQ AX
 	ADDQ $0x100000, AX                 // errnoBit
 	MOVQ AX, 0(R12)

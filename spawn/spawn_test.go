@@ -194,18 +194,22 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// TestRefused: where a filter does not let clone3 through, or the kernel does not know its
-// flags (EINVAL), programs start all the same.
+// TestRefused: where a filter does not let clone3 or prlimit64 through, or the kernel does not
+// know clone3's flags (EINVAL), programs start all the same.
 func TestRefused(t *testing.T) {
-	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EINVAL, unix.EPERM} {
+	for _, refused := range []struct {
+		number uint32
+		errno  unix.Errno
+	}{{unix.SYS_CLONE3, unix.ENOSYS}, {unix.SYS_CLONE3, unix.EINVAL}, {unix.SYS_CLONE3, unix.EPERM}, {unix.SYS_PRLIMIT64, unix.EPERM}} {
+		limit := openFiles(t)
 		var text string
 		var done sync.WaitGroup
 		done.Go(func() {
 			runtime.LockOSThread() // and never unlocked: the thread with the filter ends here
 			program := []unix.SockFilter{
 				{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
-				{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_CLONE3, Jf: 1},
-				{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+				{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: refused.number, Jf: 1},
+				{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(refused.errno)},
 				{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 			}
 			filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
@@ -217,11 +221,11 @@ func TestRefused(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			text = status(t, openFiles(t))
+			text = status(t, limit)
 		})
 		done.Wait()
 		if !strings.Contains(text, "Seccomp:\t2\n") {
-			t.Errorf("%v: want a program with a filter:\n%s", errno, text)
+			t.Errorf("%+v: want a program with a filter:\n%s", refused, text)
 		}
 	}
 }
