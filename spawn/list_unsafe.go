@@ -32,7 +32,8 @@ type list struct {
 	path, directory *byte
 	args, env       []*byte
 	limit           unix.Rlimit
-	// all are all signals; mask is the calling thread's, which the program gets.
+	// all are all signals: before Linux 5.16 one that dumps core, as ^\ does, ends all who
+	// share the memory. mask is the calling thread's, which the program gets.
 	all, mask uint64
 	// clone is struct clone_args of clone(2).
 	clone [cloneWords]uint64
