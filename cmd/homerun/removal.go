@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
-
-	"github.com/homerun-oci/homerun/proc"
 )
 
 // Theory of operation
@@ -29,7 +28,9 @@ func (o *options) removeLater(id, init string) error {
 	cmd.Args[0] = "homerun"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
-	defer proc.GiveSlack(callersSlack())() // it runs hooks
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ownSlack() // it runs hooks
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("--rm: start what removes the container: %w", err)
 	}
