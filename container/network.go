@@ -17,6 +17,7 @@ import (
 	"github.com/homerun-oci/homerun/netns/client"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/rootfs"
+	"github.com/homerun-oci/homerun/store"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -161,7 +162,7 @@ func (c *Container) fillNetworkFiles(a action.WriteNetworkFiles, r netns.Result)
 	n := a.Connection
 	resolv := netns.ResolvConf(netns.ResolvInput{Host: hostFile("/etc/resolv.conf"), HostNetwork: n.Shared(), Forward: r.DNS, DNS: n.DNS,
 		IPv6: r.Address6.IsValid()})
-	for _, f := range [...]struct{ name, text string }{{"resolv.conf", resolv}, {"hosts", hosts}} {
+	for _, f := range [...]struct{ name, text string }{{store.ResolvFile, resolv}, {store.HostsFile, hosts}} {
 		if len(f.text) > rootfs.EditableSize/2 {
 			return fmt.Errorf("make /etc/%s: it would have %d bytes, and the container has room for %d", f.name, len(f.text), rootfs.EditableSize/2)
 		}
@@ -187,7 +188,7 @@ func hostsInput(a action.WriteNetworkFiles, r netns.Result) netns.HostsInput {
 
 // hostFile is a file's text; one that cannot be read says nothing.
 func hostFile(name string) string {
-	text, err := os.ReadFile(name)
+	text, err := bundle.ReadRegular(name)
 	if err != nil {
 		return ""
 	}

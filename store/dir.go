@@ -27,6 +27,8 @@ const (
 	StartFIFO, OutcomeFIFO = "start", "outcome"
 	// StepsFile holds the plan's steps after the wait for start, as JSON.
 	StepsFile = "steps.json"
+	// ResolvFile and HostsFile are what a container with a network of its own has in /etc.
+	ResolvFile, HostsFile = "resolv.conf", "hosts"
 )
 
 // Dir is a container's directory, open, and locked unless it is of Peek or List;
@@ -294,7 +296,8 @@ func (d *Dir) RemoveFile(name string) { _ = unix.Unlinkat(d.fd, name, 0) }
 // what finds the container without. One that was removed is no error. What comes
 // meanwhile goes too: the network's helper may end a moment after its container.
 func (d *Dir) Remove() error {
-	for _, name := range [...]string{StartFIFO, OutcomeFIFO, StepsFile, ExitFile, ConfigFile, InitLink, StateFile} {
+	// A list of what is there would cost as much as ten names that are not.
+	for _, name := range [...]string{ResolvFile, HostsFile, StartFIFO, OutcomeFIFO, StepsFile, ExitFile, ConfigFile, InitLink, StateFile} {
 		d.RemoveFile(name)
 	}
 	err := unix.Unlinkat(d.root, d.ID, unix.AT_REMOVEDIR)
