@@ -35,11 +35,13 @@ type Overlay struct {
 
 // The names in a store. That of a layer is its path, escaped.
 const (
-	plainRoot = "root"  // what of a root that is taken apart is made anew
 	wholeName = "layer" // of a root that is one layer; others have a % after it
 	upperName = "upper"
 	workName  = "work"
 )
+
+// PlainRoot is the directory of a store with what of a root that is taken apart is made anew.
+const PlainRoot = "root"
 
 // Filled is the directory of a store that was filled (package copytree).
 const Filled = "filled"
@@ -55,7 +57,7 @@ func layerName(p string) string {
 
 // InStore reports whether an overlay's store has files of such a name.
 func InStore(name string) bool {
-	return name == plainRoot || name == Filled || name == wholeName || strings.HasPrefix(name, wholeName+"%")
+	return name == PlainRoot || name == Filled || name == wholeName || strings.HasPrefix(name, wholeName+"%")
 }
 
 // UpperPath is the upper directory of a layer in the store.
@@ -137,7 +139,7 @@ func (t *Tree) layers() []host.Part {
 
 // putTogether makes a root that was taken apart.
 func (t *Tree) putTogether(parts []host.Part, at string) {
-	dir := t.makeIn(t.store, plainRoot, 0o755)
+	dir := t.makeIn(t.store, PlainRoot, 0o755)
 	t.b.At(overlayPlace, "begin the root").For(plan.ForRoot, "")
 	t.root = t.b.Get("root", plan.OpenTree{DirFD: dir.Ref(), Flags: unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH})
 	t.b.Close(dir)

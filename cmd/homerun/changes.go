@@ -54,11 +54,24 @@ func storeAround(dir string) string {
 
 // hasChanges reports whether a directory has an overlay's layers.
 func hasChanges(dir string) bool {
+	whole := filepath.Dir(rootfs.UpperPath(""))
+	if isLayer(filepath.Join(dir, whole)) {
+		return true
+	}
+	var st unix.Stat_t
+	if unix.Lstat(filepath.Join(dir, rootfs.PlainRoot), &st) != nil {
+		return false // of no root that was taken apart; the directory may be a large one
+	}
 	names, err := os.ReadDir(dir)
 	return err == nil && slices.ContainsFunc(names, func(n os.DirEntry) bool {
-		var st unix.Stat_t
-		return rootfs.InStore(n.Name()) && unix.Lstat(filepath.Join(dir, n.Name(), "upper"), &st) == nil && unix.Lstat(filepath.Join(dir, n.Name(), "work"), &st) == nil
+		return rootfs.InStore(n.Name()) && isLayer(filepath.Join(dir, n.Name()))
 	})
+}
+
+// isLayer reports whether a directory has what a layer's has.
+func isLayer(dir string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(filepath.Join(dir, "upper"), &st) == nil && unix.Lstat(filepath.Join(dir, "work"), &st) == nil
 }
 
 // onlyMine refuses a directory for changes in which others could put links: the kernel

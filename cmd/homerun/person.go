@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/spec"
 	"github.com/spf13/cobra"
@@ -154,7 +155,7 @@ func (f *personFlags) covers(file string) string {
 func (f *personFlags) homes(p *spec.Person) (name string) {
 	name = os.Getenv("USER")
 	candidates := []string{os.Getenv("HOME")}
-	if text, err := os.ReadFile("/etc/passwd"); err == nil {
+	if text, err := bundle.ReadRegular("/etc/passwd"); err == nil {
 		if n, home := inPasswd(text, p.UID); n != "" {
 			name, candidates = n, append(candidates, home)
 		}
