@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,8 +50,12 @@ func rules() [17]rule {
 var ErrRule = errors.New("a rule of plans is broken")
 
 // Check reports the first violation of a rule as a *fault.Error, whose code is the
-// rule's name. One step is to blame, or none.
+// rule's name. One step is to blame, or none. A text that is too long for the kernel is
+// an error of who asked for it, and breaks no rule.
 func Check(p *Plan) error {
+	if err := checkLengths(p); err != nil {
+		return err
+	}
 	for _, r := range rules() {
 		if i, why := r.check(p); why != "" {
 			e := &fault.Error{What: "BUG: plan check: rule " + r.name, Why: why, Code: r.name, Cause: ErrRule}
@@ -143,29 +148,41 @@ func checkStrings(p *Plan) (int, string) {
 }
 
 func (a *Arg) badText() string {
-	if a.text != nil {
-		return badString(*a.text, unix.PathMax)
+	const why = "a string holds a NUL"
+	if a.text != nil && strings.IndexByte(*a.text, 0) >= 0 {
+		return why
 	}
 	if a.memory == nil {
 		return ""
 	}
 	for _, p := range a.memory.Pointers {
-		if why := badString(p.Text, 1<<31-1); why != "" {
+		if strings.IndexByte(p.Text, 0) >= 0 {
 			return why
 		}
 	}
 	return ""
 }
 
-func badString(s string, limit int) string {
-	if strings.IndexByte(s, 0) >= 0 {
-		return "a string holds a NUL"
+// checkLengths refuses a path, or what stands in the place of one, that the kernel would
+// not take: PATH_MAX counts the NUL at its end.
+func checkLengths(p *Plan) error {
+	for i := range p.calls {
+		for n := range p.calls[i].Args {
+			if text := p.calls[i].Args[n].text; text != nil && len(*text) >= unix.PathMax {
+				e := &fault.Error{What: p.calls[i].Name, Why: fmt.Sprintf("%s is longer than the %d bytes that the kernel takes", plain.Short(*text, maxShown), unix.PathMax-1),
+					Errno: unix.ENAMETOOLONG}
+				if r := p.steps[i].Reason; r != nil {
+					e.Place, e.What = r.Pointer, plain.Short(r.What, maxShown)
+				}
+				return e
+			}
+		}
 	}
-	if len(s) >= limit {
-		return "a string is too long"
-	}
-	return ""
+	return nil
 }
+
+// maxShown bounds, in bytes, what a message has of a text that is too long.
+const maxShown = 60
 
 // checkHandshake wants each await to have its one signal, on both sides.
 func checkHandshake(p *Plan) (int, string) {

@@ -160,7 +160,6 @@ func endBreaches() []breach {
 
 		{"path", "strings-without-nul", 0, do(Chdir{"/a\x00b"}), do(Chdir{"/ab"})},
 		{"environment", "strings-without-nul", 2, environment("A=\x00"), environment("A=")},
-		{"too long", "strings-without-nul", 0, do(Chdir{strings.Repeat("x", 4096)}), do(Chdir{strings.Repeat("x", 4095)})},
 	}
 }
 
@@ -295,5 +294,23 @@ func handshakeBreaches() []breach {
 		{"the runtime signals in vain", rule, -1, sides(nil, RuntimeStep{Action: Answer{"go"}}), good},
 		{"another name", rule, -1, sides([]Step{await}, RuntimeStep{Action: Answer{"went"}}), good},
 		{"twice", rule, -1, sides([]Step{await, await}, RuntimeStep{Action: Answer{"go"}}), good},
+	}
+}
+
+// TestLengths: a path that the kernel would not take is an error of who asked for it.
+func TestLengths(t *testing.T) {
+	for length, long := range map[int]bool{4095: false, 4096: true} {
+		_, err := built(func(b *Builder) {
+			b.At("process.cwd", "enter the working directory")
+			b.Do(Chdir{strings.Repeat("x", length)})
+			exit(b)
+		})
+		if !long && err != nil {
+			t.Errorf("%d bytes: %v", length, err)
+		}
+		var e *fault.Error
+		if long && (!errors.As(err, &e) || errors.Is(err, ErrRule) || e.Place != "process.cwd" || e.Errno != unix.ENAMETOOLONG || len(e.Error()) > 300) {
+			t.Errorf("%d bytes: %v", length, err)
+		}
 	}
 }
