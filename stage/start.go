@@ -24,10 +24,9 @@ type Config struct {
 
 // Stage is a stage that runs.
 type Stage struct {
-	// PID is the process id of its first process.
-	PID      int
+	// Process is its first process.
+	spawn.Process
 	encoding *plan.Encoding
-	process  spawn.Process
 }
 
 // Start executes the stage. Its process is a child of the caller, which must
@@ -57,14 +56,13 @@ func (s *Stage) execute(img image, c Config) error {
 	if fd, err = moveUp(fd, c.Files); err != nil {
 		return fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
 	}
-	s.process, err = spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{c.Name}, Files: c.Files, OpenFiles: c.OpenFiles})
-	s.PID = s.process.PID
+	s.Process, err = spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{c.Name}, Files: c.Files, OpenFiles: c.OpenFiles})
 	return notStarted(err)
 }
 
 // NotStarted is why nothing of the plan has run, nil if it is not known that nothing has.
 // It is asked once the process has ended.
-func (s *Stage) NotStarted() error { return notStarted(s.process.Failed()) }
+func (s *Stage) NotStarted() error { return notStarted(s.Failed()) }
 
 func notStarted(err error) error {
 	if err != nil {
