@@ -39,11 +39,12 @@ func (c *compiler) runProgram() error {
 	c.awaitRecord()
 	c.waitForStart()
 	cred := c.credentials()
-	if err := c.reaper(cred); err != nil {
+	waits, err := c.reaper(cred)
+	if err != nil {
 		return err
 	}
 	c.become(cred)
-	if c.wishes.Reaper && c.waitsLast() {
+	if waits {
 		c.awaitReaper()
 	}
 	env := process.Environment(p.Env, c.home())

@@ -51,10 +51,11 @@ func (c *compiler) checkReaper() error {
 		Hint: `add {"type": "pid"} to linux.namespaces, or leave --init out`}
 }
 
-// reaper makes the program's process, and leaves init to wait for it.
-func (c *compiler) reaper(cred process.Credentials) error {
+// reaper makes the program's process, and leaves init to wait for it. waits: the process
+// has yet to wait for init, at the end.
+func (c *compiler) reaper(cred process.Credentials) (waits bool, err error) {
 	if !c.wishes.Reaper {
-		return nil
+		return false, nil
 	}
 	c.b.At("default", "make the program's process, beside homerun's init")
 	c.b.Do(plan.BlockSignals{})
@@ -75,12 +76,13 @@ func (c *compiler) reaper(cred process.Credentials) error {
 	c.b.Do(plan.Reap{Child: program.Ref()})
 	c.b.Place(child)
 	if err := process.Schedule(c.b, c.spec.Process); err != nil {
-		return err
+		return false, err
 	}
-	if !c.waitsLast() {
-		c.awaitReaper()
+	if c.waitsLast() {
+		return true, nil
 	}
-	return nil
+	c.awaitReaper()
+	return false, nil
 }
 
 // waitsLast: the program's process waits for init when there is nothing left to do but
