@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
@@ -20,13 +21,14 @@ import (
 // lowest cgroup above both where it comes from and where it goes. A login by
 // ssh is in a scope that belongs to the system, and the container in one of the
 // user's manager: above both is root's. Then the process of an exec waits until
-// systemd, which may, has moved it.
+// systemd, which may, has moved it. The container of a unit with Delegate=yes has
+// no scope: there it is the unit that systemd moves the process to.
 
 // CannotEnter reports whether this process cannot start one in the container's
 // cgroup, while systemd can put one there.
 func (c Cgroup) CannotEnter() bool {
 	g := &c.State.Cgroup
-	if g.Scope == "" || os.Geteuid() == 0 && proc.InInitialUserNamespace() {
+	if g.Path == "" || os.Geteuid() == 0 && proc.InInitialUserNamespace() {
 		return false
 	}
 	if unix.Access(g.Path, unix.F_OK) != nil {
@@ -65,7 +67,21 @@ func (c Cgroup) Enter(ctx context.Context, target string, pid int) error {
 		return err
 	}
 	defer conn.Close()
-	return conn.Attach(ctx, c.State.Cgroup.Scope, strings.TrimPrefix(target, ScopeOf(&c.State.Cgroup)), uint32(pid))
+	if scope := c.State.Cgroup.Scope; scope != "" {
+		return conn.Attach(ctx, scope, strings.TrimPrefix(target, ScopeOf(&c.State.Cgroup)), uint32(pid))
+	}
+	unit, group, err := conn.UnitOf(ctx, uint32(c.State.Pid))
+	if err != nil {
+		return notManaged(err)
+	}
+	_, sub, _ := strings.Cut(target+"/", group+"/")
+	return conn.Attach(ctx, unit, strings.TrimRight(sub, "/"), uint32(pid))
+}
+
+// notManaged is the error of a cgroup that is none of the user's own service manager.
+func notManaged(err error) error {
+	return &fault.Error{What: "the container's cgroup cannot be entered from this one", Why: err.Error(), Cause: err,
+		Hint: "run it as a unit of your own service manager (systemctl --user), which lets you in from every login; this one is another manager's"}
 }
 
 // Target opens the cgroup for a process that joins the container: init's, or one

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/homerun-oci/homerun/cgroupv2/live"
@@ -8,5 +9,8 @@ import (
 )
 
 func TestHints(t *testing.T) {
-	faulttest.Walk(t, func(s *faulttest.Shown) { s.Error(NotThawed(&live.Dir{})) })
+	faulttest.Walk(t, func(s *faulttest.Shown) {
+		s.Error(NotThawed(&live.Dir{}))
+		s.Error(notManaged(errors.New("no unit")))
+	})
 }

@@ -91,6 +91,13 @@ func (m *manager) GetUnit(unit string) (dbus.ObjectPath, *dbus.Error) {
 	return "/org/freedesktop/systemd1/unit", nil
 }
 
+func (m *manager) GetUnitByPID(pid uint32) (dbus.ObjectPath, *dbus.Error) {
+	if pid != uint32(os.Getpid()) {
+		return "", &dbus.Error{Name: "org.freedesktop.systemd1.NoUnitForPID"}
+	}
+	return "/org/freedesktop/systemd1/unit/web_2eservice", nil
+}
+
 func (m *manager) LoadUnit(unit string) (dbus.ObjectPath, *dbus.Error) { return m.GetUnit(unit) }
 
 func (m *manager) AttachProcessesToUnit(unit, sub string, pids []uint32) *dbus.Error {
@@ -106,8 +113,13 @@ func (m *manager) Get(_, name string) (dbus.Variant, *dbus.Error) {
 		m.lock.Lock()
 	}
 	defer m.lock.Unlock()
-	if name == "Description" {
+	switch name {
+	case "Description":
 		return dbus.MakeVariant(m.description), nil
+	case "Id":
+		return dbus.MakeVariant("web.service"), nil
+	case "ControlGroup":
+		return dbus.MakeVariant("/user.slice/web.service"), nil
 	}
 	return dbus.MakeVariant("252"), nil
 }
@@ -141,7 +153,7 @@ func managed(t *testing.T) (c Cgroup, mount string, m *manager) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.bus.Close() })
-	for _, at := range []dbus.ObjectPath{"/org/freedesktop/systemd1", "/org/freedesktop/systemd1/unit", "/org/freedesktop/systemd1/unit/x_2escope"} {
+	for _, at := range []dbus.ObjectPath{"/org/freedesktop/systemd1", "/org/freedesktop/systemd1/unit", "/org/freedesktop/systemd1/unit/x_2escope", "/org/freedesktop/systemd1/unit/web_2eservice"} {
 		for _, name := range []string{"org.freedesktop.systemd1.Manager", "org.freedesktop.DBus.Properties"} {
 			if err := m.bus.Export(m, at, name); err != nil {
 				t.Fatal(err)
@@ -335,15 +347,37 @@ func TestStopLeftScope(t *testing.T) {
 	}
 }
 
-// Root may enter any cgroup, and one that is not a scope's, or is gone, systemd cannot
+// A unit with Delegate=yes has the container's cgroup in its own, and the container may
+// have the unit's name.
+func TestEnterUnit(t *testing.T) {
+	c, mount, m := managed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c.State.Cgroup.Path, c.State.Pid = mount+"/user.slice/web.service/homerun-web.service/container", os.Getpid()
+	for target, want := range map[string]string{
+		c.State.Cgroup.Path:               "attach web.service /homerun-web.service/container [7]",
+		c.State.Cgroup.Path + "/below":    "attach web.service /homerun-web.service/container/below [7]",
+		mount + "/user.slice/web.service": "attach web.service  [7]",
+	} {
+		if err := c.Enter(ctx, target, 7); err != nil || !slices.Equal(m.seen(), []string{want}) {
+			t.Errorf("%s: %v, not %s", target, err, want)
+		}
+	}
+	c.State.Pid = 1
+	if err := c.Enter(ctx, c.State.Cgroup.Path, 7); err == nil || len(m.seen()) != 0 {
+		t.Errorf("a cgroup of another manager's was entered: %v", err)
+	}
+}
+
+// Root may enter any cgroup, and one that is none, or is gone, systemd cannot
 // move a process to.
 func TestCannotEnter(t *testing.T) {
 	c, mount := fake(t)
 	own := dir(t, mount+"/x.scope", nil)
 	for name, change := range map[string]func(){
-		"no scope": func() { c.in(t, own) },
-		"gone":     func() { c.State.Cgroup.Scope, c.State.Cgroup.Path = "x.scope", mount+"/none" },
-		"no init":  func() { c.in(t, own); c.State.Pid = 1 << 22 },
+		"no cgroup": func() { c.State.Pid = os.Getpid() },
+		"gone":      func() { c.State.Cgroup.Scope, c.State.Cgroup.Path = "x.scope", mount+"/none" },
+		"no init":   func() { c.in(t, own); c.State.Pid = 1 << 22 },
 	} {
 		if change(); c.CannotEnter() {
 			t.Errorf("%s: it cannot enter", name)

@@ -365,13 +365,9 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 // *fault.Error. It costs two round trips, and is needed for units of a user
 // manager only (cgroupv2.Delegation.Maybe).
 func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
-	var unit dbus.ObjectPath
-	if err := c.call(ctx, "GetUnitByPID", []any{&unit}, pid); err != nil {
+	unit, kind, err := c.unitOf(ctx, pid)
+	if err != nil {
 		return false, failed("find own unit", "", err)
-	}
-	kind := "Service"
-	if strings.HasSuffix(string(unit), "_2escope") {
-		kind = "Scope"
 	}
 	answer, err := c.property(ctx, unit, kind, "Delegate")
 	if err != nil {
@@ -379,6 +375,37 @@ func (c *Conn) Delegated(ctx context.Context, pid uint32) (bool, error) {
 	}
 	delegated, _ := answer.(bool)
 	return delegated, nil
+}
+
+// UnitOf asks which service or scope a process is in, and which cgroup that has, below
+// the mount point. Errors are *fault.Error.
+func (c *Conn) UnitOf(ctx context.Context, pid uint32) (name, group string, err error) {
+	unit, kind, err := c.unitOf(ctx, pid)
+	if err != nil {
+		return "", "", failed("find the unit of the container", "", err)
+	}
+	id, err := c.property(ctx, unit, "Unit", "Id")
+	if err != nil {
+		return "", "", failed("ask for the name of", string(unit), err)
+	}
+	answer, err := c.property(ctx, unit, kind, "ControlGroup")
+	if err != nil {
+		return "", "", failed("ask for the cgroup of", string(unit), err)
+	}
+	name, _ = id.(string)
+	group, _ = answer.(string)
+	return name, group, nil
+}
+
+// unitOf is the unit of a process, and the interface that has a unit's cgroup.
+func (c *Conn) unitOf(ctx context.Context, pid uint32) (unit dbus.ObjectPath, kind string, err error) {
+	if err := c.call(ctx, "GetUnitByPID", []any{&unit}, pid); err != nil {
+		return "", "", err
+	}
+	if strings.HasSuffix(string(unit), "_2escope") {
+		return unit, "Scope", nil
+	}
+	return unit, "Service", nil
 }
 
 // Attach has systemd move processes into a unit, or into the cgroup sub below

@@ -125,11 +125,18 @@ func TestDefaultIsTheStrace(t *testing.T) {
 }
 
 // TestPlanOfExecFromElsewhereIsTheStrace compares an exec by a process that may not
-// start another in the container's cgroup, so that systemd moves that there.
+// start another in the container's cgroup, so that systemd moves that there: a scope's,
+// or that of a unit with Delegate=yes.
 func TestPlanOfExecFromElsewhereIsTheStrace(t *testing.T) {
 	needSystemd(t)
+	for _, delegate := range []string{"no", "yes"} {
+		t.Run(delegate, func(t *testing.T) { execFromElsewhere(t, delegate) })
+	}
+}
+
+func execFromElsewhere(t *testing.T, delegate string) {
 	b := newBox(t, true)
-	b.inUnit("no")
+	b.inUnit(delegate)
 	b.config.Process.Args = []string{"sleep", "1000"}
 	b.save()
 	run := b.trace("run", "--detach", "--pid-file", filepath.Join(b.dir, "state/pid"), b.id)
