@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/userns"
 )
 
 // well is a host that lacks nothing, and its user.
@@ -21,9 +22,9 @@ func well() *Host {
 		Cgroups: Cgroups{Kernel: all, Delegated: all, Path: "/user.slice/u", Service: "user@1000.service"},
 		Manager: Manager{Socket: "/run/user/1000/bus", Version: 257, BusUnit: "/usr/lib/systemd/user/dbus.socket"},
 		Session: Session{Given: "/run/user/1000", Usual: "/run/user/1000", Linger: true, Logind: true},
-		Network: Network{Pasta: Program{"/usr/bin/pasta", "pasta 0.1"}, Nsenter: Program{Path: "/usr/bin/nsenter"}, PingGroups: "0\t5", FirstPort: "1024"},
+		Network: Network{Pasta: Program{Path: "/usr/bin/pasta", Version: "pasta 0.1"}, Nsenter: Program{Path: "/usr/bin/nsenter"}, PingGroups: "0\t5", FirstPort: "1024"},
 		Helpers: map[string]Helper{"homerun-net": {Path: "/n"}, "homerun-seccomp": {Path: "/s"}, "homerun-log": {Path: "/l"}},
-		Root:    Root{Path: "/run/user/1000/homerun", There: true, Owner: 1000, Mode: 0o700, Directory: true},
+		Root:    Root{Path: "/run/user/1000/homerun", There: true, Owner: 1000, Mode: 0o700, Directory: true, Aside: "/run/user/1000/homerun.not-mine"},
 		Test:    Test{Done: true, Phases: []Phase{{"compile", 1}, {"program", 2}}}, Features: map[string]string{"mount_setattr": "", "openat2": "", "pidfd_open": ""},
 	}
 	for _, f := range features() {
@@ -91,11 +92,32 @@ func lacks() map[string]lack {
 		"bad line": {"subuid", Missing, "$sudo sed -i '3s/.*/dev:200000:65536/' /etc/subuid", func(h *Host) {
 			h.Facts.Subordinate.UIDs, h.Facts.Subordinate.FreeUID, h.Facts.Subordinate.UIDLine = nil, 200000, 3
 		}},
-		"directory":     {"subuid", Missing, "ask its administrator", func(h *Host) { h.Facts.Subordinate.UIDs, h.Facts.Subordinate.Source = nil, "getsubids (nsswitch: sss)" }},
-		"few":           {"subuid", Degraded, "1000 uids", func(h *Host) { h.Facts.Subordinate.UIDs = []host.Range{{Start: 5, Size: 1000}} }},
-		"gone":          {"newuidmap", Missing, "$sudo apt-get install --reinstall -y uidmap", func(h *Host) { h.Facts.Subordinate.NewUIDMap = "" }},
-		"not installed": {"newgidmap", Missing, "$sudo apt-get install -y uidmap", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages.Installed = "", nil }},
-		"fedora":        {"newgidmap", Missing, "$sudo dnf install -y shadow-utils", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{Manager: "dnf"} }},
+		"directory": {"subuid", Missing, "ask its administrator", func(h *Host) { h.Facts.Subordinate.UIDs, h.Facts.Subordinate.Source = nil, "getsubids (nsswitch: sss)" }},
+		"more": {"subuid", Degraded, "$sudo usermod --add-subuids 200000-265535 dev", func(h *Host) {
+			h.Facts.Subordinate.UIDs, h.Facts.Subordinate.FreeUID = []host.Range{{Start: 5, Size: 1000}}, 200000
+		}},
+		"no file": {"subgid", Missing, "$echo dev:200000:65536 | sudo tee -a /etc/subgid", func(h *Host) {
+			h.Facts.Subordinate.GIDs, h.Facts.Subordinate.FreeGID, h.IDFiles = nil, 200000, map[userns.Kind]string{userns.GID: "ENOENT"}
+		}},
+		"closed file": {"subuid", Missing, "$sudo chmod a+r /etc/subuid", func(h *Host) {
+			h.Facts.Subordinate.UIDs, h.IDFiles = nil, map[userns.Kind]string{userns.UID: "EACCES"}
+		}},
+		"closed helper": {"newuidmap", Missing, "$sudo chmod 4755 /usr/bin/newuidmap", func(h *Host) {
+			h.Facts.Subordinate.NewUIDMap, h.NewUIDMap.Closed = "", "/usr/bin/newuidmap"
+		}},
+		"no tun but its driver": {"tun", Missing, "$sudo mknod -m 666 /dev/net/tun c 10 200", func(h *Host) { h.Network.Tun, h.Network.TunDriver = "ENOENT", true }},
+		"pasta does not run":    {"network-driver", Missing, "/usr/bin/pasta does not run: exit status 3", func(h *Host) { h.Network.Pasta.Trouble = "exit status 3" }},
+		"pasta beside slirp": {"network-driver", Degraded, "without --net slirp4netns", func(h *Host) {
+			h.Network.Pasta.Trouble, h.Network.Slirp.Path = "exit status 3", "/usr/bin/slirp4netns"
+		}},
+		"slirp does not run": {"network-driver", Degraded, "$sudo apt-get install -y slirp4netns", func(h *Host) {
+			h.Network.Slirp = Program{Path: "/usr/bin/slirp4netns", Trouble: "exit status 3"}
+		}},
+		"foreign root again": {"state-root", Missing, "homerun.not-mine.2", func(h *Host) { h.Root.Owner, h.Root.Aside = 0, h.Root.Aside+".2" }},
+		"few":                {"subuid", Degraded, "1000 uids", func(h *Host) { h.Facts.Subordinate.UIDs = []host.Range{{Start: 5, Size: 1000}} }},
+		"gone":               {"newuidmap", Missing, "$sudo apt-get install --reinstall -y uidmap", func(h *Host) { h.Facts.Subordinate.NewUIDMap = "" }},
+		"not installed":      {"newgidmap", Missing, "$sudo apt-get install -y uidmap", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages.Installed = "", nil }},
+		"fedora":             {"newgidmap", Missing, "$sudo dnf install -y shadow-utils", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{Manager: "dnf"} }},
 		"fedora again": {"newgidmap", Missing, "$sudo dnf reinstall -y shadow-utils", func(h *Host) {
 			h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{"dnf", []string{"shadow-utils"}}
 		}},

@@ -1,6 +1,9 @@
 package doctor
 
-import "github.com/homerun-oci/homerun/host"
+import (
+	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/userns"
+)
 
 // Host is what was measured. An errno is its name (EPERM); empty is success.
 type Host struct {
@@ -18,6 +21,8 @@ type Host struct {
 	Packages Packages
 	// NewUIDMap and NewGIDMap are the helpers, where they are installed.
 	NewUIDMap, NewGIDMap Setter
+	// IDFiles are the errnos of opening /etc/subuid and /etc/subgid.
+	IDFiles map[userns.Kind]string
 	// Cgroups has what is delegated.
 	Cgroups Cgroups
 	Manager Manager
@@ -57,6 +62,8 @@ type Setter struct {
 	// Nosuid: the mount that it is on ignores both. Mount is where that is.
 	Nosuid bool
 	Mount  string
+	// Closed is where one is that nobody may execute, and none that somebody may.
+	Closed string
 }
 
 // Cgroups is what the caller may limit.
@@ -101,14 +108,15 @@ type Session struct {
 type Program struct {
 	// Path is empty when it is not installed.
 	Path string
-	// Version is the first line of what --version prints.
-	Version string
+	// Version is the first line of what --version prints, Trouble why it fails.
+	Version, Trouble string
 }
 
 // Network is what connects containers.
 type Network struct {
-	// Tun is the errno of opening /dev/net/tun.
+	// Tun is the errno of opening /dev/net/tun. TunDriver: the kernel has its driver.
 	Tun          string
+	TunDriver    bool
 	Pasta, Slirp Program
 	Nsenter      Program
 	// PingGroups is net.ipv4.ping_group_range, FirstPort
@@ -142,6 +150,8 @@ type Root struct {
 	Full  bool
 	// Directory: what is there is one.
 	Directory bool
+	// Aside is where what is there can be moved: nothing is there yet.
+	Aside string
 }
 
 // Test is a container that was run.

@@ -33,12 +33,12 @@ func (h *Host) granted(kind userns.Kind, ranges []host.Range) Row {
 	}
 	r := fine(file + " grants " + strings.Join(texts, ", "))
 	switch {
+	case total == 0 && h.IDFiles[kind] == "EACCES":
+		return Row{State: Missing, Found: file + " cannot be read by this user: EACCES", Consequence: oneID, Fix: []string{"sudo chmod a+r " + file}}
 	case total == 0:
 		r = Row{State: Missing, Found: file + " grants no " + string(kind) + "s to " + h.user(), Consequence: oneID}
 	case total < userns.UsualSize:
 		r.State, r.Consequence = Degraded, fmt.Sprintf("%d %ss, where images count on %d: files of higher ids cannot be unpacked", total, kind, userns.UsualSize)
-		r.Advice = "have the range in " + file + " enlarged"
-		return r
 	default:
 		return r
 	}
@@ -58,12 +58,14 @@ func (h *Host) grant(kind userns.Kind, r *Row) {
 		name = strconv.Itoa(h.Facts.Process.UID)
 	}
 	switch {
+	case r.State == Degraded && (s.Source != "" || free == 0):
+		r.Advice = "have the range in " + file + " enlarged"
 	case s.Source != "" || free == 0:
 		r.Advice = userns.HintGrant(kind, h.Facts)
 	case line > 0:
 		r.Advice = fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", line, file)
 		r.Fix = []string{fmt.Sprintf("sudo sed -i '%ds/.*/%s:%d:%d/' %s", line, name, free, userns.UsualSize, file)}
-	case s.Login == "":
+	case s.Login == "" || h.IDFiles[kind] == "ENOENT": // usermod makes no such file
 		r.Fix = []string{fmt.Sprintf("echo %s:%d:%d | sudo tee -a %s", name, free, userns.UsualSize, file)}
 	default:
 		r.Fix = []string{fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", kind, free, free+userns.UsualSize-1, plain.ShellWord(s.Login))}
@@ -95,6 +97,9 @@ func (h *Host) setter(kind userns.Kind, path string, s Setter, trouble host.Trou
 	name := "new" + string(kind) + "map"
 	r := Row{State: Missing, Consequence: oneID}
 	switch {
+	case path == "" && s.Closed != "":
+		r.Found = s.Closed + " cannot be executed"
+		r.Fix = []string{"sudo chown root:root " + plain.ShellWord(s.Closed), "sudo chmod 4755 " + plain.ShellWord(s.Closed)}
 	case path == "":
 		r.Found = name + " is not installed"
 		h.Packages.install(&r, "uidmap")

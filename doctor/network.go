@@ -23,6 +23,10 @@ func (h *Host) tun() Row {
 	case "ENOENT", "ENODEV", "ENXIO":
 		r.Found = "there is no /dev/net/tun: " + h.Network.Tun
 		r.Fix = []string{"sudo modprobe tun", "echo tun | sudo tee /etc/modules-load.d/60-homerun.conf"}
+		if h.Network.TunDriver {
+			r.Found = "the kernel has the driver, but " + r.Found
+			r.Fix = []string{"sudo mkdir -p /dev/net", "sudo mknod -m 666 /dev/net/tun c 10 200"}
+		}
 		r.Advice = "in an outer container: give that --device /dev/net/tun"
 	default:
 		r.Found = "/dev/net/tun cannot be opened: " + h.Network.Tun
@@ -35,16 +39,31 @@ func (h *Host) networkDriver() Row {
 	n := &h.Network
 	var found []string
 	for _, p := range []Program{n.Pasta, n.Slirp} {
-		if p.Path != "" {
+		if p.Path != "" && p.Trouble == "" {
 			found = append(found, strings.TrimSpace(p.Path+" "+version(p)))
 		}
 	}
-	if len(found) == 0 {
-		r := Row{State: Missing, Found: "neither pasta nor slirp4netns is installed", Consequence: unconnected}
+	r := Row{State: Missing, Consequence: unconnected}
+	switch {
+	case n.Pasta.Trouble != "":
+		r.Found = n.Pasta.Path + " does not run: " + n.Pasta.Trouble
+		if len(found) > 0 {
+			r.State, r.Consequence = Degraded, "without --net slirp4netns, containers have no network but their own loopback"
+		}
 		h.Packages.install(&r, "passt")
-		return r
+	case n.Slirp.Trouble != "":
+		r.Found = n.Slirp.Path + " does not run: " + n.Slirp.Trouble
+		if len(found) > 0 {
+			r.State, r.Consequence = Degraded, "--net slirp4netns fails"
+		}
+		h.Packages.install(&r, "slirp4netns")
+	case len(found) == 0:
+		r.Found = "neither pasta nor slirp4netns is installed"
+		h.Packages.install(&r, "passt")
+	default:
+		return fine(strings.Join(found, ", "))
 	}
-	return fine(strings.Join(found, ", "))
+	return r
 }
 
 // version is the word of a line that begins with a digit: pasta's has its name and

@@ -124,7 +124,7 @@ func (h *Host) stateRoot() Row {
 	r := h.Root
 	row := Row{State: Missing, Consequence: "no container can be made; with each verb --root DIR names another state root"}
 	self := h.Facts.Process.UID
-	aside := []string{"sudo mv " + plain.ShellWord(r.Path) + " " + plain.ShellWord(r.Path+".not-mine")}
+	aside := []string{"sudo mv " + plain.ShellWord(r.Path) + " " + plain.ShellWord(r.Aside)}
 	switch {
 	case r.There && !r.Directory:
 		row.Found, row.Fix = r.Path+" is not a directory", aside

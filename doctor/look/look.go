@@ -61,6 +61,7 @@ func (l *Looker) Look(ctx context.Context) (*doctor.Host, error) {
 	}
 	s := h.Facts.Subordinate
 	h.NewUIDMap, h.NewGIDMap = l.setter(userns.UID, s.NewUIDMap), l.setter(userns.GID, s.NewGIDMap)
+	h.IDFiles = map[userns.Kind]string{userns.UID: l.opens("/etc/subuid"), userns.GID: l.opens("/etc/subgid")}
 	h.Session = l.session(h.Facts)
 	h.Cgroups = l.cgroups(h.Facts)
 	h.Manager = l.manager(ctx, h.Facts)
@@ -85,6 +86,39 @@ func (l *Looker) read(name string) string {
 func (l *Looker) exists(name string) bool {
 	_, err := os.Lstat(l.path(name))
 	return err == nil
+}
+
+// opens is the errno of opening a file to read it.
+func (l *Looker) opens(path string) string {
+	fd, err := unix.Open(l.path(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return name(err)
+}
+
+// closed finds a program that lost its x bits.
+func (l *Looker) closed(program string) string {
+	for _, dir := range []string{"/usr/bin", "/bin"} {
+		at := path.Join(dir, program)
+		if st, err := os.Stat(l.path(at)); err == nil && st.Mode().IsRegular() {
+			return at
+		}
+	}
+	return ""
+}
+
+// aside is the first name that is free for what is at path.
+func aside(path string) string {
+	for n := 1; ; n++ {
+		to := path + ".not-mine"
+		if n > 1 {
+			to += "." + strconv.Itoa(n)
+		}
+		if unix.Access(to, unix.F_OK) != nil {
+			return to
+		}
+	}
 }
 
 func release() string {
@@ -114,7 +148,7 @@ func (l *Looker) packages(ctx context.Context) doctor.Packages {
 			break
 		}
 	}
-	for _, pkg := range []string{"uidmap", "shadow-utils", "passt", "util-linux", "dbus-user-session"} {
+	for _, pkg := range []string{"uidmap", "shadow-utils", "passt", "slirp4netns", "util-linux", "dbus-user-session"} {
 		switch {
 		case p.Manager == "apt-get" && l.exists("/var/lib/dpkg/info/"+pkg+".list"),
 			p.Manager == "dnf" && firstLine(ctx, l.program("rpm"), "-q", "--qf", "there", pkg) == "there":
@@ -138,7 +172,7 @@ func (l *Looker) program(name string) string {
 
 func (l *Looker) setter(kind userns.Kind, program string) doctor.Setter {
 	if program == "" {
-		return doctor.Setter{}
+		return doctor.Setter{Closed: l.closed("new" + string(kind) + "map")}
 	}
 	return doctor.Setter{Gains: privilege.Gains(l.path(program), kind), Nosuid: privilege.IsNosuid(l.path(program)), Mount: l.mountOf(program)}
 }
@@ -242,6 +276,7 @@ func (l *Looker) root() doctor.Root {
 	switch err := unix.Lstat(r.Path, &st); err {
 	case nil:
 		r.There, r.Owner, r.Mode, r.Directory = true, int(st.Uid), st.Mode&0o777, st.Mode&unix.S_IFMT == unix.S_IFDIR
+		r.Aside = aside(r.Path)
 	case unix.ENOENT:
 		for above = path.Dir(above); above != "/" && unix.Access(above, unix.F_OK) == unix.ENOENT; {
 			above = path.Dir(above)

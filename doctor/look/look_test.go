@@ -13,6 +13,7 @@ import (
 
 	"github.com/homerun-oci/homerun/doctor"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/userns"
 )
 
 // TestMain lets the test be what it starts in namespaces of its own.
@@ -125,7 +126,7 @@ func TestPrograms(t *testing.T) {
 	root := tree(t, map[string]string{"usr/bin/pasta*": "#!/bin/sh\necho pasta unknown version\necho more\n", "usr/bin/slirp4netns*": "#!/bin/sh\nexit 1\n",
 		"proc/sys/net/ipv4/ping_group_range": "0\t7\n"})
 	n := looker(root).network(context.Background())
-	if n.Pasta.Path != "/usr/bin/pasta" || n.Slirp.Version != "" || n.Slirp.Path == "" || n.Nsenter.Path != "" || n.Tun != "ENOENT" || n.PingGroups != "0\t7" {
+	if n.Pasta.Path != "/usr/bin/pasta" || n.Slirp.Version != "" || n.Slirp.Path == "" || n.Slirp.Trouble != "exit status 1" || n.Pasta.Trouble != "" || n.TunDriver || n.Nsenter.Path != "" || n.Tun != "ENOENT" || n.PingGroups != "0\t7" {
 		t.Errorf("%+v", n)
 	}
 }
@@ -270,5 +271,34 @@ func TestTest(t *testing.T) {
 	l.Homerun = root + "/none"
 	if got = l.Test(context.Background(), doctor.Root{}); got.Trouble == "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestClosed: a helper that nobody may execute is told from one that is not there, and
+// so is a file of ids that this user may not read.
+func TestClosed(t *testing.T) {
+	root := tree(t, map[string]string{"usr/bin/newuidmap": "", "etc/subuid": ""})
+	l := looker(root)
+	if got := l.setter(userns.UID, "").Closed; got != "/usr/bin/newuidmap" {
+		t.Error(got)
+	}
+	if got := l.setter(userns.GID, "").Closed; got != "" {
+		t.Error(got)
+	}
+	if l.opens("/etc/subuid") != "" || l.opens("/etc/subgid") != "ENOENT" {
+		t.Error(l.opens("/etc/subuid"), l.opens("/etc/subgid"))
+	}
+}
+
+// TestAside: what was moved away before stays where it is.
+func TestAside(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "homerun")
+	for _, want := range []string{".not-mine", ".not-mine.2", ".not-mine.3"} {
+		if got := aside(root); got != root+want {
+			t.Fatal(got)
+		}
+		if err := os.WriteFile(root+want, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -19,8 +19,14 @@ const answerLimit = 5 * time.Second
 
 // firstLine is what a program prints first; empty where it is none, or fails.
 func firstLine(ctx context.Context, program string, args ...string) string {
+	line, _ := ask(ctx, program, args...)
+	return line
+}
+
+// ask is the same, and why it fails.
+func ask(ctx context.Context, program string, args ...string) (string, error) {
 	if program == "" {
-		return ""
+		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
@@ -28,10 +34,10 @@ func firstLine(ctx context.Context, program string, args ...string) string {
 	c.Env, c.Dir, c.WaitDelay = []string{}, "/", time.Second
 	out, err := c.Output()
 	if err != nil {
-		return ""
+		return "", err
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
+	return strings.TrimSpace(line), nil
 }
 
 // packageVersion is that of an installed package, for programs that do not know theirs.
@@ -46,13 +52,17 @@ func (l *Looker) network(ctx context.Context) doctor.Network {
 	n := doctor.Network{Tun: l.tun(), PingGroups: strings.TrimSpace(l.read("/proc/sys/net/ipv4/ping_group_range")),
 		FirstPort: strings.TrimSpace(l.read("/proc/sys/net/ipv4/ip_unprivileged_port_start"))}
 	for name, p := range map[string]*doctor.Program{"pasta": &n.Pasta, "slirp4netns": &n.Slirp, "nsenter": &n.Nsenter} {
-		if p.Path = l.program(name); p.Path != "" {
-			p.Version = firstLine(ctx, l.path(p.Path), "--version")
+		if p.Path = l.program(name); p.Path == "" {
+			continue
 		}
-		if strings.Contains(p.Version, "unknown") { // Debian's pasta
+		var err error
+		if p.Version, err = ask(ctx, l.path(p.Path), "--version"); err != nil {
+			p.Trouble = err.Error()
+		} else if name == "pasta" && (p.Version == "" || strings.Contains(p.Version, "unknown")) { // Debian's says nothing to a pipe, or that
 			p.Version = l.packageVersion(ctx, "passt")
 		}
 	}
+	n.TunDriver = l.exists("/sys/class/misc/tun")
 	return n
 }
 

@@ -1,6 +1,8 @@
 package look
 
 import (
+	"math"
+
 	"bytes"
 	"context"
 	"os"
@@ -93,6 +95,9 @@ func phases(text string) []doctor.Phase {
 		if strings.HasPrefix(what, "fchmod(\".\", 05700)") {
 			at = program
 		}
+	}
+	for i := range list { // which had more digits than homerun says
+		list[i].Milliseconds = math.Round(list[i].Milliseconds*1000) / 1000
 	}
 	return list
 }

@@ -96,13 +96,16 @@ func isName(b []byte) bool {
 	return len(b) > 0 && b[0] != '+' && b[0] != '-' && b[0] != '#'
 }
 
-// ranges reads subuid or subgid in the directory etc, and for who has no range in
-// it what a hint needs. A missing or unreadable file grants nothing.
+// ranges reads subuid or subgid in the directory etc, and for who has few or
+// none in it what a hint needs. A missing or unreadable file grants nothing.
 func (p *Prober) ranges(etc, name string, owners []string) (list []host.Range, free uint32, line int) {
 	text, err := p.readFile(etc + "/" + name)
 	if err == nil {
 		if grants := userns.Grants(text, owners); len(grants) > 0 {
-			return userns.Ranges(grants), 0, 0
+			list = userns.Ranges(grants)
+		}
+		if total(list) >= userns.UsualSize {
+			return list, 0, 0
 		}
 	} else if err != unix.ENOENT {
 		return nil, 0, 0
@@ -112,7 +115,14 @@ func (p *Prober) ranges(etc, name string, owners []string) (list []host.Range, f
 	if free, line = userns.Survey(text, owners, taken); !known {
 		free = 0
 	}
-	return nil, free, line
+	return list, free, line
+}
+
+func total(list []host.Range) (ids uint64) {
+	for _, r := range list {
+		ids += uint64(r.Size)
+	}
+	return ids
 }
 
 // taken lists the ids of users or of groups that the host has, which a grant in

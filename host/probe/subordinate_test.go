@@ -133,3 +133,18 @@ func TestUnreadableGrant(t *testing.T) {
 		t.Errorf("%v, free from %d, line %d, want 165536 and line 2", list, free, line)
 	}
 }
+
+// TestFewGranted: who has some ids is told where more are free.
+func TestFewGranted(t *testing.T) {
+	etc := t.TempDir()
+	p := Prober{Facts: &host.Facts{}}
+	for text, want := range map[string]uint32{"u:100000:10\n": 100010, "u:100000:65536\n": 0} {
+		err := errors.Join(os.WriteFile(etc+"/subuid", []byte(text), 0o600), os.WriteFile(etc+"/passwd", []byte("u:x:1000:1000::/:\n"), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, free, line := p.ranges(etc, "subuid", []string{"u", "1000"}); len(list) != 1 || free != want || line != 0 {
+			t.Errorf("%q: %v, free from %d, line %d, want %d", text, list, free, line, want)
+		}
+	}
+}
