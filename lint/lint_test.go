@@ -68,7 +68,7 @@ func TestSeveral(t *testing.T) {
 
 // tame is a config with nothing to say about.
 func tame() Subject {
-	return Subject{Seccomp: true, Config: &specs.Spec{
+	return Subject{Seccomp: true, Home: "/home/u", Config: &specs.Spec{
 		Process: &specs.Process{NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}}},
 		Mounts:  []specs.Mount{{Destination: "/proc", Type: "proc"}, {Destination: "/sys", Type: "sysfs", Options: []string{"ro"}}},
 		Linux: &specs.Linux{
@@ -120,6 +120,8 @@ func TestUnsafe(t *testing.T) {
 		"mounts[2].source: who talks to /var/run/docker.sock":        bound("/var/run/docker.sock", "ro"),
 		"mounts[2].source: who talks to /run/user/1/systemd/private": bound("/run/user/1/systemd/private"),
 		"mounts[2]: the host's /etc can be written":                  bound("/etc/", "rbind"),
+		"mounts[2]: your home /home/u can be written":                bound("/home/u/", "rbind"),
+		"root: the root is the host's":                               func(s *Subject) { s.Config.Root = &specs.Root{Path: "/"} },
 		"mounts[2].options: rshared":                                 bound("/srv", "rshared"),
 		"mounts[1]: /sys can be written":                             func(s *Subject) { s.Config.Mounts[1].Options = nil },
 		"mounts[2]: the host's cgroups can be written": func(s *Subject) {
@@ -168,5 +170,52 @@ func TestSafeCgroups(t *testing.T) {
 func TestUnsafeNothing(t *testing.T) {
 	if list := Unsafe(Subject{Config: &specs.Spec{}}); len(list) != 4 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// TestAnnotations: what run would refuse, and what it would pass over.
+func TestAnnotations(t *testing.T) {
+	for _, test := range []struct {
+		name, value string
+		kind        Kind
+		words       string
+	}{
+		{"run.homerun.net", "pasta", "", ""},
+		{"run.homerun.net", "auto", "", ""},
+		{"run.homerun.net", "pastaa", KindInvalid, "unknown network"},
+		{"run.homerun.ports", "8080:80,53:53/udp", "", ""},
+		{"run.homerun.ports", "", "", ""},
+		{"run.homerun.ports", "8080:80,80", KindInvalid, "no host port"},
+		{"run.homerun.prots", "80:80", KindIgnored, "did you mean run.homerun.ports?"},
+		{"run.homerun.frobnicate", "", KindIgnored, "homerun has no such annotation"},
+		{"run.homerun.stop-signal", "INT", "", ""},
+		{"org.other", "x", "", ""},
+	} {
+		list := Annotations(&specs.Spec{Annotations: map[string]string{test.name: test.value}})
+		if test.kind == "" && len(list) == 0 {
+			continue
+		}
+		if len(list) != 1 || list[0].Kind != test.kind || !strings.Contains(list[0].Message, test.words) || !strings.Contains(list[0].Place, test.name) {
+			t.Errorf("%s=%s: %+v", test.name, test.value, list)
+		}
+	}
+}
+
+// TestTwice: a member that is there more than once is said once.
+func TestTwice(t *testing.T) {
+	for document, want := range map[string]string{
+		`{"a":1,"b":{"a":2},"c":[{"a":3},{"a":4}]}`:        "",
+		`{"a":{"x":1},"b":2,"a":3,"a":4}`:                  "a",
+		`{"c":[1,{"x":[],"y":{"z":1,"z":2},"x":0}],"d":0}`: "c[1].y.z c[1].x",
+		`{"a":`: "",
+		`5`:     "",
+	} {
+		var places []string
+		for _, f := range Twice([]byte(document)) {
+			places = append(places, f.Place)
+		}
+		if got := strings.Join(places, " "); got != want {
+			t.Errorf("%s: %s, want %s", document, got, want)
+		}
 	}
 }

@@ -16,6 +16,8 @@ type Subject struct {
 	Seccomp bool
 	// HostRoot: who runs it is root of the machine.
 	HostRoot bool
+	// Home is that of who runs it; may be empty.
+	Home string
 	// Open are the places of paths that others than their owner can write, and the
 	// paths.
 	Open []OpenPath
@@ -30,6 +32,7 @@ func Unsafe(s Subject) []Finding {
 	u.process()
 	u.namespaces()
 	u.ids()
+	u.root()
 	u.mounts()
 	u.kernelFiles()
 	u.devices()
@@ -176,6 +179,13 @@ var sockets = []string{"docker.sock", "podman.sock", "containerd.sock", "crio.so
 // valuable are directories of the host that say what the host does.
 var valuable = []string{"/", "/etc", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/root", "/home", "/var", "/var/run", "/run", "/dev", "/proc", "/sys", "/sys/fs/cgroup"}
 
+// root is about a root that is the host's own.
+func (u *unsafety) root() {
+	if r := u.Config.Root; r != nil && !r.Readonly && path.Clean(r.Path) == "/" {
+		u.add("root", "set root.readonly to true", "the root is the host's, and can be written, as far as the container's ids may")
+	}
+}
+
 func (u *unsafety) mounts() {
 	for i, m := range u.Config.Mounts {
 		place := fmt.Sprintf("mounts[%d]", i)
@@ -186,8 +196,8 @@ func (u *unsafety) mounts() {
 		case bound && (slices.Contains(sockets, path.Base(source)) || strings.HasSuffix(source, "/systemd/private")):
 			u.add(place+".source", "leave it out; ro does not help, as one talks to a socket all the same",
 				"who talks to %s has things run outside of the container", source)
-		case bound && !readOnly && slices.Contains(valuable, source):
-			u.add(place, "add the option ro", "the host's %s can be written, as far as the container's ids may", source)
+		case bound && !readOnly:
+			u.written(place, source)
 		case m.Type == "sysfs" && !readOnly:
 			u.add(place, "add the option ro", "/sys can be written")
 		case m.Type == "cgroup" && !readOnly && u.namespace(specs.CgroupNamespace) == nil:
@@ -196,6 +206,16 @@ func (u *unsafety) mounts() {
 		if p := propagation(m.Options); bound && p != "" {
 			u.add(place+".options", "", "%s: what the container mounts there comes back to the host", p)
 		}
+	}
+}
+
+// written is about what the container may change of the host.
+func (u *unsafety) written(place, source string) {
+	switch {
+	case slices.Contains(valuable, source):
+		u.add(place, "add the option ro", "the host's %s can be written, as far as the container's ids may", source)
+	case u.Home != "" && source == path.Clean(u.Home):
+		u.add(place, "add the option ro, or bind a directory in it", "your home %s can be written, with what your shell and your desktop start", source)
 	}
 }
 

@@ -73,7 +73,7 @@ func (l *linter) findings(ctx context.Context, dir string) ([]lint.Finding, erro
 	if err != nil {
 		return nil, err
 	}
-	list := lint.Unknown(b.Raw)
+	list := slices.Concat(lint.Unknown(b.Raw), lint.Twice(b.Raw), lint.Annotations(b.Config), hooksGone(b))
 	warnings, err := b.Check()
 	list = append(list, ignored(warnings)...)
 	root := os.Geteuid() == 0
@@ -84,7 +84,7 @@ func (l *linter) findings(ctx context.Context, dir string) ([]lint.Finding, erro
 		list = append(list, found...)
 		root = root && (p == nil || p.Facts.UserNamespace.Initial)
 	}
-	list = append(list, lint.Unsafe(lint.Subject{Config: b.Config, Seccomp: b.Seccomp != nil, HostRoot: root, Open: openPaths(b, l.config)})...)
+	list = append(list, lint.Unsafe(lint.Subject{Config: b.Config, Seccomp: b.Seccomp != nil, HostRoot: root, Home: os.Getenv("HOME"), Open: openPaths(b, l.config)})...)
 	lint.Locate(b.Raw, list)
 	return slices.Compact(list), nil
 }
@@ -202,15 +202,32 @@ func openPaths(b *bundle.Bundle, config string) []lint.OpenPath {
 	if b.Config.Root != nil {
 		look("root.path", b.Config.Root.Path)
 	}
-	if b.Config.Hooks != nil {
-		for _, h := range []struct {
-			name string
-			list []specs.Hook
-		}{{"prestart", b.Config.Hooks.Prestart}, {"createRuntime", b.Config.Hooks.CreateRuntime}, {"poststart", b.Config.Hooks.Poststart}, {"poststop", b.Config.Hooks.Poststop}} {
-			for i, hook := range h.list {
-				look(fmt.Sprintf("hooks.%s[%d].path", h.name, i), hook.Path)
-			}
+	eachHook(b, look)
+	return list
+}
+
+// eachHook calls for each hook that is run on the host's side.
+func eachHook(b *bundle.Bundle, call func(place, path string)) {
+	if b.Config.Hooks == nil {
+		return
+	}
+	for _, h := range []struct {
+		name string
+		list []specs.Hook
+	}{{"prestart", b.Config.Hooks.Prestart}, {"createRuntime", b.Config.Hooks.CreateRuntime}, {"poststart", b.Config.Hooks.Poststart}, {"poststop", b.Config.Hooks.Poststop}} {
+		for i, hook := range h.list {
+			call(fmt.Sprintf("hooks.%s[%d].path", h.name, i), hook.Path)
 		}
 	}
+}
+
+// hooksGone are hooks that are not there to be run.
+func hooksGone(b *bundle.Bundle) []lint.Finding {
+	var list []lint.Finding
+	eachHook(b, func(place, path string) {
+		if _, err := os.Stat(path); filepath.IsAbs(path) && errors.Is(err, os.ErrNotExist) {
+			list = append(list, lint.Finding{Kind: lint.KindImpossible, Place: place, Message: path + ": there is no such program"})
+		}
+	})
 	return list
 }

@@ -110,9 +110,12 @@ func TestLint(t *testing.T) {
 		// Nothing but a warning.
 		head + namespaces + `}}`: "0 config.json:2:9: warning: linux.seccomp: there is no seccomp filter",
 		// No JSON, and what no host can run.
-		`{"ociVersion":}`:                           "1 config.json:1:15: error: ociVersion: ",
-		head + `"mounts":[{"destination":""}]}`:     "1 config.json:2:26: error: mounts[0].destination: ",
-		head + `"hostnam":"x",` + namespaces + `}}`: "1 config.json:2:11: error: hostnam: the specification has no such member, and it is ignored; did you mean hostname? [unknown]",
+		`{"ociVersion":}`:                                                                                                  "1 config.json:1:15: error: ociVersion: ",
+		head + `"mounts":[{"destination":""}]}`:                                                                            "1 config.json:2:26: error: mounts[0].destination: ",
+		head + `"hostnam":"x",` + namespaces + `}}`:                                                                        "1 config.json:2:11: error: hostnam: the specification has no such member, and it is ignored; did you mean hostname? [unknown]",
+		head + `"annotations":{"run.homerun.net":"pastaa"},` + namespaces + `}}`:                                           "1 config.json:2:34: error: annotations[\"run.homerun.net\"]: ",
+		head + `"annotations":{"x":"a","x":"b"},` + namespaces + `}}`:                                                      "0 config.json:2:28: warning: annotations.x: this is here more than once",
+		head + `"hooks":{"prestart":[{"path":"/no/such"}]},` + namespaces + `}}`:                                           "1 config.json:2:30: error: hooks.prestart[0].path: /no/such: there is no such program [impossible]",
 		head + `"mounts":[{"destination":"/x","type":"bind","source":"/no/such","options":["bind"]}],` + namespaces + `}}`: "1 config.json:2:11: error: mounts[0]: mount /no/such on /x: ",
 	} {
 		dir := bundleOf(t, config)
