@@ -156,6 +156,7 @@ func lacks() map[string]lack {
 		"no memory":      {"controller-memory", Degraded, "cgroup_enable=memory", func(h *Host) { h.Cgroups.Kernel, h.Cgroups.Delegated = nil, nil }},
 		"tun":            {"tun", Missing, "$sudo chmod 0666 /dev/net/tun", func(h *Host) { h.Network.Tun = "EACCES" }},
 		"no tun":         {"tun", Missing, "$sudo modprobe tun", func(h *Host) { h.Network.Tun = "ENOENT" }},
+		"no udev":        {"tun", Missing, "$sudo chmod 0666 /dev/net/tun", func(h *Host) { h.Network.Tun = "ENOENT" }},
 		"odd tun":        {"tun", Missing, "--device /dev/net/tun", func(h *Host) { h.Network.Tun = "EIO" }},
 		"no driver":      {"network-driver", Missing, "$sudo apt-get install -y passt", func(h *Host) { h.Network.Pasta = Program{} }},
 		"no nsenter":     {"nsenter", Missing, "$sudo apt-get install -y util-linux", func(h *Host) { h.Network.Nsenter = Program{} }},

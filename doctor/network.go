@@ -22,7 +22,7 @@ func (h *Host) tun() Row {
 		r.Advice = "it stays so with systemd's own udev rules; in an outer container: give that --device /dev/net/tun"
 	case "ENOENT", "ENODEV", "ENXIO":
 		r.Found = "there is no /dev/net/tun: " + h.Network.Tun
-		r.Fix = []string{"sudo modprobe tun", "echo tun | sudo tee /etc/modules-load.d/60-homerun.conf"}
+		r.Fix = []string{"sudo modprobe tun", "sudo chmod 0666 /dev/net/tun", "echo tun | sudo tee /etc/modules-load.d/60-homerun.conf"} // without udev it is root's
 		if h.Network.TunDriver {
 			r.Found = "the kernel has the driver, but " + r.Found
 			r.Fix = []string{"sudo mkdir -p /dev/net", "sudo mknod -m 666 /dev/net/tun c 10 200"}
