@@ -161,8 +161,10 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 		return []string{"table", "json", "brief"}, cobra.ShellCompDirectiveNoFileComp
 	case "net", "network":
 		return []string{"none", "host", "pasta", "slirp4netns", "ns:"}, cobra.ShellCompDirectiveNoFileComp
-	case "signal", "stop-signal", "reload":
+	case "signal", "stop-signal":
 		return signalNames(), cobra.ShellCompDirectiveNoFileComp
+	case "reload":
+		return append(signalNames(), "none"), cobra.ShellCompDirectiveNoFileComp
 	case "cap", "cap-add", "cap-drop":
 		return capabilityNames(), cobra.ShellCompDirectiveNoFileComp
 	case "pid", "ipc", "uts":

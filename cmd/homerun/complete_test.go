@@ -39,6 +39,7 @@ func TestCompletedFlags(t *testing.T) {
 		{"run --security-opt ", "seccomp=unconfined"},
 		{"unit web --rootfs / --restart ", "no on-failure always"},
 		{"unit web --rest", "--restart"},
+		{"unit web --reload ", strings.Join(signalNames(), " ") + " none"},
 	} {
 		got := strings.Join(completed(t, strings.Split(c.words, " ")...), " ")
 		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
