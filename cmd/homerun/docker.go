@@ -249,14 +249,41 @@ func (d *dockerFlags) findHost(*specs.Spec, string) error {
 	return nil
 }
 
+const (
+	flagStopTimeout = "stop-timeout"
+	flagStopSignal  = "stop-signal"
+)
+
+// stopSignal reads --stop-signal.
+func stopSignal(text string) (unix.Signal, error) {
+	n, err := container.ParseStopSignal(text)
+	if err != nil {
+		return 0, &fault.Error{Place: fmt.Sprintf("--stop-signal %q", text), Why: "want a signal's name or number, as INT"}
+	}
+	return n, nil
+}
+
+// stopTimeout reads --stop-timeout.
+func stopTimeout(text string) (seconds int, err error) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < -1 {
+		return 0, &fault.Error{Place: fmt.Sprintf("--stop-timeout %q", text), Why: "want whole seconds, or -1 to wait for ever"}
+	}
+	return int(n), nil
+}
+
 // setStop says by annotations how `homerun stop` ends the program.
 func (d *dockerFlags) setStop(s *specs.Spec) error {
-	name, seconds := d.values.Last("stop-signal"), d.values.Last("stop-timeout")
-	if _, err := container.ParseStopSignal(name); err != nil && d.values["stop-signal"] != nil {
-		return &fault.Error{Place: fmt.Sprintf("--stop-signal %q", name), Why: "want a signal's name or number, as INT"}
+	name, seconds := d.values.Last(flagStopSignal), d.values.Last(flagStopTimeout)
+	if d.values[flagStopSignal] != nil {
+		if _, err := stopSignal(name); err != nil {
+			return err
+		}
 	}
-	if n, err := strconv.ParseInt(seconds, 10, 32); (err != nil || n < -1) && d.values["stop-timeout"] != nil {
-		return &fault.Error{Place: fmt.Sprintf("--stop-timeout %q", seconds), Why: "want whole seconds, or -1 to wait for ever"}
+	if d.values[flagStopTimeout] != nil {
+		if _, err := stopTimeout(seconds); err != nil {
+			return err
+		}
 	}
 	if s.Annotations == nil {
 		s.Annotations = map[string]string{}

@@ -70,11 +70,6 @@ func (f *unitFlags) add(flags *pflag.FlagSet) {
 	}
 }
 
-const (
-	flagStopTimeout = "stop-timeout"
-	flagStopSignal  = "stop-signal"
-)
-
 // isOwn reports whether run has no such flag.
 func isOwn(name string) bool {
 	return slices.Contains([]string{"restart", "reload", "watchdog", "socket"}, name)
@@ -281,17 +276,17 @@ func (u *unitMaker) service() (*systemd.Service, error) {
 // ending says by which signals the program ends and reads its files anew.
 func (u *unitMaker) ending(s *systemd.Service, self, cwd string) error {
 	s.StopSeconds = 10
-	if seconds, typed := u.value(flagStopTimeout); typed {
-		n, err := strconv.Atoi(seconds)
-		if err != nil || n < -1 {
-			return fmt.Errorf("--stop-timeout %q: want seconds", seconds)
+	if text, typed := u.value(flagStopTimeout); typed {
+		n, err := stopTimeout(text)
+		if err != nil {
+			return err
 		}
 		s.StopSeconds = n
 	}
-	if name, typed := u.value(flagStopSignal); typed {
-		n, err := container.ParseStopSignal(name)
+	if text, typed := u.value(flagStopSignal); typed {
+		n, err := stopSignal(text)
 		if err != nil {
-			return fmt.Errorf("--stop-signal: %w", err)
+			return err
 		}
 		s.StopSignal = strconv.Itoa(int(n))
 	}
