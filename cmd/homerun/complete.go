@@ -51,12 +51,10 @@ func wordsOf(verb string) words {
 		return oneContainer(container.Paused)
 	case "pause", "port", "update":
 		return oneContainer(container.Running, container.Created, container.Paused)
-	case "state", "events", "mounts", "shell", "wait":
+	case "state", "events", "mounts", "shell", "wait", "logs":
 		return oneContainer()
 	case "delete", "rm", "inspect", "stop", "stats":
 		return severalContainers
-	case "logs":
-		return oneContainer()
 	case "exec", "ps", "top":
 		return firstContainer
 	case "kill":
@@ -174,7 +172,7 @@ func flagValues(name string) ([]string, cobra.ShellCompDirective) {
 	case "home":
 		return []string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp
 	case "restart":
-		return []string{"no", "on-failure", "always"}, cobra.ShellCompDirectiveNoFileComp
+		return restarts(), cobra.ShellCompDirectiveNoFileComp
 	case "log-driver":
 		return []string{"auto", "journald", "file", "none", "passthrough"}, cobra.ShellCompDirectiveNoFileComp
 	case "security-opt":

@@ -70,6 +70,9 @@ func (f *unitFlags) add(flags *pflag.FlagSet) {
 	}
 }
 
+// restarts are the values of --restart: systemd.service(5), "Restart=".
+func restarts() []string { return []string{"no", "on-failure", "always"} }
+
 // isOwn reports whether run has no such flag.
 func isOwn(name string) bool {
 	return slices.Contains([]string{"restart", "reload", "watchdog", "socket"}, name)
@@ -170,7 +173,7 @@ func (u *unitMaker) check() error {
 		return errors.New("--detach: systemd stays with a unit's program, and so does homerun; leave it out")
 	case u.manager() == cgroupv2.Systemd:
 		return errors.New("--cgroup-manager=systemd: the container's cgroup is that of the unit; leave it out")
-	case !slices.Contains([]string{"no", "on-failure", "always"}, u.flags.restart):
+	case !slices.Contains(restarts(), u.flags.restart):
 		return fmt.Errorf("--restart %q: want no, on-failure or always", u.flags.restart)
 	case u.flags.watchdog < 0:
 		return fmt.Errorf("--watchdog %d: want seconds", u.flags.watchdog)
