@@ -77,7 +77,7 @@ func mistakes() []mistake {
 		{"run|--rootfs|/|--mount|type=image,src=x,dst=/mnt|true", []string{"homerun has no images: want type=bind"}, nil},
 		{"kill|nope|FOO", []string{`kill nope: unknown signal "FOO"`}, nil},
 		{"exec|nope|true", []string{`exec nope: container "nope" does not exist`}, nil},
-		{"list|-f|yaml", []string{`list: unknown format "yaml": want table or json`}, nil},
+		{"list|-f|yaml", []string{`list: unknown format "yaml": want brief, table or json`}, nil},
 		{"list|--log-format|x", []string{`unknown --log-format "x": want text or json`}, nil},
 		{"list|--log-level|x", []string{`unknown --log-level "x": want error, warn, info, debug or trace`}, nil},
 		{"list|--cgroup-manager|x", []string{"unknown cgroup manager x: want auto, systemd, cgroupfs or disabled"}, nil},

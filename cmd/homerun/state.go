@@ -79,7 +79,7 @@ func (o *options) list(ctx context.Context, r *container.Runtime, f *listFlags) 
 	case format == "brief" || format == "" && isTerminal(1):
 		return brief(ctx, r)
 	case format != "json" && format != "table" && format != "":
-		return fmt.Errorf("unknown format %q: want table or json", format)
+		return fmt.Errorf("unknown format %q: want brief, table or json", format)
 	case format == "json":
 		states := []container.OCIState{}
 		err := eachState(r, func(d *container.OCIState) { states = append(states, *d) })
