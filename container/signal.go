@@ -1,6 +1,8 @@
 package container
 
 import (
+	"slices"
+
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -9,15 +11,15 @@ import (
 // paused container that Run made is thawed for a signal that ends programs,
 // which it would otherwise get when somebody resumes it.
 func (p *Process) Signal(s unix.Signal) {
-	if !p.signal(s) {
-		return
+	if p.signal(s) && p.bundle != nil && (s == unix.SIGKILL || ends(s)) {
+		p.container.cgroup().Thaw()
 	}
-	switch s {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		if p.bundle != nil {
-			p.container.cgroup().Thaw()
-		}
-	}
+}
+
+// ends reports whether a signal is one of those that people, terminals and service
+// managers send to end a program, which may catch it: a watchdog's is SIGABRT.
+func ends(s unix.Signal) bool {
+	return slices.Contains([]unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}, s)
 }
 
 func (p *Process) signal(s unix.Signal) (sent bool) {

@@ -28,7 +28,6 @@ func TestStopOptions(t *testing.T) {
 		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-signal: unknown signal "nosuch"`},
 		{map[string]string{annotationImageSignal: "0"}, StopOptions{}, 0, 0, "annotations: org.opencontainers.image.stopSignal: signal 0 ends nothing"},
 		{map[string]string{AnnotationStopSignal: "nosuch"}, StopOptions{Signal: unix.SIGINT}, unix.SIGINT, 10 * time.Second, ""},
-		{map[string]string{annotationImageSignal: "0"}, StopOptions{}, 0, 0, "annotations: org.opencontainers.image.stopSignal: signal 0 ends nothing"},
 		{map[string]string{AnnotationStopTimeout: "18446744074"}, StopOptions{}, unix.SIGTERM, 9223372036 * time.Second, ""},
 		{map[string]string{AnnotationStopTimeout: "-18446744073"}, StopOptions{}, unix.SIGTERM, -time.Second, ""},
 		{map[string]string{AnnotationStopTimeout: "5s"}, StopOptions{}, 0, 0, `annotations: run.homerun.stop-timeout: want whole seconds, not "5s"`},
@@ -43,6 +42,16 @@ func TestStopOptions(t *testing.T) {
 		}
 		if s != c.signal || limit != c.limit || err != nil {
 			t.Errorf("%v: %v, %v, %v", c.annotations, s, limit, err)
+		}
+	}
+}
+
+// A paused container goes on for each of these, and one that waits for start ends by them.
+func TestEnds(t *testing.T) {
+	for s := range unix.Signal(65) {
+		want := s == unix.SIGTERM || s == unix.SIGINT || s == unix.SIGHUP || s == unix.SIGQUIT || s == unix.SIGABRT
+		if ends(s) != want {
+			t.Errorf("%v: %t", s, !want)
 		}
 	}
 }

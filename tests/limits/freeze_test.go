@@ -83,8 +83,8 @@ func TestFrozenAbove(t *testing.T) {
 // its program catches that or not.
 func TestPausedRunEnds(t *testing.T) {
 	managers(t, func(t *testing.T, manager string) {
-		for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
-			pausedRunEnds(t, manager, s, "trap 'exit 7' TERM INT HUP QUIT; touch /begun; while :; do sleep 0.1; done", 7)
+		for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT} {
+			pausedRunEnds(t, manager, s, "trap 'exit 7' TERM INT HUP QUIT ABRT; touch /begun; while :; do sleep 0.1; done", 7)
 			pausedRunEnds(t, manager, s, "touch /begun; exec sleep 1000", 128+int(s))
 		}
 	})
