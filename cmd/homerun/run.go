@@ -277,27 +277,7 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	if err != nil {
 		return nil, err
 	}
-	var seen spec.Seen
-	if r.here {
-		seen.Here = currentDir(cwd)
-		if err := o.notOwn("--here in "+seen.Here.Real, seen.Here.Real, "change into another directory"); err != nil {
-			return nil, err
-		}
-	}
-	description, err := r.spec(cwd, args, &f.docker)
-	if home := description.Person.Home; err == nil && r.person.home != "" {
-		seen.Home = realDir(home)
-		if r.person.home == "rw" {
-			err = o.notOwn("--home rw", seen.Home.Real, "--home ro does not let it")
-		}
-	}
-	if err == nil {
-		description.Person.Keys = append(description.Person.Keys, o.ownRoot(seen)...)
-		description.Env, err = f.docker.environment(r.env)
-	}
-	if err == nil {
-		description.Volumes, err = f.docker.volumes(r.volumes)
-	}
+	description, err := o.describe(f, cwd, args)
 	if err != nil {
 		return nil, err
 	}
@@ -307,26 +287,61 @@ func (o *options) rootfsRequest(f *runFlags, args []string) (*container.Request,
 	}
 	network.Notes = r.network.net != "" || o.debug
 	description.HostNetwork, description.JoinedNetwork = network.Network.Mode == netns.Host, network.Network.Mode == netns.Join
-	security := description.Security
-	description.Security = spec.Security{} // the filter goes by the capabilities, which flags change
-	s, err := description.Config()
-	if err == nil {
-		err = f.docker.change(s, description.Path)
-		security.Confine(s)
-	}
+	s, err := f.config(description)
 	if err != nil {
 		return nil, err
 	}
-	if c := s.Process.Capabilities; description.Path == "/" && c != nil && slices.Contains(c.Bounding, "CAP_SYS_ADMIN") {
-		r.person.notes = append(r.person.notes, "with CAP_SYS_ADMIN the program can unmount what covers your home, keys, /tmp and /run")
-	}
-	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true}
-	request.Here = r.current
-	request.Network = network
+	request := &container.Request{ID: o.id, Bundle: &bundle.Bundle{Dir: cwd, Config: s}, RemoveMade: true, Here: r.current, Network: network}
 	if request.Overlay, err = r.person.requestedOverlay(); err != nil {
 		return nil, err
 	}
 	return request, o.checked(request.Bundle.Check())
+}
+
+// describe says what is wanted, and refuses directories that no program may have.
+func (o *options) describe(f *runFlags, cwd string, args []string) (d spec.Rootfs, err error) {
+	r, seen := &f.rootfs, spec.Seen{}
+	if r.here {
+		seen.Here = currentDir(cwd)
+		if err := o.notOwn("--here in "+seen.Here.Real, seen.Here.Real, "change into another directory"); err != nil {
+			return d, err
+		}
+	}
+	if d, err = r.spec(cwd, args, &f.docker); err != nil {
+		return d, err
+	}
+	if r.person.home != "" {
+		seen.Home = realDir(d.Person.Home)
+	}
+	if r.person.home == "rw" {
+		if err := o.notOwn("--home rw", seen.Home.Real, "--home ro does not let it"); err != nil {
+			return d, err
+		}
+	}
+	d.Person.Keys = append(d.Person.Keys, o.ownRoot(seen)...)
+	if d.Env, err = f.docker.environment(r.env); err == nil {
+		d.Volumes, err = f.docker.volumes(r.volumes)
+	}
+	return d, err
+}
+
+// config makes the config.json, with what docker's flags change in it.
+func (f *runFlags) config(d spec.Rootfs) (*specs.Spec, error) {
+	security := d.Security
+	d.Security = spec.Security{} // the filter goes by the capabilities, which flags change
+	s, err := d.Config()
+	if err == nil {
+		err = f.docker.change(s, d.Path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	security.Confine(s)
+	if c := s.Process.Capabilities; d.Path == "/" && c != nil && slices.Contains(c.Bounding, "CAP_SYS_ADMIN") {
+		person := &f.rootfs.person
+		person.notes = append(person.notes, "with CAP_SYS_ADMIN the program can unmount what covers your home, keys, /tmp and /run")
+	}
+	return s, nil
 }
 
 // leaveOut reports whether another attempt without something that the command line
