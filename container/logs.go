@@ -127,8 +127,8 @@ func (p *outputPipes) close() {
 // keptFile says how a container's output is kept, as JSON.
 const keptFile = "output.json"
 
-// kept is that JSON.
-type kept struct {
+// keeping is that JSON.
+type keeping struct {
 	Driver string `json:"driver"`
 	// Instance tells a container in the journal from others of its id.
 	Instance string `json:"instance"`
@@ -143,7 +143,7 @@ func (s *starting) keepOutput(driver string) error {
 	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return fmt.Errorf("choose a number: %w", err)
 	}
-	k := kept{Driver: driver, Instance: fmt.Sprintf("%x", random)}
+	k := keeping{Driver: driver, Instance: fmt.Sprintf("%x", random)}
 	more := k.Instance
 	if driver == OutputFiles {
 		more = strconv.FormatInt(s.output.max, 10)
@@ -227,7 +227,7 @@ func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions) error {
 	if err == unix.ENOENT {
 		return ErrNoOutput
 	}
-	var k kept
+	var k keeping
 	if err == nil {
 		err = json.Unmarshal(text, &k)
 	}
@@ -253,7 +253,7 @@ func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions) error {
 }
 
 // showOutput has the helper show the output.
-func (c *Container) showOutput(ctx context.Context, k *kept, keeper *os.File, o LogOptions) error {
+func (c *Container) showOutput(ctx context.Context, k *keeping, keeper *os.File, o LogOptions) error {
 	last, letters := -1, ""
 	if o.Last != nil {
 		last = *o.Last

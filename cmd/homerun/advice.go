@@ -101,8 +101,8 @@ func (r *rootfsFlags) adviseProgram(e *fault.Error, args []string) {
 		e.Hint = r.path + " holds no system: it has neither bin nor usr/bin; --rootfs / is the host's own, and with --here it has this directory"
 	case strings.Contains(name, "/"):
 		e.Hint = "a name with / is no matter of PATH: it is looked for in the container, a relative one from the working directory, " + r.config.Process.Cwd
-	case err == nil && r.person.covers(program) != "":
-		e.Hint = r.person.covers(program) + ": remove the link"
+	case err == nil && r.person.whyCovered(program) != "":
+		e.Hint = r.person.whyCovered(program) + ": remove the link"
 	case err == nil:
 		e.Hint = "it is looked for in the container's PATH, " + r.searchPath() + "; yours has it as " + program + ": --env PATH passes yours on"
 	default:

@@ -140,8 +140,8 @@ func (f *personFlags) noteElsewhere(home string, covered, links []string) {
 	}
 }
 
-// covers says why a file is covered that is not in the home; empty where it is not.
-func (f *personFlags) covers(file string) string {
+// whyCovered says why a file is covered that is not in the home; empty where it is not.
+func (f *personFlags) whyCovered(file string) string {
 	for key, why := range f.elsewhere {
 		if spec.Within(file, key) {
 			return why

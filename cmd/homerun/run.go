@@ -140,7 +140,7 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	}
 	stop()
 	if err = started(err); err != nil {
-		return o.interrupted(err, signals)
+		return o.startError(err, signals)
 	}
 	if f.rootfs.path != "" && !o.quiet {
 		for _, n := range slices.Concat(p.Notes, f.rootfs.notes, f.rootfs.person.notes) {
@@ -174,13 +174,13 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 	return p.Delete(ctx)
 }
 
-// interrupted is the error of a start in the foreground, whose status is that of a signal
+// startError is the error of a start in the foreground, whose status is that of a signal
 // that came meanwhile, as of a program that it had ended.
-func (o *options) interrupted(err error, s *signals) error {
+func (o *options) startError(err error, s *signals) error {
 	if s == nil {
 		return err
 	}
-	n := s.interrupted()
+	n := s.fatal()
 	if n == 0 {
 		return err
 	}

@@ -95,10 +95,10 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 // os/signal.
 const awaited = 20 * time.Millisecond
 
-// interrupted is the signal that came during a start that has failed; 0 where none of
+// fatal is the signal that came during a start that has failed; 0 where none of
 // those did that end programs. A terminal sends it to all that it runs, and what the
 // start made may end before this process knows of it.
-func (s *signals) interrupted() unix.Signal {
+func (s *signals) fatal() unix.Signal {
 	for end := time.Now().Add(awaited); ; time.Sleep(time.Millisecond) {
 		s.lock.Lock()
 		for _, n := range [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP} {

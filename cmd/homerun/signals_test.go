@@ -109,22 +109,22 @@ func TestInterrupted(t *testing.T) {
 		0: nil, unix.SIGTERM: {unix.SIGUSR1, unix.SIGTERM}, unix.SIGINT: {unix.SIGHUP, unix.SIGINT}, unix.SIGHUP: {unix.SIGWINCH, unix.SIGHUP},
 	} {
 		s := &signals{caught: &early.Signals{}, held: held}
-		if got := s.interrupted(); got != want {
+		if got := s.fatal(); got != want {
 			t.Errorf("%v: %v, not %v", held, got, want)
 		}
 	}
 	s := &signals{caught: &early.Signals{}}
 	s.handed.Store(true)
-	if begun := time.Now(); s.interrupted() != 0 || time.Since(begun) < awaited {
+	if begun := time.Now(); s.fatal() != 0 || time.Since(begun) < awaited {
 		t.Errorf("what may be on its way is waited for only %v", time.Since(begun))
 	}
 	s.held = []os.Signal{unix.SIGQUIT}
 	o := &options{}
 	broken := errors.New("broken")
-	if err := o.interrupted(broken, s); errors.Is(err, broken) || o.exitStatus() != 128+int(unix.SIGQUIT) {
+	if err := o.startError(broken, s); errors.Is(err, broken) || o.exitStatus() != 128+int(unix.SIGQUIT) {
 		t.Errorf("%v, status %d", err, o.exitStatus())
 	}
-	if err := o.interrupted(broken, nil); !errors.Is(err, broken) {
+	if err := o.startError(broken, nil); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
