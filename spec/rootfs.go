@@ -151,7 +151,7 @@ func (r Rootfs) scratch() []specs.Mount {
 	}
 }
 
-// binds adds the working directory and the volumes.
+// binds adds the current directory and the volumes, with what keeps keys where they are.
 func (r Rootfs) binds(s *specs.Spec) error {
 	if r.Person.Visible == "rw" {
 		s.Mounts = append(s.Mounts, r.held(r.Person.Home)...)

@@ -14,9 +14,10 @@ import (
 type Security struct {
 	// Arch is Go's name of the machine's architecture.
 	Arch string
-	// Filtered: it has the seccomp profile Filter, or if that is not nil Profile.
-	Filtered bool
+	// Profile is its seccomp profile. Where that is nil, Filtered says that it has the
+	// usual one, which Filter makes; else it has none.
 	Profile  *Profile
+	Filtered bool
 	// NewPrivileges lets set-user-ID programs and file capabilities have an effect.
 	NewPrivileges bool
 }

@@ -191,11 +191,11 @@ func (t *terminal) finish() {
 }
 
 const (
-	// rest is more than a terminal's buffers hold, in bytes.
-	rest = 64 << 10
-	// quiet is how long, in milliseconds, the kernel may take to bring what is in
+	// buffered is more than a terminal's buffers hold, in bytes.
+	buffered = 64 << 10
+	// onItsWay is how long, in milliseconds, the kernel may take to bring what is in
 	// them from one end to the other.
-	quiet = 50
+	onItsWay = 50
 )
 
 // showUntilEnd shows what a terminal says, until nobody has it any more. Who
@@ -203,7 +203,7 @@ const (
 // ended has ended, what the process can have said is shown, and no more.
 func showUntilEnd(to, terminal, ended int) {
 	b := make([]byte, 32<<10)
-	for left, limit := rest, -1; left > 0; {
+	for left, limit := buffered, -1; left > 0; {
 		fds := []unix.PollFd{{Fd: int32(terminal), Events: unix.POLLIN}, {Fd: int32(ended), Events: unix.POLLIN}}
 		if limit >= 0 {
 			fds[1].Fd = -1
@@ -215,7 +215,7 @@ func showUntilEnd(to, terminal, ended int) {
 		case n <= 0:
 			return
 		case fds[1].Revents != 0:
-			limit = quiet
+			limit = onItsWay
 			continue
 		}
 		n, err = unix.Read(terminal, b)

@@ -96,7 +96,7 @@ func TestShowUntilEnd(t *testing.T) {
 			select {
 			case text := <-shown:
 				<-relayed
-				if !strings.HasPrefix(text, words) || len(text) > len(words)+2*rest {
+				if !strings.HasPrefix(text, words) || len(text) > len(words)+2*buffered {
 					t.Errorf("%d bytes were shown: %.40q", len(text), text)
 				}
 			case <-time.After(10 * time.Second):

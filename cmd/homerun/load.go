@@ -52,13 +52,14 @@ func (o *options) checked(warnings []string, err error) error {
 	return err
 }
 
-// note prints something that homerun decided without being asked, for people
-// only: callers' pipes are the container's own output.
+// note says on standard error what is neither an error nor a warning. To callers of
+// other runtimes that is the container's output: with a bundle only what ends it early
+// is said there.
 func note(format string, args ...any) {
 	say("homerun: " + plain.Short(fmt.Sprintf(format, args...), maxLine) + "\n")
 }
 
-// note is note, unless there are to be none.
+// note says what homerun decided without being asked, unless -q wants none of that.
 func (o *options) note(text string) {
 	if !o.quiet {
 		note("%s", text)

@@ -27,7 +27,7 @@ already is fine. The containers stay, with their exit status and output, until r
 	flags := c.Flags()
 	flags.IntVarP(&seconds, "time", "t", 10, "how long the program has to end, in seconds; -1 is for ever (default the container's, or 10)")
 	flags.StringVarP(&signal, "signal", "s", "", "what it is sent (default the container's, or TERM)")
-	flags.Lookup("time").DefValue = "0" // said above
+	flags.Lookup("time").DefValue = "0" // the help has said it, and pflag is silent of a zero
 	c.RunE = o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) (err error) {
 		var how container.StopOptions
 		if seconds < -1 {
