@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func TestOnlyMine(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := onlyMine(dir); (err == nil) != want {
+		if err := onlyMine(dir); (err == nil) != want || err != nil && !strings.Contains(err.Error(), "others may write in it") {
 			t.Errorf("%o: %v", mode, err)
 		}
 	}
@@ -94,13 +95,20 @@ func TestOnlyMine(t *testing.T) {
 	if err := os.Remove(dir + "/notes.txt"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// One that another group may write, or that is another user's, is not.
+func TestNotMine(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return
+		t.Skip("needs root to give a directory away")
 	}
-	if err := os.Chown(dir, -1, 4242); err != nil || onlyMine(dir) == nil {
-		t.Errorf("another group's: %v", err)
-	}
-	if err := os.Chown(dir, 4242, 0); err != nil || onlyMine(dir) == nil {
-		t.Errorf("another user's: %v", err)
+	for want, owner := range map[string][2]int{"others may write in it": {-1, 4242}, "it belongs to user 4242": {4242, 0}} {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chmod(dir, 0o775), os.Chown(dir, owner[0], owner[1])); err != nil {
+			t.Fatal(err)
+		}
+		if err := onlyMine(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
