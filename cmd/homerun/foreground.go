@@ -37,7 +37,8 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 // terminal relays between the caller's terminal and the container's.
 type terminal struct {
 	master  *os.File
-	process *container.Process
+	process receiver
+	pid     int // the process's
 	output  sync.WaitGroup
 	// modes guards saved, what the caller's terminal was set to, and over: it is not
 	// to be set any more.
@@ -50,7 +51,7 @@ type terminal struct {
 
 // newTerminal starts the relay; with no terminal it does nothing.
 func newTerminal(p *container.Process) (*terminal, error) {
-	t := &terminal{master: p.Terminal, process: p}
+	t := &terminal{master: p.Terminal, process: p, pid: p.Pid}
 	if t.master == nil {
 		return t, nil
 	}
@@ -107,7 +108,7 @@ func (t *terminal) endInput(to int) {
 func (t *terminal) typed(to int, b []byte) bool {
 	s := signalTyped(to, b)
 	group, err := unix.IoctlGetInt(to, unix.TIOCGPGRP)
-	ends := s != 0 && err == nil && group == t.process.Pid && t.process.Drops(s)
+	ends := s != 0 && err == nil && group == t.pid && t.process.Drops(s)
 	written := writeAll(to, b)
 	if ends {
 		t.process.EndBy(s)

@@ -180,3 +180,48 @@ func modes() string {
 	}
 	return "as it was"
 }
+
+// TestTypedKeys: a key that sends a signal ends a program that has no use for that and has the
+// terminal for itself, which is asked before the key is passed on; nothing else does.
+func TestTypedKeys(t *testing.T) {
+	for key, c := range map[string]struct {
+		set   string // of stty
+		other bool   // somebody else has the terminal
+		want  string
+	}{
+		"\x03":         {want: "SIGINT? end by SIGINT"},
+		"\x1c":         {want: "SIGQUIT? end by SIGQUIT"},
+		"make\x03":     {want: "SIGINT? end by SIGINT"},
+		"a":            {},
+		"\x00":         {set: "intr undef"},
+		"\x03 no isig": {set: "-isig"},
+		"\x03 a job's": {other: true},
+	} {
+		master, slave := pty(t)
+		cmd := exec.Command("sh", "-c", "stty isig "+c.set+"; trap 'exit 9' INT QUIT; echo ready; while :; do sleep 0.01; done")
+		cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = slave, slave, &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := master.Read(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		r := &recorder{drops: func() bool {
+			time.Sleep(50 * time.Millisecond)
+			var status unix.Siginfo
+			if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &status, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil || status.Signo != 0 {
+				t.Errorf("%q was passed on before it was asked: %v", key, err)
+			}
+			return true
+		}}
+		relay := &terminal{master: master, process: r, pid: cmd.Process.Pid}
+		if c.other {
+			relay.pid++
+		}
+		if !relay.typed(int(master.Fd()), []byte(key)) || strings.Join(r.asked, " ") != c.want {
+			t.Errorf("%q: %q, want %q", key, r.asked, c.want)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}

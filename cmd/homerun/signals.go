@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
-	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
@@ -233,9 +232,16 @@ func exitBy(n os.Signal, at string) {
 	os.Exit(128 + int(n.(unix.Signal)))
 }
 
+// receiver is a program that is sent signals: container.Process has what each means.
+type receiver interface {
+	Signal(unix.Signal)
+	Drops(unix.Signal) bool
+	EndBy(unix.Signal)
+}
+
 // forward passes a signal on to init, except those that are about this process
 // itself: its children, its own runtime's, and its terminal's size.
-func (s *signals) forward(n os.Signal, p *container.Process, t *terminal) {
+func (s *signals) forward(n os.Signal, p receiver, t *terminal) {
 	switch n := n.(unix.Signal); n {
 	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
 	case unix.SIGWINCH:
@@ -244,7 +250,7 @@ func (s *signals) forward(n os.Signal, p *container.Process, t *terminal) {
 			p.Signal(n)
 		}
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT: // a watchdog sends the last one
-		ends := !s.caught.Ignored(n) && p.Drops(n)
+		ends := !s.caught.Ignored(n) && p.Drops(n) // before it is sent: who handles it may not be as it was
 		p.Signal(n)
 		if ends {
 			p.EndBy(n)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +128,121 @@ func TestInterrupted(t *testing.T) {
 	}
 	if err := o.startError(broken, nil); !errors.Is(err, broken) {
 		t.Error(err)
+	}
+}
+
+// recorder is a receiver that remembers what it was asked.
+type recorder struct {
+	drops func() bool
+	asked []string
+}
+
+func (r *recorder) Signal(s unix.Signal) { r.asked = append(r.asked, unix.SignalName(s)) }
+func (r *recorder) EndBy(s unix.Signal)  { r.asked = append(r.asked, "end by "+unix.SignalName(s)) }
+func (r *recorder) Drops(s unix.Signal) bool {
+	r.asked = append(r.asked, unix.SignalName(s)+"?")
+	return r.drops()
+}
+
+// TestForward: a signal that ends programs ends one that has no use for it, which is asked
+// before it is sent; others are passed on, and those of this process itself are not.
+func TestForward(t *testing.T) {
+	for _, c := range []struct {
+		signals []unix.Signal
+		drops   bool
+		want    string // N is the signal
+	}{
+		{[]unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}, true, "N? N end by N"},
+		{[]unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}, false, "N? N"},
+		{[]unix.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGTSTP, unix.SIGWINCH, 35}, true, "N"},
+		{[]unix.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE}, true, ""},
+	} {
+		for _, n := range c.signals {
+			r := &recorder{drops: func() bool { return c.drops }}
+			(&signals{caught: &early.Signals{}}).forward(n, r, &terminal{})
+			if got, want := strings.Join(r.asked, " "), strings.ReplaceAll(c.want, "N", unix.SignalName(n)); got != want {
+				t.Errorf("%v, drops %t: %q, want %q", n, c.drops, got, want)
+			}
+		}
+	}
+	master, _ := pty(t)
+	r := &recorder{}
+	(&signals{}).forward(unix.SIGWINCH, r, &terminal{master: master})
+	if len(r.asked) > 0 {
+		t.Errorf("the kernel tells of a terminal's size: %q", r.asked)
+	}
+}
+
+// untilVariable is set in the process that TestUntilSignal starts: here others have caught signals.
+const untilVariable = "HOMERUN_TEST_UNTIL"
+
+// TestUntilSignal: what ends programs ends a start that nobody stays with.
+func TestUntilSignal(t *testing.T) {
+	if os.Getenv(untilVariable) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestUntilSignal$")
+		cmd.Env = append(os.Environ(), untilVariable+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
+		begun, stop := untilSignal(t.Context())
+		if err := unix.Kill(unix.Getpid(), n); err != nil {
+			t.Fatal(err)
+		}
+		o := &options{}
+		select {
+		case <-begun.Done():
+			if err := o.endedBy(awaitCause(begun), errors.New("broken")); !errors.Is(err, interrupted(n)) || o.exitStatus() != 128+int(n) {
+				t.Errorf("%v: %v, status %d", n, err, o.exitStatus())
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%v does not end it", n)
+		}
+		stop()
+	}
+	o, broken := &options{}, errors.New("broken")
+	begun, stop := untilSignal(t.Context())
+	defer stop()
+	if err := o.endedBy(awaitCause(begun), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
+		t.Errorf("without a signal: %v, status %d", err, o.exitStatus())
+	}
+}
+
+// nohupVariable is set in the process that TestIgnored starts.
+const nohupVariable = "HOMERUN_TEST_NOHUP"
+
+// TestIgnored: a signal that is ignored, as with nohup(1), did not end a start, also where
+// the program's init would have no use for it.
+func TestIgnored(t *testing.T) {
+	if os.Getenv(nohupVariable) != "" {
+		s, err := catchSignals(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			signal, fatal unix.Signal
+			asked         string
+		}{{unix.SIGHUP, 0, "SIGHUP"}, {unix.SIGTERM, unix.SIGTERM, "SIGTERM? SIGTERM end by SIGTERM"}} {
+			if err := unix.Kill(unix.Getpid(), c.signal); err != nil {
+				t.Fatal(err)
+			}
+			for begun := time.Now(); !s.caught.Came(c.signal) && time.Since(begun) < 10*time.Second; time.Sleep(time.Millisecond) {
+			}
+			if got := s.fatal(); got != c.fatal || !s.caught.Came(c.signal) {
+				t.Errorf("%v: %v, want %v", c.signal, got, c.fatal)
+			}
+			r := &recorder{drops: func() bool { return true }}
+			if s.forward(c.signal, r, &terminal{}); strings.Join(r.asked, " ") != c.asked {
+				t.Errorf("%v: %q, want %q", c.signal, r.asked, c.asked)
+			}
+		}
+		return
+	}
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$@"`, "sh", os.Args[0], "-test.run=^TestIgnored$")
+	cmd.Env = append(os.Environ(), nohupVariable+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
