@@ -58,7 +58,8 @@ func TestKeys(t *testing.T) {
 // TestPasses: what goes along of the environment, and that secrets do not.
 func TestPasses(t *testing.T) {
 	for name, want := range map[string][2]bool{ // with a root of the same system, with another
-		"TERM": {true, true}, "http_proxy": {true, true}, "NO_PROXY": {true, true}, "LANG": {true, false}, "LC_ALL": {true, false}, "TZ": {true, false},
+		"TERM": {true, true}, "COLORTERM": {true, true}, "NO_COLOR": {true, true}, "http_proxy": {true, true}, "HTTPS_PROXY": {true, true},
+		"ftp_proxy": {true, true}, "ALL_PROXY": {true, true}, "all_proxy": {true, true}, "NO_PROXY": {true, true}, "LANG": {true, false}, "LANGUAGE": {true, false}, "LC_ALL": {true, false}, "TZ": {true, false},
 		"GITHUB_TOKEN": {}, "SSH_AUTH_SOCK": {}, "HOME": {}, "PATH": {}, "XDG_RUNTIME_DIR": {}, "LD_PRELOAD": {}, "": {},
 	} {
 		if got := [2]bool{Passes(name, true), Passes(name, false)}; got != want {
@@ -67,7 +68,6 @@ func TestPasses(t *testing.T) {
 	}
 }
 
-// TestSelf: who the program is, for each kind of root.
 // TestHomeInMemory: a home below a directory that is the container's own is bound.
 func TestHomeInMemory(t *testing.T) {
 	for home, bound := range map[string]bool{"/home/me": false, "/tmp/me": true, "/run/me": true, "/tmpx": false} {
@@ -81,27 +81,32 @@ func TestHomeInMemory(t *testing.T) {
 	}
 }
 
+// TestSelf: who the program is, and what it is told of that, for each kind of root.
 func TestSelf(t *testing.T) {
 	me := Person{Self: true, UID: 1000, GID: 1001, Name: "me", Home: "/home/me", Homes: []string{"/home/me"}, Path: "/home/me/bin:/usr/bin"}
 	root := me
 	root.Self = false
 	real := root
 	real.UID, real.GID = 0, 0
+	shown := root
+	shown.Visible = "rw"
+	const named, unnamed = " HOME=/home/me USER=me LOGNAME=me", ""
 	for name, c := range map[string]struct {
-		r              Rootfs
-		uid, mappings  int
-		path, homes    string
-		sysctl, capped bool
+		r                 Rootfs
+		uid, mappings     int
+		path, told, homes string
+		sysctl, capped    bool
 	}{
-		"/":                        {Rootfs{Path: "/", Person: me}, 1000, 1, me.Path, "/home/me", true, false},
-		"/, the host's network":    {Rootfs{Path: "/", Person: me, HostNetwork: true}, 1000, 1, me.Path, "/home/me", false, false},
-		"/, another's network":     {Rootfs{Path: "/", Person: me, JoinedNetwork: true}, 1000, 1, me.Path, "/home/me", false, false},
-		"/, where it is forbidden": {Rootfs{Path: "/", Person: me, Without: []string{OptionalPorts}}, 1000, 1, me.Path, "/home/me", false, false},
-		"/, as root":               {Rootfs{Path: "/", Person: root}, 0, 0, Path, "/home/me /root", false, true},
-		"/, by root":               {Rootfs{Path: "/", Person: real}, 0, 0, me.Path, "/home/me /root", false, true},
-		"another root":             {Rootfs{Path: "/srv/debian", Person: me}, 1000, 1, Path, "/home/me", true, false},
-		"another root, as root":    {Rootfs{Path: "/srv/debian", Person: root}, 0, 0, Path, "", false, true},
-		"another root, by root":    {Rootfs{Path: "/srv/debian", Person: real}, 0, 0, Path, "", false, true},
+		"/":                         {Rootfs{Path: "/", Person: me}, 1000, 1, me.Path, named, "/home/me", true, false},
+		"/, the host's network":     {Rootfs{Path: "/", Person: me, HostNetwork: true}, 1000, 1, me.Path, named, "/home/me", false, false},
+		"/, another's network":      {Rootfs{Path: "/", Person: me, JoinedNetwork: true}, 1000, 1, me.Path, named, "/home/me", false, false},
+		"/, where it is forbidden":  {Rootfs{Path: "/", Person: me, Without: []string{OptionalPorts}}, 1000, 1, me.Path, named, "/home/me", false, false},
+		"/, as root":                {Rootfs{Path: "/", Person: root}, 0, 0, Path, unnamed, "/home/me /root", false, true},
+		"/, as root, with the home": {Rootfs{Path: "/", Person: shown}, 0, 0, Path, " HOME=/home/me", "/root", false, true},
+		"/, by root":                {Rootfs{Path: "/", Person: real}, 0, 0, me.Path, named, "/home/me /root", false, true},
+		"another root":              {Rootfs{Path: "/srv/debian", Person: me}, 1000, 1, Path, named, "/home/me", true, false},
+		"another root, as root":     {Rootfs{Path: "/srv/debian", Person: root}, 0, 0, Path, unnamed, "", false, true},
+		"another root, by root":     {Rootfs{Path: "/srv/debian", Person: real}, 0, 0, Path, unnamed, "", false, true},
 	} {
 		c.r.Security = Security{Arch: "arm64", Filtered: true}
 		s, err := c.r.Config()
@@ -114,13 +119,34 @@ func TestSelf(t *testing.T) {
 				homes = append(homes, m.Destination)
 			}
 		}
-		if int(s.Process.User.UID) != c.uid || len(s.Linux.UIDMappings) != c.mappings || s.Process.Env[0] != "PATH="+c.path ||
+		if int(s.Process.User.UID) != c.uid || len(s.Linux.UIDMappings) != c.mappings || strings.Join(s.Process.Env, " ") != "PATH="+c.path+c.told ||
 			strings.Join(homes, " ") != c.homes || (s.Linux.Sysctl != nil) != c.sysctl || (len(s.Process.Capabilities.Bounding) > 0) != c.capped {
 			t.Errorf("%s: %v %v %v, homes %v, %v, %v", name, s.Process.User, s.Linux.UIDMappings, s.Process.Env, homes, s.Linux.Sysctl, s.Process.Capabilities)
 		}
 		if !s.Process.NoNewPrivileges || s.Linux.Seccomp == nil {
 			t.Errorf("%s: not confined", name)
 		}
+	}
+}
+
+// TestScratch: on the host's own files /tmp is anybody's and /run is root's, both in memory, and
+// a home in another one, which is private, comes after that.
+func TestScratch(t *testing.T) {
+	s, err := Rootfs{Path: "/", Person: Person{Self: true, Home: "/home/me/in", Homes: []string{"/home/me/in", "/home/me"}}}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range s.Mounts {
+		if m.Type == "tmpfs" && !strings.HasPrefix(m.Destination, "/dev") {
+			got = append(got, m.Destination+" "+strings.Join(m.Options, ","))
+		}
+	}
+	if want := []string{"/tmp nosuid,nodev,mode=1777", "/run nosuid,nodev,mode=755", "/home/me nosuid,nodev,mode=0700", "/home/me/in nosuid,nodev,mode=0700"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if s, err = (Rootfs{Path: "/srv/debian"}).Config(); err != nil || slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/tmp" }) {
+		t.Errorf("a root of its own has a /tmp of its own: %v, %v", s.Mounts, err)
 	}
 }
 
