@@ -170,6 +170,25 @@ func TestKeepID(t *testing.T) {
 	}
 }
 
+// TestWho: on one's own files a user is himself, unless he asks to be root or a system is to
+// be changed; root is root, and has everybody's ids only for such a change.
+func TestWho(t *testing.T) {
+	for _, c := range []struct {
+		flags          personFlags
+		uid            uint32
+		own            bool
+		self, everyone bool
+	}{
+		{personFlags{}, 1000, true, true, false}, {personFlags{}, 1000, false, false, false}, {personFlags{asRoot: true}, 1000, true, false, false},
+		{personFlags{overlay: inMemory}, 1000, true, false, false}, {personFlags{}, 0, true, false, false}, {personFlags{overlay: inMemory}, 0, true, false, inFirstNamespace()},
+	} {
+		p := spec.Person{UID: c.uid}
+		if c.flags.who(&p, c.own); p.Self != c.self || p.Everyone != c.everyone {
+			t.Errorf("%+v of %d: self %t, everyone %t", c.flags, c.uid, p.Self, p.Everyone)
+		}
+	}
+}
+
 // TestSetStop: how a container is stopped is written where stop reads it.
 func TestSetStop(t *testing.T) {
 	for _, test := range []struct {
