@@ -66,3 +66,19 @@ func TestMeant(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEndedBy: SIGKILL in the place of a signal is that signal; what ended the process before
+// is what it was.
+func TestEndedBy(t *testing.T) {
+	for status, want := range map[unix.WaitStatus]unix.WaitStatus{unix.WaitStatus(unix.SIGKILL): unix.WaitStatus(unix.SIGTERM), unix.WaitStatus(unix.SIGSEGV): unix.WaitStatus(unix.SIGSEGV), 9 << 8: 9 << 8} {
+		p := &Process{pidfd: -1}
+		p.EndBy(unix.SIGTERM)
+		if p.setStatus(status); p.status != want {
+			t.Errorf("%#x: %#x, want %#x", status, p.status, want)
+		}
+	}
+	p := &Process{pidfd: -1}
+	if p.setStatus(unix.WaitStatus(unix.SIGKILL)); p.status != unix.WaitStatus(unix.SIGKILL) {
+		t.Errorf("%#x", p.status)
+	}
+}
