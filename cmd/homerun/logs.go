@@ -19,7 +19,7 @@ func newLogsCommand(o *options) *cobra.Command {
 		Short: "Show what a detached container has written",
 		Long: `Show what the program of run --detach has written: from the journal, where there is
 one (journalctl CONTAINER_NAME=ID shows it too), or from a file of the container's, which
-keeps the last 2 MB. What was redirected is not in it.`,
+keeps the last 2 MB. What was redirected is not in it, unless run's --log-driver named one.`,
 		Example: `  homerun logs web
   homerun logs -f -n 10 web`,
 		Args: o.oneID("logs"),
@@ -52,9 +52,10 @@ func (f *outputFlags) add(flags *pflag.FlagSet) {
 	flags.Var((*repeated)(&f.options), "log-opt", withDetach+"max-size=SIZE is the most that a file has (default 2m)")
 }
 
-// streams are those of a detached program, and what keeps the rest of them. What
-// somebody has redirected stays: files, devices, sockets, and with a bundle pipes too, as
-// runc's callers have it. A terminal goes away with who sits there.
+// streams are those of a detached program, and what keeps the rest of them. A driver that
+// is named has both. Else what somebody has redirected stays: files, devices, sockets, and
+// with a bundle pipes too, as runc's callers have it. A terminal goes away with who sits
+// there.
 func (f *outputFlags) streams(s container.Streams, bundle bool) (_ container.Streams, kept *container.Output, err error) {
 	kept = &container.Output{}
 	for _, option := range f.options {
