@@ -115,14 +115,45 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// TestEndInput: the end of a file is typed again, for who was not there to read it, until the
+// process has ended.
+func TestEndInput(t *testing.T) {
+	master, slave := pty(t)
+	relay, done := &terminal{master: master}, make(chan struct{})
+	go func() {
+		defer close(done)
+		relay.endInput(int(master.Fd()))
+	}()
+	for range 3 {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(slave.Fd()), Events: unix.POLLIN}}, 5000); n != 1 {
+			t.Fatalf("no end comes any more: %v", err)
+		}
+		if n, err := unix.Read(int(slave.Fd()), make([]byte, 10)); n != 0 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	}
+	relay.modes.Lock()
+	relay.over = true
+	relay.modes.Unlock()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
 // TestBackground: in the background of its terminal, where the kernel would stop it, a
-// relay neither sets that nor reads it; it does once it is in the foreground.
+// relay neither sets that nor reads it; it does once it is in the foreground. The container's
+// has the same size from the beginning.
 func TestBackground(t *testing.T) {
 	for _, test := range []struct{ shell, want string }{
 		{`"$0"; exit $?`, "raw raw as it was"},
 		{`timeout 10 "$0"; exit $?`, "as it was raw as it was"}, // timeout makes it a group
 	} {
 		_, slave := pty(t)
+		if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 77}); err != nil {
+			t.Fatal(err)
+		}
 		cmd := exec.Command("sh", "-c", test.shell, os.Args[0])
 		cmd.Env = append(os.Environ(), "HOMERUN_TEST_RELAY=1")
 		cmd.Stdin, cmd.SysProcAttr = slave, &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -161,6 +192,9 @@ func relay() {
 	if err != nil {
 		panic(err)
 	}
+	if a, b := size(0), size(int(master.Fd())); a != b {
+		fmt.Println("of another size:", a, b)
+	}
 	fmt.Println(modes())
 	signal.Ignore(unix.SIGTTOU)
 	if err := unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, unix.Getpgrp()); err != nil {
@@ -171,6 +205,15 @@ func relay() {
 	fmt.Println(modes())
 	t.finish()
 	fmt.Println(modes())
+}
+
+// size is that of a terminal, in rows and columns.
+func size(fd int) [2]uint16 {
+	s, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+	if err != nil {
+		panic(err)
+	}
+	return [2]uint16{s.Row, s.Col}
 }
 
 // modes says how the terminal is set.

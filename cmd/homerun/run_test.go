@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/runflags"
 	"github.com/homerun-oci/homerun/spec"
@@ -99,5 +102,35 @@ func TestFlagInPlace(t *testing.T) {
 		if got := (&options{}).inFlags(f, e, nil); got.Error() != text {
 			t.Errorf("%v, want %s", got, text)
 		}
+	}
+}
+
+// TestPhases: each is counted from the end of the one before.
+func TestPhases(t *testing.T) {
+	p := &phases{wanted: true}
+	p.begin()
+	time.Sleep(60 * time.Millisecond)
+	p.end("long")
+	p.end("short")
+	var long, short float64
+	if n, err := fmt.Sscanf(strings.Join(p.text, ", "), "long %f ms, short %f ms", &long, &short); n != 2 || err != nil || long < 60 || short >= long {
+		t.Errorf("%q: %v", p.text, err)
+	}
+	p = &phases{}
+	p.begin()
+	if p.end("long"); len(p.text) > 0 {
+		t.Errorf("nobody wants %q", p.text)
+	}
+}
+
+// TestReplaceOnce: what another attempt of the same run finds is its own, and is not replaced.
+func TestReplaceOnce(t *testing.T) {
+	r, err := container.New(container.Options{Root: t.TempDir() + "/state"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &dockerFlags{replace: true}
+	if err := new(options).clear(t.Context(), r, d, "web"); err != nil || d.replace {
+		t.Errorf("%v, again %t", err, d.replace)
 	}
 }
