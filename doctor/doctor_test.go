@@ -154,6 +154,8 @@ func lacks() map[string]lack {
 		"no io":          {"controller-io", Degraded, "$sudo systemctl restart user@1000.service", func(h *Host) { h.Cgroups.Delegated = []string{"memory", "pids"} }},
 		"root, no cpu":   {"controller-cpu", Missing, "subtree_control", func(h *Host) { h.Cgroups.Delegated, h.Cgroups.Service = nil, "" }},
 		"no memory":      {"controller-memory", Degraded, "cgroup_enable=memory", func(h *Host) { h.Cgroups.Kernel, h.Cgroups.Delegated = nil, nil }},
+		"memory is kept": {"controller-memory", Missing, "$sudo systemctl restart user@1000.service", func(h *Host) { h.Cgroups.Delegated = []string{"cpu", "pids"} }},
+		"pids are kept":  {"controller-pids", Missing, "not delegated to user@1000.service", func(h *Host) { h.Cgroups.Delegated = []string{"cpu", "memory"} }},
 		"tun":            {"tun", Missing, "$sudo chmod 0666 /dev/net/tun", func(h *Host) { h.Network.Tun = "EACCES" }},
 		"no tun":         {"tun", Missing, "$sudo modprobe tun", func(h *Host) { h.Network.Tun = "ENOENT" }},
 		"no udev":        {"tun", Missing, "$sudo chmod 0666 /dev/net/tun", func(h *Host) { h.Network.Tun = "ENOENT" }},
@@ -168,6 +170,7 @@ func lacks() map[string]lack {
 		"foreign root":    {"state-root", Missing, "$sudo mv /run/user/1000/homerun /run/user/1000/homerun.not-mine", func(h *Host) { h.Root.Owner = 0 }},
 		"file":            {"state-root", Missing, "not a directory", func(h *Host) { h.Root.Directory = false }},
 		"open root":       {"state-root", Missing, "$chmod go-w /run/user/1000/homerun", func(h *Host) { h.Root.Mode = 0o777 }},
+		"group's root":    {"state-root", Missing, "$chmod go-w /run/user/1000/homerun", func(h *Host) { h.Root.Mode = 0o770 }},
 		"closed root":     {"state-root", Missing, "$chmod u+rwx /run/user/1000/homerun", func(h *Host) { h.Root.Mode = 0o500 }},
 		"full":            {"state-root", Missing, "the file system at /run/user/1000, which", func(h *Host) { h.Root.Full, h.Root.Mount = true, "/run/user/1000" }},
 		"root is refused": {"state-root", Missing, `$export XDG_RUNTIME_DIR="$HOME/.cache/homerun-run"`, func(h *Host) { h.Root.Errno = "EROFS" }},
@@ -192,6 +195,33 @@ func TestLacks(t *testing.T) {
 		}
 		if Complete(rows) != (l.state == Degraded) && l.row != "controller-io" {
 			t.Errorf("%s: complete: %v", name, Complete(rows))
+		}
+	}
+}
+
+// TestFixes: all commands, in their order, where there are several.
+func TestFixes(t *testing.T) {
+	const restart = "sudo systemctl daemon-reload\nsudo systemctl restart user@1000.service"
+	for name, want := range map[string]string{
+		"max 0":           "echo user.max_user_namespaces=28633 | sudo tee -a /etc/sysctl.d/60-homerun.conf\nsudo sysctl -p /etc/sysctl.d/60-homerun.conf",
+		"debian's switch": "echo kernel.unprivileged_userns_clone=1 | sudo tee -a /etc/sysctl.d/60-homerun.conf\nsudo sysctl -p /etc/sysctl.d/60-homerun.conf",
+		"ubuntu's switch": "printf '%s' '" + userns.AppArmorProfile("/usr/local/bin/homerun") + "' | sudo tee /etc/apparmor.d/homerun\nsudo apparmor_parser -r /etc/apparmor.d/homerun",
+		"selinux":         "sudo ausearch -m avc -c homerun --raw | audit2allow -M homerun\nsudo semodule -i homerun.pp",
+		"not setuid":      "sudo chown root:root /usr/bin/newuidmap\nsudo chmod u+s /usr/bin/newuidmap",
+		"no session":      "sudo loginctl enable-linger dev\nsudo systemctl start user@1000.service\nexport XDG_RUNTIME_DIR=/run/user/1000",
+		"no manager":      "sudo systemctl restart user@1000.service\nexport XDG_RUNTIME_DIR=/run/user/1000",
+		"linger":          "sudo loginctl enable-linger dev\nsudo systemctl start user@1000.service",
+		"no bus":          "systemctl --user stop dbus.service dbus.socket\nsystemctl --user start dbus.socket",
+		"bus, no unit":    "sudo apt-get install -y dbus-user-session\nsystemctl --user daemon-reload\nsystemctl --user start dbus.socket",
+		"no cpu": "sudo mkdir -p /etc/systemd/system/user@.service.d\nprintf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | " +
+			"sudo tee /etc/systemd/system/user@.service.d/zz-homerun.conf\n" + restart,
+		"no tun":          "sudo modprobe tun\nsudo chmod 0666 /dev/net/tun\necho tun | sudo tee /etc/modules-load.d/60-homerun.conf",
+		"root is refused": "export XDG_RUNTIME_DIR=\"$HOME/.cache/homerun-run\"\nmkdir -p -m 700 \"$XDG_RUNTIME_DIR\"",
+	} {
+		l, h := lacks()[name], well()
+		l.spoil(h)
+		if got := strings.Join(rowOf(Examine(h), l.row).Fix, "\n"); got != want {
+			t.Errorf("%s:\n%s\nwant:\n%s", name, got, want)
 		}
 	}
 }

@@ -142,6 +142,27 @@ func TestUnsafe(t *testing.T) {
 	}
 }
 
+// TestSockets: each socket by which one has an engine run something is named, wherever it lies.
+func TestSockets(t *testing.T) {
+	for _, name := range []string{"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "cri-dockerd.sock", "system_bus_socket"} {
+		s := tame()
+		bound("/srv/"+name, "ro")(&s)
+		if list := Unsafe(s); len(list) != 1 || !strings.Contains(list[0].Message, "who talks to /srv/"+name) {
+			t.Errorf("%s: %+v", name, list)
+		}
+	}
+}
+
+// TestOwnIDs: the host's id 0 is nobody's to map but root's of the machine: another's is that
+// of the namespace that homerun is in.
+func TestOwnIDs(t *testing.T) {
+	s := tame()
+	s.Config.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}}
+	if list := Unsafe(s); len(list) > 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
 // TestUnsafeDevices: all devices matter to who is root of the machine alone.
 func TestUnsafeDevices(t *testing.T) {
 	s := tame()

@@ -154,6 +154,17 @@ func TestLintOpen(t *testing.T) {
 	}
 }
 
+// TestLintSticky: what others may write, but not replace, as /tmp, says nothing of what runs.
+func TestLintSticky(t *testing.T) {
+	dir := bundleOf(t, head+namespaces+`}}`)
+	if err := os.Chmod(filepath.Join(dir, "rootfs"), 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, _ := start("--homerun", "/nowhere/homerun", "--root", t.TempDir(), "--", "lint", dir); strings.Contains(out, "can be written by others") {
+		t.Error(out)
+	}
+}
+
 // TestNoBundle: what cannot be read is no finding.
 func TestNoBundle(t *testing.T) {
 	if status, out, errors := start("--homerun", "/h", "--", "lint", "/no/such"); status != 1 || out != "" || !strings.HasPrefix(errors, "homerun: lint: config.json of bundle /no/such: no such file") {

@@ -1,10 +1,9 @@
 package look
 
 import (
-	"math"
-
 	"bytes"
 	"context"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
