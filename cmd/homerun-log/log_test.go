@@ -386,3 +386,15 @@ func TestArguments(t *testing.T) {
 		}
 	}
 }
+
+// TestTurnedOver: what was turned over is shown, also before there is anything after it.
+func TestTurnedOver(t *testing.T) {
+	name, dir := directory(t)
+	text := output.Line{Time: time.Now(), Stream: output.Stdout, Text: []byte("before")}.Append(nil)
+	if err := os.WriteFile(filepath.Join(name, output.Before), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := shown(t, dir, view{last: -1}); out != "before\n" {
+		t.Errorf("%q", out)
+	}
+}
