@@ -34,3 +34,14 @@ func TestMakeChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestChangesAreMine: a directory for changes that is made is nobody else's to read.
+func TestChangesAreMine(t *testing.T) {
+	dir := t.TempDir() + "/a/kept"
+	if err := makeChanges(dir); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st, err)
+	}
+}
