@@ -212,3 +212,37 @@ func TestNotes(t *testing.T) {
 		t.Errorf("keys are not covered: %q", s.Linux.MaskedPaths)
 	}
 }
+
+// TestHomeHoldsState: a program that may write to the home has not homerun's own directories
+// with it, and those of a state root that --root names are covered.
+func TestHomeHoldsState(t *testing.T) {
+	home := around(t)
+	if err := os.Mkdir(home+"/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(words ...string) (*container.Request, error) {
+		o, f, c := &options{logFormat: "text", root: home + "/state"}, &runFlags{}, &cobra.Command{}
+		f.add(o, c, false)
+		if err := c.Flags().Parse(words); err != nil {
+			t.Fatal(err)
+		}
+		return o.runRequest(f, c.Flags().Args())
+	}
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir()) // which root does not go by
+	holds := filepath.Dir(container.DefaultOptions(os.Getenv).Root)
+	for _, access := range []string{"ro", "rw"} {
+		t.Setenv("HOME", home)
+		r, err := ask("--rootfs", "/", "--home", access, "--", "true")
+		if err != nil || !slices.Contains(r.Bundle.Config.Linux.MaskedPaths, home+"/state") {
+			t.Errorf("%s: %+v, %v", access, r, err)
+		}
+		t.Setenv("HOME", holds)
+		if _, err := ask("--rootfs", "/", "--home", access, "--", "true"); (err != nil) != (access == "rw") || err != nil && !strings.HasPrefix(err.Error(), "--home rw: it has "+holds+"/homerun in it") {
+			t.Errorf("%s: %v", access, err)
+		}
+	}
+	t.Chdir(holds)
+	if _, err := ask("--rootfs", "/", "--here", "--", "true"); err == nil || !strings.HasPrefix(err.Error(), "--here in "+holds+": it has "+holds+"/homerun in it") {
+		t.Error(err)
+	}
+}
