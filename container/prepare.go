@@ -85,7 +85,8 @@ type Request struct {
 	// the directory is mounted in which the caller is, whoever has its path by then.
 	Here string
 	// Overlay keeps the root as it is: what the container changes goes to a tmpfs, or
-	// to the directory of the Overlay. nil lets it change the root.
+	// to the directory of the Overlay. nil lets it change the root. That nobody else can
+	// write in the directory, and that it lies in no other overlay's, is the caller's to see.
 	Overlay *Overlay
 	// NoPivot and NoNewKeyring are those of the command line.
 	NoPivot, NoNewKeyring bool
