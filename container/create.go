@@ -75,7 +75,7 @@ func (r *Runtime) runOnce(ctx context.Context, request Request) (*Process, error
 	s.c.dir.Unlock()
 	result := s.launch.Result
 	p := &Process{Pid: s.launch.Init(), Terminal: s.takeTerminal(), pidfd: s.launch.TakePidfd(), container: s.c, bundle: s.bundle,
-		relay: s.relay, reap: s.reap, kernel: s.kernel, Notes: result.Notes, Warnings: result.Warnings}
+		relay: s.relay, reap: s.reap, reaper: request.Reaper, kernel: s.kernel, Notes: result.Notes, Warnings: result.Warnings}
 	s.relay, s.kernel = nil, nil
 	s.c.bus = s.cgroup.TakeBus()
 	p.attendedIn(s.launch)

@@ -40,6 +40,8 @@ type Process struct {
 	// endedBy is what EndBy was told.
 	endedBy unix.Signal
 	relay   *notify.Relay
+	// reaper: Pid is homerun's own init, and the program its child.
+	reaper bool
 	// reap: orphans of the container come to us, and Wait takes them.
 	reap bool
 	// taken has the outcome of takeOrphans; nil where that was not begun.

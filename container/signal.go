@@ -41,6 +41,22 @@ func (p *Process) Drops(s unix.Signal) bool {
 	return p.pidfd >= 0 && proc.Drops(p.Pid, s)
 }
 
+// Heeds reports whether the program has thought of a signal, which it gets though the
+// caller ignores it: it catches or blocks it. Outside of a container it would have begun
+// with the signal ignored.
+func (p *Process) Heeds(s unix.Signal) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd < 0 {
+		return false
+	}
+	pid := p.Pid
+	if p.reaper {
+		pid = proc.Program(pid)
+	}
+	return pid > 0 && proc.Heeds(pid, s)
+}
+
 // EndBy ends the process in place of a signal that the kernel drops. It is then as if
 // that had ended it, for Wait and RecordExit too.
 func (p *Process) EndBy(s unix.Signal) {

@@ -29,6 +29,26 @@ func Drops(pid int, s unix.Signal) bool {
 	return dropsBy(s, func(name string) string { return file(pid, name) })
 }
 
+// Heeds reports whether a process catches or blocks a signal: what it is sent though it
+// was told to ignore it, as by nohup(1), is for one that has thought of it.
+func Heeds(pid int, s unix.Signal) bool {
+	text := file(pid, "status")
+	return isIn(text, "SigCgt", s) || isIn(text, "SigBlk", s)
+}
+
+// Program is the process that is beside an init, its first child; 0 where that cannot be
+// seen.
+func Program(init int) int {
+	first, _, _ := strings.Cut(file(init, "task/"+strconv.Itoa(init)+"/children"), " ")
+	return decimal(first)
+}
+
+// isIn reads a set of signals in a text like /proc/PID/status.
+func isIn(text, field string, s unix.Signal) bool {
+	set, err := strconv.ParseUint(line(text, field), 16, 64)
+	return err == nil && set&(1<<(s-1)) != 0
+}
+
 // looks is how often a process is looked at that runs meanwhile. One that never waits for
 // anything does not wait for signals either.
 const looks = 10

@@ -155,3 +155,30 @@ func TestDropsText(t *testing.T) {
 		}
 	}
 }
+
+// Who has thought of a signal catches or blocks it; who ignores it or has the default
+// action has not.
+func TestHeeds(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		heeds  bool
+	}{
+		"default": {"echo ready; exec sleep 100", false},
+		"ignored": {"trap '' TERM; echo ready; exec sleep 100", false},
+		"caught":  {"trap : TERM; echo ready; sleep 100", true},
+	} {
+		pid := inNamespace(t, unix.CLONE_NEWUSER|unix.CLONE_NEWPID, "sh", "-c", c.script).Process.Pid
+		settle()
+		if got := Heeds(pid, unix.SIGTERM); got != c.heeds {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	if Heeds(1<<30, unix.SIGTERM) || Program(1<<30) != 0 {
+		t.Error("of nobody")
+	}
+	outer := inNamespace(t, unix.CLONE_NEWUSER|unix.CLONE_NEWPID, "sh", "-c", "sleep 100 & sleep 50 & echo ready; wait").Process.Pid
+	settle()
+	if text := file(Program(outer), "cmdline"); text != "sleep\x00100\x00" {
+		t.Errorf("the first child is %q", text)
+	}
+}

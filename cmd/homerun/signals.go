@@ -24,7 +24,8 @@ import (
 // The init of a PID namespace is not sent what it has no use for: the kernel drops it.
 // A program that does not think of signals, sleep(1) say, would outlive ^C, timeout(1),
 // a service's stop and its terminal. So this process ends it with SIGKILL, and says that
-// it was the signal. One that is ignored here, as with nohup(1), ends nothing.
+// it was the signal. One that is ignored here, as with nohup(1), ends nothing:
+// a program gets it that has thought of it, and no other.
 
 // signals are those that people and managers send.
 type signals struct {
@@ -236,6 +237,7 @@ func exitBy(n os.Signal, at string) {
 type receiver interface {
 	Signal(unix.Signal)
 	Drops(unix.Signal) bool
+	Heeds(unix.Signal) bool
 	EndBy(unix.Signal)
 }
 
@@ -250,7 +252,13 @@ func (s *signals) forward(n os.Signal, p receiver, t *terminal) {
 			p.Signal(n)
 		}
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT: // a watchdog sends the last one
-		ends := !s.caught.Ignored(n) && p.Drops(n) // before it is sent: who handles it may not be as it was
+		if s.caught.Ignored(n) {
+			if p.Heeds(n) {
+				p.Signal(n)
+			}
+			return
+		}
+		ends := p.Drops(n) // before it is sent: who handles it may not be as it was
 		p.Signal(n)
 		if ends {
 			p.EndBy(n)

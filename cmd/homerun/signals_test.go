@@ -134,6 +134,7 @@ func TestInterrupted(t *testing.T) {
 // recorder is a receiver that remembers what it was asked.
 type recorder struct {
 	drops func() bool
+	heeds bool
 	asked []string
 }
 
@@ -142,6 +143,10 @@ func (r *recorder) EndBy(s unix.Signal)  { r.asked = append(r.asked, "end by "+u
 func (r *recorder) Drops(s unix.Signal) bool {
 	r.asked = append(r.asked, unix.SignalName(s)+"?")
 	return r.drops()
+}
+func (r *recorder) Heeds(s unix.Signal) bool {
+	r.asked = append(r.asked, "heeds "+unix.SignalName(s)+"?")
+	return r.heeds
 }
 
 // TestForward: a signal that ends programs ends one that has no use for it, which is asked
@@ -213,8 +218,8 @@ func TestUntilSignal(t *testing.T) {
 // nohupVariable is set in the process that TestIgnored starts.
 const nohupVariable = "HOMERUN_TEST_NOHUP"
 
-// TestIgnored: a signal that is ignored, as with nohup(1), did not end a start, also where
-// the program's init would have no use for it.
+// TestIgnored: a signal that is ignored, as with nohup(1), did not end a start, and goes to
+// a program that heeds it alone.
 func TestIgnored(t *testing.T) {
 	if os.Getenv(nohupVariable) != "" {
 		s, err := catchSignals(false)
@@ -223,8 +228,13 @@ func TestIgnored(t *testing.T) {
 		}
 		for _, c := range []struct {
 			signal, fatal unix.Signal
+			heeds         bool
 			asked         string
-		}{{unix.SIGHUP, 0, "SIGHUP"}, {unix.SIGTERM, unix.SIGTERM, "SIGTERM? SIGTERM end by SIGTERM"}} {
+		}{
+			{unix.SIGHUP, 0, false, "heeds SIGHUP?"},
+			{unix.SIGHUP, 0, true, "heeds SIGHUP? SIGHUP"},
+			{unix.SIGTERM, unix.SIGTERM, false, "SIGTERM? SIGTERM end by SIGTERM"},
+		} {
 			if err := unix.Kill(unix.Getpid(), c.signal); err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +243,7 @@ func TestIgnored(t *testing.T) {
 			if got := s.fatal(); got != c.fatal || !s.caught.Came(c.signal) {
 				t.Errorf("%v: %v, want %v", c.signal, got, c.fatal)
 			}
-			r := &recorder{drops: func() bool { return true }}
+			r := &recorder{drops: func() bool { return true }, heeds: c.heeds}
 			if s.forward(c.signal, r, &terminal{}); strings.Join(r.asked, " ") != c.asked {
 				t.Errorf("%v: %q, want %q", c.signal, r.asked, c.asked)
 			}
