@@ -3,6 +3,7 @@ package runflags
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -287,6 +288,51 @@ func Volume(text string) (volume string, relabel bool, err error) {
 		volume += ":" + strings.Join(kept, ",")
 	}
 	return volume, relabel, nil
+}
+
+// CheckPlaces refuses a mount on the root, which another root is, and two on one place, of
+// which one would not be seen. volumes are those of --volume.
+func CheckPlaces(volumes []string, values Values) error {
+	seen := map[string]string{}
+	for _, flag := range [...]string{"volume", "mount", "tmpfs"} {
+		list := values[flag]
+		if flag == "volume" {
+			list = volumes
+		}
+		for _, text := range list {
+			place := placeOf(flag, text)
+			if !path.IsAbs(place) {
+				continue // told by who reads it
+			}
+			place = path.Clean(place)
+			if place == "/" {
+				return wrong(flag, text, "/ is the root itself, which --rootfs says")
+			}
+			typed := "--" + flag + " " + strconv.Quote(text)
+			if other := seen[place]; other != "" {
+				return wrong(flag, text, place+" has a mount by "+other+": leave one out")
+			}
+			seen[place] = typed
+		}
+	}
+	return nil
+}
+
+// placeOf is where a mount is to be in the container; empty where that is not said.
+func placeOf(flag, text string) string {
+	switch parts := strings.SplitN(text, ":", 3); {
+	case flag == "mount":
+		m, err := parseMount(text)
+		if err != nil {
+			return ""
+		}
+		return m.Destination
+	case flag == "tmpfs":
+		return parts[0]
+	case len(parts) > 1:
+		return parts[1]
+	}
+	return ""
 }
 
 // Mounts reports whether a flag's value is a mount on that destination.

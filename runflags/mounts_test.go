@@ -130,3 +130,30 @@ func TestHostname(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckPlaces: no mount takes the place of the root or of another one.
+func TestCheckPlaces(t *testing.T) {
+	for _, c := range []struct {
+		volumes []string
+		values  Values
+		want    string
+	}{
+		{[]string{"/a:/mnt", "/b:/mnt/b", "/c:/mnt2:ro"}, Values{"tmpfs": {"/tmp"}, "mount": {"type=bind,src=/,dst=/host"}}, ""},
+		{[]string{"/a", ":b"}, Values{"tmpfs": {"x"}, "mount": {"type=bind"}}, ""},
+		{[]string{"/a:/"}, nil, `--volume "/a:/": / is the root itself, which --rootfs says`},
+		{[]string{"/a:/x/..:ro"}, nil, `--volume "/a:/x/..:ro": / is the root itself, which --rootfs says`},
+		{nil, Values{"tmpfs": {"/:size=1m"}}, `--tmpfs "/:size=1m": / is the root itself, which --rootfs says`},
+		{nil, Values{"mount": {"type=bind,src=/a,dst=/"}}, `--mount "type=bind,src=/a,dst=/": / is the root itself, which --rootfs says`},
+		{[]string{"/a:/mnt", "/b:/mnt/"}, nil, `--volume "/b:/mnt/": /mnt has a mount by --volume "/a:/mnt": leave one out`},
+		{[]string{"/a:/mnt:ro"}, Values{"tmpfs": {"/mnt"}}, `--tmpfs "/mnt": /mnt has a mount by --volume "/a:/mnt:ro": leave one out`},
+		{nil, Values{"mount": {"type=tmpfs,dst=/x"}, "tmpfs": {"/x"}}, `--tmpfs "/x": /x has a mount by --mount "type=tmpfs,dst=/x": leave one out`},
+	} {
+		got := ""
+		if err := CheckPlaces(c.volumes, c.values); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%v, %v: %s, want %s", c.volumes, c.values, got, c.want)
+		}
+	}
+}

@@ -143,7 +143,7 @@ func (d *dockerFlags) volumes(list []string) ([]string, error) {
 		}
 		out = append(out, v)
 	}
-	return out, nil
+	return out, runflags.CheckPlaces(out, d.values)
 }
 
 // change applies the flags to a config that is complete without them. root is its root
