@@ -210,6 +210,8 @@ func (p *mountFields) mount() (m specs.Mount, why string) {
 		return tmpfs(p.destination, append(p.sizes, p.options...)), ""
 	case p.source == "":
 		return m, "want source=PATH, what is to be seen in the container"
+	case strings.HasPrefix(p.source, "~"):
+		return m, wantHome
 	case len(p.sizes) > 0:
 		return m, "tmpfs-size and tmpfs-mode go with type=tmpfs"
 	}
@@ -259,12 +261,23 @@ func ParseDevice(text string) (source, destination string, err error) {
 	return path.Clean(source), path.Clean(destination), nil
 }
 
+// CheckPath refuses a path of the host with a ~ before it, which a shell expands at the
+// beginning of a word alone.
+func CheckPath(flag, text string) error {
+	if !strings.HasPrefix(text, "~") {
+		return nil
+	}
+	return wrong(flag, text, wantHome)
+}
+
+const wantHome = "~ is for the shell, which leaves it alone here: want $HOME, or ./~ for a file of that name"
+
 // Volume takes docker's and podman's own options off SOURCE:DESTINATION[:OPTIONS].
 // relabel: it asks for SELinux labels, which is nothing where the host has none.
 func Volume(text string) (volume string, relabel bool, err error) {
 	parts := strings.SplitN(text, ":", 3)
-	if strings.HasPrefix(text, "~") {
-		return "", false, wrong("volume", text, "~ is for the shell, which leaves it alone here: want $HOME, or ./~ for a file of that name")
+	if err := CheckPath("volume", text); err != nil {
+		return "", false, err
 	}
 	if len(parts) < 3 {
 		return text, false, nil

@@ -105,7 +105,7 @@ func hostMode(flag, text string) (bool, error) {
 	switch text {
 	case "host":
 		return true, nil
-	case "private", "":
+	case "private":
 		return false, nil
 	}
 	want := "want private or host"

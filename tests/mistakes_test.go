@@ -107,6 +107,18 @@ func mistakes() []mistake {
 		{"run|--rootfs|closed|sh", []string{"--rootfs closed: you may not enter it: permission denied"}, []string{"want a directory that holds a system"}},
 		{"run|--rootfs|/proc|sh", []string{"--rootfs /proc: it is a file system of the kernel's, which holds no system"}, []string{"want a directory that holds a system"}},
 
+		{"run|--rootfs=~/debian|sh", []string{`run: --rootfs "~/debian": ~ is for the shell, which leaves it alone here: want $HOME`}, nil},
+		{"run|--rootfs|/|--overlay=~/changes|true", []string{`run: --overlay "~/changes": ~ is for the shell`}, nil},
+		{"run|--rootfs|/|--env-file=~/env|true", []string{`run: --env-file "~/env": ~ is for the shell`}, nil},
+		{"run|--rootfs|/|--pid-file=~/pid|true", []string{`run: --pid-file "~/pid": ~ is for the shell`}, nil},
+
+		// Values of variables that are not set.
+		{"run|--rootfs|/|--net||true", []string{"run: --net is empty: want a value, or leave it out"}, nil},
+		{"run|--rootfs|/|--home||true", []string{"run: --home is empty: want a value, or leave it out"}, nil},
+		{"run|--rootfs|/|-w||true", []string{"run: --workdir is empty: want a value, or leave it out"}, nil},
+		{"run|--rootfs|/|--pid-file||true", []string{"run: --pid-file is empty"}, nil},
+		{"run|--rootfs|/|--ipc||true", []string{`--ipc "": want private or host`}, nil},
+
 		// Names.
 		{"run|--rootfs|/|--name||true", []string{"run: --name is empty: want the container's id, or leave it out"}, nil},
 		{"run|--rootfs|/|--name|a b|true", []string{`invalid container id "a b": want letters, digits`}, nil},

@@ -102,6 +102,29 @@ func (d *dockerFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 		}
 	}
 	f.keep = f.keep || !d.remove && flags.Changed("rm")
+	return nil
+}
+
+// checkValues refuses values of --rootfs that are no mistake to any other parser: an empty
+// one, as of a variable that is not set, and a ~ that the shell has left alone.
+func checkValues(f *runFlags, flags *pflag.FlagSet, values runflags.Values) error {
+	if f.rootfs.path == "" {
+		return nil
+	}
+	for _, name := range [...]string{"net", "network", "home", "workdir", "sdnotify", "log-driver", "pid-file", "console-socket"} {
+		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
+			return fmt.Errorf("--%s is empty: want a value, or leave it out", name)
+		}
+	}
+	paths := [][2]string{{"rootfs", f.rootfs.path}, {"overlay", f.rootfs.person.overlay}, {"pid-file", f.create.pidFile}}
+	for _, file := range values["env-file"] {
+		paths = append(paths, [2]string{"env-file", file})
+	}
+	for _, p := range paths {
+		if err := runflags.CheckPath(p[0], p[1]); err != nil {
+			return err
+		}
+	}
 	if flags.Changed("hostname") {
 		return runflags.CheckHostname(f.rootfs.hostname)
 	}

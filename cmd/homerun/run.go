@@ -101,6 +101,9 @@ func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 	if err == nil {
 		err = f.docker.fit(f, flags)
 	}
+	if err == nil {
+		err = checkValues(f, flags, f.docker.values)
+	}
 	return err
 }
 
