@@ -32,6 +32,9 @@ type Person struct {
 	UID, GID uint32
 	// Everyone: root has all users and groups of the machine, as real root may.
 	Everyone bool
+	// Umask is the caller's, for a program that is the caller; nil where that is the
+	// usual one.
+	Umask *uint32
 	// Name is the caller's, for USER and LOGNAME; empty when nobody knows.
 	Name string
 	// Home is the caller's home directory, Homes are all that are covered: those
@@ -89,7 +92,7 @@ func (r Rootfs) self(s *specs.Spec) {
 		s.Process.Capabilities = usualCapabilities()
 		return
 	}
-	s.Process.User = specs.User{UID: p.UID, GID: p.GID}
+	s.Process.User = specs.User{UID: p.UID, GID: p.GID, Umask: p.Umask}
 	s.Process.Capabilities = &specs.LinuxCapabilities{}
 	s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: p.UID, HostID: p.UID, Size: 1}}
 	s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: p.GID, HostID: p.GID, Size: 1}}

@@ -181,7 +181,9 @@ func (d *dockerFlags) change(s *specs.Spec, root string) error {
 		}
 	}
 	if d.who != nil {
+		umask := s.Process.User.Umask
 		s.Process.User = *d.who
+		s.Process.User.Umask = umask
 	}
 	if err := runflags.Apply(s, d.values, runflags.Host{Swap: isThere("/proc/swaps"), Queues: isThere("/dev/mqueue")}); err != nil {
 		return err

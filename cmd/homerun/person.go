@@ -50,6 +50,9 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	whole := root == "/"
 	p := spec.Person{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Path: os.Getenv("PATH"), Visible: f.home}
 	f.who(&p, whole || here != "" || f.keepID)
+	if mask := umask(); mask != usualUmask {
+		p.Umask = &mask
+	}
 	p.Env = passedOn(whole || p.Self)
 	if !whole && !p.Self && f.home == "" && here == "" {
 		return p, nil
@@ -67,6 +70,17 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 	}
 	f.keys(&p, seen)
 	return p, nil
+}
+
+// usualUmask is that of a program that is not the caller.
+const usualUmask = 0o22
+
+// umask is the caller's, but for the owner's bits: ownModes. It can only be read by setting
+// it, for a moment to one that lets nobody see more.
+func umask() uint32 {
+	mask := unix.Umask(0o077)
+	unix.Umask(mask)
+	return uint32(mask)
 }
 
 // who decides between the caller and root.
