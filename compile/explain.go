@@ -3,6 +3,8 @@ package compile
 import (
 	"cmp"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/fault"
@@ -381,7 +383,11 @@ func explainCredentials(e *explanation, op plan.Operation, facts *host.Facts) bo
 	case plan.Prlimit64:
 		if e.Errno == unix.EPERM {
 			if hard, ok := facts.Process.Rlimits[e.step.Subject]; ok {
-				why := fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %d)", hard, o.Hard)
+				asked := strconv.FormatUint(o.Hard, 10)
+				if o.Hard == math.MaxUint64 {
+					asked = "unlimited"
+				}
+				why := fmt.Sprintf("without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above %d (asked: %s)", hard, asked)
 				if facts.UserNamespace.Initial && facts.Process.Capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0 {
 					why += ", and with it that on open files not above fs.nr_open"
 				}

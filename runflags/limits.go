@@ -195,12 +195,17 @@ func isSet(text string) bool {
 }
 
 // setPids: 0 and -1 are docker's words for no limit, which is what there is without.
+// mostPids is the kernel's PID_MAX_LIMIT, above which pids.max cannot be.
+const mostPids = 1 << 22
+
 func (c *config) setPids(values []string) error {
 	text := last(values)
 	n, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case err != nil || n < -1:
 		return wrong("pids-limit", text, "want a whole number of processes, or -1 for no limit")
+	case n > mostPids:
+		return wrong("pids-limit", text, "the kernel counts to "+strconv.Itoa(mostPids)+": -1 is for no limit")
 	case n > 0:
 		c.resources().Pids = &specs.LinuxPids{Limit: &n}
 	}

@@ -136,6 +136,7 @@ func TestBadValues(t *testing.T) {
 		{"cpuset-mems=0,", `--cpuset-mems "0,": want memory nodes, as 0-1`},
 		{"pids-limit=many", `--pids-limit "many": want a whole number of processes, or -1 for no limit`},
 		{"pids-limit=-2", `--pids-limit "-2": want a whole number of processes, or -1 for no limit`},
+		{"pids-limit=4194305", `--pids-limit "4194305": the kernel counts to 4194304: -1 is for no limit`},
 		{"ulimit=nofile", `--ulimit "nofile": want NAME=SOFT[:HARD] with numbers, or -1 for unlimited, as nofile=1024:4096`},
 		{"ulimit=nofile=a", `--ulimit "nofile=a": want NAME=SOFT[:HARD] with numbers, or -1 for unlimited, as nofile=1024:4096`},
 		{"ulimit=nofile=1:2:3", `--ulimit "nofile=1:2:3": want NAME=SOFT[:HARD] with numbers, or -1 for unlimited, as nofile=1024:4096`},

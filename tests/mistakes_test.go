@@ -102,6 +102,7 @@ func mistakes() []mistake {
 		{"run|--rootfs|docker.io/library/alpine|sh", []string{"(--rootfs docker.io/library/alpine): no such file or directory"},
 			[]string{"homerun has no images", "podman export $(podman create docker.io/library/alpine)"}},
 		{"run|--rootfs|debian.tar|sh", []string{"(--rootfs debian.tar): not a directory"}, []string{"unpack it into a directory", "tar -x -C DIR -f debian.tar"}},
+		{"run|--rootfs|/no/where|sh", []string{"(--rootfs /no/where): no such file or directory"}, []string{"hint: want a directory that holds a system"}},
 		{"run|--rootfs|./nowhere|sh", []string{"(--rootfs ./nowhere): no such file or directory"}, []string{"--rootfs / is the host's own"}},
 		{"run|--rootfs|empty|sh", []string{`executable file "sh" not found in $PATH`}, []string{"empty holds no system: it has neither bin nor usr/bin"}},
 		{"run|--rootfs|closed|sh", []string{"--rootfs closed: you may not enter it: permission denied"}, []string{"want a directory that holds a system"}},
@@ -154,13 +155,18 @@ func mistakes() []mistake {
 		{"run|--rootfs|/|--read-only|--writable|true", []string{"run: --read-only and --writable contradict each other"}, nil},
 		{"run|--rootfs|/|--stop-signal|FOO|true", []string{`--stop-signal "FOO": want a signal's name or number, as INT`}, nil},
 		{"run|--rootfs|/|--ulimit|nofile=1:999999999999|true", []string{"(--ulimit nofile=1:999999999999): without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above"}, nil},
+		{"run|--rootfs|/|--ulimit|memlock=-1|true", []string{"(--ulimit memlock=-1): without CAP_SYS_RESOURCE on the host", "(asked: unlimited)"}, nil},
+		{"run|--rootfs|/|--sysctl|kernel.msgmax=100|true", []string{"(--sysctl kernel.msgmax=100): permission denied"}, []string{"hint: root of the container alone may set it: --as-root"}},
+		{"run|--rootfs|/|--init|--pids-limit|1|true", []string{"run: --init is a process beside the program, and --pids-limit 1 leaves it none"}, nil},
+		{"run|--rootfs|/|--pids-limit|99999999999|true", []string{`--pids-limit "99999999999": the kernel counts to 4194304`}, nil},
 		{"run|--rootfs|/|--sysctl|no.such=1|true", []string{"--sysctl no.such=1"}, nil},
 
 		// Programs.
 		{"run|--rootfs|/|ls -la", []string{`executable file "ls -la" not found in $PATH`}, []string{`"ls -la" is one word, blanks included`, `sh -c "ls -la"`}},
 		{"run|--rootfs|/|cd", []string{`executable file "cd" not found in $PATH`}, []string{"cd is a shell's own command", "sh -c 'cd ...'"}},
 		{"run|--rootfs|/|", []string{`executable file "" not found in $PATH`}, []string{"the command is an empty word"}},
-		{"run|--rootfs|/|./nope", []string{`executable file "./nope" not found`}, []string{"a name with / is no matter of PATH", "from the working directory, /"}},
+		{"run|--rootfs|/|./nope", []string{`executable file "./nope" not found (process.args): no such file`}, []string{"a name with / is no matter of PATH", "from the working directory, /"}},
+		{"run|--rootfs|/|-v|.:/mnt|/mnt/script", []string{`exec "/mnt/script" (process.args): the file is there, but not the interpreter`}, []string{"hint: the program that its first line names"}},
 		{"run|--rootfs|/|no-such", []string{`executable file "no-such" not found in $PATH`}, []string{"it is looked for in the container's PATH, /"}},
 		{"run|--rootfs|root|only-here", []string{`executable file "only-here" not found in $PATH`}, []string{"yours has it as ", "/tools/only-here: --env PATH passes yours on"}},
 	}
@@ -181,8 +187,8 @@ func TestMistakes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, mode := range map[string]os.FileMode{"debian.tar": 0o644, "tools/only-here": 0o755} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, mode); err != nil {
+	for name, mode := range map[string]os.FileMode{"debian.tar": 0o644, "tools/only-here": 0o755, "script": 0o755} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/no/such\n"), mode); err != nil {
 			t.Fatal(err)
 		}
 	}

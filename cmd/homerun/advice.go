@@ -26,6 +26,8 @@ func (r *rootfsFlags) advise(e *fault.Error, place string, args []string) {
 	case place == "process.cwd" && e.Errno == unix.EROFS:
 		e.What, e.Why = "", "there is no such directory in the container, and none can be made in a read-only root: "+e.Errno.Error()+" (EROFS)"
 		e.Hint = "name one that is there; --here is the current directory, at its own path"
+	case within(place, "linux.sysctl") && e.Errno == unix.EACCES && r.config.Process.User.UID != 0:
+		e.Hint = "root of the container alone may set it: --as-root"
 	case within(place, "mounts") && e.Place == "":
 		r.adviseKernelMount(e)
 	case within(place, "mounts"):
@@ -40,6 +42,8 @@ func (r *rootfsFlags) adviseRoot(e *fault.Error) {
 		e.Hint = "homerun has no images; a directory of one: mkdir DIR && podman export $(podman create " + r.path + ") | tar -x -C DIR"
 	case e.Errno == unix.ENOTDIR && isArchive(r.path):
 		e.Hint = "unpack it into a directory: mkdir DIR && tar -x -C DIR -f " + r.path
+	case e.Errno == unix.ENOENT && filepath.IsAbs(r.path):
+		e.Hint = "want a directory that holds a system, or / for the host's own"
 	case e.Errno == unix.ENOENT:
 		e.Hint = "a relative directory counts from the current one; --rootfs / is the host's own"
 	}
@@ -99,7 +103,10 @@ func (r *rootfsFlags) adviseProgram(e *fault.Error, args []string) {
 		e.Hint = name + " is a shell's own command and no program: sh -c '" + name + " ...'"
 	case holdsNothing(r.path):
 		e.Hint = r.path + " holds no system: it has neither bin nor usr/bin; --rootfs / is the host's own, and with --here it has this directory"
+	case strings.HasPrefix(e.What, "exec "): // it is there
+		e.Hint = "the program that its first line names, or the loader of a binary, has to be in the container too"
 	case strings.Contains(name, "/"):
+		e.What = strings.TrimSuffix(e.What, " in $PATH") // engines look for these words
 		e.Hint = "a name with / is no matter of PATH: it is looked for in the container, a relative one from the working directory, " + r.config.Process.Cwd
 	case err == nil && r.person.whyCovered(program) != "":
 		e.Hint = r.person.whyCovered(program) + ": remove the link"

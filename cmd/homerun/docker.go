@@ -125,6 +125,9 @@ func checkValues(f *runFlags, flags *pflag.FlagSet, values runflags.Values) erro
 			return err
 		}
 	}
+	if flags.Changed("init") && f.create.reaper && values.Last("pids-limit") == "1" {
+		return errors.New("--init is a process beside the program, and --pids-limit 1 leaves it none: leave one out")
+	}
 	if flags.Changed("hostname") {
 		return runflags.CheckHostname(f.rootfs.hostname)
 	}

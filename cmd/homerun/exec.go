@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/runflags"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 )
@@ -44,7 +47,7 @@ func newExecCommand(o *options) *cobra.Command {
 	flags.StringVar(&f.cwd, "workdir", "", "the same as --cwd")
 	flags.StringVarP(&f.user, "user", "u", "", "user: UID[:GID], or names of the container's")
 	flags.UintSliceVarP(&f.gids, "additional-gids", "g", nil, "supplementary groups")
-	flags.VarP((*repeated)(&f.env), "env", "e", "add NAME=VALUE to the environment")
+	flags.VarP((*repeated)(&f.env), "env", "e", "add NAME=VALUE to the environment, or NAME with the value that it has here")
 	flags.VarP((*repeated)(&f.caps), "cap", "c", "add a capability")
 	flags.BoolVarP(&f.interactive, "interactive", "i", true, "leave it standard input (the default)")
 	flags.Lookup("interactive").DefValue = "" // the help has said it
@@ -78,7 +81,7 @@ func (o *options) exec(ctx context.Context, r *container.Runtime, f *execFlags, 
 	}
 	ctx, started := signals.starting(ctx)
 	p, err := f.start(ctx, c, request)
-	if err = started(err); err != nil || f.detach {
+	if err = f.inFlags(started(err)); err != nil || f.detach {
 		return err
 	}
 	o.logWarnings()
@@ -141,7 +144,37 @@ func (f *execFlags) load(o *options, c *container.Container, args []string) (*sp
 	if err := f.change(c, process); err != nil {
 		return nil, err
 	}
-	return process, o.checked(bundle.CheckProcess(process))
+	return process, f.inFlags(o.checked(bundle.CheckProcess(process)))
+}
+
+// inFlags has an error speak of the flag in place of what it sets.
+func (f *execFlags) inFlags(err error) error {
+	var list bundle.Errors
+	var one *fault.Error
+	switch {
+	case err == nil || f.process != "":
+	case errors.As(err, &list):
+		changed := make(bundle.Errors, len(list))
+		for i, e := range list {
+			changed[i] = f.inFlag(e)
+		}
+		return changed
+	case errors.As(err, &one) && err.Error() == one.Error():
+		return f.inFlag(one)
+	}
+	return err
+}
+
+// inFlag is a copy of an error that names the flag.
+func (f *execFlags) inFlag(e *fault.Error) *fault.Error {
+	c := *e
+	switch place := strings.TrimPrefix(e.Place, "process."); {
+	case within(place, "user") && f.user != "":
+		c.Place = "--user " + f.user
+	case within(place, "cwd") && f.cwd != "":
+		c.Place = "--workdir " + f.cwd
+	}
+	return &c
 }
 
 // change applies the flags.
@@ -157,10 +190,14 @@ func (f *execFlags) change(c *container.Container, p *specs.Process) error {
 	if f.apparmor != "" {
 		p.ApparmorProfile = f.apparmor
 	}
-	p.Env = append(p.Env[:len(p.Env):len(p.Env)], f.env...)
+	env, err := runflags.Environment(nil, f.env, os.Environ())
+	if err != nil {
+		return err
+	}
+	p.Env = append(p.Env[:len(p.Env):len(p.Env)], env...)
 	if f.user != "" {
 		if err := c.ResolveUser(f.user, &p.User); err != nil {
-			return err
+			return fmt.Errorf("--user: %w", err)
 		}
 	}
 	for _, g := range f.gids {

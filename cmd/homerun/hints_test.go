@@ -31,6 +31,10 @@ func TestHints(t *testing.T) {
 		show("root", fault.Error{Place: "mounts[0]", Errno: unix.ENOENT})
 		show("alpine", fault.Error{Place: "root.path", Errno: unix.ENOENT})
 		show("/nowhere", fault.Error{Place: "root.path", Errno: unix.ENOENT})
+		show("./nowhere", fault.Error{Place: "root.path", Errno: unix.ENOENT})
+		show("/", fault.Error{What: `exec "x"`, Place: "process.args", Errno: unix.ENOENT}, "x")
+		s.Error(o.inFlags(&runFlags{rootfs: rootfsFlags{path: "/", config: &specs.Spec{Process: &specs.Process{User: specs.User{UID: 1}}}}},
+			&fault.Error{Place: "linux.sysctl.kernel.msgmax", Errno: unix.EACCES}, nil))
 		show("x.tar", fault.Error{Place: "root.path", Errno: unix.ENOTDIR})
 		show("/proc", fault.Error{Place: "mounts[1]", Errno: unix.ENOENT})
 		for _, name := range []string{"", "ls -la", "cd", "./x", "mine", "none"} {

@@ -35,7 +35,7 @@ $SHELL names if the container has it, else /bin/bash, else /bin/sh.`,
 	flags := c.Flags()
 	flags.StringVarP(&f.user, "user", "u", "", "user: UID[:GID], or names of the container's")
 	flags.StringVarP(&f.cwd, "workdir", "w", "", "the working directory")
-	flags.VarP((*repeated)(&f.env), "env", "e", "add NAME=VALUE to the environment")
+	flags.VarP((*repeated)(&f.env), "env", "e", "add NAME=VALUE to the environment, or NAME with the value that it has here")
 	return c
 }
 

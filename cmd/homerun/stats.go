@@ -32,9 +32,13 @@ is that since the line before, at first since the container's start, and 100% is
 processor. Where there is no limit, and nothing or nobody that counts, there is a "-".`,
 		Example: `  homerun stats
   homerun stats --no-stream --json web`,
-		Args: cobra.ArbitraryArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if o.verb = "stats"; len(args) == 0 {
+				return nil
+			}
+			return o.someIDs("stats")(c, args)
+		},
 		RunE: o.withRuntime(func(ctx context.Context, r *container.Runtime, args []string) error {
-			o.verb = "stats"
 			return showStats(ctx, r, f, args)
 		}),
 	}
