@@ -93,6 +93,9 @@ func (c *config) addMounts(values []string) error {
 
 // parseMount reads docker's long form.
 func parseMount(text string) (specs.Mount, error) {
+	if text == "" {
+		return specs.Mount{}, wrong("mount", text, "want KEY=VALUE,... as type=bind,src=/srv,dst=/srv")
+	}
 	fields, ok := fieldsOf(text)
 	if !ok {
 		return specs.Mount{}, wrong("mount", text, "a double quote is left open")

@@ -166,6 +166,7 @@ func TestBadValues(t *testing.T) {
 		{"label=run.oci.handler=wasm", `--label "run.oci.handler=wasm": names with run.oci. are acted on: --annotation sets them`},
 		{"label=run.homerun.net=host", `--label "run.homerun.net=host": names with run.homerun. are acted on: --annotation sets them`},
 		{"annotation=a", `--annotation "a": want NAME=VALUE`},
+		{"mount=", `--mount "": want KEY=VALUE,... as type=bind,src=/srv,dst=/srv`},
 		{"mount=type=volume,dst=/x", `--mount "type=volume,dst=/x": homerun has no volumes: want type=bind with a directory of your own, or type=tmpfs`},
 		{"mount=dst=/x", `--mount "dst=/x": want type=bind or type=tmpfs`},
 		{"mount=type=bind,dst=/x", `--mount "type=bind,dst=/x": want source=PATH, what is to be seen in the container`},

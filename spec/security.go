@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ type only struct {
 func ParseProfile(text []byte) (*Profile, error) {
 	p := &Profile{}
 	if err := json.Unmarshal(text, p); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it is no seccomp profile in JSON: %w", err)
 	}
 	if p.DefaultAction == "" {
 		return nil, errors.New("it has no defaultAction, which every seccomp profile needs")

@@ -308,14 +308,14 @@ func (f *personFlags) confinement() (o spec.Security, err error) {
 				o.Profile, err = spec.ParseProfile(profile)
 			}
 			if err != nil {
-				return o, fmt.Errorf("--security-opt %s: %w", text, unwrapPath(err))
+				return o, fmt.Errorf("--security-opt %q: %w", text, unwrapPath(err))
 			}
 		case name == "no-new-privileges" && (!valued || value == "true"):
 			o.NewPrivileges = false
 		case name == "no-new-privileges" && value == "false":
 			o.NewPrivileges = true
 		default:
-			return o, fmt.Errorf("--security-opt %s: want seccomp=unconfined, seccomp=FILE, no-new-privileges[=false], label=disable or apparmor=unconfined", text)
+			return o, fmt.Errorf("--security-opt %q: want seccomp=unconfined, seccomp=FILE, no-new-privileges[=false], label=disable or apparmor=unconfined", text)
 		}
 	}
 	return o, nil
