@@ -194,10 +194,10 @@ func isSet(text string) bool {
 	return true
 }
 
-// setPids: 0 and -1 are docker's words for no limit, which is what there is without.
 // mostPids is the kernel's PID_MAX_LIMIT, above which pids.max cannot be.
 const mostPids = 1 << 22
 
+// setPids: 0 and -1 are docker's words for no limit, which is what there is without.
 func (c *config) setPids(values []string) error {
 	text := last(values)
 	n, err := strconv.ParseInt(text, 10, 64)

@@ -75,7 +75,7 @@ func (f *personFlags) person(root, here string) (spec.Person, error) {
 // usualUmask is that of a program that is not the caller.
 const usualUmask = 0o22
 
-// umask is the caller's, but for the owner's bits: ownModes. It can only be read by setting
+// umask is the caller's, of which ownModes has cleared the owner's bits. It can only be read by setting
 // it, for a moment to one that lets nobody see more.
 func umask() uint32 {
 	mask := unix.Umask(0o077)
