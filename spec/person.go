@@ -205,25 +205,37 @@ type Seen struct {
 type Dir struct{ Real, Name string }
 
 // Covers are the paths in the container of keys, of which real is where each really
-// is on the host: those that it would see. A place that the current directory is or
-// lies in was asked for.
+// is on the host: all those by which it would see them. One directory may be seen by
+// its name, by that of the home, and by where it is. A place that the current directory
+// is or lies in was asked for.
 func (s Seen) Covers(real []string) []string {
 	var list []string
 	for _, p := range real {
-		at := p
-		switch {
-		case s.Here.has(p):
-			at = path.Join(s.Here.Name, p[len(s.Here.Real):])
-		case s.Here.Real != "" && Within(s.Here.Real, p), s.Home.has(p) && s.Private:
-			continue
-		case s.Home.has(p):
-			at = path.Join(s.Home.Name, p[len(s.Home.Real):])
-		case !s.Whole:
+		if s.Here.Real != "" && Within(s.Here.Real, p) {
 			continue
 		}
-		if !slices.Contains(list, at) {
-			list = append(list, at)
+		for _, at := range s.sees(p) {
+			if !slices.Contains(list, at) {
+				list = append(list, at)
+			}
 		}
+	}
+	return list
+}
+
+// sees are the names in the container of what really is at p.
+func (s Seen) sees(p string) (list []string) {
+	if s.Here.has(p) {
+		list = append(list, path.Join(s.Here.Name, p[len(s.Here.Real):]))
+	}
+	if s.Home.has(p) && s.Private {
+		return list
+	}
+	if s.Home.has(p) && (s.Whole || len(list) == 0) {
+		list = append(list, path.Join(s.Home.Name, p[len(s.Home.Real):]))
+	}
+	if s.Whole {
+		list = append(list, p)
 	}
 	return list
 }

@@ -19,20 +19,24 @@ func TestCovers(t *testing.T) {
 		real string
 		want string
 	}{
-		"behind the empty home":               {Seen{Whole: true, Home: home, Private: true}, "/home/me/.ssh", ""},
-		"in the home":                         {Seen{Whole: true, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
-		"in the home, of another root":        {Seen{Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
-		"in the home by another name":         {Seen{Home: linked}, "/data/me/.ssh", "/home/me/.ssh"},
-		"a link out of the empty home":        {Seen{Whole: true, Home: home, Private: true}, "/srv/keys", "/srv/keys"},
-		"a link out, of another root":         {Seen{Home: home, Private: true}, "/srv/keys", ""},
-		"a link into the current directory":   {Seen{Here: Dir{"/home/me/dots", "/home/me/dots"}, Home: home, Private: true}, "/home/me/dots/ssh", "/home/me/dots/ssh"},
-		"the same by another name":            {Seen{Here: Dir{"/data/me/dots", "/home/me/dots"}, Home: linked, Private: true}, "/data/me/dots/ssh", "/home/me/dots/ssh"},
-		"the current directory is one":        {Seen{Whole: true, Here: Dir{"/home/me/.ssh", "/home/me/.ssh"}, Home: home, Private: true}, "/home/me/.ssh", ""},
-		"the current directory lies in one":   {Seen{Whole: true, Here: Dir{"/home/me/.kube/x", "/home/me/.kube/x"}, Home: home}, "/home/me/.kube", ""},
-		"the current directory is the home":   {Seen{Whole: true, Here: home, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
-		"the current directory is above":      {Seen{Here: Dir{"/home", "/home"}, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
-		"a name that only begins like a home": {Seen{Home: home}, "/home/me2/.ssh", ""},
-		"no home":                             {Seen{Whole: true, Home: none}, "/srv/keys", "/srv/keys"},
+		"behind the empty home":                {Seen{Whole: true, Home: home, Private: true}, "/home/me/.ssh", ""},
+		"in the home":                          {Seen{Whole: true, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
+		"in the home, of another root":         {Seen{Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
+		"in the home by another name":          {Seen{Home: linked}, "/data/me/.ssh", "/home/me/.ssh"},
+		"a link out of the empty home":         {Seen{Whole: true, Home: home, Private: true}, "/srv/keys", "/srv/keys"},
+		"a link out, of another root":          {Seen{Home: home, Private: true}, "/srv/keys", ""},
+		"a link into the current directory":    {Seen{Here: Dir{"/home/me/dots", "/home/me/dots"}, Home: home, Private: true}, "/home/me/dots/ssh", "/home/me/dots/ssh"},
+		"the same by another name":             {Seen{Here: Dir{"/data/me/dots", "/home/me/dots"}, Home: linked, Private: true}, "/data/me/dots/ssh", "/home/me/dots/ssh"},
+		"the current directory is one":         {Seen{Whole: true, Here: Dir{"/home/me/.ssh", "/home/me/.ssh"}, Home: home, Private: true}, "/home/me/.ssh", ""},
+		"the current directory lies in one":    {Seen{Whole: true, Here: Dir{"/home/me/.kube/x", "/home/me/.kube/x"}, Home: home}, "/home/me/.kube", ""},
+		"the current directory is the home":    {Seen{Whole: true, Here: home, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
+		"the current directory is above":       {Seen{Here: Dir{"/home", "/home"}, Home: home}, "/home/me/.ssh", "/home/me/.ssh"},
+		"a name that only begins like a home":  {Seen{Home: home}, "/home/me2/.ssh", ""},
+		"a home by a link, on the host's root": {Seen{Whole: true, Home: linked}, "/data/me/.ssh", "/home/me/.ssh /data/me/.ssh"},
+		"the home by another name, too":        {Seen{Whole: true, Here: Dir{"/home/me", "/tmp/me"}, Home: home}, "/home/me/.ssh", "/tmp/me/.ssh /home/me/.ssh"},
+		"a directory of it by another name":    {Seen{Whole: true, Here: Dir{"/home/me/a", "/tmp/a"}, Home: home}, "/home/me/a/key", "/tmp/a/key /home/me/a/key"},
+		"the same, behind the empty home":      {Seen{Whole: true, Here: Dir{"/home/me/a", "/tmp/a"}, Home: home, Private: true}, "/home/me/a/key", "/tmp/a/key"},
+		"no home":                              {Seen{Whole: true, Home: none}, "/srv/keys", "/srv/keys"},
 	} {
 		if got := strings.Join(c.seen.Covers([]string{c.real, c.real}), " "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -146,6 +146,9 @@ func (f *personFlags) keys(p *spec.Person, seen spec.Seen) {
 // noteElsewhere says which covered places are not in the home: a program that may change the
 // home can have a link lead to /usr, and whoever starts the next one wonders where that is.
 func (f *personFlags) noteElsewhere(home string, covered, links []string) {
+	if len(links) == 0 { // the home itself has another name
+		return
+	}
 	for _, key := range covered {
 		if !spec.Within(key, home) && !spec.Within(key, realDir(home).Real) {
 			why := fmt.Sprintf("%q is covered: a place of keys in your home is a link to it (%s)", key, strings.Join(links, ", "))
