@@ -13,7 +13,8 @@ import (
 // The filter is the one that containers come with everywhere: the same calls, and
 // the same answers to the others, as in the profile of podman, buildah and CRI-O
 // (seccomp.json of containers-common, 2025). What is not listed does not exist
-// (ENOSYS), so that programs try what they did before the call was invented. It is
+// (ENOSYS), so that programs try what they did before the call was invented. The
+// user's keys are left out, since those are as private as the home's. It is
 // compiled and kept as that of a bundle is.
 
 // allowed are the calls that every container may make.
@@ -30,7 +31,7 @@ const allowed = `
 	getgroups getgroups32 getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid
 	getresgid32 getresuid getresuid32 getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
 	getuid32 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy
-	io_getevents io_setup io_submit ioctl ioprio_get ioprio_set ipc keyctl kill landlock_add_rule
+	io_getevents io_setup io_submit ioctl ioprio_get ioprio_set ipc kill landlock_add_rule
 	landlock_create_ruleset landlock_restrict_self lchown lchown32 lgetxattr link linkat listen listxattr
 	llistxattr lremovexattr lseek lsetxattr lstat lstat64 madvise mbind membarrier memfd_create memfd_secret
 	mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2 mount mount_setattr move_mount mprotect
@@ -120,6 +121,10 @@ func Filter(arch string, capabilities []string) *specs.LinuxSeccomp {
 	for _, persona := range []uint64{0, 8, 0x20000, 0x20008, 0xffffffff} {
 		s.Syscalls = append(s.Syscalls, allow("personality", equal(0, persona)))
 	}
+	// Of keyctl(2), which podman's containers have whole, only what runtimes use: joining a
+	// session keyring. The user's keys are known by number in all namespaces, and whoever
+	// tries all numbers finds them, links their keyring to a session of its own, and reads them.
+	s.Syscalls = append(s.Syscalls, allow("keyctl", equal(0, unix.KEYCTL_JOIN_SESSION_KEYRING)))
 	return s
 }
 
