@@ -18,8 +18,8 @@ import (
 // A signal that comes while the program is started waits, and is passed on to
 // it. But what is in a container can keep its start from coming to an end: it
 // may stop the process that joins it, or be a file system that does not answer.
-// So SIGTERM and SIGINT give up what is not over shortly after the first of them,
-// and at once at the second.
+// So SIGTERM, SIGINT, SIGHUP and SIGQUIT give up what is not over shortly after the first
+// of them, and SIGTERM and SIGINT at once at the second of these.
 //
 // The init of a PID namespace is not sent what it has no use for: the kernel drops it.
 // A program that does not think of signals, sleep(1) say, would outlive ^C, timeout(1),
@@ -59,7 +59,7 @@ const (
 	// slow is after how long a start is worth a goroutine for its signals. Those
 	// that came before count once each.
 	slow = 100 * time.Millisecond
-	// grace is how long a start may go on after the first SIGTERM or SIGINT. The
+	// grace is how long a start may go on after the first signal that ends programs. The
 	// program may run already, and then it is the one to get it.
 	grace = 500 * time.Millisecond
 	// patience is how long one that is given up may take to end.
@@ -127,16 +127,23 @@ func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
 	begun, cancel := context.WithCancelCause(ctx)
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	over := make(chan struct{})
 	go func() {
 		select {
 		case n := <-c:
 			cancel(interrupted(n.(unix.Signal)))
-		case <-begun.Done():
+			select {
+			case <-time.After(patience):
+				exitBy(n, unix.SignalName(n.(unix.Signal)))
+			case <-over:
+			}
+		case <-over:
 		}
 	}()
 	return begun, func() {
 		signal.Stop(c)
 		cancel(nil)
+		close(over)
 	}
 }
 
@@ -195,15 +202,23 @@ func (s *signals) pass(n os.Signal) {
 	case !slices.Contains(s.held, n):
 		s.held = append(s.held, n)
 	}
-	if s.runs || n != unix.SIGTERM && n != unix.SIGINT {
+	if s.runs || !ends(n) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
 		return
 	}
-	switch s.ends++; s.ends {
-	case 1:
+	if s.wait == nil {
 		s.wait = time.AfterFunc(grace, func() { s.late(n) })
-	case 2:
-		s.giveUp(n, "the second SIGTERM or SIGINT", patience)
 	}
+	if n == unix.SIGTERM || n == unix.SIGINT {
+		if s.ends++; s.ends == 2 {
+			s.giveUp(n, "the second SIGTERM or SIGINT", patience)
+		}
+	}
+}
+
+// ends reports whether a signal ends programs that do not think of it: those of a service
+// manager, of keys, and of a terminal that is closed.
+func ends(n os.Signal) bool {
+	return n == unix.SIGTERM || n == unix.SIGINT || n == unix.SIGHUP || n == unix.SIGQUIT
 }
 
 // late gives up a start that is not over a while after its first signal.

@@ -49,7 +49,7 @@ func TestSignalsWait(t *testing.T) {
 // the program could have been told of it.
 func TestSignalTooLate(t *testing.T) {
 	broken := errors.New("broken")
-	for _, n := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+	for _, n := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1} {
 		s := collecting()
 		ctx, started := s.starting(context.Background())
 		begun := time.Now()
@@ -61,7 +61,7 @@ func TestSignalTooLate(t *testing.T) {
 			}
 		case <-time.After(2 * grace):
 		}
-		ends := n != unix.SIGHUP
+		ends := n != unix.SIGUSR1
 		if given := ctx.Err() != nil; given != ends {
 			t.Errorf("%v: given up %t, want %t", n, given, ends)
 		}
