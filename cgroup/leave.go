@@ -99,7 +99,9 @@ func (c Cgroup) Stop(ctx context.Context, u action.StopScope) error {
 	}
 	defer dir.Close()
 	connected := c.connecting(ctx)
-	err = bounded(ctx, dir.Kill)
+	if dir.Populated() {
+		err = bounded(ctx, dir.Kill)
+	}
 	conn, busErr := connected()
 	if conn != nil && c.Bus == nil {
 		defer conn.Close()

@@ -158,9 +158,15 @@ func (c *Container) destroy(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
+// wentWithInit reports whether init has ended, and all others with it.
+func (c *Container) wentWithInit() bool {
+	lives, err := c.State.Init().Lives()
+	return err == nil && !lives && c.endsWithInit()
+}
+
 // end kills all processes and waits for init.
 func (c *Container) end(ctx context.Context) error {
-	if c.State.Pid == 0 || c.ended {
+	if c.State.Pid == 0 || c.ended || c.wentWithInit() {
 		return nil
 	}
 	killed := time.Now()

@@ -263,6 +263,9 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 	p.request.Facts = p.prober.Facts
 	p.starting.c.runtime.surroundings(p.request, &needs)
 	p.starting.cgroup.Bus = serviceManager(ctx, &needs, p.request.Facts, attempt)
+	if p.only && p.starting.cgroup.Bus != nil { // nothing else would ask it
+		return p.starting.cgroup.Bus.Prove(ctx)
+	}
 	return nil
 }
 

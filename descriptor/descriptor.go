@@ -98,6 +98,9 @@ func setLimit(socket int, limit time.Duration) error {
 	return unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)
 }
 
+// Path leads to what a descriptor of this process means: proc_pid_fd(5).
+func Path(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
 // maxAddress is what a socket address holds beside the last NUL, in bytes: unix(7).
 const maxAddress = 107
 
@@ -113,7 +116,7 @@ func connectTo(socket int, name string) error {
 			return err
 		}
 		defer unix.Close(d)
-		name = "/proc/self/fd/" + strconv.Itoa(d) + "/" + base
+		name = Path(d) + "/" + base
 	}
 	for {
 		// A signal interrupts what waits, with a limit as a seccomp agent's socket has: signal(7).

@@ -44,14 +44,17 @@ const (
 
 // Conn is a connection to a service manager. It is for one goroutine at a time.
 type Conn struct {
-	wire
+	*wire
 	at      candidate
-	version int // the manager's; 0 when it cannot be read
+	version int // the manager's; 0 when it was not asked, or cannot be read
 	// takesFDs: the other side takes descriptors.
 	takesFDs bool
-	// hello and asked are the serial numbers of the first two calls; hello is 0
-	// where nobody is in between.
+	// hello and asked are the serial numbers of the first two calls. hello is 0 where
+	// nobody is in between, and once it was answered.
 	hello, asked uint32
+	// unproven is what the connection comes from, as long as it is trusted and no manager
+	// has answered.
+	unproven *Attempt
 	// results are those of jobs that have ended, as far as they were watched.
 	results map[dbus.ObjectPath]string
 	// pidfd is open for as long as a request with it may be under way.
@@ -61,12 +64,13 @@ type Conn struct {
 // Attempt is a connection that is being made.
 type Attempt struct {
 	place   Place
-	list    []candidate
 	reasons []string
-	// first is that to the first of list, which has yet to answer; or why there is
-	// none.
+	// left are the candidates that were not asked yet.
+	left []candidate
+	// first is that to the first, which has yet to answer; or why there is none.
 	first *Conn
 	err   error
+	asked candidate
 }
 
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
@@ -74,39 +78,68 @@ type Attempt struct {
 // the first user namespace the system bus. The first at which a manager answers
 // is taken. The *fault.Error of a failure says what was wrong with each. Close the
 // Conn in the end.
-func Connect(ctx context.Context, p Place) (*Conn, error) { return Begin(ctx, p).Wait(ctx) }
+func Connect(ctx context.Context, p Place) (*Conn, error) {
+	a := &Attempt{place: p}
+	a.left, a.reasons = p.candidates()
+	return a.goOn(ctx)
+}
 
 // Begin asks the first candidate, and does not wait for its answer. Wait, or Close,
 // comes after it.
 func Begin(ctx context.Context, p Place) *Attempt {
 	a := &Attempt{place: p}
-	a.list, a.reasons = p.candidates()
-	if len(a.list) > 0 {
-		a.first, a.err = a.list[0].ask(ctx)
+	a.left, a.reasons = p.candidates()
+	if len(a.left) > 0 {
+		a.asked, a.left = a.left[0], a.left[1:]
+		a.first, a.err = a.asked.ask(ctx, true)
 	}
 	return a
 }
 
 // Wait waits for the answer of the first candidate at which a manager is, as Connect
-// has it.
+// has it. A bus that systemd itself listens for is trusted to have it: that one is not
+// waited for. Should it have none all the same, the first request finds out, and goes to
+// who answers.
 func (a *Attempt) Wait(ctx context.Context) (*Conn, error) {
-	for i, c := range a.list {
-		conn, err := a.first, a.err
-		if i > 0 {
-			conn, err = c.ask(ctx)
+	conn, err := a.first, a.err
+	a.first = nil
+	switch {
+	case conn != nil && conn.unproven != nil:
+		conn.unproven = a
+		return conn, nil
+	case conn != nil:
+		if err = conn.meet(ctx); err == nil {
+			return conn, nil
 		}
-		a.first = nil
+	}
+	if err != nil {
+		a.note(a.asked, err)
+	}
+	return a.goOn(ctx)
+}
+
+// goOn asks the candidates that are left.
+func (a *Attempt) goOn(ctx context.Context) (*Conn, error) {
+	for len(a.left) > 0 {
+		var c candidate
+		c, a.left = a.left[0], a.left[1:]
+		conn, err := c.ask(ctx, false)
 		if err == nil {
 			err = conn.meet(ctx)
 		}
 		if err == nil {
 			return conn, nil
 		}
-		if reason := c.path + ": " + plain(err); !slices.Contains(a.reasons, reason) {
-			a.reasons = append(a.reasons, reason)
-		}
+		a.note(c, err)
 	}
 	return nil, because("connect to the service manager", "", strings.Join(a.reasons, "; "), a.place.hint())
+}
+
+// note keeps why a candidate was not taken.
+func (a *Attempt) note(c candidate, err error) {
+	if reason := c.path + ": " + plain(err); !slices.Contains(a.reasons, reason) {
+		a.reasons = append(a.reasons, reason)
+	}
 }
 
 // Close gives up what was begun and not waited for. That of nil does nothing.
@@ -130,8 +163,43 @@ func (p Place) hint() string {
 // Socket is the path that is connected to, for messages.
 func (c *Conn) Socket() string { return c.at.path }
 
-// Version is the manager's, as in 257; 0 where it cannot be read.
+// Version is the manager's, as in 257; 0 where it cannot be read, or was not asked for
+// by Connect.
 func (c *Conn) Version() int { return c.version }
+
+// Prove waits for the manager's answer, if it has said nothing yet. Errors are those of
+// Connect.
+func (c *Conn) Prove(ctx context.Context) error {
+	if c.unproven == nil {
+		return nil
+	}
+	_, err := c.property(ctx, object, "Manager", "Version")
+	if _, refused := asRefusal(err); refused { // by a manager, then
+		return nil
+	}
+	return err
+}
+
+// elsewhere goes on to the candidates that are left, from one that was trusted and does
+// not answer, or has no manager: the connection is another one then, and errMoved says
+// that what was asked has to be asked again.
+func (c *Conn) elsewhere(ctx context.Context, err error) error {
+	a := c.unproven
+	if a == nil || ctx.Err() != nil {
+		return err
+	}
+	a.note(c.at, err)
+	other, err := a.goOn(ctx)
+	if err != nil {
+		return err
+	}
+	c.Close()
+	*c = *other
+	return errMoved
+}
+
+// errMoved is no failure: see elsewhere.
+var errMoved = errors.New("the service manager is at another socket")
 
 // Close ends the connection.
 func (c *Conn) Close() {
@@ -140,18 +208,25 @@ func (c *Conn) Close() {
 }
 
 // ask connects, and asks who is there. The private socket is asked when it has let us
-// in.
-func (c candidate) ask(ctx context.Context) (*Conn, error) {
-	conn := &Conn{at: c, pidfd: -1}
+// in; and a bus that may be trusted not at all: what says hello goes with the first
+// request.
+func (c candidate) ask(ctx context.Context, mayTrust bool) (*Conn, error) {
+	conn := &Conn{wire: &wire{}, at: c, pidfd: -1}
 	var err error
 	if conn.fd, err = c.dial(ctx); err != nil {
 		return nil, err
 	}
 	out := bytes.NewBufferString(authentication)
 	if !c.private {
-		if err = conn.addHello(out); err == nil {
-			err = conn.addQuestion(out)
-		}
+		err = conn.addHello(out)
+	}
+	switch {
+	case err != nil:
+	case mayTrust && !c.private && conn.isListenedForBySystemd():
+		conn.unproven, conn.unsent = &Attempt{}, out.Bytes()
+		return conn, nil
+	case !c.private:
+		err = conn.addQuestion(out)
 	}
 	if err == nil {
 		err = conn.write(ctx, out.Bytes())
@@ -168,12 +243,9 @@ func (c *Conn) addHello(out *bytes.Buffer) (err error) {
 	return err
 }
 
-// addQuestion adds the call that a manager must answer. None is started for it:
-// where systemd is not on the bus, its entry for that only says so.
+// addQuestion adds the call that a manager must answer.
 func (c *Conn) addQuestion(out *bytes.Buffer) (err error) {
-	question := methodCall(destination, object, "org.freedesktop.DBus.Properties.Get", strings.TrimSuffix(manager, "."), "Version")
-	question.Flags = dbus.FlagNoAutoStart
-	c.asked, err = c.add(out, question)
+	c.asked, err = c.add(out, get(object, "Manager", "Version"))
 	return err
 }
 
@@ -184,11 +256,7 @@ func (c *Conn) meet(ctx context.Context) (err error) {
 			c.Close()
 		}
 	}()
-	limit := connectLimit
-	if c.at.private {
-		limit = answerLimit
-	}
-	if c.takesFDs, err = c.authenticated(ctx, time.Now().Add(limit)); err != nil {
+	if err := c.greeted(ctx); err != nil {
 		return err
 	}
 	if c.at.private {
@@ -200,12 +268,21 @@ func (c *Conn) meet(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.hello != 0 {
-		if _, err := c.answer(ctx, c.hello, limit); err != nil {
-			return err
-		}
-	}
 	return c.learnVersion(ctx)
+}
+
+// greeted reads that we are let in, and a bus's answer to Hello.
+func (c *Conn) greeted(ctx context.Context) (err error) {
+	limit := connectLimit
+	if c.at.private {
+		limit = answerLimit
+	}
+	hello := c.hello
+	c.hello = 0
+	if c.takesFDs, err = c.authenticated(ctx, time.Now().Add(limit)); err == nil && hello != 0 {
+		_, err = c.reply(ctx, hello, limit)
+	}
+	return err
 }
 
 func (c *Conn) learnVersion(ctx context.Context) error {
@@ -245,7 +322,7 @@ func (c candidate) dial(ctx context.Context) (int, error) {
 			return -1, err
 		}
 		defer unix.Close(fd)
-		name = fdPath(fd)
+		name = descriptor.Path(fd)
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
@@ -255,8 +332,6 @@ func (c candidate) dial(ctx context.Context) (int, error) {
 	}
 	return socket, unix.SetNonblock(socket, true)
 }
-
-func fdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 func (c candidate) open() (int, error) {
 	if c.directory != "" {

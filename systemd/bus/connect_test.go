@@ -278,19 +278,19 @@ func TestPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		c, err := candidate{path: name, owner: os.Getuid()}.ask(t.Context())
+		c, err := candidate{path: name, owner: os.Getuid()}.ask(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if pid, err := c.peer(); err != nil || pid != os.Getpid() {
+		if pid, err := c.Listener(); err != nil || pid != os.Getpid() {
 			t.Errorf("%s: process %d, %v, want %d", name, pid, err, os.Getpid())
 		}
 		if err := c.sharesNumbers(); err != nil && !errors.Is(err, errForeign) {
 			t.Errorf("%s: %v", name, err)
 		}
 		l.Close()
-		if _, err := (candidate{path: name, owner: os.Getuid()}).ask(t.Context()); err == nil {
+		if _, err := (candidate{path: name, owner: os.Getuid()}).ask(t.Context(), false); err == nil {
 			t.Errorf("%s: nobody listens any more, and no error", name)
 		}
 	}

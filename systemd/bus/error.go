@@ -14,6 +14,8 @@ const (
 	errUnitExists = "org.freedesktop.systemd1.UnitExists"
 	errNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
 	errNoProcess  = "org.freedesktop.systemd1.UnixProcessIdUnknown"
+	errNoService  = "org.freedesktop.DBus.Error.ServiceUnknown"
+	errNoOwner    = "org.freedesktop.DBus.Error.NameHasNoOwner"
 )
 
 // meanings words the errors that users meet. The rest comes in systemd's own
@@ -23,11 +25,11 @@ func meanings() map[string]struct{ reason, hint string } {
 		errUnitExists: {reason: "a unit of this name exists", hint: "another container, or its remains, has it: see systemctl --user status"},
 		errNoProcess:  {reason: "the container's process ended before it was moved"},
 		"org.freedesktop.DBus.Error.UnixProcessIdUnknown": {reason: "the container's process ended before it was moved"},
-		"org.freedesktop.DBus.Error.ServiceUnknown": {
+		errNoService: {
 			reason: "no service manager is on this bus",
 			hint:   "dbus-user-session gives a bus that systemd is on; --cgroup-manager=cgroupfs works without it",
 		},
-		"org.freedesktop.DBus.Error.NameHasNoOwner":                   {reason: "no service manager is on this bus", hint: "--cgroup-manager=cgroupfs works without it"},
+		errNoOwner: {reason: "no service manager is on this bus", hint: "--cgroup-manager=cgroupfs works without it"},
 		"org.freedesktop.DBus.Error.AccessDenied":                     {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
 		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
 		"org.freedesktop.DBus.Error.NoReply":                          {reason: "no answer from the service manager"},
@@ -36,8 +38,12 @@ func meanings() map[string]struct{ reason, hint string } {
 }
 
 // failed makes an error of what godbus or a context said. Its code is the name of the
-// D-Bus error, where there was one.
+// D-Bus error, where there was one. That of a connection says all already.
 func failed(op, unit string, err error) *fault.Error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known
+	}
 	e := because(op, unit, "", "")
 	name, text := details(err)
 	e.Code, e.Cause = name, err

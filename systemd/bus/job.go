@@ -34,6 +34,7 @@ func isEssential(name string) bool {
 type Job struct {
 	conn    *Conn
 	unit    string
+	process int
 	list    []systemd.Property
 	dropped []systemd.Property
 	// call is the serial number of the request.
@@ -47,22 +48,33 @@ type Job struct {
 // of the property PIDs, is a child that was not waited for; a slice has none: 0.
 // Only one job at a time may be waited for on a Conn. Errors are *fault.Error.
 func (c *Conn) Start(ctx context.Context, unit string, process int, list []systemd.Property) (*Job, error) {
-	list, err := c.withProcess(list, process)
-	if errors.Is(err, unix.ESRCH) {
-		err = dbus.Error{Name: errNoProcess}
-	}
-	if err != nil {
-		return nil, failed("start", unit, err)
-	}
-	j := &Job{conn: c, unit: unit, list: list}
-	var out bytes.Buffer
-	if err = c.addWatch(&out, unit); err == nil {
-		err = j.send(ctx, &out)
-	}
-	if err != nil {
+	j := &Job{conn: c, unit: unit, process: process, list: list}
+	if err := j.request(ctx); err != nil {
 		return nil, failed("start", unit, err)
 	}
 	return j, nil
+}
+
+// request watches the unit's jobs and asks for it, where the connection leads.
+func (j *Job) request(ctx context.Context) (err error) {
+	j.list, err = j.conn.withProcess(j.list, j.process)
+	if errors.Is(err, unix.ESRCH) {
+		err = dbus.Error{Name: errNoProcess}
+	}
+	var out bytes.Buffer
+	if err == nil {
+		err = j.conn.addWatch(&out, j.unit)
+	}
+	if err == nil {
+		err = j.send(ctx, &out)
+	}
+	if errors.Is(err, errLost) {
+		err = j.conn.elsewhere(ctx, err)
+	}
+	if errors.Is(err, errMoved) {
+		return j.request(ctx)
+	}
+	return err
 }
 
 // addWatch subscribes to the end of the unit's jobs. No reply is waited for:
@@ -125,6 +137,10 @@ func (j *Job) Wait(ctx context.Context) error {
 				return err
 			}
 			continue
+		} else if errors.Is(err, errMoved) {
+			if err = j.request(ctx); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return failed("start", j.unit, err)
@@ -148,9 +164,26 @@ func (c *Conn) ended(ctx context.Context, job dbus.ObjectPath, deadline time.Tim
 	}
 }
 
-// answer reads up to the answer to a call, and is its body. A dbus.Error is what the
-// other side said.
+// answer waits for the answer to a call, and is its body. A dbus.Error is what the other
+// side said, errMoved that there is another one.
 func (c *Conn) answer(ctx context.Context, serial uint32, limit time.Duration) ([]any, error) {
+	if c.hello != 0 {
+		if err := c.greeted(ctx); err != nil {
+			return nil, c.elsewhere(ctx, err)
+		}
+	}
+	body, err := c.reply(ctx, serial, limit)
+	switch refusal, refused := asRefusal(err); {
+	case refused && slices.Contains([]string{errNoService, errNoOwner}, refusal.Name), errors.Is(err, errLost):
+		return nil, c.elsewhere(ctx, err)
+	case refused, err == nil:
+		c.unproven = nil
+	}
+	return body, err
+}
+
+// reply reads up to the answer to a call.
+func (c *Conn) reply(ctx context.Context, serial uint32, limit time.Duration) ([]any, error) {
 	for deadline := time.Now().Add(limit); ; {
 		m, err := c.next(ctx, deadline)
 		if err != nil {
@@ -252,10 +285,15 @@ func (c *Conn) call(ctx context.Context, method string, results []any, args ...a
 
 func (c *Conn) do(ctx context.Context, m *dbus.Message, results ...any) error {
 	serial, err := c.send(ctx, m)
-	if err != nil {
-		return err
+	var body []any
+	if err == nil {
+		body, err = c.answer(ctx, serial, callLimit)
+	} else if errors.Is(err, errLost) {
+		err = c.elsewhere(ctx, err)
 	}
-	body, err := c.answer(ctx, serial, callLimit)
+	if errors.Is(err, errMoved) {
+		return c.do(ctx, m, results...)
+	}
 	if err != nil || len(results) == 0 {
 		return err
 	}
@@ -274,8 +312,12 @@ func (c *Conn) send(ctx context.Context, m *dbus.Message) (serial uint32, err er
 // property asks for a property of an object of the manager's.
 func (c *Conn) property(ctx context.Context, path dbus.ObjectPath, kind, name string) (any, error) {
 	var answer dbus.Variant
-	err := c.do(ctx, methodCall(destination, path, "org.freedesktop.DBus.Properties.Get", destination+"."+kind, name), &answer)
+	err := c.do(ctx, get(path, kind, name), &answer)
 	return answer.Value(), err
+}
+
+func get(path dbus.ObjectPath, kind, name string) *dbus.Message {
+	return methodCall(destination, path, "org.freedesktop.DBus.Properties.Get", destination+"."+kind, name)
 }
 
 // SetProperties changes a unit that runs, until it ends (runtime): for update,
@@ -320,7 +362,10 @@ func stopUnit(unit string) *dbus.Message {
 // A unit that systemd does not know is no error. Errors are *fault.Error.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
 	var out bytes.Buffer
-	err := c.addWatch(&out, unit)
+	err := c.Prove(ctx)
+	if err == nil {
+		err = c.addWatch(&out, unit)
+	}
 	if err == nil {
 		err = c.write(ctx, out.Bytes())
 	}

@@ -28,13 +28,13 @@ func (c *Conn) takesPidfds() bool { return c.version >= pidfdVersion && c.takesF
 // CanPlace returns nil when the manager can be told which of the caller's
 // processes a scope is for, and else the reason why not.
 func (c *Conn) CanPlace() error {
-	if c.takesPidfds() {
+	if c.unproven != nil || c.takesPidfds() {
 		return nil
 	}
 	return c.sharesNumbers()
 }
 
-// withProcess names the process to the manager.
+// withProcess names the process to the manager, in place of those named before.
 func (c *Conn) withProcess(list []systemd.Property, process int) ([]systemd.Property, error) {
 	if process == 0 {
 		return list, nil
@@ -43,12 +43,17 @@ func (c *Conn) withProcess(list []systemd.Property, process int) ([]systemd.Prop
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.DeleteFunc(slices.Clone(list), func(p systemd.Property) bool { return p.Name == "PIDs" }), p), nil
+	named := func(p systemd.Property) bool { return p.Name == "PIDs" || p.Name == "PIDFDs" }
+	return append(slices.DeleteFunc(slices.Clone(list), named), p), nil
 }
 
 func (c *Conn) processProperty(process int) (systemd.Property, error) {
+	number := systemd.Property{Name: "PIDs", Value: []uint32{uint32(process)}}
+	if c.unproven != nil {
+		return number, nil
+	}
 	if !c.takesPidfds() {
-		return systemd.Property{Name: "PIDs", Value: []uint32{uint32(process)}}, c.sharesNumbers()
+		return number, c.sharesNumbers()
 	}
 	fd, err := unix.PidfdOpen(process, 0)
 	if err != nil {
@@ -58,20 +63,50 @@ func (c *Conn) processProperty(process int) (systemd.Property, error) {
 	return systemd.Property{Name: "PIDFDs", Value: []dbus.UnixFD{dbus.UnixFD(fd)}}, nil
 }
 
+// isListenedForBySystemd reports whether who listens on the socket is systemd, in the
+// caller's PID namespace: it has made the socket of the bus that it is on (sd_listen_fds(3)).
+func (c *Conn) isListenedForBySystemd() bool {
+	status, err := c.listener()
+	return err == nil && hasOneNumber(status) && strings.HasPrefix(status, "Name:\tsystemd\n")
+}
+
 // sharesNumbers returns nil when who listens on the socket, and so its manager,
 // is in the caller's PID namespace. The kernel gives the listener's id as the
 // caller would see it (unix(7), SO_PEERCRED): 0 if the listener is not in the
 // caller's namespace or one below. One below has a number in each.
 func (c *Conn) sharesNumbers() error {
-	pid, err := c.peer()
+	status, err := c.listener()
 	if err != nil {
 		return err
 	}
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if pid == 0 || err != nil || !hasOneNumber(string(status)) {
+	if !hasOneNumber(status) {
 		return errForeign
 	}
 	return nil
+}
+
+// listener is the status of the process that listens on the socket: proc_pid_status(5);
+// empty where it cannot be seen.
+func (c *Conn) listener() (status string, err error) {
+	pid, err := c.Listener()
+	if err != nil || pid == 0 {
+		return "", err
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return "", nil
+	}
+	return string(text), nil
+}
+
+// Listener is the process id of who listens on the socket, which has started the bus if it
+// is not the manager itself; 0 where it has none here.
+func (c *Conn) Listener() (int, error) {
+	peer, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
 }
 
 // hasOneNumber reads proc_pid_status(5): NSpid lists a process's id in each PID
@@ -80,13 +115,4 @@ func hasOneNumber(status string) bool {
 	_, rest, found := strings.Cut(status, "\nNSpid:")
 	line, _, _ := strings.Cut(rest, "\n")
 	return found && len(strings.Fields(line)) == 1
-}
-
-// peer is the process id of who listens on the socket.
-func (c *Conn) peer() (int, error) {
-	peer, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return 0, err
-	}
-	return int(peer.Pid), nil
 }

@@ -39,6 +39,8 @@ var errLost = errors.New("the connection to the service manager was lost")
 type wire struct {
 	fd     int
 	serial uint32
+	// unsent goes before what is sent next.
+	unsent []byte
 	// in was received and not read yet; buffer is where it lies.
 	in     []byte
 	buffer [4096]byte
@@ -47,10 +49,11 @@ type wire struct {
 // authentication has no identity: see the package's comment.
 const authentication = "\x00AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
 
-// methodCall is a method call.
+// methodCall is a method call. Nobody is started for it: where systemd is not on the bus,
+// its entry for that only says so.
 func methodCall(destination string, path dbus.ObjectPath, name string, body ...any) *dbus.Message {
 	dot := strings.LastIndexByte(name, '.')
-	m := &dbus.Message{Type: dbus.TypeMethodCall, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+	m := &dbus.Message{Type: dbus.TypeMethodCall, Flags: dbus.FlagNoAutoStart, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(path), dbus.FieldDestination: dbus.MakeVariant(destination),
 		dbus.FieldInterface: dbus.MakeVariant(name[:dot]), dbus.FieldMember: dbus.MakeVariant(name[dot+1:])}}
 	if len(body) > 0 {
@@ -73,6 +76,7 @@ func (w *wire) add(out *bytes.Buffer, m *dbus.Message) (serial uint32, err error
 
 // write sends bytes, the first of them with descriptors.
 func (w *wire) write(ctx context.Context, data []byte, fds ...int) error {
+	data, w.unsent = append(w.unsent, data...), nil
 	var rights []byte
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)

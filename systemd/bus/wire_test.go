@@ -153,7 +153,7 @@ func TestReceiveFlood(t *testing.T) {
 		for unix.Send(theirs, flood, unix.MSG_NOSIGNAL) == nil {
 		}
 	}()
-	c := &Conn{wire: wire{fd: ours}, pidfd: -1}
+	c := &Conn{wire: &wire{fd: ours}, pidfd: -1}
 	begun := time.Now()
 	if _, err := c.answer(t.Context(), 1, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 5*time.Second {
 		t.Errorf("after %v: %v", time.Since(begun), err)

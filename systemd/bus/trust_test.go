@@ -1,0 +1,221 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/homerun-oci/homerun/fault"
+	"golang.org/x/sys/unix"
+)
+
+// asSystemd gives this process, which listens on what the test makes, systemd's name.
+func asSystemd(t *testing.T) {
+	t.Helper()
+	file := "/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/comm"
+	before, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte("systemd"), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.WriteFile(file, before, 0) })
+}
+
+// activated is a socket that this process listens on, for the bus at another; nobody
+// answers if that is empty. said has what came.
+func activated(t *testing.T, bus string) (path string, said func() string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var log safeBuilder
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c, bus, &log)
+		}
+	}()
+	return path, log.String
+}
+
+func serve(c net.Conn, bus string, log io.Writer) {
+	defer c.Close()
+	if bus == "" {
+		io.Copy(log, c)
+		return
+	}
+	other, err := net.Dial("unix", bus)
+	if err != nil {
+		return
+	}
+	go func() {
+		io.Copy(other, io.TeeReader(c, log))
+		other.Close()
+	}()
+	io.Copy(c, other)
+}
+
+// trusting begins to connect as a start does.
+func trusting(t *testing.T, p Place) *Conn {
+	t.Helper()
+	begun := time.Now()
+	c, err := Begin(t.Context(), p).Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if time.Since(begun) > connectLimit/2 {
+		t.Errorf("the bus was waited for, for %v", time.Since(begun))
+	}
+	return c
+}
+
+// A bus that systemd listens for is asked for the scope at once: its manager is not asked
+// who it is, the process is named by its number, and nothing is said before.
+func TestTrusted(t *testing.T) {
+	asSystemd(t)
+	bus := startBus(t)
+	m := manage(t, bus)
+	m.with(func() { m.version = "257" })
+	socket, said := activated(t, bus)
+	c := trusting(t, place(t, "unix:path="+socket, ""))
+	if err := c.CanPlace(); err != nil || said() != "" {
+		t.Errorf("said before it is asked for anything: %q, %v", said(), err)
+	}
+	pid := sleeper(t)
+	list, err := c.withProcess(scopeProperties(), pid)
+	if last := list[len(list)-1]; err != nil || last.Name != "PIDs" || !slices.Equal(last.Value.([]uint32), []uint32{uint32(pid)}) {
+		t.Errorf("the process is %v, %v", last, err)
+	}
+	if j, err := c.Start(t.Context(), "a.scope", pid, scopeProperties()); err != nil {
+		t.Fatal(err)
+	} else if err := j.Wait(limited(t, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+	if err := c.Prove(t.Context()); err != nil || strings.Contains(said(), "Version") || c.unproven != nil {
+		t.Errorf("a manager that has answered is asked: %v", err)
+	}
+	m.with(func() { m.units["a.scope"] = true })
+	if err := c.Release(t.Context(), "a.scope"); err != nil || !slices.Contains(m.seen(), "stop a.scope replace") {
+		t.Errorf("%q: %v", m.seen(), err)
+	}
+}
+
+// Others are waited for: who has another name, and who was found by goOn.
+func TestNotTrusted(t *testing.T) {
+	bus := startBus(t)
+	manage(t, bus)
+	socket, said := activated(t, bus)
+	if c := trusting(t, place(t, "unix:path="+socket, "")); c.unproven != nil || !strings.Contains(said(), "Version") {
+		t.Error("a bus of any listener's is trusted")
+	}
+	asSystemd(t)
+	if c := trusting(t, place(t, "unix:path=/nonexistent", socket)); c.unproven != nil {
+		t.Error("the second candidate is trusted")
+	}
+	c, err := Connect(t.Context(), place(t, "unix:path="+socket, ""))
+	if err != nil || c.Version() != 252 {
+		t.Fatalf("Connect trusts: %v", err)
+	}
+	c.Close()
+}
+
+// One that was trusted, and has no manager, hangs up or says nothing, is left for one at
+// which there is a manager; each request that may be the first is made again there.
+func TestTrustedInVain(t *testing.T) {
+	requests := map[string]func(context.Context, *Conn) error{
+		"start": func(ctx context.Context, c *Conn) error {
+			j, err := c.Start(ctx, "a.scope", 0, scopeProperties())
+			if err == nil {
+				err = j.Wait(ctx)
+			}
+			return err
+		},
+		"release": func(ctx context.Context, c *Conn) error { return c.Release(ctx, "a.scope") },
+		"stop":    func(ctx context.Context, c *Conn) error { return c.Stop(ctx, "a.scope") },
+		"prove":   func(ctx context.Context, c *Conn) error { return c.Prove(ctx) },
+	}
+	for kind, bus := range map[string]func(t *testing.T) string{
+		"no manager": func(t *testing.T) string { socket, _ := activated(t, startBus(t)); return socket },
+		"hangs up":   func(t *testing.T) string { socket, _ := activated(t, "/nonexistent"); return socket },
+		"silent":     func(t *testing.T) string { socket, _ := activated(t, ""); return socket },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			asSystemd(t)
+			good := startBus(t)
+			m := manage(t, good)
+			m.with(func() { m.units["a.scope"] = kind != "no manager" })
+			socket := bus(t)
+			for name, request := range requests {
+				m.with(func() { m.units["a.scope"] = name != "start" })
+				c := trusting(t, place(t, "unix:path="+socket, good))
+				before := len(m.seen())
+				if err := request(limited(t, 3*connectLimit), c); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if strings.HasSuffix(c.Socket(), socket) || name != "prove" && len(m.seen()) == before {
+					t.Errorf("%s: at %s the manager hears nothing", name, c.Socket())
+				}
+				if kind == "silent" {
+					break // each takes connectLimit
+				}
+			}
+			nobody := place(t, "unix:path="+socket, "")
+			c := trusting(t, nobody)
+			err := c.Release(limited(t, 3*connectLimit), "a.scope")
+			var why *fault.Error
+			if !errors.As(err, &why) || why.Hint == "" || !strings.Contains(err.Error(), socket+": ") || !strings.Contains(err.Error(), nobody.RuntimeDir+"/systemd/private: ENOENT") {
+				t.Errorf("where there is none: %v", err)
+			}
+		})
+	}
+}
+
+// Whose context has ended is not kept waiting by others.
+func TestTrustedAndCancelled(t *testing.T) {
+	asSystemd(t)
+	socket, _ := activated(t, "")
+	c := trusting(t, place(t, "unix:path="+socket, silent(t)))
+	begun := time.Now()
+	if err := c.Release(limited(t, 100*time.Millisecond), "a.scope"); err == nil || time.Since(begun) > time.Second {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	if n, err := unix.FcntlInt(uintptr(c.fd), unix.F_GETFD, 0); err == nil && n&unix.FD_CLOEXEC == 0 {
+		t.Error("the socket is inherited")
+	}
+}
+
+// safeBuilder is a strings.Builder for two goroutines.
+type safeBuilder struct {
+	lock sync.Mutex
+	text strings.Builder
+}
+
+func (b *safeBuilder) Write(p []byte) (int, error) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuilder) String() string {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.text.String()
+}
