@@ -120,9 +120,14 @@ type preparation struct {
 	request  *Request
 	// prober measures the facts; nil when they are the caller's.
 	prober *probe.Prober
-	// filter is loaded early when the first part depends on it.
-	filter *seccomp.Filter
-	loaded bool
+	// filter is what was loaded, or filterErr why it was not: before the first part where
+	// that depends on it.
+	filter    *seccomp.Filter
+	filterErr error
+	loaded    bool
+	// completed: what the second part depends on was measured, or completeErr is why not.
+	completed   bool
+	completeErr error
 	// unfiltered: it cannot be compiled here, and the plan is only looked at.
 	unfiltered bool
 }
@@ -191,7 +196,7 @@ func (p *preparation) launch() {
 	s, result := p.starting, p.Beginning.Result()
 	s.waits = result.Waits
 	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
-	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Facts: p.request.Facts, Stdio: s.files.stdio(),
+	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Begun: p.whileBegun, Facts: p.request.Facts, Stdio: s.files.stdio(),
 		Files: s.files.rest(), Do: s.do, Debug: s.c.runtime.options.Debug})
 	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
@@ -269,30 +274,40 @@ func (p *preparation) measure(ctx context.Context) (err error) {
 	return nil
 }
 
-// complete measures what the second part depends on.
+// complete measures what the second part depends on, once.
 func (p *preparation) complete(ctx context.Context) error {
-	if p.prober == nil {
-		return nil
+	if p.prober == nil || p.completed {
+		return p.completeErr
 	}
-	needs, err := p.Beginning.Needs()
-	if err != nil {
-		return err
+	p.completed = true
+	var needs host.Needs
+	if needs, p.completeErr = p.Beginning.Needs(); p.completeErr == nil {
+		p.completeErr = p.prober.Measure(ctx, &needs)
 	}
-	return p.prober.Measure(ctx, &needs)
+	return p.completeErr
 }
 
 // load loads the filter, once.
-func (p *preparation) load(ctx context.Context) (err error) {
+func (p *preparation) load(ctx context.Context) error {
 	if !p.loaded {
-		p.filter, err = p.starting.c.filter(ctx, p.request.Bundle)
+		p.filter, p.filterErr = p.starting.c.filter(ctx, p.request.Bundle)
 		p.loaded = true
 	}
+	err := p.filterErr
 	if p.only && errors.Is(err, compiler.ErrNotInstalled) { // it may be for another machine
 		p.starting.c.runtime.warn("the plan lacks the seccomp filter: %v", err)
 		p.unfiltered = true
 		return nil
 	}
 	return err
+}
+
+// whileBegun does what the second part takes and nothing of the stage's is needed for. What
+// fails, finish says.
+func (p *preparation) whileBegun(ctx context.Context) {
+	if p.complete(ctx) == nil {
+		_ = p.load(ctx)
+	}
 }
 
 // finish measures and compiles the second part.

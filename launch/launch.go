@@ -61,6 +61,9 @@ type Options struct {
 	Result *compile.Result
 	// Rest compiles the whole, when Result has the first part only.
 	Rest func(context.Context) (*compile.Result, error)
+	// Begun is called when the stage has been started, which takes a moment to say that
+	// it has; nil for nothing to do meanwhile.
+	Begun func(context.Context)
 	// Facts are those that the plan was compiled with.
 	Facts *host.Facts
 	// Stdio are the standard streams; Files those after them, from 3 on, as many
@@ -203,7 +206,11 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 		case plan.Answer:
 			return l.answer()
 		case action.StartStage:
-			return l.start(a.Name)
+			err := l.start(a.Name)
+			if err == nil && l.Begun != nil {
+				l.Begun(ctx)
+			}
+			return err
 		case action.CompileRest:
 			return l.compileRest(ctx)
 		case action.AwaitProgram:
