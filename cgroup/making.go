@@ -231,7 +231,7 @@ func (m *Making) TakeBus() *bus.Conn {
 
 // makeSubgroup makes the container's own cgroup in the scope.
 func (m *Making) makeSubgroup(a action.MakeSubgroup) error {
-	leaf, _, err := m.own.Create(a.Name, nil)
+	leaf, err := m.own.Make(a.Name) // with controllers when init is in it: see Enable
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (p ID) Open() (pidfd int, err error) {
 
 // Innermost is a process's number in the innermost of its PID namespaces, or 0
 // when it has ended: proc_pid_status(5), NSpid.
-func Innermost(pid int) int { return innermost(file(pid, "status")) }
+func Innermost(pid int) int { return innermost(Status(pid)) }
 
 // innermost reads a text like /proc/PID/status; 0 where it does not tell.
 func innermost(text string) int {
@@ -117,7 +117,10 @@ func innermost(text string) int {
 
 // Parent is a process's parent, or 0 when it has ended, or has none that can be seen from
 // here: proc_pid_status(5), PPid.
-func Parent(pid int) int { return decimal(line(file(pid, "status"), "PPid")) }
+func Parent(pid int) int { return decimal(line(Status(pid), "PPid")) }
+
+// Status is /proc/PID/status: proc_pid_status(5). It is empty where that cannot be read.
+func Status(pid int) string { return file(pid, "status") }
 
 // decimal is 0 for what is no number.
 func decimal(text string) int {

@@ -101,6 +101,13 @@ func (d *Dir) Create(relative string, required []string) (leaf *Dir, made []stri
 	return at, made, nil
 }
 
+// Make makes a cgroup in d, or opens it if there is one, and gives it nothing. Errors are
+// *fault.Error.
+func (d *Dir) Make(name string) (*Dir, error) {
+	child, _, err := d.child(name)
+	return child, err
+}
+
 // child makes or opens one directory.
 func (d *Dir) child(name string) (child *Dir, isNew bool, err error) {
 	err = unix.Mkdirat(d.fd, name, 0o755)

@@ -2,10 +2,10 @@ package live
 
 import (
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
+	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
 	"golang.org/x/sys/unix"
@@ -115,7 +115,7 @@ func OfProcess(pid int) (string, error) {
 	if pid != 0 {
 		name = fmt.Sprintf("/proc/%d/cgroup", pid)
 	}
-	content, err := os.ReadFile(name)
+	content, err := bundle.ReadRegular(name)
 	if err != nil {
 		return "", fmt.Errorf("cgroupv2: process %d: %w", pid, err)
 	}

@@ -283,7 +283,7 @@ func TestPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if pid, err := c.Listener(); err != nil || pid != os.Getpid() {
+		if pid, err := c.peer(); err != nil || pid != os.Getpid() {
 			t.Errorf("%s: process %d, %v, want %d", name, pid, err, os.Getpid())
 		}
 		if err := c.sharesNumbers(); err != nil && !errors.Is(err, errForeign) {

@@ -2,12 +2,11 @@ package bus
 
 import (
 	"errors"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/systemd"
 	"golang.org/x/sys/unix"
 )
@@ -88,20 +87,15 @@ func (c *Conn) sharesNumbers() error {
 // listener is the status of the process that listens on the socket: proc_pid_status(5);
 // empty where it cannot be seen.
 func (c *Conn) listener() (status string, err error) {
-	pid, err := c.Listener()
+	pid, err := c.peer()
 	if err != nil || pid == 0 {
 		return "", err
 	}
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return "", nil
-	}
-	return string(text), nil
+	return proc.Status(pid), nil
 }
 
-// Listener is the process id of who listens on the socket, which has started the bus if it
-// is not the manager itself; 0 where it has none here.
-func (c *Conn) Listener() (int, error) {
+// peer is the process id of who listens on the socket; 0 where it has none here.
+func (c *Conn) peer() (int, error) {
 	peer, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, err
