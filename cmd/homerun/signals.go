@@ -51,7 +51,7 @@ func catchSignals(detach bool) (*signals, error) {
 	if detach {
 		return nil, nil
 	}
-	caught, err := early.Catch(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	caught, err := early.Catch(append(endings(), unix.SIGUSR1, unix.SIGUSR2)...)
 	return &signals{caught: caught}, err
 }
 
@@ -101,7 +101,7 @@ const awaited = 20 * time.Millisecond
 func (s *signals) fatal() unix.Signal {
 	for end := time.Now().Add(awaited); ; time.Sleep(time.Millisecond) {
 		s.lock.Lock()
-		for _, n := range [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP} {
+		for _, n := range endings() {
 			if (s.caught.Came(n) || slices.Contains(s.held, os.Signal(n))) && !s.caught.Ignored(n) {
 				s.lock.Unlock()
 				return n
@@ -122,11 +122,15 @@ func (n interrupted) Error() string {
 }
 
 // untilSignal is a context for a start that nobody stays with: a signal that ends programs
-// ends it, and is its cause then.
+// ends it, unless it was ignored, as with nohup(1), and is its cause then.
 func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
 	begun, cancel := context.WithCancelCause(ctx)
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	for _, n := range endings() {
+		if !signal.Ignored(n) { // it would not be any more
+			signal.Notify(c, n)
+		}
+	}
 	over := make(chan struct{})
 	go func() {
 		select {
@@ -202,7 +206,7 @@ func (s *signals) pass(n os.Signal) {
 	case !slices.Contains(s.held, n):
 		s.held = append(s.held, n)
 	}
-	if s.runs || !ends(n) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
+	if s.runs || !slices.Contains(endings(), n.(unix.Signal)) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
 		return
 	}
 	if s.wait == nil {
@@ -215,10 +219,10 @@ func (s *signals) pass(n os.Signal) {
 	}
 }
 
-// ends reports whether a signal ends programs that do not think of it: those of a service
+// endings are the signals that end programs which do not think of them: those of a service
 // manager, of keys, and of a terminal that is closed.
-func ends(n os.Signal) bool {
-	return n == unix.SIGTERM || n == unix.SIGINT || n == unix.SIGHUP || n == unix.SIGQUIT
+func endings() []unix.Signal {
+	return []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP}
 }
 
 // late gives up a start that is not over a while after its first signal.

@@ -181,13 +181,28 @@ func TestForward(t *testing.T) {
 // untilVariable is set in the process that TestUntilSignal starts: here others have caught signals.
 const untilVariable = "HOMERUN_TEST_UNTIL"
 
-// TestUntilSignal: what ends programs ends a start that nobody stays with.
+// TestUntilSignal: what ends programs ends a start that nobody stays with, but for what is
+// ignored.
 func TestUntilSignal(t *testing.T) {
-	if os.Getenv(untilVariable) == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestUntilSignal$")
-		cmd.Env = append(os.Environ(), untilVariable+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+	switch os.Getenv(untilVariable) {
+	case "":
+		for _, how := range []string{"1", "nohup"} {
+			cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUntilSignal$")
+			cmd.Env = append(os.Environ(), untilVariable+"="+how)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %s", how, err, out)
+			}
+		}
+		return
+	case "nohup":
+		begun, stop := untilSignal(t.Context())
+		defer stop()
+		if err := errors.Join(unix.Kill(unix.Getpid(), unix.SIGHUP), unix.Kill(unix.Getpid(), unix.SIGTERM)); err != nil {
+			t.Fatal(err)
+		}
+		<-begun.Done()
+		if err := context.Cause(begun); !errors.Is(err, interrupted(unix.SIGTERM)) {
+			t.Errorf("%v although it is ignored", err)
 		}
 		return
 	}
