@@ -6,8 +6,10 @@
 package plain
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -47,6 +49,26 @@ func Short(s string, max int) string {
 		tail++
 	}
 	return Text(s[:head]) + " ... " + Text(s[tail:])
+}
+
+// JSON escapes in a JSON text, whose strings are UTF-8, what Text escapes, in JSON's
+// notation: what it means stays, and no terminal acts on it.
+func JSON(text string) string {
+	var b strings.Builder
+	for i := unprintable(text); i >= 0; i = unprintable(text) {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		b.WriteString(text[:i])
+		text = text[i+size:]
+		if r == '\n' || r == '\t' || r == '\r' { // between strings
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	b.WriteString(text)
+	return b.String()
 }
 
 // unprintable is the index of the first character to escape, or -1.

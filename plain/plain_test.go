@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"unicode"
@@ -28,6 +30,29 @@ func TestText(t *testing.T) {
 		}
 		if got := Text(Text(test.text)); got != test.want {
 			t.Errorf("%q twice: %q", test.text, got)
+		}
+	}
+}
+
+// TestJSON: what a JSON text means stays, whatever is in its strings, and nothing in it is a
+// terminal's matter.
+func TestJSON(t *testing.T) {
+	value := map[string]string{"größe": "日本 \"\\n\" \x1b[2J\u009b31m\x7f\u0085 gpj.\u202eexe \U000e0041 \u2028", "a\nb": "\t\r\n"}
+	for _, indent := range []string{"", "\t"} {
+		whole, err := json.MarshalIndent(value, "", indent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := JSON(string(whole))
+		var again map[string]string
+		if err := json.Unmarshal([]byte(got), &again); err != nil || !maps.Equal(again, value) {
+			t.Errorf("%q: %v", got, err)
+		}
+		if left := Text(strings.NewReplacer("\n", "", "\t", "").Replace(got)); left != strings.NewReplacer("\n", "", "\t", "").Replace(got) {
+			t.Errorf("%q has what a terminal acts on", got)
+		}
+		if !strings.Contains(got, `gpj.\u202eexe \udb40\udc41`) || !strings.Contains(got, "größe") {
+			t.Errorf("%q", got)
 		}
 	}
 }

@@ -154,6 +154,8 @@ func mistakes() []mistake {
 		{"run|--rootfs|/|-b|empty|true", []string{"run: --rootfs runs without a bundle, so --bundle and --config have no place there"}, nil},
 		{"run|--rootfs|/|--read-only|--writable|true", []string{"run: --read-only and --writable contradict each other"}, nil},
 		{"run|--rootfs|/|--security-opt||true", []string{`--security-opt "": want seccomp=unconfined, seccomp=FILE`}, nil},
+		{"run|--rootfs|/|--security-opt|seccomp=/dev/zero|true", []string{`--security-opt "seccomp=/dev/zero": it is larger than 16 MiB`}, nil},
+		{"run|--rootfs|/|--env-file|/dev/zero|true", []string{"--env-file: read /dev/zero: it is larger than 16 MiB"}, nil},
 		{"run|--rootfs|/|--security-opt|seccomp=/etc/passwd|true", []string{`--security-opt "seccomp=/etc/passwd": it is no seccomp profile in JSON: invalid character`}, nil},
 		{"run|--rootfs|/|--stop-signal|FOO|true", []string{`--stop-signal "FOO": want a signal's name or number, as INT`}, nil},
 		{"run|--rootfs|/|--ulimit|nofile=1:999999999999|true", []string{"(--ulimit nofile=1:999999999999): without CAP_SYS_RESOURCE on the host the hard limit cannot be raised above"}, nil},

@@ -15,6 +15,7 @@ import (
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/netns"
+	"github.com/homerun-oci/homerun/plain"
 	"github.com/homerun-oci/homerun/runflags"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/pflag"
@@ -374,7 +375,7 @@ func (o *options) printConfig(f *runFlags, args []string) error {
 	if text, err = json.MarshalIndent(indented, "", "  "); err != nil {
 		return err
 	}
-	return writeText(1, string(text)+"\n")
+	return writeText(1, plain.JSON(string(text))+"\n")
 }
 
 // phases are the times that --timing prints.

@@ -235,15 +235,37 @@ func addCapabilities(p *specs.Process, names []string) {
 
 func add(list []string, s string) []string { return append(list[:len(list):len(list)], s) }
 
-// readInput reads a file, or standard input for "-", of a sensible size.
-func readInput(name string) ([]byte, error) {
-	f := os.Stdin
-	if name != "-" {
-		var err error
-		if f, err = os.Open(name); err != nil {
-			return nil, fmt.Errorf("open %s: %w", name, unwrapPath(err))
-		}
-		defer f.Close()
+// readInput reads a file, or standard input for "-".
+func readInput(name string) (text []byte, err error) {
+	if name == "-" {
+		text, err = readSensible(os.Stdin)
+	} else {
+		text, err = readFile(name)
 	}
-	return io.ReadAll(io.LimitReader(f, 16<<20))
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", name, err)
+	}
+	return text, err
+}
+
+// readFile reads a file, which may be a pipe. An error does not name it.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, unwrapPath(err)
+	}
+	defer f.Close()
+	return readSensible(f)
+}
+
+// sensible is more than anybody writes by hand, in bytes.
+const sensible = 16 << 20
+
+// readSensible reads what is left of a file, and no device without an end.
+func readSensible(f *os.File) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(f, sensible+1))
+	if len(text) > sensible {
+		err = errors.New("it is larger than 16 MiB")
+	}
+	return text, unwrapPath(err)
 }

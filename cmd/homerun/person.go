@@ -307,11 +307,11 @@ func (f *personFlags) confinement() (o spec.Security, err error) {
 			o.Filtered, o.Profile = false, nil
 		case name == "seccomp" && value != "":
 			var profile []byte
-			if profile, err = os.ReadFile(value); err == nil {
+			if profile, err = readFile(value); err == nil {
 				o.Profile, err = spec.ParseProfile(profile)
 			}
 			if err != nil {
-				return o, fmt.Errorf("--security-opt %q: %w", text, unwrapPath(err))
+				return o, fmt.Errorf("--security-opt %q: %w", text, err)
 			}
 		case name == "no-new-privileges" && (!valued || value == "true"):
 			o.NewPrivileges = false

@@ -196,9 +196,9 @@ func readFacts(file string) (*host.Facts, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the facts %s: %w", file, unwrapPath(err))
+		return nil, fmt.Errorf("read the facts %s: %w", file, err)
 	}
 	var whole struct { // what --json prints
 		Facts json.RawMessage `json:"facts"`

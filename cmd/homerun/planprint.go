@@ -134,9 +134,15 @@ func document(c *compiled, pointer string) planDocument {
 	return d
 }
 
+// printJSON prints a value for programs, and for people's terminals.
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var text strings.Builder
+	e := json.NewEncoder(&text)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, plain.JSON(text.String()))
+	return err
 }

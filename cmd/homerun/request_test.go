@@ -176,7 +176,7 @@ func TestContradictions(t *testing.T) {
 		"--rootfs / -d --log-driver nosuch -- true":     `unknown --log-driver "nosuch"`,
 		"--rootfs / --userns keep-id --as-root -- true": "only your own ids are there",
 		"--rootfs / --home rx -- true":                  "--home rx: want ro or rw",
-		"--rootfs / --security-opt what -- true":        "--security-opt what: want",
+		"--rootfs / --security-opt what -- true":        `--security-opt "what": want`,
 	} {
 		if _, _, err := requested(t, strings.Split(line, " ")...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", line, err, want)
