@@ -16,6 +16,9 @@ const (
 	errNoProcess  = "org.freedesktop.systemd1.UnixProcessIdUnknown"
 	errNoService  = "org.freedesktop.DBus.Error.ServiceUnknown"
 	errNoOwner    = "org.freedesktop.DBus.Error.NameHasNoOwner"
+	// errNoReply is what a bus says when a manager left it with the question, as one does that
+	// executes itself anew.
+	errNoReply = "org.freedesktop.DBus.Error.NoReply"
 )
 
 // meanings words the errors that users meet. The rest comes in systemd's own
@@ -32,7 +35,7 @@ func meanings() map[string]struct{ reason, hint string } {
 		errNoOwner: {reason: "no service manager is on this bus", hint: "--cgroup-manager=cgroupfs works without it"},
 		"org.freedesktop.DBus.Error.AccessDenied":                     {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
 		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
-		"org.freedesktop.DBus.Error.NoReply":                          {reason: "no answer from the service manager"},
+		errNoReply: {reason: "no answer from the service manager"},
 		"org.freedesktop.DBus.Error.LimitsExceeded":                   {reason: "the bus is at its limit of connections or messages"},
 	}
 }

@@ -174,7 +174,7 @@ func (c *Conn) answer(ctx context.Context, serial uint32, limit time.Duration) (
 	}
 	body, err := c.reply(ctx, serial, limit)
 	switch refusal, refused := asRefusal(err); {
-	case refused && slices.Contains([]string{errNoService, errNoOwner}, refusal.Name), errors.Is(err, errLost):
+	case refused && slices.Contains([]string{errNoService, errNoOwner, errNoReply}, refusal.Name), errors.Is(err, errLost):
 		return nil, c.elsewhere(ctx, err)
 	case refused, err == nil:
 		c.unproven = nil

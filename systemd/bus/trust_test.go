@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
@@ -186,6 +187,56 @@ func TestTrustedInVain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A manager that leaves the bus with the request, as one does that executes itself anew, is
+// asked again where it is.
+func TestTrustedAndLeft(t *testing.T) {
+	asSystemd(t)
+	good := startBus(t)
+	m := manage(t, good)
+	m.with(func() { m.units["b.scope"] = true })
+	for name, request := range map[string]func(*Conn) error{
+		"start": func(c *Conn) error {
+			j, err := c.Start(t.Context(), "a.scope", 0, scopeProperties())
+			if err == nil {
+				err = j.Wait(limited(t, 5*time.Second))
+			}
+			return err
+		},
+		"release": func(c *Conn) error { return c.Release(t.Context(), "b.scope") },
+		"attach":  func(c *Conn) error { return c.Attach(t.Context(), "b.scope", "", uint32(os.Getpid())) },
+	} {
+		socket, _ := activated(t, leaving(t))
+		before := len(m.seen())
+		if err := request(trusting(t, place(t, "unix:path="+socket, good))); err != nil || len(m.seen()) != before+1 {
+			t.Errorf("%s: %v, %q", name, err, m.seen()[before:])
+		}
+	}
+}
+
+// leaving is a bus whose manager leaves it when it is called.
+func leaving(t *testing.T) (socket string) {
+	t.Helper()
+	socket = startBus(t)
+	m, err := dbus.Connect("unix:path=" + socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	if _, err := m.RequestName(destination, dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+	calls := make(chan *dbus.Message, 10)
+	m.Eavesdrop(calls)
+	go func() {
+		for call := range calls {
+			if call.Type == dbus.TypeMethodCall {
+				m.Close()
+			}
+		}
+	}()
+	return socket
 }
 
 // Whose context has ended is not kept waiting by others.
