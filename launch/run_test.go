@@ -94,8 +94,13 @@ func run(t *testing.T, rest func(context.Context) (*compile.Result, error)) {
 	l.Rest = rest
 	var told []string
 	l.Debug = func(line string) { told = append(told, line) }
+	var begun []int // the first process, at each call
+	l.Begun = func(context.Context) { begun = append(begun, l.First()) }
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Equal(begun, []int{l.First()}) {
+		t.Errorf("begun with %v, first process %d", begun, l.First())
 	}
 	var want []string
 	for i := range l.Result.Plan.Runtime() {
