@@ -36,7 +36,7 @@ func meanings() map[string]struct{ reason, hint string } {
 		"org.freedesktop.DBus.Error.AccessDenied":                     {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
 		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": {reason: "the service manager refuses this user", hint: "without root only the user's own service manager takes containers: check XDG_RUNTIME_DIR"},
 		errNoReply: {reason: "no answer from the service manager"},
-		"org.freedesktop.DBus.Error.LimitsExceeded":                   {reason: "the bus is at its limit of connections or messages"},
+		"org.freedesktop.DBus.Error.LimitsExceeded": {reason: "the bus is at its limit of connections or messages"},
 	}
 }
 

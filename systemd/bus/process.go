@@ -66,7 +66,12 @@ func (c *Conn) processProperty(process int) (systemd.Property, error) {
 // caller's PID namespace: it has made the socket of the bus that it is on (sd_listen_fds(3)).
 func (c *Conn) isListenedForBySystemd() bool {
 	status, err := c.listener()
-	return err == nil && hasOneNumber(status) && strings.HasPrefix(status, "Name:\tsystemd\n")
+	return err == nil && isSystemd(status)
+}
+
+// isSystemd reads proc_pid_status(5). Another name that begins so is another program's.
+func isSystemd(status string) bool {
+	return hasOneNumber(status) && strings.HasPrefix(status, "Name:\tsystemd\n")
 }
 
 // sharesNumbers returns nil when who listens on the socket, and so its manager,

@@ -77,10 +77,12 @@ func serve(c net.Conn, bus string, log io.Writer) {
 func trusting(t *testing.T, p Place) *Conn {
 	t.Helper()
 	begun := time.Now()
-	c, err := Begin(t.Context(), p).Wait(t.Context())
+	a := Begin(t.Context(), p)
+	c, err := a.Wait(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.Close() // has nothing left to close
 	t.Cleanup(c.Close)
 	if time.Since(begun) > connectLimit/2 {
 		t.Errorf("the bus was waited for, for %v", time.Since(begun))
@@ -136,6 +138,24 @@ func TestNotTrusted(t *testing.T) {
 		t.Fatalf("Connect trusts: %v", err)
 	}
 	c.Close()
+	quiet := startBus(t)
+	if _, err := Begin(t.Context(), place(t, "unix:path="+quiet, "")).Wait(t.Context()); err == nil || !strings.Contains(err.Error(), quiet+": no service") {
+		t.Errorf("the first candidate's reason is lost: %v", err)
+	}
+}
+
+func TestIsSystemd(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tsystemd\nNSpid:\t812\nNSpgid:\t1\n":         true,
+		"Name:\tsystemd\nNSpid:\t812\t1\nNSpgid:\t1\n":      false, // in a PID namespace below
+		"Name:\tsystemd-network\nNSpid:\t812\nNSpgid:\t1\n": false,
+		"Name:\tinit\nNSpid:\t1\n":                          false,
+		"":                                                  false,
+	} {
+		if got := isSystemd(status); got != want {
+			t.Errorf("%q: %v", status, got)
+		}
+	}
 }
 
 // One that was trusted, and has no manager, hangs up or says nothing, is left for one at
@@ -167,12 +187,15 @@ func TestTrustedInVain(t *testing.T) {
 			for name, request := range requests {
 				m.with(func() { m.units["a.scope"] = name != "start" })
 				c := trusting(t, place(t, "unix:path="+socket, good))
-				before := len(m.seen())
+				before, left := len(m.seen()), c.wire
 				if err := request(limited(t, 3*connectLimit), c); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 				if strings.HasSuffix(c.Socket(), socket) || name != "prove" && len(m.seen()) == before {
 					t.Errorf("%s: at %s the manager hears nothing", name, c.Socket())
+				}
+				if left.fd != -1 {
+					t.Errorf("%s: the socket that was left is open", name)
 				}
 				if kind == "silent" {
 					break // each takes connectLimit
@@ -207,10 +230,13 @@ func TestTrustedAndLeft(t *testing.T) {
 		"release": func(c *Conn) error { return c.Release(t.Context(), "b.scope") },
 		"attach":  func(c *Conn) error { return c.Attach(t.Context(), "b.scope", "", uint32(os.Getpid())) },
 	} {
-		socket, _ := activated(t, leaving(t))
+		socket, said := activated(t, leaving(t))
 		before := len(m.seen())
 		if err := request(trusting(t, place(t, "unix:path="+socket, good))); err != nil || len(m.seen()) != before+1 {
 			t.Errorf("%s: %v, %q", name, err, m.seen()[before:])
+		}
+		if n := strings.Count(said(), "AUTH"); n != 1 {
+			t.Errorf("%s: the bus was connected to %d times", name, n)
 		}
 	}
 }
@@ -245,7 +271,7 @@ func TestTrustedAndCancelled(t *testing.T) {
 	socket, _ := activated(t, "")
 	c := trusting(t, place(t, "unix:path="+socket, silent(t)))
 	begun := time.Now()
-	if err := c.Release(limited(t, 100*time.Millisecond), "a.scope"); err == nil || time.Since(begun) > time.Second {
+	if err := c.Release(limited(t, 100*time.Millisecond), "a.scope"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > time.Second {
 		t.Errorf("after %v: %v", time.Since(begun), err)
 	}
 	if n, err := unix.FcntlInt(uintptr(c.fd), unix.F_GETFD, 0); err == nil && n&unix.FD_CLOEXEC == 0 {
