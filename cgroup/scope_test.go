@@ -347,6 +347,23 @@ func TestStopLeftScope(t *testing.T) {
 	}
 }
 
+// What is in a scope is killed before systemd is asked, as one does that was moved in: it
+// would send TERM, and wait.
+func TestStopPopulatedScope(t *testing.T) {
+	c, mount, m := managed(t)
+	scope := dir(t, mount+"/x.scope", map[string]string{"cgroup.events": "populated 1\nfrozen 0\n", "cgroup.kill": "", "cgroup.procs": ""})
+	c.in(t, scope)
+	c.State.Cgroup.Scope = "x.scope"
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := c.Stop(ctx, action.StopScope{Unit: "x.scope", Inode: inode(t, scope)}); err == nil || m.seen() != nil {
+		t.Errorf("%v", err)
+	}
+	if text, err := os.ReadFile(scope + "/cgroup.kill"); err != nil || string(text) != "1" {
+		t.Errorf("nothing was killed: %q, %v", text, err)
+	}
+}
+
 // A unit with Delegate=yes has the container's cgroup in its own, and the container may
 // have the unit's name.
 func TestEnterUnit(t *testing.T) {
