@@ -64,7 +64,7 @@ func TestMeasuredWhileBegun(t *testing.T) {
 	}
 	failed := &preparation{prober: &probe.Prober{}, completed: true, completeErr: errors.New("not seen")}
 	failed.whileBegun(t.Context())
-	if _, err := failed.finish(t.Context()); err != failed.completeErr || failed.loaded {
+	if _, err := failed.finish(t.Context()); !errors.Is(err, failed.completeErr) || failed.loaded {
 		t.Errorf("%v, filter loaded %v", err, failed.loaded)
 	}
 }

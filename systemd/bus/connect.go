@@ -32,7 +32,8 @@ import (
 
 // A socket that can be connected to is no service manager yet: a session bus
 // that dbus-run-session made has none, and a stale one says nothing. So each
-// candidate is asked for the manager's version, and has limits of its own in
+// candidate is asked for the manager's version, but one that is trusted, of which the
+// first request finds that out (see Attempt.Wait); and each has limits of its own in
 // time: connectLimit for the bus, which has nothing else to do, and answerLimit
 // for the manager, which may be reading all its unit files. Everything else ends
 // with its context, which gets callLimit where it has no deadline.
@@ -67,10 +68,11 @@ type Attempt struct {
 	reasons []string
 	// left are the candidates that were not asked yet.
 	left []candidate
-	// first is that to the first, which has yet to answer; or why there is none.
+	// asked is the first candidate, and first the connection to it, which has yet to
+	// answer; or err is why there is none.
+	asked candidate
 	first *Conn
 	err   error
-	asked candidate
 }
 
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
@@ -91,7 +93,7 @@ func Begin(ctx context.Context, p Place) *Attempt {
 	a.left, a.reasons = p.candidates()
 	if len(a.left) > 0 {
 		a.asked, a.left = a.left[0], a.left[1:]
-		a.first, a.err = a.asked.ask(ctx, true)
+		a.first, a.err = a.asked.ask(ctx, a)
 	}
 	return a
 }
@@ -105,7 +107,6 @@ func (a *Attempt) Wait(ctx context.Context) (*Conn, error) {
 	a.first = nil
 	switch {
 	case conn != nil && conn.unproven != nil:
-		conn.unproven = a
 		return conn, nil
 	case conn != nil:
 		if err = conn.meet(ctx); err == nil {
@@ -123,7 +124,7 @@ func (a *Attempt) goOn(ctx context.Context) (*Conn, error) {
 	for len(a.left) > 0 {
 		var c candidate
 		c, a.left = a.left[0], a.left[1:]
-		conn, err := c.ask(ctx, false)
+		conn, err := c.ask(ctx, nil)
 		if err == nil {
 			err = conn.meet(ctx)
 		}
@@ -208,9 +209,9 @@ func (c *Conn) Close() {
 }
 
 // ask connects, and asks who is there. The private socket is asked when it has let us
-// in; and a bus that may be trusted not at all: what says hello goes with the first
-// request.
-func (c candidate) ask(ctx context.Context, mayTrust bool) (*Conn, error) {
+// in; and a bus that is trusted not at all: what says hello goes with the first request. A
+// bus may be trusted by the attempt that knows where else to go; nil for none.
+func (c candidate) ask(ctx context.Context, mayTrust *Attempt) (*Conn, error) {
 	conn := &Conn{wire: &wire{}, at: c, pidfd: -1}
 	var err error
 	if conn.fd, err = c.dial(ctx); err != nil {
@@ -222,8 +223,8 @@ func (c candidate) ask(ctx context.Context, mayTrust bool) (*Conn, error) {
 	}
 	switch {
 	case err != nil:
-	case mayTrust && !c.private && conn.isListenedForBySystemd():
-		conn.unproven, conn.unsent = &Attempt{}, out.Bytes()
+	case mayTrust != nil && !c.private && conn.isListenedForBySystemd():
+		conn.unproven, conn.unsent = mayTrust, out.Bytes()
 		return conn, nil
 	case !c.private:
 		err = conn.addQuestion(out)

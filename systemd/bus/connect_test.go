@@ -278,7 +278,7 @@ func TestPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		c, err := candidate{path: name, owner: os.Getuid()}.ask(t.Context(), false)
+		c, err := candidate{path: name, owner: os.Getuid()}.ask(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +290,7 @@ func TestPeer(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		l.Close()
-		if _, err := (candidate{path: name, owner: os.Getuid()}).ask(t.Context(), false); err == nil {
+		if _, err := (candidate{path: name, owner: os.Getuid()}).ask(t.Context(), nil); err == nil {
 			t.Errorf("%s: nobody listens any more, and no error", name)
 		}
 	}
