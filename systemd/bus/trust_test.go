@@ -241,6 +241,20 @@ func TestTrustedAndLeft(t *testing.T) {
 	}
 }
 
+// A bus without a manager says so in one way or another: dbus-daemon that the name has no
+// owner, dbus-broker that the service is unknown.
+func TestTrustedAndUnknown(t *testing.T) {
+	asSystemd(t)
+	bus, good := startBus(t), startBus(t)
+	m, none := manage(t, good), manage(t, bus)
+	none.with(func() { none.dbusError = dbus.NewError(errNoService, nil) })
+	socket, _ := activated(t, bus)
+	c := trusting(t, place(t, "unix:path="+socket, good))
+	if _, err := start(t, c, "a.scope"); err != nil || len(m.seen()) != 1 {
+		t.Errorf("%v, %q", err, m.seen())
+	}
+}
+
 // leaving is a bus whose manager leaves it when it is called.
 func leaving(t *testing.T) (socket string) {
 	t.Helper()
