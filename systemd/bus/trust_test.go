@@ -255,6 +255,61 @@ func TestTrustedAndUnknown(t *testing.T) {
 	}
 }
 
+// A manager that refuses has answered: no other is asked.
+func TestTrustedAndRefused(t *testing.T) {
+	asSystemd(t)
+	bus, good := startBus(t), startBus(t)
+	m, other := manage(t, bus), manage(t, good)
+	m.with(func() { m.dbusError = dbus.NewError("org.freedesktop.DBus.Error.AccessDenied", nil) })
+	socket, _ := activated(t, bus)
+	c := trusting(t, place(t, "unix:path="+socket, good))
+	if _, err := start(t, c, "a.scope"); err == nil || c.unproven != nil || other.seen() != nil {
+		t.Errorf("%v, %q", err, other.seen())
+	}
+}
+
+// A bus that hangs up at any byte of its answers is left, until the manager's is whole.
+func TestTrustedAndCut(t *testing.T) {
+	asSystemd(t)
+	bus := startBus(t)
+	m := manage(t, bus)
+	for n := int64(0); n < 400; n += 7 {
+		c := trusting(t, place(t, "unix:path="+cut(t, bus, n), bus))
+		before := len(m.seen())
+		if err := c.Release(limited(t, 5*time.Second), "a.scope"); err != nil || len(m.seen()) == before {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+		c.Close()
+	}
+}
+
+// cut is a socket that this process listens on, for the bus at another, of whose bytes only
+// some come.
+func cut(t *testing.T, bus string, bytes int64) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		other, err := net.Dial("unix", bus)
+		if err != nil {
+			return
+		}
+		defer other.Close()
+		go io.Copy(other, c)
+		io.CopyN(c, other, bytes)
+	}()
+	return path
+}
+
 // leaving is a bus whose manager leaves it when it is called.
 func leaving(t *testing.T) (socket string) {
 	t.Helper()
