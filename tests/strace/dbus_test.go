@@ -14,13 +14,20 @@ import (
 var messageText = regexp.MustCompile(`^(?:write\(<socket:\[\d+\]>, |sendmsg\(<socket:\[\d+\]>, .*iov_base=)("(?:[^"\\]|\\.)*")`)
 
 // busCalls are the calls by D-Bus that one system call sends, as a plan has them; or
-// the text itself.
+// the text itself. The first ones of a connection come after what lets us in.
 func busCalls(text string) (list []string) {
 	m := messageText.FindStringSubmatch(text)
-	if m == nil || !strings.HasPrefix(m[1], `"l\1`) {
+	if m == nil {
 		return []string{text}
 	}
-	for rest := bytes.NewReader(unescape(m[1])); rest.Len() > 0; {
+	sent := unescape(m[1])
+	if _, after, found := bytes.Cut(sent, []byte("\r\nBEGIN\r\n")); found {
+		sent = after
+	}
+	if !bytes.HasPrefix(sent, []byte("l\x01")) {
+		return []string{text}
+	}
+	for rest := bytes.NewReader(sent); rest.Len() > 0; {
 		decoded, err := dbus.DecodeMessage(rest)
 		if err != nil {
 			return append(list, text+": "+err.Error())

@@ -107,7 +107,11 @@ func TestBusCalls(t *testing.T) {
 	if got := busCalls(twice); !slices.Equal(got, []string{"Hello()", "Hello()"}) {
 		t.Errorf("got %q", got)
 	}
-	for _, text := range []string{`write(<socket:[1]>, "AUTH\r\n", 6)`, `close(3)`} {
+	first := strings.Replace(hello, `"l`, `"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\nl`, 1)
+	if got := busCalls(first); !slices.Equal(got, []string{"Hello()"}) {
+		t.Errorf("got %q", got)
+	}
+	for _, text := range []string{`write(<socket:[1]>, "AUTH\r\n", 6)`, `write(<socket:[1]>, "\0AUTH\r\nBEGIN\r\n", 14)`, `close(3)`} {
 		if got := busCalls(text); !slices.Equal(got, []string{text}) {
 			t.Errorf("got %q", got)
 		}
