@@ -395,7 +395,7 @@ func startTransientUnit(_ *column, a []string) []string {
 			text += ` \(init \d+, started at \d+\)`
 		}
 	}
-	return []string{`?AddMatch\(.*` + q(a[0]), text + `, (?:PIDs|PIDFDs)=\[` + number + `\]\)`}
+	return []string{`?Hello\(\)`, `?AddMatch\(.*` + q(a[0]), text + `, (?:PIDs|PIDFDs)=\[` + number + `\]\)`}
 }
 
 // hook is run by a stage of its own, which joins the container's namespaces for a
