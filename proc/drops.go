@@ -32,8 +32,10 @@ func Drops(pid int, s unix.Signal) bool {
 // Heeds reports whether a process catches or blocks a signal: what it is sent though it
 // was told to ignore it, as by nohup(1), is for one that has thought of it.
 func Heeds(pid int, s unix.Signal) bool {
-	text := file(pid, "status")
-	return isIn(text, "SigCgt", s) || isIn(text, "SigBlk", s)
+	text := Status(pid)
+	caught, _ := isIn(text, "SigCgt", s)
+	blocked, _ := isIn(text, "SigBlk", s)
+	return caught || blocked
 }
 
 // Program is the process that is beside an init, its first child; 0 where that cannot be
@@ -43,10 +45,11 @@ func Program(init int) int {
 	return decimal(first)
 }
 
-// isIn reads a set of signals in a text like /proc/PID/status.
-func isIn(text, field string, s unix.Signal) bool {
+// isIn reads a set of signals in a text like /proc/PID/status. An error says that it does
+// not tell.
+func isIn(text, field string, s unix.Signal) (bool, error) {
 	set, err := strconv.ParseUint(line(text, field), 16, 64)
-	return err == nil && set&(1<<(s-1)) != 0
+	return err == nil && set&(1<<(s-1)) != 0, err
 }
 
 // looks is how often a process is looked at that runs meanwhile. One that never waits for
@@ -88,8 +91,7 @@ func drops(text string, s unix.Signal) bool {
 		return false
 	}
 	for _, field := range [...]string{"SigBlk", "SigIgn", "SigCgt"} {
-		set, err := strconv.ParseUint(line(text, field), 16, 64)
-		if err != nil || set&(1<<(s-1)) != 0 {
+		if in, err := isIn(text, field, s); err != nil || in {
 			return false
 		}
 	}

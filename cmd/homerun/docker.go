@@ -108,7 +108,7 @@ func (d *dockerFlags) fit(f *runFlags, flags *pflag.FlagSet) error {
 
 // checkValues refuses values of --rootfs that are no mistake to any other parser: an empty
 // one, as of a variable that is not set, and a ~ that the shell has left alone.
-func checkValues(f *runFlags, flags *pflag.FlagSet, values runflags.Values) error {
+func (f *runFlags) checkValues(flags *pflag.FlagSet) error {
 	if f.rootfs.path == "" {
 		return nil
 	}
@@ -118,7 +118,7 @@ func checkValues(f *runFlags, flags *pflag.FlagSet, values runflags.Values) erro
 		}
 	}
 	paths := [][2]string{{"rootfs", f.rootfs.path}, {"overlay", f.rootfs.person.overlay}, {"pid-file", f.create.pidFile}}
-	for _, file := range values["env-file"] {
+	for _, file := range f.docker.values["env-file"] {
 		paths = append(paths, [2]string{"env-file", file})
 	}
 	for _, p := range paths {
@@ -126,7 +126,7 @@ func checkValues(f *runFlags, flags *pflag.FlagSet, values runflags.Values) erro
 			return err
 		}
 	}
-	if flags.Changed("init") && f.create.reaper && values.Last("pids-limit") == "1" {
+	if flags.Changed("init") && f.create.reaper && f.docker.values.Last("pids-limit") == "1" {
 		return errors.New("--init is a process beside the program, and --pids-limit 1 leaves it none: leave one out")
 	}
 	if flags.Changed("hostname") {

@@ -154,11 +154,7 @@ func (f *execFlags) inFlags(err error) error {
 	switch {
 	case err == nil || f.process != "":
 	case errors.As(err, &list):
-		changed := make(bundle.Errors, len(list))
-		for i, e := range list {
-			changed[i] = f.inFlag(e)
-		}
-		return changed
+		return each(list, f.inFlag)
 	case errors.As(err, &one) && err.Error() == one.Error():
 		return f.inFlag(one)
 	}

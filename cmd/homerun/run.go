@@ -102,7 +102,7 @@ func (f *runFlags) fit(flags *pflag.FlagSet, others ...string) (err error) {
 		err = f.docker.fit(f, flags)
 	}
 	if err == nil {
-		err = checkValues(f, flags, f.docker.values)
+		err = f.checkValues(flags)
 	}
 	return err
 }

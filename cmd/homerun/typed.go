@@ -22,6 +22,7 @@ import (
 
 // inFlags has an error of run --rootfs speak of flags, with advice where there is some.
 func (o *options) inFlags(f *runFlags, err error, args []string) error {
+	inFlags := func(e *fault.Error) *fault.Error { return f.rootfs.inFlags(e, f.docker.values, args) }
 	var list bundle.Errors
 	var one *fault.Error
 	switch {
@@ -32,17 +33,22 @@ func (o *options) inFlags(f *runFlags, err error, args []string) error {
 	case f.rootfs.path == "":
 		return o.withoutBundle(err, f, args)
 	case errors.As(err, &list):
-		changed := make(bundle.Errors, len(list))
-		for i, e := range list {
-			changed[i] = f.rootfs.inFlags(e, f.docker.values, args)
-		}
-		return changed
+		return each(list, inFlags)
 	case errors.As(err, &one) && err.Error() == one.Error() && (one.Place != "" || !strings.HasPrefix(err.Error(), cgroups)):
-		return f.rootfs.inFlags(one, f.docker.values, args)
+		return inFlags(one)
 	case strings.HasPrefix(err.Error(), cgroups) && f.rootfs.config != nil:
 		return ofLimits(err, f.rootfs.config.Linux.Resources, func(place string) string { return f.rootfs.flagOf(place, f.docker.values) })
 	}
 	return err
+}
+
+// each has another error for each of a list.
+func each(list bundle.Errors, other func(*fault.Error) *fault.Error) bundle.Errors {
+	changed := make(bundle.Errors, len(list))
+	for i, e := range list {
+		changed[i] = other(e)
+	}
+	return changed
 }
 
 // cgroups begins what is said of all limits together.

@@ -61,7 +61,7 @@ func (l *Looker) Look(ctx context.Context) (*doctor.Host, error) {
 	}
 	s := h.Facts.Subordinate
 	h.NewUIDMap, h.NewGIDMap = l.setter(userns.UID, s.NewUIDMap), l.setter(userns.GID, s.NewGIDMap)
-	h.IDFiles = map[userns.Kind]string{userns.UID: l.opens("/etc/subuid"), userns.GID: l.opens("/etc/subgid")}
+	h.IDFiles = map[userns.Kind]string{userns.UID: l.opens("/etc/subuid", unix.O_RDONLY), userns.GID: l.opens("/etc/subgid", unix.O_RDONLY)}
 	h.Session = l.session(h.Facts)
 	h.Cgroups = l.cgroups(h.Facts)
 	h.Manager = l.manager(ctx, h.Facts)
@@ -88,9 +88,9 @@ func (l *Looker) exists(name string) bool {
 	return err == nil
 }
 
-// opens is the errno of opening a file to read it.
-func (l *Looker) opens(path string) string {
-	fd, err := unix.Open(l.path(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// opens is the errno of opening a file, as how says.
+func (l *Looker) opens(path string, how int) string {
+	fd, err := unix.Open(l.path(path), how|unix.O_CLOEXEC, 0)
 	if err == nil {
 		unix.Close(fd)
 	}

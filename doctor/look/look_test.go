@@ -285,8 +285,8 @@ func TestClosed(t *testing.T) {
 	if got := l.setter(userns.GID, "").Closed; got != "" {
 		t.Error(got)
 	}
-	if l.opens("/etc/subuid") != "" || l.opens("/etc/subgid") != "ENOENT" {
-		t.Error(l.opens("/etc/subuid"), l.opens("/etc/subgid"))
+	if l.opens("/etc/subuid", unix.O_RDONLY) != "" || l.opens("/etc/subgid", unix.O_RDONLY) != "ENOENT" {
+		t.Error(l.opens("/etc/subuid", unix.O_RDONLY), l.opens("/etc/subgid", unix.O_RDONLY))
 	}
 }
 

@@ -49,7 +49,8 @@ func (l *Looker) packageVersion(ctx context.Context, name string) string {
 }
 
 func (l *Looker) network(ctx context.Context) doctor.Network {
-	n := doctor.Network{Tun: l.tun(), PingGroups: strings.TrimSpace(l.read("/proc/sys/net/ipv4/ping_group_range")),
+	// Drivers open it so, too; a device is made only by what they do next.
+	n := doctor.Network{Tun: l.opens("/dev/net/tun", unix.O_RDWR), PingGroups: strings.TrimSpace(l.read("/proc/sys/net/ipv4/ping_group_range")),
 		FirstPort: strings.TrimSpace(l.read("/proc/sys/net/ipv4/ip_unprivileged_port_start"))}
 	for name, p := range map[string]*doctor.Program{"pasta": &n.Pasta, "slirp4netns": &n.Slirp, "nsenter": &n.Nsenter} {
 		if p.Path = l.program(name); p.Path == "" {
@@ -64,15 +65,6 @@ func (l *Looker) network(ctx context.Context) doctor.Network {
 	}
 	n.TunDriver = l.exists("/sys/class/misc/tun")
 	return n
-}
-
-// tun opens the device, as drivers do; a device is made only by what they do next.
-func (l *Looker) tun() string {
-	fd, err := unix.Open(l.path("/dev/net/tun"), unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err == nil {
-		unix.Close(fd)
-	}
-	return name(err)
 }
 
 // manager asks the service manager who it is.

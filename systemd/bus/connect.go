@@ -68,11 +68,21 @@ type Attempt struct {
 	reasons []string
 	// left are the candidates that were not asked yet.
 	left []candidate
-	// asked is the first candidate, and first the connection to it, which has yet to
-	// answer; or err is why there is none.
-	asked candidate
+	// first is the connection to the first candidate, which has yet to answer; nil where
+	// there is none.
 	first *Conn
-	err   error
+}
+
+func newAttempt(p Place) *Attempt {
+	a := &Attempt{place: p}
+	a.left, a.reasons = p.candidates()
+	return a
+}
+
+// next takes a candidate that was not asked yet. There must be one.
+func (a *Attempt) next() (c candidate) {
+	c, a.left = a.left[0], a.left[1:]
+	return c
 }
 
 // Connect connects to the manager: $DBUS_SESSION_BUS_ADDRESS,
@@ -80,20 +90,19 @@ type Attempt struct {
 // the first user namespace the system bus. The first at which a manager answers
 // is taken. The *fault.Error of a failure says what was wrong with each. Close the
 // Conn in the end.
-func Connect(ctx context.Context, p Place) (*Conn, error) {
-	a := &Attempt{place: p}
-	a.left, a.reasons = p.candidates()
-	return a.goOn(ctx)
-}
+func Connect(ctx context.Context, p Place) (*Conn, error) { return newAttempt(p).goOn(ctx) }
 
 // Begin asks the first candidate, and does not wait for its answer. Wait, or Close,
 // comes after it.
 func Begin(ctx context.Context, p Place) *Attempt {
-	a := &Attempt{place: p}
-	a.left, a.reasons = p.candidates()
+	a := newAttempt(p)
 	if len(a.left) > 0 {
-		a.asked, a.left = a.left[0], a.left[1:]
-		a.first, a.err = a.asked.ask(ctx, a)
+		c := a.next()
+		conn, err := c.ask(ctx, a)
+		if err != nil {
+			a.note(c, err)
+		}
+		a.first = conn
 	}
 	return a
 }
@@ -103,27 +112,26 @@ func Begin(ctx context.Context, p Place) *Attempt {
 // waited for. Should it have none all the same, the first request finds out, and goes to
 // who answers.
 func (a *Attempt) Wait(ctx context.Context) (*Conn, error) {
-	conn, err := a.first, a.err
+	conn := a.first
 	a.first = nil
 	switch {
-	case conn != nil && conn.unproven != nil:
+	case conn == nil:
+		return a.goOn(ctx)
+	case conn.unproven != nil:
 		return conn, nil
-	case conn != nil:
-		if err = conn.meet(ctx); err == nil {
-			return conn, nil
-		}
 	}
-	if err != nil {
-		a.note(a.asked, err)
+	err := conn.meet(ctx)
+	if err == nil {
+		return conn, nil
 	}
+	a.note(conn.at, err)
 	return a.goOn(ctx)
 }
 
 // goOn asks the candidates that are left.
 func (a *Attempt) goOn(ctx context.Context) (*Conn, error) {
 	for len(a.left) > 0 {
-		var c candidate
-		c, a.left = a.left[0], a.left[1:]
+		c := a.next()
 		conn, err := c.ask(ctx, nil)
 		if err == nil {
 			err = conn.meet(ctx)
