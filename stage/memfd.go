@@ -3,9 +3,9 @@ package stage
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"syscall"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,7 +105,5 @@ func unnamedIn(dir string, img image) (int, error) {
 	if err := writeImage(w, img); err != nil {
 		return -1, err
 	}
-	return unix.Open(descriptorPath(w), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return unix.Open(descriptor.Path(w), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
-
-func descriptorPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/spawn"
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func TestImageCannotBeWritten(t *testing.T) {
 func reopen(t *testing.T, exe *os.File) *os.File {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		f, err := os.OpenFile(descriptorPath(int(exe.Fd())), os.O_RDWR, 0)
+		f, err := os.OpenFile(descriptor.Path(int(exe.Fd())), os.O_RDWR, 0)
 		if err == nil {
 			t.Cleanup(func() { f.Close() })
 			return f
@@ -231,7 +232,7 @@ func TestFilesConcurrently(t *testing.T) {
 			return err
 		}
 		defer unix.Close(fd)
-		s, err := spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{"stage"}, Files: files, OpenFiles: openFiles(t)})
+		s, err := spawn.Start(spawn.Program{Path: descriptor.Path(fd), Args: []string{"stage"}, Files: files, OpenFiles: openFiles(t)})
 		if err != nil {
 			return err
 		}

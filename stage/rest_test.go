@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
@@ -164,7 +165,7 @@ func writeParts(dir string) error {
 	if err := (Stage{encoding: encoding}).WriteRest(fd, whole); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(descriptorPath(fd))
+	text, err := os.ReadFile(descriptor.Path(fd))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package stage
 import (
 	"fmt"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/spawn"
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func (s *Stage) execute(img image, c Config) error {
 	if fd, err = moveUp(fd, c.Files); err != nil {
 		return fmt.Errorf("keep the stage's descriptor out of the way: %w", err)
 	}
-	s.Process, err = spawn.Start(spawn.Program{Path: descriptorPath(fd), Args: []string{c.Name}, Files: c.Files, OpenFiles: c.OpenFiles})
+	s.Process, err = spawn.Start(spawn.Program{Path: descriptor.Path(fd), Args: []string{c.Name}, Files: c.Files, OpenFiles: c.OpenFiles})
 	return notStarted(err)
 }
 

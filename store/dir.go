@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
@@ -88,7 +89,7 @@ func (d *Dir) FilePath(name string) string { return d.path + "/" + name }
 // DescriptorPath is a path of a file in it that leads through this process's
 // descriptor, for calls that take a path only. It holds until the Dir is closed.
 func (d *Dir) DescriptorPath(name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(d.fd) + "/" + name
+	return descriptor.Path(d.fd) + "/" + name
 }
 
 // IsOpen reports whether the directory is open: made, and not closed.

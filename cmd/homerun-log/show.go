@@ -5,10 +5,10 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/homerun-oci/homerun/container/output"
+	"github.com/homerun-oci/homerun/descriptor"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,7 +91,7 @@ func (v *view) files(dir, keeper int) error {
 func watch(dir int) (int, error) {
 	events, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err == nil {
-		_, err = unix.InotifyAddWatch(events, "/proc/self/fd/"+strconv.Itoa(dir)+"/.", unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO)
+		_, err = unix.InotifyAddWatch(events, descriptor.Path(dir)+"/.", unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO)
 	}
 	return events, err
 }

@@ -3,9 +3,9 @@ package probe
 import (
 	"bytes"
 	"errors"
-	"strconv"
 	"strings"
 
+	"github.com/homerun-oci/homerun/descriptor"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,7 +55,7 @@ func ReadInRoot(root int, path string, limit int) ([]byte, error) {
 	case st.Size == 0:
 		return nil, nil
 	}
-	fd, err := openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(pinned), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY)
+	fd, err := openat(unix.AT_FDCWD, descriptor.Path(pinned), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err == unix.EWOULDBLOCK {
 		err = errLeased
 	}

@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/host"
+	"golang.org/x/sys/unix"
 )
 
 // Theory of operation: the list for tmpcopyup.
@@ -115,7 +115,7 @@ func (l *lister) add(fd int, dir, prefix, name string) error {
 		e.Rdev = unix.Mkdev(unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
 	}
 	if e.Kind == host.Regular || e.Kind == host.Directory {
-		e.Xattrs = xattrs("/proc/self/fd/" + strconv.Itoa(fd) + "/" + name)
+		e.Xattrs = xattrs(descriptor.Path(fd) + "/" + name)
 	}
 	l.tree.Entries = append(l.tree.Entries, e)
 	if len(l.tree.Entries) > host.MaxTreeEntries || l.bytes > host.MaxTreeBytes {
