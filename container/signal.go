@@ -16,11 +16,13 @@ func (p *Process) Signal(s unix.Signal) {
 	}
 }
 
-// ends reports whether a signal is one of those that people, terminals and service
-// managers send to end a program, which may catch it: a watchdog's is SIGABRT.
-func ends(s unix.Signal) bool {
-	return slices.Contains([]unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}, s)
+// Endings are the signals that people, terminals and service managers send to end a
+// program, which may catch them: a watchdog's is SIGABRT.
+func Endings() []unix.Signal {
+	return []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}
 }
+
+func ends(s unix.Signal) bool { return slices.Contains(Endings(), s) }
 
 func (p *Process) signal(s unix.Signal) (sent bool) {
 	p.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/cmd/homerun/early"
+	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,8 +19,8 @@ import (
 // A signal that comes while the program is started waits, and is passed on to
 // it. But what is in a container can keep its start from coming to an end: it
 // may stop the process that joins it, or be a file system that does not answer.
-// So SIGTERM, SIGINT, SIGHUP and SIGQUIT give up what is not over shortly after the first
-// of them, and SIGTERM and SIGINT at once at the second of these.
+// So one that ends programs (container.Endings) gives up what is not over shortly after it,
+// and SIGTERM and SIGINT at once at the second of these.
 //
 // The init of a PID namespace is not sent what it has no use for: the kernel drops it.
 // A program that does not think of signals, sleep(1) say, would outlive ^C, timeout(1),
@@ -51,7 +52,7 @@ func catchSignals(detach bool) (*signals, error) {
 	if detach {
 		return nil, nil
 	}
-	caught, err := early.Catch(append(endings(), unix.SIGUSR1, unix.SIGUSR2)...)
+	caught, err := early.Catch(append(container.Endings(), unix.SIGUSR1, unix.SIGUSR2)...)
 	return &signals{caught: caught}, err
 }
 
@@ -101,7 +102,7 @@ const awaited = 20 * time.Millisecond
 func (s *signals) fatal() unix.Signal {
 	for end := time.Now().Add(awaited); ; time.Sleep(time.Millisecond) {
 		s.lock.Lock()
-		for _, n := range endings() {
+		for _, n := range container.Endings() {
 			if (s.caught.Came(n) || slices.Contains(s.held, os.Signal(n))) && !s.caught.Ignored(n) {
 				s.lock.Unlock()
 				return n
@@ -126,7 +127,7 @@ func (n interrupted) Error() string {
 func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
 	begun, cancel := context.WithCancelCause(ctx)
 	c := make(chan os.Signal, 1)
-	for _, n := range endings() {
+	for _, n := range container.Endings() {
 		if !signal.Ignored(n) { // it would not be any more
 			signal.Notify(c, n)
 		}
@@ -206,7 +207,7 @@ func (s *signals) pass(n os.Signal) {
 	case !slices.Contains(s.held, n):
 		s.held = append(s.held, n)
 	}
-	if s.runs || !slices.Contains(endings(), n.(unix.Signal)) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
+	if s.runs || !slices.Contains(container.Endings(), n.(unix.Signal)) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
 		return
 	}
 	if s.wait == nil {
@@ -217,12 +218,6 @@ func (s *signals) pass(n os.Signal) {
 			s.giveUp(n, "the second SIGTERM or SIGINT", patience)
 		}
 	}
-}
-
-// endings are the signals that end programs which do not think of them: those of a service
-// manager, of keys, and of a terminal that is closed.
-func endings() []unix.Signal {
-	return []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP}
 }
 
 // late gives up a start that is not over a while after its first signal.
@@ -263,14 +258,14 @@ type receiver interface {
 // forward passes a signal on to init, except those that are about this process
 // itself: its children, its own runtime's, and its terminal's size.
 func (s *signals) forward(n os.Signal, p receiver, t *terminal) {
-	switch n := n.(unix.Signal); n {
-	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-	case unix.SIGWINCH:
+	switch n := n.(unix.Signal); {
+	case n == unix.SIGCHLD, n == unix.SIGURG, n == unix.SIGPIPE:
+	case n == unix.SIGWINCH:
 		t.resize()
 		if t.master == nil {
 			p.Signal(n)
 		}
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT: // a watchdog sends the last one
+	case slices.Contains(container.Endings(), n):
 		if s.caught.Ignored(n) {
 			if p.Heeds(n) {
 				p.Signal(n)

@@ -49,7 +49,7 @@ func TestSignalsWait(t *testing.T) {
 // the program could have been told of it.
 func TestSignalTooLate(t *testing.T) {
 	broken := errors.New("broken")
-	for _, n := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1} {
+	for _, n := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1} {
 		s := collecting()
 		ctx, started := s.starting(context.Background())
 		begun := time.Now()
@@ -206,7 +206,7 @@ func TestUntilSignal(t *testing.T) {
 		}
 		return
 	}
-	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
+	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGABRT} {
 		begun, stop := untilSignal(t.Context())
 		if err := unix.Kill(unix.Getpid(), n); err != nil {
 			t.Fatal(err)
@@ -249,6 +249,7 @@ func TestIgnored(t *testing.T) {
 			{unix.SIGHUP, 0, false, "heeds SIGHUP?"},
 			{unix.SIGHUP, 0, true, "heeds SIGHUP? SIGHUP"},
 			{unix.SIGTERM, unix.SIGTERM, false, "SIGTERM? SIGTERM end by SIGTERM"},
+			{unix.SIGABRT, unix.SIGTERM, false, "SIGABRT? SIGABRT end by SIGABRT"}, // after SIGTERM
 		} {
 			if err := unix.Kill(unix.Getpid(), c.signal); err != nil {
 				t.Fatal(err)
