@@ -66,13 +66,38 @@ enough:
 	MOVL	$30, DI  // PR_GET_TIMERSLACK
 	SYSCALL
 	MOVQ	AX, ·timerSlack(SB)
-	CMPQ	AX, $1000000
+	CMPQ	AX, $10000000
 	JCC	start // it is no less, or an errno
 	MOVL	$157, AX
 	MOVL	$29, DI // PR_SET_TIMERSLACK
-	MOVL	$1000000, SI
+	MOVL	$10000000, SI
 	SYSCALL
 start:
+	MOVL	$204, AX // sched_getaffinity
+	XORL	DI, DI
+	MOVL	$128, SI
+	LEAQ	·callersCPUs(SB), DX
+	SYSCALL
+	TESTQ	AX, AX
+	JLE	anywhere
+	MOVL	$309, AX // getcpu
+	LEAQ	-64(SP), DI
+	XORL	SI, SI
+	XORL	DX, DX
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	anywhere
+	MOVL	-64(SP), AX
+	LEAQ	·oneCPU(SB), DX
+	BTSQ	AX, (DX)
+	MOVL	$203, AX // sched_setaffinity
+	XORL	DI, DI
+	MOVL	$128, SI
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	anywhere
+	MOVB	$1, ·pinned(SB)
+anywhere:
 	JMP	_rt0_amd64_linux(SB)
 low:
 	MOVL	$1, AX // write

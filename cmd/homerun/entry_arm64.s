@@ -71,12 +71,39 @@ word:
 	MOVD	$30, R0  // PR_GET_TIMERSLACK
 	SVC
 	MOVD	R0, ·timerSlack(SB)
-	MOVD	$1000000, R1
+	MOVD	$10000000, R1
 	CMP	R1, R0
 	BHS	start // it is no less, or an errno
 	MOVD	$29, R0 // PR_SET_TIMERSLACK
 	SVC
 start:
+	MOVD	$123, R8 // sched_getaffinity
+	MOVD	ZR, R0
+	MOVD	$128, R1
+	MOVD	$·callersCPUs(SB), R2
+	SVC
+	CMP	$0, R0
+	BLE	anywhere
+	MOVD	$168, R8 // getcpu
+	SUB	$64, RSP, R0
+	MOVD	ZR, R1
+	MOVD	ZR, R2
+	SVC
+	CBNZ	R0, anywhere
+	SUB	$64, RSP, R3
+	MOVWU	(R3), R3
+	LSR	$6, R3, R4 // the word, and the bit in it
+	MOVD	$1, R5
+	LSL	R3, R5, R5
+	MOVD	$·oneCPU(SB), R2
+	MOVD	R5, (R2)(R4<<3)
+	MOVD	$122, R8 // sched_setaffinity
+	MOVD	$128, R1
+	SVC
+	CBNZ	R0, anywhere
+	MOVD	$1, R0
+	MOVB	R0, ·pinned(SB)
+anywhere:
 	JMP	_rt0_arm64_linux(SB)
 low:
 	MOVD	$64, R8 // write

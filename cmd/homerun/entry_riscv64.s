@@ -73,11 +73,38 @@ word:
 	MOV	$30, A0  // PR_GET_TIMERSLACK
 	ECALL
 	MOV	A0, ·timerSlack(SB)
-	MOV	$1000000, A1
+	MOV	$10000000, A1
 	BGEU	A0, A1, start // it is no less, or an errno
 	MOV	$29, A0 // PR_SET_TIMERSLACK
 	ECALL
 start:
+	MOV	$123, A7 // sched_getaffinity
+	MOV	ZERO, A0
+	MOV	$128, A1
+	MOV	$·callersCPUs(SB), A2
+	ECALL
+	BGE	ZERO, A0, anywhere
+	MOV	$168, A7 // getcpu
+	ADD	$-64, X2, A0
+	MOV	ZERO, A1
+	MOV	ZERO, A2
+	ECALL
+	BNEZ	A0, anywhere
+	MOVWU	-64(X2), T0
+	SRL	$6, T0, T1 // the word, and the bit in it
+	SLL	$3, T1, T1
+	MOV	$1, T2
+	SLL	T0, T2, T2
+	MOV	$·oneCPU(SB), A2
+	ADD	A2, T1, T1
+	MOV	T2, (T1)
+	MOV	$122, A7 // sched_setaffinity
+	MOV	$128, A1
+	ECALL
+	BNEZ	A0, anywhere
+	MOV	$1, A0
+	MOVB	A0, ·pinned(SB)
+anywhere:
 	JMP	_rt0_riscv64_linux(SB)
 low:
 	MOV	$64, A7 // write

@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,6 +111,115 @@ func begin(t *testing.T, command []string) {
 	if !found {
 		t.Error("nothing says that there is one processor")
 	}
+	awaitMain(t, cmd.Process.Pid)
+	for tid, cpus := range onCPUs(t, cmd.Process.Pid) {
+		if tid != cmd.Process.Pid && len(command) > 1 {
+			continue // the emulator has threads that Go does not know
+		}
+		if want := onCPUs(t, os.Getpid())[os.Getpid()]; cpus != want {
+			t.Errorf("%v: thread %d is on the CPUs %s, want %s", command, tid, cpus, want)
+		}
+	}
+	if got, want := slack(t, cmd.Process.Pid), slack(t, os.Getpid()); got != want {
+		t.Errorf("%v: timer slack %s, want %s", command, got, want)
+	}
 	cancel()
 	cmd.Wait()
+}
+
+// awaitMain waits until a program of begin reads its standard input, and so main has begun.
+func awaitMain(t *testing.T, pid int) {
+	t.Helper()
+	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		files, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/syscall"))
+		for _, file := range files {
+			if call, _ := os.ReadFile(file); strings.HasPrefix(string(call), fmt.Sprintf("%d 0x0 ", unix.SYS_READ)) {
+				return
+			}
+		}
+	}
+	t.Error("it does not read its standard input")
+}
+
+// slack is a process's timer slack.
+func slack(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "timerslack_ns"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// TestSpread: the threads of a program that was held to one CPU run where its caller may,
+// whether they have the next numbers or not.
+func TestSpread(t *testing.T) {
+	var one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &callersCPUs); err != nil {
+		t.Fatal(err)
+	}
+	if callersCPUs.Count() < 2 {
+		t.Skip("needs two CPUs")
+	}
+	for i := 0; one.Count() == 0; i++ {
+		if callersCPUs.IsSet(i) {
+			one.Set(i)
+		}
+	}
+	defer farThread(t)()
+	all := onCPUs(t, os.Getpid())[os.Getpid()]
+	for name, spread := range map[string]func(){"next": spread, "listed": spreadListed} {
+		for tid := range onCPUs(t, os.Getpid()) {
+			_ = unix.SchedSetaffinity(tid, &one) // it may have ended
+		}
+		pinned = true
+		spread()
+		pinned = false
+		for tid, cpus := range onCPUs(t, os.Getpid()) {
+			if cpus != all {
+				t.Errorf("%s: thread %d is on %s, want %s", name, tid, cpus, all)
+			}
+		}
+	}
+}
+
+// farThread makes a thread whose number is not among the next ones.
+func farThread(t *testing.T) (end func()) {
+	t.Helper()
+	for range 20 {
+		if err := exec.Command("true").Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun, over := make(chan int), make(chan struct{})
+	for range 20 { // some get a thread that is there
+		go func() {
+			runtime.LockOSThread()
+			begun <- unix.Gettid()
+			<-over
+		}()
+		if <-begun >= os.Getpid()+16 {
+			return func() { close(over) }
+		}
+	}
+	t.Fatal("no thread with a higher number")
+	return nil
+}
+
+// onCPUs is where each thread of a process may run, as /proc says it.
+func onCPUs(t *testing.T, pid int) map[int]string {
+	t.Helper()
+	cpus := map[int]string{}
+	files, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/status"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("threads of %d: %v, %v", pid, files, err)
+	}
+	for _, file := range files {
+		tid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		text, _ := os.ReadFile(file) // it may have ended
+		if _, rest, found := strings.Cut(string(text), "\nCpus_allowed_list:\t"); found {
+			cpus[tid], _, _ = strings.Cut(rest, "\n")
+		}
+	}
+	return cpus
 }

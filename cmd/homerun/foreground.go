@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -13,6 +14,11 @@ import (
 
 // handOver is when a program that still runs is worth a goroutine for its signals.
 const handOver = 10 * time.Millisecond
+
+// processors is how many Go has once a program runs for longer: what is typed, what is shown
+// and each signal need not wait until another one's system call is noticed, which takes up to
+// entrySlack.
+const processors = 4
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
@@ -26,6 +32,7 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 		after = 0 // its size may change
 	}
 	if !p.EndsWithin(after) {
+		runtime.GOMAXPROCS(processors)
 		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
 		defer time.AfterFunc(longRun, release).Stop()
 	}

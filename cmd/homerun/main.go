@@ -27,6 +27,8 @@ func ownVersion() string {
 }
 
 func main() {
+	spread()
+	ownSlack()
 	unsetProcessors()
 	if os.Args[0] == copytree.ProgramName {
 		os.Exit(copytree.Program(os.Args))
