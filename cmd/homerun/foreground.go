@@ -15,10 +15,10 @@ import (
 // handOver is when a program that still runs is worth a goroutine for its signals.
 const handOver = 10 * time.Millisecond
 
-// processors is how many Go has once a program runs for longer: what is typed, what is shown
+// processors is how many Go has once a program runs for longer: what is typed, what is shown,
 // and each signal need not wait until another one's system call is noticed, which takes up to
 // entrySlack.
-const processors = 4
+const processors = 2
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
