@@ -87,8 +87,10 @@ func callersSlack() int {
 // callersCPUs are those that the caller may run on, and oneCPU is the one of entry, where
 // that is pinned to it: it is not on a host of more than 1024, as it has no room for them.
 var (
-	callersCPUs, oneCPU unix.CPUSet
-	pinned              bool
+	callersCPUs unix.CPUSet
+	pinned      bool
+	//lint:ignore U1000 the assembly uses it
+	oneCPU unix.CPUSet
 )
 
 // spread has all threads run where the caller may, and so all processes that they start.
