@@ -41,9 +41,16 @@ import (
 // programID is the process id of a program beside a reaper.
 const programID = 2
 
-// checkReaper refuses a reaper that nobody's orphans would come to.
+// checkReaper refuses a reaper that nobody's orphans would come to, or that leaves the
+// program no process.
 func (c *compiler) checkReaper() error {
-	if !c.wishes.Reaper || c.ns.flags&unix.CLONE_NEWPID != 0 {
+	switch limits := c.spec.Linux.Resources; {
+	case !c.wishes.Reaper:
+		return nil
+	case limits != nil && limits.Pids != nil && limits.Pids.Limit != nil && *limits.Pids.Limit == 1:
+		return &fault.Error{Place: "linux.resources.pids.limit", What: "put an init beside the program",
+			Why: "1 leaves none for the program", Hint: "make it 2 or more, or leave --init out"}
+	case c.ns.flags&unix.CLONE_NEWPID != 0:
 		return nil
 	}
 	return &fault.Error{Place: "linux.namespaces", What: "put an init beside the program",

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/homerun-oci/homerun/plan"
@@ -48,6 +49,23 @@ func TestReaperIsAwaited(t *testing.T) {
 		}
 		if filter < 0 || wait < 0 || (wait > filter) != test.last {
 			t.Errorf("%s: the filter is step %d, the wait %d", test.name, filter, wait)
+		}
+	}
+}
+
+// TestReaperLeavesNone: with one process allowed there is none for the program.
+func TestReaperLeavesNone(t *testing.T) {
+	for limit, refused := range map[int64]bool{1: true, 2: false, 0: false, -1: false} {
+		for _, reaper := range []bool{true, false} {
+			g := readGolden(t, readArchive(t, "testdata/limits-cgroupfs.txtar"))
+			b, facts := g.input(t)
+			b.Config.Linux.Resources.Pids.Limit = &limit
+			w := g.wishes(t)
+			w.Reaper = reaper
+			_, err := compileAnswered(b.Config, facts, w)
+			if want := reaper && refused; (err != nil) != want || want && !strings.HasPrefix(err.Error(), "put an init beside the program (linux.resources.pids.limit): 1 leaves none for the program") {
+				t.Errorf("%d, reaper %t: %v", limit, reaper, err)
+			}
 		}
 	}
 }
