@@ -49,8 +49,8 @@ import (
 //
 // What each buys, as the time of run of /bin/true and of list without it (medians of
 // 250 rounds in random order, idle, 2026-11): one processor 1.07 and 1.04, the slack
-// 1.10 and 1.14, the CPU 1.03 and 1.07, the profile's rate 1.03 and 1.02. Without the entry nothing breaks but
-// the line about low limits.
+// 1.10 and 1.14, the CPU 1.03 and 1.07, the profile's rate 1.03 and 1.02. Without the
+// entry nothing breaks but the line about low limits.
 //
 // The kernel hands over argc, the arguments, a null, the environment and a null
 // at the stack pointer. Arguments move down by two words, as arm64 faults on a
