@@ -114,10 +114,16 @@ func lacks() map[string]lack {
 			h.Network.Slirp = Program{Path: "/usr/bin/slirp4netns", Trouble: "exit status 3"}
 		}},
 		"foreign root again": {"state-root", Missing, "homerun.not-mine.2", func(h *Host) { h.Root.Owner, h.Root.Aside = 0, h.Root.Aside+".2" }},
-		"few":                {"subuid", Degraded, "1000 uids", func(h *Host) { h.Facts.Subordinate.UIDs = []host.Range{{Start: 5, Size: 1000}} }},
-		"gone":               {"newuidmap", Missing, "$sudo apt-get install --reinstall -y uidmap", func(h *Host) { h.Facts.Subordinate.NewUIDMap = "" }},
-		"not installed":      {"newgidmap", Missing, "$sudo apt-get install -y uidmap", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages.Installed = "", nil }},
-		"fedora":             {"newgidmap", Missing, "$sudo dnf install -y shadow-utils", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{Manager: "dnf"} }},
+		"shared": {"subuid", Degraded, "$sudo sed -i '2s/.*/dev:200000:65536/' /etc/subuid", func(h *Host) {
+			h.Shared = map[userns.Kind]Shared{userns.UID: {userns.Grant{Line: 2, Owner: "dev"}, userns.Grant{Line: 3, Owner: "u\x1b1"}, 200000}}
+		}},
+		"shared, no other ids": {"subgid", Degraded, "in line 4 some of these to eve", func(h *Host) {
+			h.Shared = map[userns.Kind]Shared{userns.GID: {Other: userns.Grant{Line: 4, Owner: "eve"}}}
+		}},
+		"few":           {"subuid", Degraded, "1000 uids", func(h *Host) { h.Facts.Subordinate.UIDs = []host.Range{{Start: 5, Size: 1000}} }},
+		"gone":          {"newuidmap", Missing, "$sudo apt-get install --reinstall -y uidmap", func(h *Host) { h.Facts.Subordinate.NewUIDMap = "" }},
+		"not installed": {"newgidmap", Missing, "$sudo apt-get install -y uidmap", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages.Installed = "", nil }},
+		"fedora":        {"newgidmap", Missing, "$sudo dnf install -y shadow-utils", func(h *Host) { h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{Manager: "dnf"} }},
 		"fedora again": {"newgidmap", Missing, "$sudo dnf reinstall -y shadow-utils", func(h *Host) {
 			h.Facts.Subordinate.NewGIDMap, h.Packages = "", Packages{"dnf", []string{"shadow-utils"}}
 		}},

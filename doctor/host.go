@@ -23,6 +23,8 @@ type Host struct {
 	NewUIDMap, NewGIDMap Setter
 	// IDFiles are the errnos of opening /etc/subuid and /etc/subgid.
 	IDFiles map[userns.Kind]string
+	// Shared has what in them is granted to others, too.
+	Shared map[userns.Kind]Shared
 	// Cgroups has what is delegated.
 	Cgroups Cgroups
 	Manager Manager
@@ -37,6 +39,13 @@ type Host struct {
 	// tried is not in it.
 	Features map[string]string
 	Test     Test
+}
+
+// Shared is a grant to the caller, and another one of some of the same ids to somebody
+// else. Free is where nobody has ids, 0 for nowhere.
+type Shared struct {
+	Own, Other userns.Grant
+	Free       uint32
 }
 
 // Attempt is what came of making the namespaces of a container.

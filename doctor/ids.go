@@ -40,10 +40,26 @@ func (h *Host) granted(kind userns.Kind, ranges []host.Range) Row {
 	case total < userns.UsualSize:
 		r.State, r.Consequence = Degraded, fmt.Sprintf("%d %ss, where images count on %d: files of higher ids cannot be unpacked", total, kind, userns.UsualSize)
 	default:
+		h.shared(kind, file, &r)
 		return r
 	}
 	h.grant(kind, &r)
 	return r
+}
+
+// shared says who else is granted some of the ids.
+func (h *Host) shared(kind userns.Kind, file string, r *Row) {
+	s, ok := h.Shared[kind]
+	if !ok {
+		return
+	}
+	r.State = Degraded
+	r.Found += fmt.Sprintf(", and in line %d some of these to %s", s.Other.Line, plain.Text(s.Other.Owner))
+	r.Consequence = "files of these ids, in containers and images, can be read and changed by both users"
+	r.Advice = "the files of containers and images that there are keep their ids: make them anew, or have podman system migrate do so"
+	if s.Free != 0 {
+		r.Fix = []string{fmt.Sprintf("sudo sed -i '%ds/.*/%s:%d:%d/' %s", s.Own.Line, s.Own.Owner, s.Free, userns.UsualSize, file)}
+	}
 }
 
 // grant says how to come by ids.

@@ -68,6 +68,28 @@ func Survey(text []byte, owners []string, uids []uint32) (free uint32, line int)
 	return uint32(end), line
 }
 
+// Overlap finds the first line of the same text that grants somebody else some of the ids
+// that one of owners' lines grants; ok is false without one.
+func Overlap(text []byte, owners []string) (own, other Grant, ok bool) {
+	grants := Grants(text, owners)
+	for n := 1; len(text) > 0; n++ {
+		line, rest, _ := bytes.Cut(text, []byte{'\n'})
+		text = rest
+		name, _, _ := bytes.Cut(line, []byte{':'})
+		if _, named := match(name, owners); named {
+			continue
+		}
+		other, readable := grant(line, []string{string(name)})
+		other.Line = n
+		for _, own := range grants {
+			if readable && overlap(own.Range.Start, other.Range.Start, own.Range.Size, other.Range.Size) {
+				return own, other, true
+			}
+		}
+	}
+	return Grant{}, Grant{}, false
+}
+
 // Ranges drops all but the ids from grants.
 func Ranges(grants []Grant) []host.Range {
 	ranges := make([]host.Range, 0, len(grants))

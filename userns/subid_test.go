@@ -33,6 +33,24 @@ func TestGrantsNumericName(t *testing.T) {
 	}
 }
 
+func TestOverlap(t *testing.T) {
+	owners := []string{"alice", "1000"}
+	for text, want := range map[string]int{
+		"alice:100000:65536\nbob:165536:65536\n":                  0,
+		"alice:100000:65536\nbob:165535:65536\n":                  2,
+		"bob:34465:65536\nalice:100000:65536\neve:34464:65536\n":  1,
+		"eve:34464:65536\nalice:100000:65536\n":                   0,
+		"alice:100000:65536\n1000:100000:65536\nalice:100000:1\n": 0, // both are the caller
+		"# bob\nbob\nbob:x:1\nbob:1:9\nalice:5:1\nbob:100000:9\n": 4,
+		"bob:100000:65536\n":                                      0,
+		"alice:100000:65536\nbob:100000:0\n":                      0,
+	} {
+		if own, other, ok := Overlap([]byte(text), owners); ok != (want != 0) || other.Line != want || ok && (other.Owner == "alice" || own.Owner != "alice") {
+			t.Errorf("%q: %+v, %t, want line %d", text, other, ok, want)
+		}
+	}
+}
+
 func FuzzGrants(f *testing.F) {
 	f.Add([]byte("u1:100000:65536\n1001:1:1\n"), "u1")
 	f.Add([]byte("u1:4294967294:9\n::\n#"), "")

@@ -62,6 +62,7 @@ func (l *Looker) Look(ctx context.Context) (*doctor.Host, error) {
 	s := h.Facts.Subordinate
 	h.NewUIDMap, h.NewGIDMap = l.setter(userns.UID, s.NewUIDMap), l.setter(userns.GID, s.NewGIDMap)
 	h.IDFiles = map[userns.Kind]string{userns.UID: l.opens("/etc/subuid", unix.O_RDONLY), userns.GID: l.opens("/etc/subgid", unix.O_RDONLY)}
+	h.Shared = l.shared(h.Facts)
 	h.Session = l.session(h.Facts)
 	h.Cgroups = l.cgroups(h.Facts)
 	h.Manager = l.manager(ctx, h.Facts)
@@ -95,6 +96,20 @@ func (l *Looker) opens(path string, how int) string {
 		unix.Close(fd)
 	}
 	return name(err)
+}
+
+// shared finds who else is granted the caller's ids, where the files say it.
+func (l *Looker) shared(f *host.Facts) map[userns.Kind]doctor.Shared {
+	found := map[userns.Kind]doctor.Shared{}
+	owners := []string{f.Subordinate.Login, strconv.Itoa(f.Process.UID)}
+	for kind, file := range map[userns.Kind]string{userns.UID: "/etc/subuid", userns.GID: "/etc/subgid"} {
+		text := []byte(l.read(file))
+		if own, other, ok := userns.Overlap(text, owners); ok && f.Subordinate.Source == "" {
+			free, _ := userns.Survey(text, owners, nil)
+			found[kind] = doctor.Shared{Own: own, Other: other, Free: free}
+		}
+	}
+	return found
 }
 
 // closed finds a program that lost its x bits.

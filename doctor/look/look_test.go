@@ -79,6 +79,21 @@ func TestPackages(t *testing.T) {
 	}
 }
 
+// TestShared: whose ids the caller's are, too.
+func TestShared(t *testing.T) {
+	root := tree(t, map[string]string{"etc/subuid": "dev:100000:65536\neve:165535:1\n", "etc/subgid": "dev:100000:65536\neve:165536:65536\n"})
+	f := &host.Facts{Process: host.Process{UID: 1000}, Subordinate: &host.Subordinate{Login: "dev"}}
+	want := doctor.Shared{Own: userns.Grant{Line: 1, Owner: "dev", Range: host.Range{Start: 100000, Size: 65536}},
+		Other: userns.Grant{Line: 2, Owner: "eve", Range: host.Range{Start: 165535, Size: 1}}, Free: 165536}
+	if got := looker(root).shared(f); len(got) != 1 || got[userns.UID] != want {
+		t.Errorf("%+v", got)
+	}
+	f.Subordinate.Source = "getsubids (nsswitch: sss)"
+	if got := looker(root).shared(f); len(got) != 0 {
+		t.Errorf("not by these files: %+v", got)
+	}
+}
+
 // TestSession: whose directories these are, and who stays.
 func TestSession(t *testing.T) {
 	uid := os.Getuid()

@@ -159,6 +159,7 @@ func damages() []damage {
 		{name: "no /etc/subuid", script: "rm /etc/subuid", row: "subuid", state: "missing"},
 		{name: "/etc/subgid is root's alone", script: "chmod 600 /etc/subgid", row: "subgid", state: "missing"},
 		{name: "ten ids", script: "cp /etc/subuid /root; echo dev:100000:10 >/etc/subuid", row: "subuid", state: "degraded", undo: "mv /root/subuid /etc"},
+		{name: "somebody has the same ids", script: "echo eve:165535:9 >>/etc/subuid", row: "subuid", state: "degraded", undo: "sed -i /^eve:/d /etc/subuid"},
 		{name: "newuidmap is not setuid", script: "chmod u-s /usr/bin/newuidmap", row: "newuidmap", state: "missing"},
 		{name: "newgidmap is not setuid", script: "chmod u-s /usr/bin/newgidmap", row: "newgidmap", state: "missing"},
 		{name: "newuidmap is gone", script: "mv /usr/bin/newuidmap /root", row: "newuidmap", state: "missing"},
