@@ -39,6 +39,9 @@ func mistakes() []mistake {
 		{"kill|--sginal|TERM|x", []string{"kill: unknown flag: --sginal", "see homerun kill --help"}, nil},
 		{"run|--preserve-fds|x|web", []string{`run: --preserve-fds "x": want a whole number; see homerun run --help`}, nil},
 		{"run|--rootfs|/|--here=perhaps|true", []string{`run: --here "perhaps": want true or false, or no value; see homerun run --help`}, nil},
+		{"unit|web|--rootfs|/|--watchdog|abc|true", []string{`unit: --watchdog "abc": want a whole number; see homerun unit --help`}, nil},
+		{"unit|web|--rootfs|/|--nme|x|true", []string{"unit: unknown flag: --nme; did you mean --name?; see homerun unit --help"}, nil},
+		{"unit|web|--rootfs|/|--privileged|true", []string{"unit: unknown flag: --privileged: --cap-add, --device"}, nil},
 		{"runn|--rootfs|/|sh", []string{`unknown command "runn"; did you mean "run"?`}, nil},
 		{"images", []string{`unknown command "images": homerun has no images`}, nil},
 

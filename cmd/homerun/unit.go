@@ -92,7 +92,7 @@ func (o *options) unit(c *cobra.Command, f *unitFlags, args []string) error {
 	if errors.Is(err, pflag.ErrHelp) || c.Flags().Changed("help") {
 		return c.Help()
 	} else if err != nil {
-		return err
+		return o.flagError(c, err)
 	}
 	u := &unitMaker{options: o, global: c.InheritedFlags(), flags: f, set: c.Flags(), name: name, args: c.Flags().Args(), given: append(before, list...)}
 	text, err := u.text(isSocket)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,7 +113,7 @@ func (o *options) flagError(c *cobra.Command, err error) error {
 // advice names another flag for one that does not exist.
 func advice(c *cobra.Command, name string) string {
 	for _, e := range elsewhere {
-		if (c.Name() == "run" || c.Name() == "update") && strings.Contains(e.flags, " "+name+" ") {
+		if slices.Contains([]string{"run", "unit", "update"}, c.Name()) && strings.Contains(e.flags, " "+name+" ") {
 			return ": " + e.text
 		}
 	}
