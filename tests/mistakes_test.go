@@ -58,6 +58,9 @@ func mistakes() []mistake {
 		{"run|-it|--rm|-v|.:/src|alpine|sh|-c|id", []string{"run: --volume goes with --rootfs"}, []string{"homerun has no images", "homerun run --rootfs / [FLAGS] -- sh -c id"}},
 		{"run|--here|sh", []string{"run: --here goes with --rootfs"}, []string{"to run a command on your own files", "homerun run --rootfs / [FLAGS] -- sh"}},
 
+		{"plan", []string{"plan: config.json of bundle"}, []string{"to run a command on your own files", "homerun plan --rootfs / -- sh"}},
+		{"unit|web", []string{"unit web: config.json of bundle"}, []string{"to run a command on your own files", "homerun unit web --rootfs / -- COMMAND"}},
+		{"run|\u2014rootfs|/|--|sh", []string{"run: want one argument: the container's id"}, []string{"\u2014rootfs begins with a dash of print: type two hyphens, --rootfs"}},
 		{"run|true|--rootfs|/", []string{"run: want one argument: the container's id"}, []string{"flags come before the command: homerun run --rootfs DIR [FLAGS] -- true"}},
 
 		// Values of flags.
@@ -172,6 +175,7 @@ func mistakes() []mistake {
 		{"run|--rootfs|/|ls -la", []string{`executable file "ls -la" not found in $PATH`}, []string{`"ls -la" is one word, blanks included`, `sh -c "ls -la"`}},
 		{"run|--rootfs|/|cd", []string{`executable file "cd" not found in $PATH`}, []string{"cd is a shell's own command", "sh -c 'cd ...'"}},
 		{"run|--rootfs|/|", []string{`executable file "" not found in $PATH`}, []string{"the command is an empty word"}},
+		{"run|--rootfs|/|\u2013-here|true", []string{"executable file \"\u2013-here\" not found in $PATH"}, []string{"\u2013-here begins with a dash of print: type two hyphens, --here"}},
 		{"run|--rootfs|/|./nope", []string{`executable file "./nope" not found (process.args): no such file`}, []string{"a name with / is no matter of PATH", "from the working directory, /"}},
 		{"run|--rootfs|/|-v|.:/mnt|/mnt/script", []string{`exec "/mnt/script" (process.args): the file is there, but not the interpreter`}, []string{"hint: the program that its first line names"}},
 		{"run|--rootfs|/|no-such", []string{`executable file "no-such" not found in $PATH`}, []string{"it is looked for in the container's PATH, /"}},

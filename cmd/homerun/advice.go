@@ -97,6 +97,8 @@ func (r *rootfsFlags) adviseProgram(e *fault.Error, args []string) {
 	switch program, err := exec.LookPath(name); {
 	case name == "":
 		e.Hint = "the command is an empty word"
+	case isDashed(name):
+		e.Hint = dashHint(name)
 	case strings.ContainsAny(name, " \t"):
 		e.Hint = fmt.Sprintf("%q is one word, blanks included: leave the quotes out, or have a shell read it: sh -c %q", name, name)
 	case slices.Contains(builtIns[:], name):
@@ -152,8 +154,18 @@ func (o *options) withoutBundle(err error, f *runFlags, args []string) error {
 	if at := slices.Index(args, "--rootfs"); at > 0 {
 		return &fault.Error{Why: err.Error(), Cause: err, Hint: "flags come before the command: homerun run --rootfs DIR [FLAGS] -- " + quoted(args[:at])}
 	}
+	return &fault.Error{Why: err.Error(), Cause: err, Hint: o.rootHint(flags, args)}
+}
+
+// rootHint is the command line that may have been meant; flags are a word for those that were
+// typed.
+func (o *options) rootHint(flags string, args []string) string {
 	root, hint := "/", "to run a command on your own files, which it cannot change: "
-	switch {
+	switch at := slices.IndexFunc(args, isDashed); {
+	case at >= 0:
+		return dashHint(args[at])
+	case o.verb == "unit": // a shell has nobody to talk to there
+		return hint + "homerun unit " + o.id + " --rootfs / -- COMMAND"
 	case len(args) == 0:
 		args = []string{"sh"}
 	case o.root != "" && isDirectory(filepath.Join(o.root, "usr")):
@@ -165,7 +177,17 @@ func (o *options) withoutBundle(err error, f *runFlags, args []string) error {
 			args = []string{"sh"}
 		}
 	}
-	return &fault.Error{Why: err.Error(), Cause: err, Hint: hint + "homerun run --rootfs " + quoted([]string{root}) + flags + " -- " + quoted(args)}
+	return hint + "homerun " + o.verb + " --rootfs " + quoted([]string{root}) + flags + " -- " + quoted(args)
+}
+
+// isDashed reports whether a word begins with a dash of print, as a flag does that was copied
+// from a page on which two hyphens had become one.
+func isDashed(word string) bool {
+	return strings.HasPrefix(word, "\u2013") || strings.HasPrefix(word, "\u2014")
+}
+
+func dashHint(word string) string {
+	return fmt.Sprintf("%s begins with a dash of print: type two hyphens, --%s", word, strings.TrimLeft(word, "-\u2013\u2014"))
 }
 
 func isDirectory(name string) bool {

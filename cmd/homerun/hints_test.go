@@ -49,6 +49,8 @@ func TestHints(t *testing.T) {
 		s.Error(o.inFlags(bundle, errOneID, []string{"image", "sh"}))
 		s.Error(o.inFlags(bundle, errOneID, []string{"root", "sh"}))
 		s.Error(o.inFlags(bundle, errOneID, []string{"sh", "--rootfs", "/"}))
+		s.Error(o.inFlags(bundle, errOneID, []string{"\u2014rootfs", "/", "sh"}))
+		s.Error((&options{verb: "unit", id: "web"}).inFlags(bundle, errOneID, nil))
 		if err := os.Mkdir("usr", 0o755); err != nil {
 			t.Fatal(err)
 		}
