@@ -104,11 +104,9 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 		}
 	}
 	if text := annotations[AnnotationStopTimeout]; text != "" && o.Timeout == nil {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return 0, 0, fmt.Errorf("annotations: %s: want whole seconds, not %q", AnnotationStopTimeout, text)
+		if limit, err = ParseStopTimeout(text); err != nil {
+			return 0, 0, fmt.Errorf("annotations: %s: %w", AnnotationStopTimeout, err)
 		}
-		limit = Seconds(n)
 	}
 	if o.Signal != 0 {
 		s = o.Signal
@@ -124,6 +122,15 @@ func (o StopOptions) choose(annotations map[string]string) (s unix.Signal, limit
 func Seconds(n int) time.Duration {
 	const most = int64(math.MaxInt64 / time.Second)
 	return time.Duration(max(min(int64(n), most), -1)) * time.Second
+}
+
+// ParseStopTimeout reads the value of AnnotationStopTimeout.
+func ParseStopTimeout(text string) (time.Duration, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("want whole seconds, not %q", text)
+	}
+	return Seconds(n), nil
 }
 
 // ParseStopSignal is ParseSignal for one that is to end something: 0 is none.

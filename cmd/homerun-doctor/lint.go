@@ -17,6 +17,7 @@ import (
 	"github.com/homerun-oci/homerun/bundle"
 	"github.com/homerun-oci/homerun/container"
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/jsonread"
 	"github.com/homerun-oci/homerun/limits"
 	"github.com/homerun-oci/homerun/lint"
 	"github.com/homerun-oci/homerun/plain"
@@ -73,7 +74,7 @@ func (l *linter) findings(ctx context.Context, dir string) ([]lint.Finding, erro
 	if err != nil {
 		return nil, err
 	}
-	list := slices.Concat(lint.Unknown(b.Raw), lint.Twice(b.Raw), lint.Annotations(b.Config), hooksGone(b))
+	list := slices.Concat(lint.Unknown(b.Raw), lint.Twice(b.Raw), lint.Annotations(b.Config), unstoppable(b), hooksGone(b))
 	warnings, err := b.Check()
 	list = append(list, ignored(warnings)...)
 	root := os.Geteuid() == 0
@@ -219,6 +220,26 @@ func eachHook(b *bundle.Bundle, call func(place, path string)) {
 			call(fmt.Sprintf("hooks.%s[%d].path", h.name, i), hook.Path)
 		}
 	}
+}
+
+// unstoppable are annotations that homerun stop refuses.
+func unstoppable(b *bundle.Bundle) []lint.Finding {
+	var list []lint.Finding
+	check := func(name string, parse func(text string) error) {
+		text := b.Config.Annotations[name]
+		if err := parse(text); text != "" && err != nil {
+			list = append(list, lint.Finding{Kind: lint.KindInvalid, Place: jsonread.Keyed("annotations", name), Message: err.Error()})
+		}
+	}
+	check(container.AnnotationStopSignal, func(text string) error {
+		_, err := container.ParseStopSignal(text)
+		return err
+	})
+	check(container.AnnotationStopTimeout, func(text string) error {
+		_, err := container.ParseStopTimeout(text)
+		return err
+	})
+	return list
 }
 
 // hooksGone are hooks that are not there to be run.
