@@ -42,6 +42,7 @@ func mistakes() []mistake {
 		{"unit|web|--rootfs|/|--watchdog|abc|true", []string{`unit: --watchdog "abc": want a whole number; see homerun unit --help`}, nil},
 		{"unit|web|--rootfs|/|--nme|x|true", []string{"unit: unknown flag: --nme; did you mean --name?; see homerun unit --help"}, nil},
 		{"unit|web|--rootfs|/|--privileged|true", []string{"unit: unknown flag: --privileged: --cap-add, --device"}, nil},
+		{"list|--json", []string{"list: unknown flag: --json; did you mean --format json?; see homerun list --help"}, nil},
 		{"runn|--rootfs|/|sh", []string{`unknown command "runn"; did you mean "run"?`}, nil},
 		{"images", []string{`unknown command "images": homerun has no images`}, nil},
 

@@ -49,9 +49,9 @@ func wordsOf(verb string) words {
 		return oneContainer(container.Created)
 	case "resume":
 		return oneContainer(container.Paused)
-	case "pause", "port", "update":
+	case "pause", "port", "update", "mounts", "shell":
 		return oneContainer(container.Running, container.Created, container.Paused)
-	case "state", "events", "mounts", "shell", "wait", "logs":
+	case "state", "events", "wait", "logs":
 		return oneContainer()
 	case "delete", "rm", "inspect", "stop", "stats":
 		return severalContainers

@@ -44,7 +44,7 @@ func filterPs(w io.Writer, text string, pids []int) error {
 	heading, lines, _ := strings.Cut(text, "\n")
 	column := slices.Index(strings.Fields(heading), "PID")
 	if column < 0 {
-		return errors.New("the output of ps has no column PID")
+		return errors.New("the output of ps has no column PID: have it among the others, as -o pid,args")
 	}
 	fmt.Fprintln(w, heading)
 	for _, line := range strings.Split(lines, "\n") {

@@ -117,6 +117,9 @@ func advice(c *cobra.Command, name string) string {
 			return ": " + e.text
 		}
 	}
+	if name == "json" && c.Flags().Lookup("format") != nil {
+		return "; did you mean --format json?"
+	}
 	var near nearest
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
