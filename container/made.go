@@ -114,13 +114,18 @@ func removeEmpty(dir int, name string) error {
 }
 
 // rootIsShared reports whether another container of the state root has the same
-// root, or one that lies in it or around it.
+// root, or one that lies in it or around it. One that has stopped has no mounts there any
+// more, if it had a PID namespace of its own: it may be there for good, where its homerun was killed.
 func (c *Container) rootIsShared() bool {
 	shared := false
 	err := c.runtime.forAll(func(d *store.Dir) error {
 		o, err := d.ReadState()
 		a, b := o.Rootfs+"/", c.State.Rootfs+"/"
-		shared = shared || d.ID != c.ID && o.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+		near := d.ID != c.ID && o.Rootfs != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+		if near && o.Pid != 0 && o.PIDNamespace == c.State.PIDNamespace && o.Namespaces&unix.CLONE_NEWPID != 0 {
+			near, err = o.Init().Lives() // all others end with it
+		}
+		shared = shared || near
 		return err
 	})
 	return shared || err != nil

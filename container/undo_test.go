@@ -71,6 +71,54 @@ func TestWillRemoveMade(t *testing.T) {
 	}
 }
 
+// What was made stays while another container may have mounts in the root. One that has
+// stopped has none, and may be there for good.
+func TestRemoveMadeBeside(t *testing.T) {
+	own, err := proc.Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	for name, test := range map[string]struct {
+		beside store.State
+		stays  bool
+	}{
+		"running":                   {store.State{Rootfs: root, Pid: own.Pid, StartTime: own.StartTime, Namespaces: unix.CLONE_NEWPID}, true},
+		"running, in it":            {store.State{Rootfs: root + "/in", Pid: own.Pid, StartTime: own.StartTime, Namespaces: unix.CLONE_NEWPID}, true},
+		"running, elsewhere":        {store.State{Rootfs: root + "2", Pid: own.Pid, StartTime: own.StartTime, Namespaces: unix.CLONE_NEWPID}, false},
+		"being made":                {store.State{Rootfs: root, Namespaces: unix.CLONE_NEWPID}, true},
+		"stopped":                   {store.State{Rootfs: root, Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID}, false},
+		"stopped, around it":        {store.State{Rootfs: filepath.Dir(root), Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID}, false},
+		"stopped, others may go on": {store.State{Rootfs: root, Pid: 1 << 22, StartTime: 1}, true},
+		"of another PID namespace":  {store.State{Rootfs: root, Pid: 1 << 22, StartTime: 1, Namespaces: unix.CLONE_NEWPID, PIDNamespace: 1}, true},
+	} {
+		r := &Runtime{Options{Root: filepath.Join(t.TempDir(), "root")}}
+		other, err := made(r, "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.State = test.beside
+		other.State.Version, other.State.ID = store.StateVersion, "other"
+		c, err := made(r, "c")
+		if err := errors.Join(err, other.save(), os.MkdirAll(root+"/proc", 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		c.State.Rootfs = root
+		fd, err := unix.Open(root, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.State.RootfsDevice, c.State.RootfsInode = numbers(fd)
+		unix.Close(fd)
+		err = c.undo(t.Context(), action.RemoveMade{Path: "proc"})
+		if _, missing := os.Stat(root + "/proc"); err != nil || (missing == nil) != test.stays {
+			t.Errorf("%s: %v, %v", name, err, missing)
+		}
+		other.Close()
+		c.Close()
+	}
+}
+
 // A directory that has the root's path by now is another one, and what is empty in it
 // is somebody else's.
 func TestRemoveMadeElsewhere(t *testing.T) {
