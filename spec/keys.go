@@ -26,6 +26,21 @@ func Keys() []string {
 	}
 }
 
+// MovedDirectories are the environment variables that name a directory in place of one of
+// the home, in which Keys has places.
+func MovedDirectories() map[string]string {
+	return map[string]string{"XDG_CONFIG_HOME": ".config/", "XDG_DATA_HOME": ".local/share/", "CARGO_HOME": ".cargo/",
+		"GRADLE_USER_HOME": ".gradle/", "COMPOSER_HOME": ".composer/", "CODEX_HOME": ".codex/"}
+}
+
+// MovedKeys are the environment variables that name a place of keys itself, or several with
+// colons between.
+func MovedKeys() []string {
+	return []string{"GNUPGHOME", "PASSWORD_STORE_DIR", "NETRC", "SOPS_AGE_KEY_FILE", "RCLONE_CONFIG", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
+		"AZURE_CONFIG_DIR", "CLOUDSDK_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "BOTO_CONFIG", "KUBECONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE",
+		"TF_CLI_CONFIG_FILE", "GH_CONFIG_DIR", "GLAB_CONFIG_DIR", "NPM_CONFIG_USERCONFIG", "npm_config_userconfig", "PGPASSFILE", "CLAUDE_CONFIG_DIR"}
+}
+
 // Sockets are those of services that make who may write to them root of the machine, or
 // as good as that, in places that are not private to a container on the host's files. A
 // read-only mount does not keep anybody from connecting to a socket.

@@ -131,6 +131,8 @@ func (f *personFlags) keys(p *spec.Person, seen spec.Seen) {
 		real, links = append(real, r...), append(links, l...)
 		f.noteElsewhere(home, seen.Covers(r), l)
 	}
+	r, l := keysMoved(p, seen.Here, os.Getenv)
+	real, links = append(real, r...), append(links, l...)
 	for _, socket := range spec.Sockets() {
 		var st unix.Stat_t
 		if seen.Whole && unix.Lstat(socket, &st) == nil {
@@ -238,6 +240,42 @@ func keysOf(home string) (real, links []string) {
 			real = append(real, r)
 		}
 		links = append(links, l...) // also one that leads nowhere today
+	}
+	return real, links
+}
+
+// keysMoved finds the places that variables name in place of those in a home. One that is
+// not the caller's, or that a home or the current directory lies in, is no place of keys alone;
+// what lies in the current directory is shown with it.
+func keysMoved(p *spec.Person, here spec.Dir, getenv func(name string) string) (real, links []string) {
+	var found []string
+	looks := looks{}
+	for variable, below := range spec.MovedDirectories() {
+		dir := getenv(variable)
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		for _, key := range spec.Keys() {
+			if rest, in := strings.CutPrefix(key, below); in && looks.mayHave(filepath.Clean(dir), rest) {
+				found = append(found, filepath.Join(dir, rest))
+			}
+		}
+	}
+	for _, variable := range spec.MovedKeys() {
+		found = append(found, filepath.SplitList(getenv(variable))...)
+	}
+	slices.Sort(found)
+	for _, name := range found {
+		var st unix.Stat_t
+		if !filepath.IsAbs(name) || unix.Stat(name, &st) != nil || st.Uid != p.UID {
+			continue
+		}
+		r, l, err := followLinks(name)
+		holds := func(home string) bool { return spec.Within(realDir(home).Real, r) }
+		if err != nil || slices.ContainsFunc(p.Homes, holds) || here.Real != "" && (spec.Within(here.Real, r) || spec.Within(r, here.Real)) {
+			continue
+		}
+		real, links = append(real, r), append(links, l...)
 	}
 	return real, links
 }

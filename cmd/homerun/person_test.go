@@ -71,6 +71,61 @@ func TestKeysOf(t *testing.T) {
 	}
 }
 
+// TestKeysMoved: where variables say that keys are, but for what is not the caller's, has more
+// than keys in it, or is shared with the current directory.
+func TestKeysMoved(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"home/cfg/gh", "home/cargo", "home/gpg", "elsewhere/kube", "project/keys"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"home/cargo/credentials", "home/k1", "elsewhere/k2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("gpg", dir+"/home/gnupg"); err != nil {
+		t.Fatal(err)
+	}
+	p := &spec.Person{UID: uint32(os.Getuid()), Homes: []string{dir + "/home"}}
+	here := spec.Dir{Real: dir + "/project", Name: dir + "/project"}
+	for _, test := range []struct {
+		variable, value string
+		real, links     string
+	}{
+		{"XDG_CONFIG_HOME", "/home/cfg", "/home/cfg/gh", ""},
+		{"XDG_CONFIG_HOME", "/home/cfg/../cfg/", "/home/cfg/gh", ""},
+		{"CARGO_HOME", "/home/cargo", "/home/cargo/credentials", ""},
+		{"GNUPGHOME", "/home/gnupg", "/home/gpg", "/home/gnupg"},
+		{"KUBECONFIG", "/home/k1:/elsewhere/k2:/none", "/elsewhere/k2 /home/k1", ""},
+		{"DOCKER_CONFIG", "/home", "", ""},
+		{"DOCKER_CONFIG", "/", "", ""},
+		{"DOCKER_CONFIG", "/project", "", ""},
+		{"GNUPGHOME", "/project/keys", "", ""},
+		{"HOME", "/elsewhere/k2", "", ""},
+	} {
+		prefix := func(list []string) string { return strings.ReplaceAll(strings.Join(list, " "), dir, "") }
+		real, links := keysMoved(p, here, func(name string) string {
+			if name != test.variable {
+				return ""
+			}
+			return dir + strings.ReplaceAll(test.value, ":", ":"+dir)
+		})
+		if prefix(real) != test.real || prefix(links) != test.links {
+			t.Errorf("%s=%s: %q by %q, want %q by %q", test.variable, test.value, real, links, test.real, test.links)
+		}
+	}
+	for _, value := range []string{"keys", "/dev/null", "/etc", ""} {
+		if real, _ := keysMoved(&spec.Person{UID: 4711}, here, func(string) string { return value }); len(real) != 0 {
+			t.Errorf("%s: %q", value, real)
+		}
+	}
+}
+
 // TestFollowLinks: a path leads where the kernel goes, and each link on the way is named.
 func TestFollowLinks(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
