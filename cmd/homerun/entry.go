@@ -126,8 +126,10 @@ func spreadListed() {
 		return
 	}
 	_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
+	self := unix.Getpid()
 	for _, name := range names {
-		if tid, err := strconv.Atoi(name); err == nil {
+		// Another PID namespace's proc(5) has other numbers.
+		if tid, err := strconv.Atoi(name); err == nil && unix.Tgkill(self, tid, 0) != unix.ESRCH {
 			_ = unix.SchedSetaffinity(tid, &callersCPUs)
 		}
 	}

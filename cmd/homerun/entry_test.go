@@ -154,7 +154,74 @@ func slack(t *testing.T, pid int) string {
 // TestSpread: the threads of a program that was held to one CPU run where its caller may,
 // whether they have the next numbers or not.
 func TestSpread(t *testing.T) {
-	var one unix.CPUSet
+	one := firstCPU(t)
+	defer farThread(t)()
+	all := onCPUs(t, os.Getpid())[os.Getpid()]
+	for name, spread := range map[string]func(){"next": spread, "listed": spreadListed} {
+		hold(t, one)
+		spread()
+		for tid, cpus := range onCPUs(t, os.Getpid()) {
+			if cpus != all {
+				t.Errorf("%s: thread %d is on %s, want %s", name, tid, cpus, all)
+			}
+		}
+	}
+}
+
+// TestSpreadForeign: with the proc(5) of another PID namespace, where threads have other
+// numbers, no other process is taken for one.
+func TestSpreadForeign(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	if os.Getenv("HOMERUN_SPREAD_FOREIGN") == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestSpreadForeign$")
+		cmd.Env = append(os.Environ(), "HOMERUN_SPREAD_FOREIGN=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	one := firstCPU(t)
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, _ := strconv.Atoi(threads[0].Name())
+	other := exec.Command("sleep", "60")
+	for range 20 { // a thread of this process may get it
+		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(number-1)), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func(other *exec.Cmd) {
+			other.Process.Kill()
+			other.Wait()
+		}(other)
+		if other.Process.Pid == number {
+			break
+		}
+		other = exec.Command("sleep", "60")
+	}
+	if other.Process == nil {
+		t.Fatalf("no process got the number %d", number)
+	}
+	if err := unix.SchedSetaffinity(number, &one); err != nil {
+		t.Fatal(err)
+	}
+	spreadListed()
+	var now unix.CPUSet
+	if err := unix.SchedGetaffinity(number, &now); err != nil || now != one {
+		t.Errorf("a foreign process was put on other CPUs: %v", err)
+	}
+}
+
+// firstCPU is one of the caller's, which are in callersCPUs as if entry had looked.
+func firstCPU(t *testing.T) (one unix.CPUSet) {
+	t.Helper()
 	if err := unix.SchedGetaffinity(0, &callersCPUs); err != nil {
 		t.Fatal(err)
 	}
@@ -166,20 +233,16 @@ func TestSpread(t *testing.T) {
 			one.Set(i)
 		}
 	}
-	defer farThread(t)()
-	all := onCPUs(t, os.Getpid())[os.Getpid()]
-	for name, spread := range map[string]func(){"next": spread, "listed": spreadListed} {
-		for tid := range onCPUs(t, os.Getpid()) {
-			_ = unix.SchedSetaffinity(tid, &one) // it may have ended
-		}
-		pinned = true
-		spread()
-		pinned = false
-		for tid, cpus := range onCPUs(t, os.Getpid()) {
-			if cpus != all {
-				t.Errorf("%s: thread %d is on %s, want %s", name, tid, cpus, all)
-			}
-		}
+	pinned = true
+	t.Cleanup(func() { pinned = false })
+	return one
+}
+
+// hold has all threads run on these CPUs.
+func hold(t *testing.T, cpus unix.CPUSet) {
+	t.Helper()
+	for tid := range onCPUs(t, os.Getpid()) {
+		_ = unix.SchedSetaffinity(tid, &cpus) // it may have ended
 	}
 }
 
