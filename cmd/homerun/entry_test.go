@@ -157,13 +157,85 @@ func TestSpread(t *testing.T) {
 	one := firstCPU(t)
 	defer farThread(t)()
 	all := onCPUs(t, os.Getpid())[os.Getpid()]
-	for name, spread := range map[string]func(){"next": spread, "listed": spreadListed} {
+	for name, spread := range map[string]func(){"next": spread, "listed": func() { spreadListed(&callersCPUs) }} {
 		hold(t, one)
 		spread()
 		for tid, cpus := range onCPUs(t, os.Getpid()) {
 			if cpus != all {
 				t.Errorf("%s: thread %d is on %s, want %s", name, tid, cpus, all)
 			}
+		}
+	}
+}
+
+// TestSpreadNarrow: a caller that has one CPU of more gets no others.
+func TestSpreadNarrow(t *testing.T) {
+	one := firstCPU(t)
+	all := callersCPUs
+	hold(t, one)
+	defer func() { hold(t, all) }()
+	want := onCPUs(t, os.Getpid())[os.Getpid()]
+	callersCPUs = one
+	spread()
+	for tid, cpus := range onCPUs(t, os.Getpid()) {
+		if cpus != want {
+			t.Errorf("thread %d is on %s, want %s", tid, cpus, want)
+		}
+	}
+}
+
+// TestSpreadCpuset: CPUs that a cpuset gets later are for all threads of a caller that had
+// all of it.
+func TestSpreadCpuset(t *testing.T) {
+	const root = "/sys/fs/cgroup/cpuset"
+	if _, err := os.Stat(root + "/cpuset.cpus"); err != nil || os.Getuid() != 0 {
+		t.Skip("needs root, and the cpuset controller of cgroup v1")
+	}
+	one := firstCPU(t)
+	all := onCPUs(t, os.Getpid())[os.Getpid()]
+	hold(t, one)
+	few := onCPUs(t, os.Getpid())[os.Getpid()]
+	hold(t, callersCPUs)
+	pid := []byte(strconv.Itoa(os.Getpid()))
+	own, err := os.ReadFile("/proc/self/cpuset")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(root, strings.TrimSpace(string(own)))
+	dir, err := os.MkdirTemp(old, "homerun-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		if err := os.WriteFile(filepath.Join(old, "cgroup.procs"), pid, 0); err != nil {
+			t.Error(err)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}()
+	mems, err := os.ReadFile(filepath.Join(old, "cpuset.mems"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("cpuset.mems", string(mems))
+	put("cpuset.cpus", few)
+	put("cgroup.procs", string(pid))
+	saved := callersCPUs
+	defer func() { callersCPUs = saved }()
+	callersCPUs = one
+	hold(t, one)
+	spread()
+	put("cpuset.cpus", all)
+	for tid, cpus := range onCPUs(t, os.Getpid()) {
+		if cpus != all {
+			t.Errorf("thread %d is on %s once the cpuset has %s", tid, cpus, all)
 		}
 	}
 }
@@ -212,7 +284,7 @@ func TestSpreadForeign(t *testing.T) {
 	if err := unix.SchedSetaffinity(number, &one); err != nil {
 		t.Fatal(err)
 	}
-	spreadListed()
+	spreadListed(&callersCPUs)
 	var now unix.CPUSet
 	if err := unix.SchedGetaffinity(number, &now); err != nil || now != one {
 		t.Errorf("a foreign process was put on other CPUs: %v", err)
