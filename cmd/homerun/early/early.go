@@ -31,6 +31,10 @@ import (
 // handlers set them.
 var pending uint64
 
+// handedOver is 1 from HandOver on, for handlers that the kernel has begun by then on
+// another thread, which may wait for a CPU.
+var handedOver uint32
+
 // handlerPC and restorerPC are the addresses of the assembly functions. Where
 // there is no restorer the kernel has its own.
 var handlerPC, restorerPC uintptr
@@ -97,6 +101,7 @@ func (s *Signals) HandOver(c chan<- os.Signal) {
 			_ = setAction(n, b, nil) // it was accepted once
 		}
 	}
+	atomic.StoreUint32(&handedOver, 1)
 	for came := atomic.SwapUint64(&pending, 0); came != 0; came &= came - 1 {
 		c <- unix.Signal(bits.TrailingZeros64(came) + 1)
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,12 +48,36 @@ func catch() error {
 	c := make(chan os.Signal, 64)
 	s.HandOver(c)
 	say(c, 3)
+	if os.Getenv(roleVariable) == late {
+		return catchLate()
+	}
 	for _, n := range []unix.Signal{unix.SIGUSR1, unix.SIGHUP, unix.SIGUSR2} {
 		if err := unix.Kill(unix.Getpid(), n); err != nil {
 			return err
 		}
 		say(c, 1)
 	}
+	return nil
+}
+
+// late is the role of one whose handler comes to its bit after HandOver.
+const late = "late"
+
+// catchLate has the kernel begin a handler of this package once more, with what it then
+// sends going to the default action, which ends the process.
+func catchLate() error {
+	const resetHand = 0x80000000
+	ours := action{handler: handlerPC, flags: saOnStack | saRestart | resetHand, restorer: restorerPC, mask: ^uint64(0)}
+	if restorerPC != 0 {
+		ours.flags |= saRestorer
+	}
+	if err := setAction(unix.SIGHUP, &ours, nil); err != nil {
+		return err
+	}
+	if err := unix.Kill(unix.Getpid(), unix.SIGHUP); err != nil {
+		return err
+	}
+	time.Sleep(10 * time.Second)
 	return nil
 }
 
@@ -121,6 +146,12 @@ func compare(t *testing.T, command ...string) {
 	out, err := cmd.CombinedOutput()
 	if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != want {
 		t.Errorf("got %s, want %s; %v", got, want, err)
+	}
+	cmd = exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+late)
+	err = cmd.Run()
+	if ended, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ended.Signal() != unix.SIGHUP {
+		t.Errorf("a signal whose handler is late is not sent again: %v", err)
 	}
 }
 
