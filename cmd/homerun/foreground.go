@@ -15,10 +15,13 @@ import (
 // handOver is when a program that still runs is worth a goroutine for its signals.
 const handOver = 10 * time.Millisecond
 
-// processors is how many Go has once a program runs for longer: what is typed, what is shown,
-// and each signal need not wait until another one's system call is noticed, which takes up to
-// entrySlack.
-const processors = 2
+// processors is how many Go has once a program runs for longer, so that a signal need not wait
+// until the system call of who waits for the program is noticed, which takes up to entrySlack.
+// With a terminal what is typed, and what is shown, have one each.
+const (
+	processors         = 2
+	terminalProcessors = 4
+)
 
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
@@ -27,12 +30,12 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	if err != nil {
 		return 0, err
 	}
-	after := handOver
+	after, most := handOver, processors
 	if t.master != nil {
-		after = 0 // its size may change
+		after, most = 0, terminalProcessors // its size may change
 	}
 	if !p.EndsWithin(after) {
-		runtime.GOMAXPROCS(processors)
+		runtime.GOMAXPROCS(most)
 		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
 		defer time.AfterFunc(longRun, release).Stop()
 	}
