@@ -132,13 +132,14 @@ var changing = strings.Fields(`mkdir mkdirat mknod mknodat symlink symlinkat lin
 	setxattr lsetxattr fsetxattr removexattr mount umount2 pivot_root move_mount fsopen fsconfig fsmount fspick chroot chdir fchdir
 	setns unshare kill tkill pidfd_send_signal rt_sigqueueinfo bpf connect bind listen socketpair sendmsg sendto sendmmsg keyctl
 	setsid setpgid capset setuid setgid setresuid setresgid setgroups personality sethostname setdomainname ptrace process_vm_writev
-	reboot execve execveat fork vfork write pwrite64 writev pwritev pwritev2 sched_setattr sched_setaffinity setpriority ioprio_set`)
+	reboot execve execveat fork vfork write pwrite64 writev pwritev pwritev2 sched_setattr setpriority ioprio_set`)
 
 var (
 	makesFile = regexp.MustCompile(`O_CREAT|O_TRUNC|O_TMPFILE`)
 	asks      = regexp.MustCompile(`, (?:TCGETS|TIOCG|NS_GET_|_IOC\(_IOC_(?:READ|NONE), 0xb7|SIOCG|FIONREAD|FS_IOC_GET)`)
 	sets      = regexp.MustCompile(`^prctl\(PR_(?:SET_(?:CHILD_SUBREAPER|DUMPABLE|NO_NEW_PRIVS|PDEATHSIG|KEEPCAPS|SECUREBITS|MDWE)|CAPBSET_DROP|CAP_AMBIENT)`)
-	ownSignal = regexp.MustCompile(`^tgkill\(\d+, \d+, SIGURG\)`)                        // Go's runtime stops its threads with it
+	ownSignal = regexp.MustCompile(`^tgkill\(\d+, \d+, (?:SIGURG|0)\)`)                  // Go's runtime stops its threads with it; main looks for them
+	ownCPUs   = regexp.MustCompile(`^sched_setaffinity\(\d+, 128, `)                     // main gives its threads back what the entry took
 	noSignal  = regexp.MustCompile(`^(?:kill\(-?\d+, 0\)|pidfd_send_signal\([^,]*, 0,)`) // only asks
 	typed     = regexp.MustCompile(`^write\(<[^>]*/ptmx>`)                               // what the user types, and the end of it
 	messages  = regexp.MustCompile(`^\w+\([12]\b`)
@@ -159,6 +160,8 @@ func changes(name, text string, c call) bool {
 		return sets.MatchString(text)
 	case "tgkill":
 		return !ownSignal.MatchString(text)
+	case "sched_setaffinity":
+		return !ownCPUs.MatchString(text)
 	case "kill", "pidfd_send_signal":
 		return !noSignal.MatchString(text)
 	case "write", "writev":
