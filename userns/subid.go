@@ -2,6 +2,7 @@ package userns
 
 import (
 	"bytes"
+	"iter"
 
 	"github.com/homerun-oci/homerun/host"
 )
@@ -21,15 +22,26 @@ type Grant struct {
 // leaves the 32-bit ids is cut at their end.
 func Grants(text []byte, owners []string) []Grant {
 	var grants []Grant
-	for n := 1; len(text) > 0; n++ {
-		line, rest, _ := bytes.Cut(text, []byte{'\n'})
-		text = rest
+	for n, line := range numbered(text) {
 		if g, ok := grant(line, owners); ok {
 			g.Line = n
 			grants = append(grants, g)
 		}
 	}
 	return grants
+}
+
+// numbered are the lines of a text, from 1.
+func numbered(text []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for n := 1; len(text) > 0; n++ {
+			line, rest, _ := bytes.Cut(text, []byte{'\n'})
+			if !yield(n, line) {
+				return
+			}
+			text = rest
+		}
+	}
 }
 
 // UsualSize is how many subordinate ids a user is usually given.
@@ -47,9 +59,7 @@ const (
 // or 0; line is the first one that names one of owners and cannot be read, or 0.
 func Survey(text []byte, owners []string, uids []uint32) (free uint32, line int) {
 	end := uint64(usualMin)
-	for n := 1; len(text) > 0; n++ {
-		l, rest, _ := bytes.Cut(text, []byte{'\n'})
-		text = rest
+	for n, l := range numbered(text) {
 		name, _, _ := bytes.Cut(l, []byte{':'})
 		if g, ok := grant(l, []string{string(name)}); ok {
 			end = max(end, uint64(g.Range.Start)+uint64(g.Range.Size))
@@ -72,9 +82,7 @@ func Survey(text []byte, owners []string, uids []uint32) (free uint32, line int)
 // that one of owners' lines grants; ok is false without one.
 func Overlap(text []byte, owners []string) (own, other Grant, ok bool) {
 	grants := Grants(text, owners)
-	for n := 1; len(text) > 0; n++ {
-		line, rest, _ := bytes.Cut(text, []byte{'\n'})
-		text = rest
+	for n, line := range numbered(text) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		if _, named := match(name, owners); named {
 			continue
