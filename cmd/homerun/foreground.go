@@ -37,7 +37,6 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	if !p.EndsWithin(after) {
 		runtime.GOMAXPROCS(most)
 		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
-		t.resize() // nobody was told of its size that changed before
 		defer time.AfterFunc(longRun, release).Stop()
 	}
 	status, err := p.Wait(ctx)

@@ -47,12 +47,13 @@ type signals struct {
 
 // catchSignals begins to collect signals. It comes before the container's start:
 // the program may tell somebody that it is ready, and be sent a signal through
-// us, before we have returned from starting it. Who detaches passes on none.
+// us, before we have returned from starting it, or the terminal may have another size.
+// Who detaches passes on none.
 func catchSignals(detach bool) (*signals, error) {
 	if detach {
 		return nil, nil
 	}
-	caught, err := early.Catch(append(container.Endings(), unix.SIGUSR1, unix.SIGUSR2)...)
+	caught, err := early.Catch(append(container.Endings(), unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)...)
 	return &signals{caught: caught}, err
 }
 
