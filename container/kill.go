@@ -54,7 +54,7 @@ func (r *Runtime) Kill(ctx context.Context, id string, s unix.Signal) error {
 // is not waited for.
 func (c *Container) meant(ctx context.Context, s unix.Signal) (meant unix.Signal, done func()) {
 	done = func() {}
-	if !ends(s) || c.State.Pid == 0 || !c.waits() {
+	if !Ends(s) || c.State.Pid == 0 || !c.waits() {
 		return s, done
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)

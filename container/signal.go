@@ -11,7 +11,7 @@ import (
 // paused container that Run made is thawed for a signal that ends programs,
 // which it would otherwise get when somebody resumes it.
 func (p *Process) Signal(s unix.Signal) {
-	if p.signal(s) && p.bundle != nil && (s == unix.SIGKILL || ends(s)) {
+	if p.signal(s) && p.bundle != nil && (s == unix.SIGKILL || Ends(s)) {
 		p.container.cgroup().Thaw()
 	}
 }
@@ -22,7 +22,8 @@ func Endings() []unix.Signal {
 	return []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT}
 }
 
-func ends(s unix.Signal) bool { return slices.Contains(Endings(), s) }
+// Ends reports whether a signal is one of these.
+func Ends(s unix.Signal) bool { return slices.Contains(Endings(), s) }
 
 func (p *Process) signal(s unix.Signal) (sent bool) {
 	p.mu.Lock()

@@ -50,7 +50,7 @@ func TestStopOptions(t *testing.T) {
 func TestEnds(t *testing.T) {
 	for s := range unix.Signal(65) {
 		want := s == unix.SIGTERM || s == unix.SIGINT || s == unix.SIGHUP || s == unix.SIGQUIT || s == unix.SIGABRT
-		if ends(s) != want {
+		if Ends(s) != want {
 			t.Errorf("%v: %t", s, !want)
 		}
 	}

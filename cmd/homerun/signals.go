@@ -208,7 +208,7 @@ func (s *signals) pass(n os.Signal) {
 	case !slices.Contains(s.held, n):
 		s.held = append(s.held, n)
 	}
-	if s.runs || !slices.Contains(container.Endings(), n.(unix.Signal)) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
+	if s.runs || !container.Ends(n.(unix.Signal)) || s.caught != nil && s.caught.Ignored(n.(unix.Signal)) {
 		return
 	}
 	if s.wait == nil {
@@ -266,7 +266,7 @@ func (s *signals) forward(n os.Signal, p receiver, t *terminal) {
 		if t.master == nil {
 			p.Signal(n)
 		}
-	case slices.Contains(container.Endings(), n):
+	case container.Ends(n):
 		if s.caught.Ignored(n) {
 			if p.Heeds(n) {
 				p.Signal(n)
