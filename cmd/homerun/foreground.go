@@ -35,8 +35,11 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 		after, most = 0, terminalProcessors // its size may change
 	}
 	if !p.EndsWithin(after) {
-		runtime.GOMAXPROCS(most)
 		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
+		// The goroutine that passes them on comes to its wait first. A thread of the new processor
+		// would take it over, and before that sleep for 3 us, which entrySlack makes 10 ms.
+		runtime.Gosched()
+		runtime.GOMAXPROCS(most)
 		defer time.AfterFunc(longRun, release).Stop()
 	}
 	status, err := p.Wait(ctx)
