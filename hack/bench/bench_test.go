@@ -157,7 +157,7 @@ func TestMeasure(t *testing.T) {
 		t.Skip("no gcc")
 	}
 	dir := t.TempDir()
-	o := options{rounds: 3, verbs: []string{"run", "lifecycle", "state"}, cgroups: []string{"none"}, configs: []string{"spec", "podman"},
+	o := options{rounds: 3, verbs: []string{"run", "crowd", "lifecycle", "state"}, cgroups: []string{"none"}, configs: []string{"spec", "podman"},
 		runtimes: []string{"broken=/bin/false"}, programs: dir + "/programs"}
 	if err := compilePrograms(o.programs); err != nil {
 		t.Fatal(err)
@@ -176,6 +176,9 @@ func TestMeasure(t *testing.T) {
 	plain := scene{"none", "spec"}
 	if x := s.find(plain, "run", floorName); x == nil || len(x.runs) != 3 || x.peak() == 0 || x.percentile(50) <= 0 {
 		t.Errorf("floor: %+v", x)
+	}
+	if x := s.find(plain, "50 at once", floorName); x == nil || x.percentile(50) <= s.find(plain, "run", floorName).percentile(50) {
+		t.Errorf("a crowd of the floor: %+v", x)
 	}
 	if x := s.find(plain, "run", "broken"); x != nil {
 		t.Errorf("a runtime that failed is in the table: %+v", x)

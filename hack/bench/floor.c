@@ -209,7 +209,7 @@ int main(int argc, char **argv)
 	need(pid, "clone3");
 	if (pid == 0) {
 		need(read(ready[0], &byte, 1) - 1, "await");
-		container(argv[1], argc > 2);
+		container(argv[1], argc > 2 && !strcmp(argv[2], "cgroup2"));
 	}
 	if (rootless)
 		map_ids(pid);

@@ -93,10 +93,10 @@ func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 	switch verb {
 	case "run":
 		if b.scene.plain() {
-			turns = append(turns, turn{floorName, b.runFloor})
+			turns = append(turns, turn{floorName, func(s *samples) error { return b.take(s, verb, floorName, b.floor()...) }})
 		}
 		for _, c := range b.runtimes {
-			turns = append(turns, turn{c.name, func(s *samples) error { return b.run(c, s) }})
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.take(s, verb, c.name, b.runTrue(c)...) }})
 		}
 	case "person":
 		for _, c := range b.runtimes {
@@ -107,8 +107,11 @@ func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 			turns = append(turns, turn{c.name, func(s *samples) error { return b.lifecycle(c, s) }})
 		}
 	case "crowd":
+		if b.scene.plain() {
+			turns = append(turns, turn{floorName, func(s *samples) error { return b.crowd(s, floorName, b.floor()) }})
+		}
 		for _, c := range b.runtimes {
-			turns = append(turns, turn{c.name, func(s *samples) error { return b.crowd(c, s) }})
+			turns = append(turns, turn{c.name, func(s *samples) error { return b.crowd(s, c.name, b.runTrue(c)) }})
 		}
 	case "exec", "state", "kill":
 		return b.inContainers(verb)
@@ -118,16 +121,18 @@ func (b *bench) turns(verb string) (turns []turn, end func(), err error) {
 	return turns, nil, err
 }
 
-func (b *bench) runFloor(s *samples) error {
-	args := []string{filepath.Join(b.programs, "floor"), b.file("rootfs")}
+// floor is the command of the bare system calls.
+func (b *bench) floor() []string {
+	cgroups := "cgroup1"
 	if isCgroup2("/sys/fs/cgroup") {
-		args = append(args, "cgroup2")
+		cgroups = "cgroup2"
 	}
-	return b.take(s, "run", floorName, args...)
+	return []string{filepath.Join(b.programs, "floor"), b.file("rootfs"), cgroups, b.id()}
 }
 
-func (b *bench) run(c contender, s *samples) error {
-	return b.take(s, "run", c.name, b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())...)
+// runTrue is the command that runs an empty program in a container.
+func (b *bench) runTrue(c contender) []string {
+	return b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())
 }
 
 // sandbox is a command on the host's own files in namespaces of its own, without a
@@ -142,10 +147,11 @@ func (b *bench) sandbox(c contender) []string {
 // crowdSize is how many containers are run at once.
 const crowdSize = 50
 
-func (b *bench) crowd(c contender, s *samples) error {
-	got, err := b.spawn(crowdSize, b.command(c, "run", "-b", b.file(b.scene.bundle("true")), b.id())...)
+// crowd runs a command so often at once. Its last argument is a name, and gets a number.
+func (b *bench) crowd(s *samples, name string, command []string) error {
+	got, err := b.spawn(crowdSize, command...)
 	if err == nil {
-		s.add(b.scene, fmt.Sprintf("%d at once", crowdSize), c.name, got)
+		s.add(b.scene, fmt.Sprintf("%d at once", crowdSize), name, got)
 	}
 	return err
 }
