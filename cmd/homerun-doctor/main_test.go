@@ -85,11 +85,14 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// bundleOf writes a bundle.
+// bundleOf writes a bundle, with a program in its root.
 func bundleOf(t *testing.T, config string) string {
 	t.Helper()
 	dir := t.TempDir()
-	err := os.Mkdir(filepath.Join(dir, "rootfs"), 0o755)
+	err := os.MkdirAll(filepath.Join(dir, "rootfs/bin"), 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "rootfs/bin/true"), []byte("#!/bin/sh\n"), 0o755)
+	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o644)
 	}

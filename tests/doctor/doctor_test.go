@@ -254,7 +254,7 @@ func TestLint(t *testing.T) {
 		t.Skip("needs root of the test machine, to break it")
 	}
 	root(t, "install -D -m 755 -t "+prefix+"/bin ../../bin/homerun; install -D -m 755 -t "+prefix+"/libexec/homerun ../../bin/homerun-*; systemctl start user@1000.service")
-	const limited = session + `cd; rm -rf limited; mkdir -p limited/rootfs; homerun spec --rootless -b limited
+	const limited = session + `cd; rm -rf limited; install -D -m 755 /bin/sh limited/rootfs/bin/sh; homerun spec --rootless -b limited
 sed -i 's/"linux": {/"linux": {"resources": {"cpu": {"quota": 50000, "period": 100000}, "memory": {"limit": 100000000}},/' limited/config.json
 homerun lint limited`
 	if out, status := dev(t, limited); status != 0 || strings.Contains(out, "error:") {
