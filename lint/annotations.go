@@ -1,14 +1,12 @@
 package lint
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/homerun-oci/homerun/jsonread"
 	"github.com/homerun-oci/homerun/netns"
-	"github.com/homerun-oci/homerun/plain"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -34,13 +32,7 @@ func Annotations(s *specs.Spec) []Finding {
 				}
 			}
 		case strings.HasPrefix(name, own) && !slices.Contains(annotated, name):
-			f := Finding{Kind: KindIgnored, Place: place, Message: "homerun has no such annotation"}
-			for _, known := range annotated {
-				if plain.Distance(name, known) <= 2 {
-					f.Message += fmt.Sprintf("; did you mean %s?", known)
-				}
-			}
-			list = append(list, f)
+			list = append(list, Finding{Kind: KindIgnored, Place: place, Message: "homerun has no such annotation" + DidYouMean(name, annotated)})
 		}
 		if err != nil {
 			list = append(list, Finding{Kind: KindInvalid, Place: place, Message: err.Error()})

@@ -32,6 +32,7 @@ type lintDocument struct {
 // linter has the flags of lint.
 type linter struct {
 	asked
+	kernel
 	config, manager string
 	strict          bool
 }
@@ -141,7 +142,7 @@ func (l *linter) impossible(ctx context.Context, b *bundle.Bundle) (*container.P
 	if err != nil {
 		return nil, errorsOf(lint.KindImpossible, err)
 	}
-	return p, slices.Concat(ignored(warnings), ignored(p.Result.Notes), undelegated(p), programGone(ctx, p))
+	return p, slices.Concat(ignored(warnings), ignored(p.Result.Notes), undelegated(p), programGone(ctx, p), l.unmountable(p.Result.Plan))
 }
 
 // undelegated are limits whose controllers the caller's cgroups do not have.
