@@ -142,7 +142,7 @@ func (l *linter) impossible(ctx context.Context, b *bundle.Bundle) (*container.P
 	if err != nil {
 		return nil, errorsOf(lint.KindImpossible, err)
 	}
-	return p, slices.Concat(ignored(warnings), ignored(p.Result.Notes), undelegated(p), programGone(ctx, p), l.unmountable(p.Result.Plan))
+	return p, slices.Concat(ignored(warnings), ignored(p.Result.Notes), undelegated(p), programGone(ctx, p), l.unmountable(p.Result.Plan), l.unknownParameters(p))
 }
 
 // undelegated are limits whose controllers the caller's cgroups do not have.
