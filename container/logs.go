@@ -264,26 +264,27 @@ func (c *Container) showOutput(ctx context.Context, k *keeping, keeper *os.File,
 	if o.Follow {
 		letters += "f"
 	}
-	said, says, err := os.Pipe()
+	hears, says, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
-	defer said.Close()
+	defer hears.Close()
 	process, err := c.startLog(o.Streams, []*os.File{says, keeper}, output.Show, k.Driver, k.Instance, strconv.Itoa(last), letters)
 	says.Close()
 	if err != nil {
 		return err
 	}
 	stop := proc.WhenDone(ctx, func() { _ = process.Kill() })
-	why, _ := io.ReadAll(said)
+	said, _ := io.ReadAll(hears)
 	state, err := process.Wait()
 	switch {
 	case stop():
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("wait for %s: %w", output.Name, err)
-	case len(why) > 0:
-		return errors.New(string(why))
+	case len(said) > 0:
+		why, hint, _ := strings.Cut(string(said), "\n")
+		return &fault.Error{Why: why, Hint: hint}
 	}
 	if how := state.Sys().(syscall.WaitStatus); how.Signaled() && how.Signal() != unix.SIGPIPE { // who reads no further has seen enough
 		return fmt.Errorf("%s: %s", output.Name, state)

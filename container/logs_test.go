@@ -1,8 +1,13 @@
 package container
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/homerun-oci/homerun/fault"
 )
 
 // TestKept: without homerun-log what was asked for in so many words is not left out, and
@@ -44,5 +49,25 @@ func TestOutputPipes(t *testing.T) {
 	}
 	if _, err := (&Output{Driver: "syslog"}).pipes(&s); err == nil || err.Error() != `unknown log driver "syslog": want journald or file` {
 		t.Error(err)
+	}
+}
+
+// TestLogHelperSays: what homerun-log says in its first line is the error, and the rest is what
+// helps.
+func TestLogHelperSays(t *testing.T) {
+	for said, want := range map[string][2]string{"why": {"why", ""}, `why\nhelps\nmore`: {"why", "helps\nmore"}} {
+		program := filepath.Join(t.TempDir(), "homerun-log")
+		if err := os.WriteFile(program, fmt.Appendf(nil, "#!/bin/sh\nprintf '%s' >&4\nexit 1\n", said), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c, err := made(&Runtime{Options{Root: filepath.Join(t.TempDir(), "root"), Helpers: Helpers{Log: program}}}, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		err = c.showOutput(t.Context(), &keeping{Driver: OutputJournal}, nil, LogOptions{})
+		if err == nil || err.Error() != want[0] || fault.Hint(err) != want[1] {
+			t.Errorf("%s: %v, %q", said, err, fault.Hint(err))
+		}
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,7 +77,8 @@ func (v *view) keeperEnds() {
 // returns. It returns the last one's cursor.
 func (v *view) entries(args []string, until func()) (cursor string, err error) {
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -101,10 +105,22 @@ func (v *view) entries(args []string, until func()) (cursor string, err error) {
 	switch {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return "", err
-	case ended != nil && until == nil:
-		return "", fmt.Errorf("journalctl: %w", ended)
+	case ended != nil && (until == nil || cmd.ProcessState.Exited()):
+		return "", unread(said.String(), ended)
 	}
-	return cursor, nil
+	_, err = v.err.Write(said.Bytes())
+	return cursor, err
+}
+
+// unread is the error of a journalctl that has failed: what it said, or else how it ended.
+func unread(said string, ended error) error {
+	said = strings.TrimSuffix(strings.TrimSpace(said), ".")
+	e := &fault.Error{What: "journalctl", Why: cmp.Or(said, ended.Error()), Cause: ended}
+	if strings.Contains(said, "insufficient permissions") {
+		e.Hint = "members of the groups adm and systemd-journal may read the journal: sudo usermod -aG systemd-journal $USER, and log in again; " +
+			"run -d --log-driver file keeps the output where you may read it"
+	}
+	return e
 }
 
 // lineOf is the line of an entry.

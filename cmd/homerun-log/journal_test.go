@@ -119,3 +119,33 @@ esac
 		t.Error(err)
 	}
 }
+
+// TestUnread: what journalctl says is the error, in one line, with what helps who may not read
+// the journal; of one that follows, too. What it says and goes on is passed on.
+func TestUnread(t *testing.T) {
+	const denied = "No journal files were opened due to insufficient permissions"
+	ends := make(chan bool)
+	defer close(ends)
+	for script, want := range map[string]string{
+		"echo '" + denied + ".' >&2; exit 1":         "journalctl: " + denied + "\nmembers of the groups adm and systemd-journal may read the journal: ",
+		"echo one >&2; echo two >&2; exit 1":         "journalctl: one two",
+		"exit 3":                                     "journalctl: exit status 3",
+		"printf 'MESSAGE=x\\n\\n'; echo warning >&2": "",
+	} {
+		for _, until := range []func(){nil, func() { <-ends }} {
+			var out, problems strings.Builder
+			v := view{out: &out, err: &problems, last: -1}
+			_, err := v.entries([]string{"/bin/sh", "-c", script}, until)
+			got := ""
+			if err != nil {
+				got = words(err)
+			}
+			if want == "" && (got != "" || out.String() != "x\n" || problems.String() != "warning\n") || want != "" && problems.Len() > 0 {
+				t.Errorf("%s: %q, %q, %q", script, got, out.String(), problems.String())
+			}
+			if first, hint, _ := strings.Cut(want, "\n"); got != want && (hint == "" || !strings.HasPrefix(got, first+"\n"+hint)) {
+				t.Errorf("%s: %q, want %q", script, got, want)
+			}
+		}
+	}
+}

@@ -21,8 +21,10 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/homerun-oci/homerun/container/output"
+	"github.com/homerun-oci/homerun/fault"
 )
 
 func main() {
@@ -34,8 +36,17 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == output.Show {
 		says = os.NewFile(output.ErrorFD, "error")
 	}
-	fmt.Fprint(says, err)
+	fmt.Fprint(says, words(err))
 	os.Exit(1)
+}
+
+// words are an error as homerun reads it: see output.ErrorFD.
+func words(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	if hint := fault.Hint(err); hint != "" {
+		text += "\n" + hint
+	}
+	return text
 }
 
 // run is either side of it.

@@ -35,7 +35,8 @@ const (
 
 // The descriptors that the helper is started with beside its standard streams: the
 // container's directory; to keep, the pipes, or /dev/null for one that is not kept; to show,
-// where an error is said, and the pidfd of the one that keeps, to follow.
+// where an error is said, in its first line why and in the others what helps, and the pidfd
+// of the one that keeps, to follow.
 const (
 	DirectoryFD = 3
 

@@ -87,7 +87,11 @@ func TestJournal(t *testing.T) {
 		}
 		c := newBox(t, "systemd", "", "/bin/sh", "-c", "echo out")
 		c.detach("journald")
-		if out, err := c.homerun("logs", c.id); err == nil || !strings.Contains(out, "homerun: logs "+c.id+": journalctl: ") {
+		const denied, hint = ": journalctl: No journal files were opened due to insufficient permissions\n", "    hint: members of the groups adm and systemd-journal may read the journal: "
+		if out, err := c.homerun("logs", c.id); err == nil || out != "homerun: logs "+c.id+denied {
+			t.Errorf("%v: %s", err, out)
+		}
+		if out, err := c.homerun("--debug", "logs", "-f", c.id); err == nil || !strings.Contains(out, denied) || !strings.Contains(out, hint) {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
