@@ -127,7 +127,7 @@ func passedOn(same bool) []string {
 func (f *personFlags) keys(p *spec.Person, seen spec.Seen) {
 	var real, links []string
 	for _, home := range p.Homes {
-		r, l := keysOf(home)
+		r, l := keysOf(home, p.UID)
 		real, links = append(real, r...), append(links, l...)
 		f.noteElsewhere(home, seen.Covers(r), l)
 	}
@@ -229,14 +229,14 @@ func realDir(name string) spec.Dir {
 // keysOf finds where the keys and tokens of a home really are, and the symbolic links that
 // lead there. Most of the places that are listed are not there, which one look at each
 // directory says.
-func keysOf(home string) (real, links []string) {
+func keysOf(home string, uid uint32) (real, links []string) {
 	looks := looks{}
 	for _, key := range spec.Keys() {
 		if !looks.mayHave(home, key) {
 			continue
 		}
-		r, l, err := followLinks(home + "/" + key)
-		if err == nil {
+		r, l, found := keyAt(home+"/"+key, uid)
+		if found {
 			real = append(real, r)
 		}
 		links = append(links, l...) // also one that leads nowhere today
@@ -245,45 +245,79 @@ func keysOf(home string) (real, links []string) {
 }
 
 // keysMoved finds the places that variables name in place of those in a home. One that is
-// not the caller's, or that a home or the current directory lies in, is no place of keys alone;
-// what lies in the current directory is shown with it.
+// not the caller's, or that a home lies in, is no place of keys alone; what lies in the current
+// directory is shown with it, unless a home is, too.
 func keysMoved(p *spec.Person, here spec.Dir, getenv func(name string) string) (real, links []string) {
-	var found []string
+	holdsHome := func(dir string) bool {
+		return slices.ContainsFunc(p.Homes, func(home string) bool { return spec.Within(realDir(home).Real, dir) })
+	}
+	shared := func(key string) bool {
+		return here.Real != "" && key != here.Real && spec.Within(key, here.Real) && !holdsHome(here.Real)
+	}
+	for _, name := range namedKeys(p.Home, getenv) {
+		r, l, found := keyAt(name, p.UID)
+		if found && owns(p.UID, r) && r != "/" && !holdsHome(r) && !shared(r) {
+			real, links = append(real, r), append(links, l...)
+		}
+	}
+	return real, links
+}
+
+// namedKeys are the absolute paths that variables name in place of those in a home. They are
+// not cleaned: what ".." means after a link says the kernel.
+func namedKeys(home string, getenv func(name string) string) (list []string) {
+	cwd, _ := unix.Getwd() // without one a relative path leads nowhere
+	absolute := func(name string) string {
+		if rest, in := strings.CutPrefix(name, "~/"); in && home != "" { // gpg and aws take it so
+			return home + "/" + rest
+		}
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return cwd + "/" + name
+	}
 	looks := looks{}
 	for variable, below := range spec.MovedDirectories() {
 		dir := getenv(variable)
-		if !filepath.IsAbs(dir) {
+		if dir == "" {
 			continue
 		}
+		dir = absolute(dir)
 		for _, key := range spec.Keys() {
-			if rest, in := strings.CutPrefix(key, below); in && looks.mayHave(filepath.Clean(dir), rest) {
-				found = append(found, filepath.Join(dir, rest))
+			if rest, in := strings.CutPrefix(key, below); in && looks.mayHave(dir, rest) {
+				list = append(list, dir+"/"+rest)
 			}
 		}
 	}
 	for _, variable := range spec.MovedKeys() {
-		found = append(found, filepath.SplitList(getenv(variable))...)
-	}
-	slices.Sort(found)
-	for _, name := range found {
-		var st unix.Stat_t
-		if !filepath.IsAbs(name) || unix.Stat(name, &st) != nil || st.Uid != p.UID {
-			continue
+		value := getenv(variable)
+		for _, name := range append(filepath.SplitList(value), value) { // a name may have colons
+			if name != "" {
+				list = append(list, absolute(name))
+			}
 		}
-		r, l, err := followLinks(name)
-		holds := func(home string) bool { return spec.Within(realDir(home).Real, r) }
-		if err != nil || slices.ContainsFunc(p.Homes, holds) || here.Real != "" && (spec.Within(here.Real, r) || spec.Within(r, here.Real)) {
-			continue
-		}
-		real, links = append(real, r), append(links, l...)
 	}
-	return real, links
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// keyAt is followLinks. In place of what lies in a directory that the caller has closed it
+// finds that: a program that is the caller may open it, and root inside need not.
+func keyAt(name string, uid uint32) (real string, links []string, found bool) {
+	real, links, err := followLinks(name)
+	return real, links, err == nil || errors.Is(err, unix.EACCES) && owns(uid, real)
+}
+
+func owns(uid uint32, file string) bool {
+	var st unix.Stat_t
+	return unix.Stat(file, &st) == nil && st.Uid == uid
 }
 
 // mostLinks is how many links the kernel follows: path_resolution(7).
 const mostLinks = 40
 
-// followLinks finds where an absolute path really leads, and the links on the way.
+// followLinks finds where an absolute path really leads, and the links on the way. With an
+// error it is how far it came.
 func followLinks(name string) (real string, links []string, err error) {
 	real = "/"
 	for part, rest := "", name; rest != ""; {
@@ -295,9 +329,9 @@ func followLinks(name string) (real string, links []string, err error) {
 			real = next
 			continue
 		case err != nil:
-			return "", links, err
+			return real, links, err
 		case len(links) == mostLinks:
-			return "", links, unix.ELOOP
+			return real, links, unix.ELOOP
 		}
 		links = append(links, next)
 		if filepath.IsAbs(target) {

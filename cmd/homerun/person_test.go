@@ -56,7 +56,7 @@ func TestKeysOf(t *testing.T) {
 	}
 	want := []string{elsewhere + "/keys", home + "/.config/gh", home + "/.local/share/keyrings"}
 	slices.Sort(want)
-	got, links := keysOf(home)
+	got, links := keysOf(home, uint32(os.Getuid()))
 	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -78,7 +78,7 @@ func TestKeysMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"home/cfg/gh", "home/cargo", "home/gpg", "elsewhere/kube", "project/keys"} {
+	for _, name := range []string{"home/cfg/gh", "home/cargo", "home/gpg", "elsewhere/kube", "elsewhere/cfg/gh", "elsewhere/far", "project/keys", "home/a:b"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -88,8 +88,10 @@ func TestKeysMoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("gpg", dir+"/home/gnupg"); err != nil {
-		t.Fatal(err)
+	for link, target := range map[string]string{"gnupg": "gpg", "far": "../elsewhere/far"} {
+		if err := os.Symlink(target, dir+"/home/"+link); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p := &spec.Person{UID: uint32(os.Getuid()), Homes: []string{dir + "/home"}}
 	here := spec.Dir{Real: dir + "/project", Name: dir + "/project"}
@@ -104,7 +106,9 @@ func TestKeysMoved(t *testing.T) {
 		{"KUBECONFIG", "/home/k1:/elsewhere/k2:/none", "/elsewhere/k2 /home/k1", ""},
 		{"DOCKER_CONFIG", "/home", "", ""},
 		{"DOCKER_CONFIG", "/", "", ""},
-		{"DOCKER_CONFIG", "/project", "", ""},
+		{"DOCKER_CONFIG", "/project", "/project", ""},
+		{"XDG_CONFIG_HOME", "/home/far/../cfg", "/elsewhere/cfg/gh", "/home/far"},
+		{"GNUPGHOME", "/home/far/../../home/gpg", "/home/gpg", "/home/far"},
 		{"GNUPGHOME", "/project/keys", "", ""},
 		{"HOME", "/elsewhere/k2", "", ""},
 	} {
@@ -118,6 +122,29 @@ func TestKeysMoved(t *testing.T) {
 		if prefix(real) != test.real || prefix(links) != test.links {
 			t.Errorf("%s=%s: %q by %q, want %q by %q", test.variable, test.value, real, links, test.real, test.links)
 		}
+	}
+	t.Chdir(dir + "/home")
+	p.Home = dir + "/home"
+	for _, test := range []struct{ value, here, real string }{
+		{"gpg", "/elsewhere", "/home/gpg"},
+		{"../elsewhere/k2:./k1", "", "/elsewhere/k2 /home/k1"},
+		{"~/gpg", "", "/home/gpg"},
+		{"a:b", "", "/home/a:b"},
+		{":", "", ""},
+		{".", "", ""},
+		{"gpg", "/home/gpg", "/home/gpg"}, // asked for, which a line says
+		{"gpg", "/home", "/home/gpg"},     // shared with the home, of which keys are covered
+		{"gpg", "", "/home/gpg"},
+	} {
+		real, _ := keysMoved(p, spec.Dir{Real: dir + test.here}, func(name string) string {
+			return map[string]string{"GNUPGHOME": test.value}[name]
+		})
+		if got := strings.ReplaceAll(strings.Join(real, " "), dir, ""); got != test.real {
+			t.Errorf("%s in %s: %q, want %q", test.value, test.here, got, test.real)
+		}
+	}
+	if real, _ := keysMoved(&spec.Person{}, spec.Dir{}, func(string) string { return "/" }); slices.Contains(real, "/") {
+		t.Error("the root as a place of keys")
 	}
 	for _, value := range []string{"keys", "/dev/null", "/etc", ""} {
 		if real, _ := keysMoved(&spec.Person{UID: 4711}, here, func(string) string { return value }); len(real) != 0 {
@@ -148,8 +175,8 @@ func TestFollowLinks(t *testing.T) {
 		"a/keys": {real: dir + "/a/keys"},
 		"a/up":   {real: dir + "/a/keys", links: []string{dir + "/a/up", dir + "/to"}},
 		"to/..":  {real: dir + "/a", links: []string{dir + "/to"}},
-		"lost":   {links: []string{dir + "/lost"}, err: unix.ENOENT},
-		"loop":   {links: slices.Repeat([]string{dir + "/loop"}, mostLinks), err: unix.ELOOP},
+		"lost":   {real: dir + "/a", links: []string{dir + "/lost"}, err: unix.ENOENT},
+		"loop":   {real: dir, links: slices.Repeat([]string{dir + "/loop"}, mostLinks), err: unix.ELOOP},
 	} {
 		real, links, err := followLinks(dir + "/" + name)
 		if real != want.real || !slices.Equal(links, want.links) || !errors.Is(err, want.err) {
@@ -165,7 +192,7 @@ func TestKeysOfFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		real, _ := keysOf(home)
+		real, _ := keysOf(home, uint32(os.Getuid()))
 		done <- real
 	}()
 	select {
