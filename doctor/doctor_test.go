@@ -117,6 +117,10 @@ func lacks() map[string]lack {
 		"shared": {"subuid", Degraded, "$sudo sed -i '2s/.*/dev:200000:65536/' /etc/subuid", func(h *Host) {
 			h.Shared = map[userns.Kind]Shared{userns.UID: {userns.Grant{Line: 2, Owner: "dev"}, userns.Grant{Line: 3, Owner: "u\x1b1"}, 200000}}
 		}},
+		"shared, of many": {"subuid", Degraded, `$sudo sed -i '2s/.*/DOM\\dev:200000:1000000/' /etc/subuid`, func(h *Host) {
+			own := userns.Grant{Line: 2, Owner: `DOM\dev`, Range: host.Range{Start: 100000, Size: 1000000}}
+			h.Shared = map[userns.Kind]Shared{userns.UID: {own, userns.Grant{Line: 3, Owner: "eve"}, 200000}}
+		}},
 		"shared, no other ids": {"subgid", Degraded, "in line 4 some of these to eve", func(h *Host) {
 			h.Shared = map[userns.Kind]Shared{userns.GID: {Other: userns.Grant{Line: 4, Owner: "eve"}}}
 		}},

@@ -58,8 +58,14 @@ func (h *Host) shared(kind userns.Kind, file string, r *Row) {
 	r.Consequence = "files of these ids, in containers and images, can be read and changed by both users"
 	r.Advice = "the files of containers and images that there are keep their ids: make them anew, or have podman system migrate do so"
 	if s.Free != 0 {
-		r.Fix = []string{fmt.Sprintf("sudo sed -i '%ds/.*/%s:%d:%d/' %s", s.Own.Line, s.Own.Owner, s.Free, userns.UsualSize, file)}
+		r.Fix = []string{setLine(file, s.Own.Line, s.Own.Owner, userns.Moved(s.Own.Range, s.Free))}
 	}
+}
+
+// setLine is a command that has a line grant ids. A name of a domain's may have a backslash.
+func setLine(file string, line int, owner string, r host.Range) string {
+	owner = strings.NewReplacer(`\`, `\\`, "/", `\/`, "&", `\&`).Replace(owner)
+	return fmt.Sprintf("sudo sed -i %s %s", plain.ShellWord(fmt.Sprintf("%ds/.*/%s:%d:%d/", line, owner, r.Start, r.Size)), file)
 }
 
 // grant says how to come by ids.
@@ -80,7 +86,7 @@ func (h *Host) grant(kind userns.Kind, r *Row) {
 		r.Advice = userns.HintGrant(kind, h.Facts)
 	case line > 0:
 		r.Advice = fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", line, file)
-		r.Fix = []string{fmt.Sprintf("sudo sed -i '%ds/.*/%s:%d:%d/' %s", line, name, free, userns.UsualSize, file)}
+		r.Fix = []string{setLine(file, line, name, host.Range{Start: free, Size: userns.UsualSize})}
 	case s.Login == "" || h.IDFiles[kind] == "ENOENT": // usermod makes no such file
 		r.Fix = []string{fmt.Sprintf("echo %s:%d:%d | sudo tee -a %s", name, free, userns.UsualSize, file)}
 	default:

@@ -54,6 +54,15 @@ const (
 	usualMax = 600100000
 )
 
+// Moved is a range from free on, which is Survey's, of as many ids as r has where there is
+// room for them, and of UsualSize otherwise, or if that is more.
+func Moved(r host.Range, free uint32) host.Range {
+	if r.Size > usualMax-free {
+		r.Size = UsualSize
+	}
+	return host.Range{Start: free, Size: max(r.Size, UsualSize)}
+}
+
 // Survey reads the same text for who has no grant in it. free is where a range
 // of UsualSize ids begins that no line grants and of which none is among uids,
 // or 0; line is the first one that names one of owners and cannot be read, or 0.
@@ -89,6 +98,7 @@ func Overlap(text []byte, owners []string) (own, other Grant, ok bool) {
 		}
 		other, readable := grant(line, []string{string(name)})
 		other.Line = n
+		readable = readable && name[0] != '#' // nobody's, but what somebody has taken back
 		for _, own := range grants {
 			if readable && overlap(own.Range.Start, other.Range.Start, own.Range.Size, other.Range.Size) {
 				return own, other, true

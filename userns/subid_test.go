@@ -43,10 +43,21 @@ func TestOverlap(t *testing.T) {
 		"alice:100000:65536\n1000:100000:65536\nalice:100000:1\n": 0, // both are the caller
 		"# bob\nbob\nbob:x:1\nbob:1:9\nalice:5:1\nbob:100000:9\n": 4,
 		"bob:100000:65536\n":                                      0,
+		"#bob:100000:65536\nalice:100000:65536\n":                 0,
 		"alice:100000:65536\nbob:100000:0\n":                      0,
 	} {
 		if own, other, ok := Overlap([]byte(text), owners); ok != (want != 0) || other.Line != want || ok && (other.Owner == "alice" || own.Owner != "alice") {
 			t.Errorf("%q: %+v, %t, want line %d", text, other, ok, want)
+		}
+	}
+}
+
+func TestMoved(t *testing.T) {
+	for _, test := range []struct{ size, free, want uint32 }{
+		{0, 100000, 65536}, {65536, 200000, 65536}, {1 << 20, 200000, 1 << 20}, {1 << 20, 599100000, 65536}, {1<<32 - 1, 100000, 65536},
+	} {
+		if got := Moved(host.Range{Start: 1, Size: test.size}, test.free); got.Start != test.free || got.Size != test.want {
+			t.Errorf("%+v: %+v", test, got)
 		}
 	}
 }
