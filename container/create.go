@@ -158,6 +158,9 @@ func (s *starting) record(a action.Record) error {
 func (s *starting) recordInit(pidFile string) error {
 	c, pid := s.c, s.launch.Init()
 	init, err := proc.Of(pid)
+	if errors.Is(err, proc.ErrHidden) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,11 +36,11 @@ type ID struct {
 }
 
 // Of names the process that has the number now. It may be a zombie. An error is
-// an errno where there is no such process.
+// an errno where there is no such process, and ErrHidden where it cannot be seen.
 func Of(pid int) (ID, error) {
 	now, err := stat(pid)
 	if err != nil {
-		return ID{Pid: pid}, err
+		return ID{Pid: pid}, unseen(pid, err)
 	}
 	shift, err := startShift()
 	return ID{pid, now.start - shift}, err
@@ -68,13 +69,29 @@ func (p ID) Lives() (bool, error) {
 	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(p.Pid, 0) == unix.ESRCH:
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
+		return false, unseen(p.Pid, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err))
 	}
 	if now.lives() && now.start != p.StartTime {
 		shift, err := startShift()
 		return sameStart(now.start-shift, p.StartTime), err
 	}
 	return now.lives(), nil
+}
+
+// ErrHidden is for a process that lives and that proc(5) does not show.
+var ErrHidden = errors.New("the process is hidden")
+
+// unseen is the error of a look at a process, or ErrHidden. With the mount option hidepid
+// who may not trace a process does not see it, and nobody but root may trace one that has
+// changed its ids, or has hidden itself, and has run no program since: ptrace(2).
+func unseen(pid int, err error) error {
+	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) || unix.Kill(pid, 0) == unix.ESRCH {
+		return err
+	}
+	return &fault.Error{What: fmt.Sprintf("process %d lives, and /proc does not show it", pid), Cause: ErrHidden,
+		Why: "/proc is mounted with hidepid, or is not that of processes",
+		Hint: "see findmnt /proc: have root mount it without that (mount -o remount,hidepid=0 /proc), or with gid= and the number of a " +
+			"group that you are in"}
 }
 
 // Open opens the process as a pidfd, which is close-on-exec and the caller's. An

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -290,5 +291,20 @@ func TestBootShift(t *testing.T) {
 	}
 	if own, err := PIDNamespace(); err != nil || own == 0 {
 		t.Errorf("the PID namespace is %d, %v", own, err)
+	}
+}
+
+// TestUnseen: a process that lives and that /proc does not show is not one that has ended.
+func TestUnseen(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOENT, unix.EPERM} {
+		err := unseen(unix.Getpid(), errno)
+		if !errors.Is(err, ErrHidden) || !strings.Contains(fault.Hint(err), "findmnt /proc") {
+			t.Errorf("%v: %v", errno, err)
+		}
+	}
+	for pid, errno := range map[int]unix.Errno{unix.Getpid(): unix.EMFILE, 1<<22 + 1: unix.ENOENT} {
+		if err := unseen(pid, errno); err != errno {
+			t.Errorf("%v of %d: %v", errno, pid, err)
+		}
 	}
 }
