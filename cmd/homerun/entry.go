@@ -43,8 +43,8 @@ import (
 //     cannot read it does without. Package limit has the other half.
 //
 //   - Where a limit (RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC) does not let Go reserve
-//     its address space of 689 MiB, have a heap, or start its first threads, one line
-//     says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
+//     its address space of 689 MiB, have a heap, or start its first threads, or
+//     SCHED_DEADLINE does not (sched(7)), one line says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
 //     The bounds are below what it needs, so that they refuse nothing that works.
 //
 // What each buys, as the time of run of /bin/true and of list without it (medians of
@@ -69,8 +69,9 @@ func entry()
 var memProfileRate = &runtime.MemProfileRate
 
 // timerSlack is what the first thread's timer slack was when entry looked, in
-// nanoseconds; 0 where entry did not run, and for real-time processes, whose timers
-// have none. entry has raised it to entrySlack if it is less.
+// nanoseconds; 0 where entry did not run, and for real-time processes and the children
+// of those, whose timers have none: nobody can be given that again. entry has raised any
+// other to entrySlack if it is less.
 var timerSlack uintptr
 
 const entrySlack = 10_000_000

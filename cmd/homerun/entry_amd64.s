@@ -15,6 +15,17 @@ DATA tooLow<>+56(SB)/8, $"-d or -u"
 DATA tooLow<>+64(SB)/2, $")\n"
 GLOBL tooLow<>(SB), RODATA|NOPTR, $66
 
+DATA deadline<>+0(SB)/8, $"homerun:"
+DATA deadline<>+8(SB)/8, $" SCHED_D"
+DATA deadline<>+16(SB)/8, $"EADLINE "
+DATA deadline<>+24(SB)/8, $"starts n"
+DATA deadline<>+32(SB)/8, $"o thread"
+DATA deadline<>+40(SB)/8, $"s (with "
+DATA deadline<>+48(SB)/8, $"chrt -R "
+DATA deadline<>+56(SB)/8, $"it does)"
+DATA deadline<>+64(SB)/1, $"\n"
+GLOBL deadline<>(SB), RODATA|NOPTR, $65
+
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$97, AX // getrlimit
@@ -66,6 +77,8 @@ enough:
 	MOVL	$30, DI  // PR_GET_TIMERSLACK
 	SYSCALL
 	MOVQ	AX, ·timerSlack(SB)
+	TESTQ	AX, AX
+	JEQ	realtime
 	CMPQ	AX, $10000000
 	JCC	start // it is no less, or an errno
 	MOVL	$157, AX
@@ -99,11 +112,21 @@ start:
 	MOVB	$1, ·pinned(SB)
 anywhere:
 	JMP	_rt0_amd64_linux(SB)
+realtime: // or a child of such a process
+	MOVL	$145, AX // sched_getscheduler
+	XORL	DI, DI
+	SYSCALL
+	CMPQ	AX, $6 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
+	JNE	start
+	LEAQ	deadline<>(SB), SI
+	MOVL	$65, DX
+	JMP	say
 low:
-	MOVL	$1, AX // write
-	MOVL	$2, DI
 	LEAQ	tooLow<>(SB), SI
 	MOVL	$66, DX
+say:
+	MOVL	$1, AX // write
+	MOVL	$2, DI
 	SYSCALL
 	MOVL	$231, AX // exit_group
 	MOVL	$1, DI

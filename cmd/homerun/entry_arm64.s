@@ -15,6 +15,17 @@ DATA tooLow<>+56(SB)/8, $"-d or -u"
 DATA tooLow<>+64(SB)/2, $")\n"
 GLOBL tooLow<>(SB), RODATA|NOPTR, $66
 
+DATA deadline<>+0(SB)/8, $"homerun:"
+DATA deadline<>+8(SB)/8, $" SCHED_D"
+DATA deadline<>+16(SB)/8, $"EADLINE "
+DATA deadline<>+24(SB)/8, $"starts n"
+DATA deadline<>+32(SB)/8, $"o thread"
+DATA deadline<>+40(SB)/8, $"s (with "
+DATA deadline<>+48(SB)/8, $"chrt -R "
+DATA deadline<>+56(SB)/8, $"it does)"
+DATA deadline<>+64(SB)/1, $"\n"
+GLOBL deadline<>(SB), RODATA|NOPTR, $65
+
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	SUB	$64, RSP, R1
@@ -71,6 +82,7 @@ word:
 	MOVD	$30, R0  // PR_GET_TIMERSLACK
 	SVC
 	MOVD	R0, ·timerSlack(SB)
+	CBZ	R0, realtime
 	MOVD	$10000000, R1
 	CMP	R1, R0
 	BHS	start // it is no less, or an errno
@@ -105,11 +117,20 @@ start:
 	MOVB	R0, ·pinned(SB)
 anywhere:
 	JMP	_rt0_arm64_linux(SB)
+realtime: // or a child of such a process
+	MOVD	$120, R8 // sched_getscheduler
+	SVC
+	CMP	$6, R0 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
+	BNE	start
+	MOVD	$deadline<>(SB), R1
+	MOVD	$65, R2
+	JMP	say
 low:
-	MOVD	$64, R8 // write
-	MOVD	$2, R0
 	MOVD	$tooLow<>(SB), R1
 	MOVD	$66, R2
+say:
+	MOVD	$64, R8 // write
+	MOVD	$2, R0
 	SVC
 	MOVD	$94, R8 // exit_group
 	MOVD	$1, R0

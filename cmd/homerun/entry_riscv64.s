@@ -15,6 +15,17 @@ DATA tooLow<>+56(SB)/8, $"-d or -u"
 DATA tooLow<>+64(SB)/2, $")\n"
 GLOBL tooLow<>(SB), RODATA|NOPTR, $66
 
+DATA deadline<>+0(SB)/8, $"homerun:"
+DATA deadline<>+8(SB)/8, $" SCHED_D"
+DATA deadline<>+16(SB)/8, $"EADLINE "
+DATA deadline<>+24(SB)/8, $"starts n"
+DATA deadline<>+32(SB)/8, $"o thread"
+DATA deadline<>+40(SB)/8, $"s (with "
+DATA deadline<>+48(SB)/8, $"chrt -R "
+DATA deadline<>+56(SB)/8, $"it does)"
+DATA deadline<>+64(SB)/1, $"\n"
+GLOBL deadline<>(SB), RODATA|NOPTR, $65
+
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	ADD	$-64, X2, A1
@@ -73,6 +84,7 @@ word:
 	MOV	$30, A0  // PR_GET_TIMERSLACK
 	ECALL
 	MOV	A0, ·timerSlack(SB)
+	BEQZ	A0, realtime
 	MOV	$10000000, A1
 	BGEU	A0, A1, start // it is no less, or an errno
 	MOV	$29, A0 // PR_SET_TIMERSLACK
@@ -106,11 +118,20 @@ start:
 	MOVB	A0, ·pinned(SB)
 anywhere:
 	JMP	_rt0_riscv64_linux(SB)
+realtime: // or a child of such a process
+	MOV	$120, A7 // sched_getscheduler
+	ECALL
+	MOV	$6, T0 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
+	BNE	A0, T0, start
+	MOV	$deadline<>(SB), A1
+	MOV	$65, A2
+	JMP	say
 low:
-	MOV	$64, A7 // write
-	MOV	$2, A0
 	MOV	$tooLow<>(SB), A1
 	MOV	$66, A2
+say:
+	MOV	$64, A7 // write
+	MOV	$2, A0
 	ECALL
 	MOV	$94, A7 // exit_group
 	MOV	$1, A0

@@ -78,6 +78,40 @@ func TestLowLimits(t *testing.T) {
 	}
 }
 
+// TestDeadline: a process with that policy cannot start a thread, which is said in one line;
+// since Linux 6.10, by the timer slack of which entry knows it.
+func TestDeadline(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds")
+	}
+	if os.Getuid() != 0 {
+		return
+	}
+	program := filepath.Join(t.TempDir(), "homerun")
+	build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	deadline := []string{"-d", "-T", "5000000", "-D", "10000000", "-P", "10000000", "0"}
+	slack, err := exec.Command("chrt", append(deadline, "cat", "/proc/self/timerslack_ns")...).Output()
+	if err != nil || string(slack) != "0\n" {
+		missing(t, fmt.Errorf("a process with SCHED_DEADLINE: %w, timer slack %q", err, slack))
+	}
+	const says = "homerun: SCHED_DEADLINE starts no threads (with chrt -R it does)\n"
+	for reset, want := range map[string]string{"": says, "-R": ""} {
+		args := append(deadline, program, "--version")
+		if reset != "" {
+			args = append([]string{reset}, args...)
+		}
+		cmd, stderr := exec.Command("chrt", args...), strings.Builder{}
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); (err == nil) != (want == "") || stderr.String() != want {
+			t.Errorf("chrt %s: %v: %s", reset, err, stderr.String())
+		}
+	}
+}
+
 func missing(t *testing.T, err error) {
 	t.Helper()
 	if os.Getenv("HOMERUN_TEST_MAY_SKIP") == "1" {
