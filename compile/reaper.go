@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"strconv"
+
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/process"
@@ -47,9 +49,9 @@ func (c *compiler) checkReaper() error {
 	switch limits := c.spec.Linux.Resources; {
 	case !c.wishes.Reaper:
 		return nil
-	case limits != nil && limits.Pids != nil && limits.Pids.Limit != nil && *limits.Pids.Limit == 1:
+	case limits != nil && limits.Pids != nil && limits.Pids.Limit != nil && uint64(*limits.Pids.Limit) <= 1:
 		return &fault.Error{Place: "linux.resources.pids.limit", What: "put an init beside the program",
-			Why: "1 leaves none for the program", Hint: "make it 2 or more, or leave --init out"}
+			Why: strconv.FormatInt(*limits.Pids.Limit, 10) + " leaves none for the program", Hint: "make it 2 or more, or leave --init out"}
 	case c.ns.flags&unix.CLONE_NEWPID != 0:
 		return nil
 	}
