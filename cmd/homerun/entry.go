@@ -37,6 +37,9 @@ import (
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
 //
+//   - Entry looks which signals the caller ignores, of those that end programs: Go puts handlers of
+//     its own in place of that, but for SIGHUP and SIGINT (os/signal, "Default behavior of signals").
+//
 //   - No file can be opened (RLIMIT_NOFILE is 3) until packages are initialized. Go would read
 //     /proc/self/cgroup, and /proc/self/mountinfo up to where the cgroup tree is, for the
 //     number of processors that it is told anyway, and keep files of it open. What it
@@ -75,6 +78,10 @@ var memProfileRate = &runtime.MemProfileRate
 var timerSlack uintptr
 
 const entrySlack = 10_000_000
+
+// callerIgnores has a bit for each signal that the caller ignores and that Go does not leave
+// alone: signal n's is 1<<(n-1).
+var callerIgnores uint64
 
 // callersSlack is the timer slack that programs are to be given, 0 where they inherit
 // the caller's.

@@ -86,6 +86,25 @@ enough:
 	MOVL	$10000000, SI
 	SYSCALL
 start:
+	MOVL	$0x060f03, R12 // SIGQUIT, SIGTERM, SIGABRT
+look:
+	MOVL	R12, DI
+	ANDL	$0xff, DI
+	JEQ	looked
+	MOVL	$13, AX // rt_sigaction
+	XORL	SI, SI
+	LEAQ	-64(SP), DX
+	MOVQ	SI, (DX)
+	MOVL	$8, R10
+	SYSCALL
+	CMPQ	-64(SP), $1 // SIG_IGN
+	JNE	next
+	LEAL	-1(DI), CX
+	BTSQ	CX, ·callerIgnores(SB)
+next:
+	SHRL	$8, R12
+	JMP	look
+looked:
 	MOVL	$204, AX // sched_getaffinity
 	XORL	DI, DI
 	MOVL	$128, SI

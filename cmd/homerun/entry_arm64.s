@@ -89,6 +89,28 @@ word:
 	MOVD	$29, R0 // PR_SET_TIMERSLACK
 	SVC
 start:
+	MOVD	$0x060f03, R19 // SIGQUIT, SIGTERM, SIGABRT
+	MOVD	ZR, R20
+look:
+	AND	$0xff, R19, R0
+	CBZ	R0, looked
+	SUB	$1, R0, R21
+	MOVD	ZR, R1
+	SUB	$64, RSP, R2
+	MOVD	ZR, (R2)
+	MOVD	$8, R3
+	MOVD	$134, R8 // rt_sigaction
+	SVC
+	MOVD	(R2), R3
+	CMP	$1, R3 // SIG_IGN
+	BNE	next
+	LSL	R21, R3, R3
+	ORR	R3, R20
+next:
+	LSR	$8, R19
+	JMP	look
+looked:
+	MOVD	R20, ·callerIgnores(SB)
 	MOVD	$123, R8 // sched_getaffinity
 	MOVD	ZR, R0
 	MOVD	$128, R1

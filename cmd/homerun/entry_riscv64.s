@@ -90,6 +90,28 @@ word:
 	MOV	$29, A0 // PR_SET_TIMERSLACK
 	ECALL
 start:
+	MOV	$0x060f03, T3 // SIGQUIT, SIGTERM, SIGABRT
+	MOV	ZERO, T4
+	MOV	$1, T0
+look:
+	AND	$0xff, T3, A0
+	BEQZ	A0, looked
+	ADD	$-1, A0, T5
+	MOV	ZERO, A1
+	ADD	$-64, X2, A2
+	MOV	ZERO, (A2)
+	MOV	$8, A3
+	MOV	$134, A7 // rt_sigaction
+	ECALL
+	MOV	(A2), T1
+	BNE	T0, T1, next // not SIG_IGN
+	SLL	T5, T1, T1
+	OR	T1, T4, T4
+next:
+	SRL	$8, T3, T3
+	JMP	look
+looked:
+	MOV	T4, ·callerIgnores(SB)
 	MOV	$123, A7 // sched_getaffinity
 	MOV	ZERO, A0
 	MOV	$128, A1

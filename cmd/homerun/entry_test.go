@@ -125,7 +125,8 @@ func missing(t *testing.T, err error) {
 func begin(t *testing.T, command []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], append(command[1:], "--root", t.TempDir(), "update", "-r", "-", "nosuch")...)
+	arguments := append([]string{"-c", `trap "" QUIT; exec "$@"`, "sh"}, command...)
+	cmd := exec.CommandContext(ctx, "sh", append(arguments, "--root", t.TempDir(), "update", "-r", "-", "nosuch")...)
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +157,15 @@ func begin(t *testing.T, command []string) {
 	}
 	if got, want := slack(t, cmd.Process.Pid), slack(t, os.Getpid()); got != want {
 		t.Errorf("%v: timer slack %s, want %s", command, got, want)
+	}
+	// What the caller ignores stays so, although Go had a handler of its own.
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "\nSigIgn:\t")
+	if set, _, _ := strings.Cut(after, "\n"); !strings.HasSuffix(set, "4") {
+		t.Errorf("%v: the ignored signals are %s, without SIGQUIT", command, set)
 	}
 	cancel()
 	cmd.Wait()
