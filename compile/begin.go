@@ -103,10 +103,14 @@ func (c *compiler) split() error {
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
 	c.b.Close(c.rest)
+	record := !c.initFirst() && !c.mapsBeside()
+	if record && c.facts.Process.ProcHides {
+		c.recordInit()
+	}
 	if !c.restFirst() {
 		c.answerAt("default", "rest")
 	}
-	if !c.initFirst() && !c.mapsBeside() {
+	if record && !c.facts.Process.ProcHides {
 		c.recordInit()
 	}
 	var err error
@@ -121,10 +125,16 @@ func (c *compiler) mapsBeside() bool {
 	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
 }
 
-// restFirst: the second part is the first that init waits for.
+// restFirst: the second part is the first that init waits for, and gets as soon as it is
+// there.
 func (c *compiler) restFirst() bool {
-	return c.result.Maps == nil || c.result.Maps.Self() || c.mapsBeside()
+	alone := c.result.Maps == nil || c.result.Maps.Self()
+	return c.mapsBeside() || alone && (c.initFirst() || !c.facts.Process.ProcHides)
 }
+
+// hidesLate: init waits for something in the second part before it hides. Where proc(5)
+// does not show who has hidden itself, it is recorded before.
+func (c *compiler) hidesLate() bool { return c.mapsBeside() || c.facts.Process.ProcHides }
 
 // recordInit records init, and asks for its scope. What undoes the scope and the
 // network is written along, which saves a write of each.

@@ -374,7 +374,7 @@ func (c *compiler) beginInit() error {
 	if c.ns.newUser && !c.ns.userEarly {
 		c.installMaps("init")
 	}
-	if !c.mapsBeside() {
+	if !c.hidesLate() {
 		c.hide()
 	}
 	c.b.At("default", "give files the modes that config.json has")

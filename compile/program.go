@@ -18,6 +18,8 @@ import (
 func (c *compiler) fileSystem() error {
 	if c.mapsBeside() {
 		c.awaitMaps()
+	}
+	if c.hidesLate() {
 		c.hide()
 	}
 	if c.ns.othersMounts {

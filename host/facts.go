@@ -104,6 +104,9 @@ type Process struct {
 	// IgnoredSignals are those whose action is "ignore", which the container's
 	// program would inherit.
 	IgnoredSignals []int `json:"ignoredSignals,omitempty"`
+	// ProcHides is set where /proc does not show processes that the runtime may not trace, as
+	// those of others and those that have hidden themselves are: the mount option hidepid.
+	ProcHides bool `json:"procHides,omitempty"`
 	// TimerSlack is how late, in nanoseconds, the kernel may let the program's timers
 	// be: prctl(2), PR_SET_TIMERSLACK. 0 stands for that of the thread that starts it.
 	TimerSlack int `json:"timerSlack,omitempty"`
