@@ -69,7 +69,7 @@ func (p ID) Lives() (bool, error) {
 	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(p.Pid, 0) == unix.ESRCH:
 		return false, nil
 	case err != nil:
-		return false, unseen(p.Pid, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err))
+		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
 	}
 	if now.lives() && now.start != p.StartTime {
 		shift, err := startShift()
