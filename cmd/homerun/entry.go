@@ -1,7 +1,9 @@
 package main
 
 import (
+	"math/bits"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 
@@ -36,32 +38,31 @@ import (
 //     inherit this, too, and main has them go where the caller may (spread).
 //   - runtime.MemProfileRate becomes 0. The first allocation would be sampled for
 //     a memory profile, and the table of all functions read for its stack.
-//
-//   - Entry looks which signals the caller ignores, of those that end programs: Go puts handlers of
-//     its own in place of that, but for SIGHUP and SIGINT (os/signal, "Default behavior of signals").
-//
+//   - Entry looks which of SIGQUIT, SIGTERM and SIGABRT the caller ignores. Go puts handlers of its
+//     own in place of that; it leaves SIGHUP and SIGINT alone (os/signal, "Default behavior").
 //   - No file can be opened (RLIMIT_NOFILE is 3) until packages are initialized. Go would read
 //     /proc/self/cgroup, and /proc/self/mountinfo up to where the cgroup tree is, for the
 //     number of processors that it is told anyway, and keep files of it open. What it
 //     cannot read it does without. Package limit has the other half.
-//
 //   - Where a limit (RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC) does not let Go reserve
-//     its address space of 689 MiB, have a heap, or start its first threads, or
-//     SCHED_DEADLINE does not (sched(7)), one line says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
+//     its address space of 689 MiB, have a heap, or start its first threads, one line
+//     says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
 //     The bounds are below what it needs, so that they refuse nothing that works.
+//   - A process with SCHED_DEADLINE cannot start threads (sched(7)). One line says that, too,
+//     since Linux 6.10, where the timer slack of such a process is 0. Before, Go prints its page.
 //
 // What each buys, as the time of run of /bin/true and of list without it (medians of
 // 250 rounds in random order, idle, 2026-11): one processor 1.07 and 1.04, the slack
 // 1.10 and 1.14, the CPU 1.03 and 1.07, the profile's rate 1.03 and 1.02. Without the
-// entry nothing breaks but the line about low limits.
+// entry two things are lost: the lines about what Go cannot start with, and that an ignored
+// SIGQUIT, SIGTERM or SIGABRT ends nothing.
 //
 // The kernel hands over argc, the arguments, a null, the environment and a null
 // at the stack pointer. Arguments move down by two words, as arm64 faults on a
 // stack pointer that is not a multiple of 16, and the gap gets the variable,
 // twice.
 
-// entry is where the kernel starts homerun. Without -E Go's own entry is, and
-// all else is the same.
+// entry is where the kernel starts homerun. Without -E Go's own entry is.
 //
 //lint:ignore U1000 the linker's command line names it
 func entry()
@@ -79,9 +80,16 @@ var timerSlack uintptr
 
 const entrySlack = 10_000_000
 
-// callerIgnores has a bit for each signal that the caller ignores and that Go does not leave
-// alone: signal n's is 1<<(n-1).
+// callerIgnores has a bit for each of SIGQUIT, SIGTERM and SIGABRT that the caller ignores:
+// signal n's is 1<<(n-1).
 var callerIgnores uint64
+
+// leaveIgnored ignores again what the caller ignores: Go has put handlers of its own there.
+func leaveIgnored() {
+	for left := callerIgnores; left != 0; left &= left - 1 {
+		signal.Ignore(unix.Signal(bits.TrailingZeros64(left) + 1))
+	}
+}
 
 // callersSlack is the timer slack that programs are to be given, 0 where they inherit
 // the caller's.

@@ -1,31 +1,5 @@
 #include "textflag.h"
 
-DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
-DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
-GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
-
-DATA tooLow<>+0(SB)/8, $"homerun:"
-DATA tooLow<>+8(SB)/8, $" a limit"
-DATA tooLow<>+16(SB)/8, $" is too "
-DATA tooLow<>+24(SB)/8, $"low to s"
-DATA tooLow<>+32(SB)/8, $"tart at "
-DATA tooLow<>+40(SB)/8, $"all (uli"
-DATA tooLow<>+48(SB)/8, $"mit -v, "
-DATA tooLow<>+56(SB)/8, $"-d or -u"
-DATA tooLow<>+64(SB)/2, $")\n"
-GLOBL tooLow<>(SB), RODATA|NOPTR, $66
-
-DATA deadline<>+0(SB)/8, $"homerun:"
-DATA deadline<>+8(SB)/8, $" SCHED_D"
-DATA deadline<>+16(SB)/8, $"EADLINE "
-DATA deadline<>+24(SB)/8, $"starts n"
-DATA deadline<>+32(SB)/8, $"o thread"
-DATA deadline<>+40(SB)/8, $"s (with "
-DATA deadline<>+48(SB)/8, $"chrt -R "
-DATA deadline<>+56(SB)/8, $"it does)"
-DATA deadline<>+64(SB)/1, $"\n"
-GLOBL deadline<>(SB), RODATA|NOPTR, $65
-
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$97, AX // getrlimit
@@ -70,7 +44,7 @@ enough:
 	REP; MOVSQ
 	MOVQ	·memProfileRate(SB), AX
 	MOVQ	$0, (AX)
-	LEAQ	oneProcessor<>(SB), AX
+	LEAQ	·oneProcessor(SB), AX
 	MOVQ	AX, 0(DI)
 	MOVQ	AX, 8(DI)
 	MOVL	$157, AX // prctl
@@ -137,13 +111,12 @@ realtime: // or a child of such a process
 	SYSCALL
 	CMPQ	AX, $6 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
 	JNE	start
-	LEAQ	deadline<>(SB), SI
-	MOVL	$65, DX
+	LEAQ	·deadline(SB), SI
 	JMP	say
 low:
-	LEAQ	tooLow<>(SB), SI
-	MOVL	$66, DX
+	LEAQ	·tooLow(SB), SI
 say:
+	MOVL	$66, DX
 	MOVL	$1, AX // write
 	MOVL	$2, DI
 	SYSCALL

@@ -1,31 +1,5 @@
 #include "textflag.h"
 
-DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
-DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
-GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
-
-DATA tooLow<>+0(SB)/8, $"homerun:"
-DATA tooLow<>+8(SB)/8, $" a limit"
-DATA tooLow<>+16(SB)/8, $" is too "
-DATA tooLow<>+24(SB)/8, $"low to s"
-DATA tooLow<>+32(SB)/8, $"tart at "
-DATA tooLow<>+40(SB)/8, $"all (uli"
-DATA tooLow<>+48(SB)/8, $"mit -v, "
-DATA tooLow<>+56(SB)/8, $"-d or -u"
-DATA tooLow<>+64(SB)/2, $")\n"
-GLOBL tooLow<>(SB), RODATA|NOPTR, $66
-
-DATA deadline<>+0(SB)/8, $"homerun:"
-DATA deadline<>+8(SB)/8, $" SCHED_D"
-DATA deadline<>+16(SB)/8, $"EADLINE "
-DATA deadline<>+24(SB)/8, $"starts n"
-DATA deadline<>+32(SB)/8, $"o thread"
-DATA deadline<>+40(SB)/8, $"s (with "
-DATA deadline<>+48(SB)/8, $"chrt -R "
-DATA deadline<>+56(SB)/8, $"it does)"
-DATA deadline<>+64(SB)/1, $"\n"
-GLOBL deadline<>(SB), RODATA|NOPTR, $65
-
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	SUB	$64, RSP, R1
@@ -76,7 +50,7 @@ word:
 	BNE	word
 	MOVD	·memProfileRate(SB), R3
 	MOVD	ZR, (R3)
-	MOVD	$oneProcessor<>(SB), R3
+	MOVD	$·oneProcessor(SB), R3
 	STP	(R3, R3), (R1)
 	MOVD	$167, R8 // prctl
 	MOVD	$30, R0  // PR_GET_TIMERSLACK
@@ -140,17 +114,16 @@ looked:
 anywhere:
 	JMP	_rt0_arm64_linux(SB)
 realtime: // or a child of such a process
-	MOVD	$120, R8 // sched_getscheduler
+	MOVD	$120, R8 // sched_getscheduler; R0 is 0: this process
 	SVC
 	CMP	$6, R0 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
 	BNE	start
-	MOVD	$deadline<>(SB), R1
-	MOVD	$65, R2
+	MOVD	$·deadline(SB), R1
 	JMP	say
 low:
-	MOVD	$tooLow<>(SB), R1
-	MOVD	$66, R2
+	MOVD	$·tooLow(SB), R1
 say:
+	MOVD	$66, R2
 	MOVD	$64, R8 // write
 	MOVD	$2, R0
 	SVC

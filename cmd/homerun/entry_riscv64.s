@@ -1,31 +1,5 @@
 #include "textflag.h"
 
-DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
-DATA oneProcessor<>+8(SB)/5, $"CS=1\x00"
-GLOBL oneProcessor<>(SB), RODATA|NOPTR, $13
-
-DATA tooLow<>+0(SB)/8, $"homerun:"
-DATA tooLow<>+8(SB)/8, $" a limit"
-DATA tooLow<>+16(SB)/8, $" is too "
-DATA tooLow<>+24(SB)/8, $"low to s"
-DATA tooLow<>+32(SB)/8, $"tart at "
-DATA tooLow<>+40(SB)/8, $"all (uli"
-DATA tooLow<>+48(SB)/8, $"mit -v, "
-DATA tooLow<>+56(SB)/8, $"-d or -u"
-DATA tooLow<>+64(SB)/2, $")\n"
-GLOBL tooLow<>(SB), RODATA|NOPTR, $66
-
-DATA deadline<>+0(SB)/8, $"homerun:"
-DATA deadline<>+8(SB)/8, $" SCHED_D"
-DATA deadline<>+16(SB)/8, $"EADLINE "
-DATA deadline<>+24(SB)/8, $"starts n"
-DATA deadline<>+32(SB)/8, $"o thread"
-DATA deadline<>+40(SB)/8, $"s (with "
-DATA deadline<>+48(SB)/8, $"chrt -R "
-DATA deadline<>+56(SB)/8, $"it does)"
-DATA deadline<>+64(SB)/1, $"\n"
-GLOBL deadline<>(SB), RODATA|NOPTR, $65
-
 // func entry()
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	ADD	$-64, X2, A1
@@ -77,7 +51,7 @@ word:
 	BNEZ	T2, word
 	MOV	·memProfileRate(SB), T0
 	MOV	ZERO, (T0)
-	MOV	$oneProcessor<>(SB), T0
+	MOV	$·oneProcessor(SB), T0
 	MOV	T0, 0(A1)
 	MOV	T0, 8(A1)
 	MOV	$167, A7 // prctl
@@ -141,17 +115,16 @@ looked:
 anywhere:
 	JMP	_rt0_riscv64_linux(SB)
 realtime: // or a child of such a process
-	MOV	$120, A7 // sched_getscheduler
+	MOV	$120, A7 // sched_getscheduler; A0 is 0: this process
 	ECALL
 	MOV	$6, T0 // SCHED_DEADLINE, without SCHED_RESET_ON_FORK
 	BNE	A0, T0, start
-	MOV	$deadline<>(SB), A1
-	MOV	$65, A2
+	MOV	$·deadline(SB), A1
 	JMP	say
 low:
-	MOV	$tooLow<>(SB), A1
-	MOV	$66, A2
+	MOV	$·tooLow(SB), A1
 say:
+	MOV	$66, A2
 	MOV	$64, A7 // write
 	MOV	$2, A0
 	ECALL

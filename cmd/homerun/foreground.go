@@ -36,8 +36,9 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	}
 	if !p.EndsWithin(after) {
 		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
-		// The goroutine that passes them on comes to its wait first. A thread of the new processor
-		// would take it over, and before that sleep for 3 us, which entrySlack makes 10 ms.
+		// Give way to the goroutine that passes them on, until it waits. Else the new processor's
+		// thread takes that goroutine over, and sleeps 3 us before, which entrySlack makes 10 ms:
+		// nothing but that time is lost without.
 		runtime.Gosched()
 		runtime.GOMAXPROCS(most)
 		defer time.AfterFunc(longRun, release).Stop()

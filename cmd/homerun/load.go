@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -172,11 +171,7 @@ func (o *options) manager() container.Manager {
 func (o *options) withRuntime(do func(context.Context, *container.Runtime, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		if c.Name() != "exec" && c.Name() != "shell" { // which pass it on
-			if ignored(unix.SIGQUIT) {
-				signal.Ignore(unix.SIGQUIT) // Go has its own action in place of that
-			} else {
-				early.Default(unix.SIGQUIT)
-			}
+			early.Default(unix.SIGQUIT)
 		}
 		r, err := o.runtime()
 		if err != nil {

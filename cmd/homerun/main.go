@@ -30,6 +30,7 @@ func main() {
 	spread()
 	ownSlack()
 	unsetProcessors()
+	leaveIgnored()
 	if os.Args[0] == copytree.ProgramName {
 		os.Exit(copytree.Program(os.Args))
 	}

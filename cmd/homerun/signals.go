@@ -53,7 +53,7 @@ func catchSignals(detach bool) (*signals, error) {
 	if detach {
 		return nil, nil
 	}
-	caught, err := early.Catch(callerIgnores, append(container.Endings(), unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)...)
+	caught, err := early.Catch(append(container.Endings(), unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)...)
 	return &signals{caught: caught}, err
 }
 
@@ -123,16 +123,13 @@ func (n interrupted) Error() string {
 	return "interrupted by " + unix.SignalName(unix.Signal(n)) + ", before the program ran"
 }
 
-// ignored reports whether the caller ignores a signal.
-func ignored(n unix.Signal) bool { return signal.Ignored(n) || callerIgnores>>(n-1)&1 != 0 }
-
 // untilSignal is a context for a start that nobody stays with: a signal that ends programs
 // ends it, unless it was ignored, as with nohup(1), and is its cause then.
 func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
 	begun, cancel := context.WithCancelCause(ctx)
 	c := make(chan os.Signal, 1)
 	for _, n := range container.Endings() {
-		if !ignored(n) { // it would not be any more
+		if !signal.Ignored(n) { // it would not be any more
 			signal.Notify(c, n)
 		}
 	}

@@ -195,13 +195,17 @@ func TestUntilSignal(t *testing.T) {
 		}
 		return
 	case "nohup":
+		// As entry has it in bin/homerun, where the caller ignores these, too.
+		callerIgnores = 1<<(unix.SIGTERM-1) | 1<<(unix.SIGQUIT-1)
+		leaveIgnored()
 		begun, stop := untilSignal(t.Context())
 		defer stop()
-		if err := errors.Join(unix.Kill(unix.Getpid(), unix.SIGHUP), unix.Kill(unix.Getpid(), unix.SIGTERM)); err != nil {
+		self := unix.Getpid()
+		if err := errors.Join(unix.Kill(self, unix.SIGHUP), unix.Kill(self, unix.SIGTERM), unix.Kill(self, unix.SIGQUIT), unix.Kill(self, unix.SIGABRT)); err != nil {
 			t.Fatal(err)
 		}
 		<-begun.Done()
-		if err := context.Cause(begun); !errors.Is(err, interrupted(unix.SIGTERM)) {
+		if err := context.Cause(begun); !errors.Is(err, interrupted(unix.SIGABRT)) {
 			t.Errorf("%v although it is ignored", err)
 		}
 		return

@@ -51,16 +51,13 @@ const (
 type Signals struct {
 	caught []unix.Signal
 	before []action
-	// ignored has a bit for each signal as pending has.
-	ignored uint64
 }
 
 // Catch catches signals from now on, until HandOver. It must not be asked for
 // those that Go's runtime itself needs, such as SIGSEGV or SIGURG, and os/signal
-// must not have been asked for these. ignored are signals that the caller ignores as far as
-// Go had handlers in place of that, signal n's bit is 1<<(n-1). It is called once in a process.
-func Catch(ignored uint64, list ...unix.Signal) (*Signals, error) {
-	s := &Signals{caught: list, before: make([]action, len(list)), ignored: ignored}
+// must not have been asked for these. It is called once in a process.
+func Catch(list ...unix.Signal) (*Signals, error) {
+	s := &Signals{caught: list, before: make([]action, len(list))}
 	ours := action{handler: handlerPC, flags: saOnStack | saRestart, restorer: restorerPC, mask: ^uint64(0)}
 	if restorerPC != 0 {
 		ours.flags |= saRestorer
@@ -80,7 +77,7 @@ func (s *Signals) Came(n unix.Signal) bool { return atomic.LoadUint64(&pending)>
 // shell runs in the background.
 func (s *Signals) Ignored(n unix.Signal) bool {
 	i := slices.Index(s.caught, n)
-	return i >= 0 && s.before[i].handler == ignored || s.ignored>>(n-1)&1 != 0
+	return i >= 0 && s.before[i].handler == ignored
 }
 
 // Default gives a signal its default action, for a program that will not catch it:

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // catch sends itself signals before and after os/signal takes over, and says
 // what came.
 func catch() error {
-	s, err := Catch(0, unix.SIGHUP, unix.SIGUSR1, unix.SIGTERM)
+	s, err := Catch(unix.SIGHUP, unix.SIGUSR1, unix.SIGTERM)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func compare(t *testing.T, command ...string) {
 
 // TestRefused asks for a signal that nobody can catch.
 func TestRefused(t *testing.T) {
-	if _, err := Catch(0, unix.SIGKILL); err == nil || !strings.Contains(err.Error(), "catch SIGKILL: invalid argument") {
+	if _, err := Catch(unix.SIGKILL); err == nil || !strings.Contains(err.Error(), "catch SIGKILL: invalid argument") {
 		t.Errorf("the error is %v", err)
 	}
 }
