@@ -244,9 +244,9 @@ func keysOf(home string, uid uint32) (real, links []string) {
 	return real, links
 }
 
-// keysMoved finds the places that variables name in place of those in a home. One that is
-// not the caller's, or that a home lies in, is no place of keys alone; what lies in the current
-// directory is shown with it, unless a home is, too.
+// keysMoved finds the places that variables name in place of those in a home. A place counts if
+// it is the caller's and no home lies in it. One in the current directory is shown with that
+// directory, unless a home lies there, too.
 func keysMoved(p *spec.Person, here spec.Dir, getenv func(name string) string) (real, links []string) {
 	holdsHome := func(dir string) bool {
 		return slices.ContainsFunc(p.Homes, func(home string) bool { return spec.Within(realDir(home).Real, dir) })
@@ -264,25 +264,14 @@ func keysMoved(p *spec.Person, here spec.Dir, getenv func(name string) string) (
 }
 
 // namedKeys are the absolute paths that variables name in place of those in a home. They are
-// not cleaned: what ".." means after a link says the kernel.
+// not cleaned: after a link only the kernel knows what ".." means.
 func namedKeys(home string, getenv func(name string) string) (list []string) {
-	cwd, _ := unix.Getwd() // without one a relative path leads nowhere
-	absolute := func(name string) string {
-		if rest, in := strings.CutPrefix(name, "~/"); in && home != "" { // gpg and aws take it so
-			return home + "/" + rest
-		}
-		if filepath.IsAbs(name) {
-			return name
-		}
-		return cwd + "/" + name
-	}
 	looks := looks{}
 	for variable, below := range spec.MovedDirectories() {
-		dir := getenv(variable)
+		dir := rooted(getenv(variable), home)
 		if dir == "" {
 			continue
 		}
-		dir = absolute(dir)
 		for _, key := range spec.Keys() {
 			if rest, in := strings.CutPrefix(key, below); in && looks.mayHave(dir, rest) {
 				list = append(list, dir+"/"+rest)
@@ -292,8 +281,8 @@ func namedKeys(home string, getenv func(name string) string) (list []string) {
 	for _, variable := range spec.MovedKeys() {
 		value := getenv(variable)
 		for _, name := range append(filepath.SplitList(value), value) { // a name may have colons
-			if name != "" {
-				list = append(list, absolute(name))
+			if name = rooted(name, home); name != "" {
+				list = append(list, name)
 			}
 		}
 	}
@@ -301,8 +290,25 @@ func namedKeys(home string, getenv func(name string) string) (list []string) {
 	return slices.Compact(list)
 }
 
-// keyAt is followLinks. In place of what lies in a directory that the caller has closed it
-// finds that: a program that is the caller may open it, and root inside need not.
+// rooted is the path from the root on; empty for none, and for a relative one where the current
+// directory was removed, as it leads nowhere.
+func rooted(name, home string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	if rest, in := strings.CutPrefix(name, "~/"); in && home != "" { // gpg and aws take it so
+		return home + "/" + rest
+	}
+	cwd, err := unix.Getwd()
+	if err != nil {
+		return ""
+	}
+	return cwd + "/" + name
+}
+
+// keyAt finds where a key really is, and the links on the way. A directory of the caller's own
+// may be closed even to the caller. Then keyAt finds that directory in place of the key in it:
+// the program may be the caller, and open it again.
 func keyAt(name string, uid uint32) (real string, links []string, found bool) {
 	real, links, err := followLinks(name)
 	return real, links, err == nil || errors.Is(err, unix.EACCES) && owns(uid, real)
