@@ -96,6 +96,10 @@ func lacks() map[string]lack {
 		"more": {"subuid", Degraded, "$sudo usermod --add-subuids 200000-265535 dev", func(h *Host) {
 			h.Facts.Subordinate.UIDs, h.Facts.Subordinate.FreeUID = []host.Range{{Start: 5, Size: 1000}}, 200000
 		}},
+		"no file, of a domain": {"subgid", Missing, `$printf '%s\n' 'DOM\nick:200000:65536' | sudo tee -a /etc/subgid`, func(h *Host) {
+			h.Facts.Subordinate.GIDs, h.Facts.Subordinate.FreeGID, h.IDFiles = nil, 200000, map[userns.Kind]string{userns.GID: "ENOENT"}
+			h.Facts.Subordinate.Login = `DOM\nick`
+		}},
 		"no file": {"subgid", Missing, "$echo dev:200000:65536 | sudo tee -a /etc/subgid", func(h *Host) {
 			h.Facts.Subordinate.GIDs, h.Facts.Subordinate.FreeGID, h.IDFiles = nil, 200000, map[userns.Kind]string{userns.GID: "ENOENT"}
 		}},

@@ -68,6 +68,14 @@ func setLine(file string, line int, owner string, r host.Range) string {
 	return fmt.Sprintf("sudo sed -i %s %s", plain.ShellWord(fmt.Sprintf("%ds/.*/%s:%d:%d/", line, owner, r.Start, r.Size)), file)
 }
 
+// echo is a command that prints a line. A shell's echo may read a backslash as more than that.
+func echo(line string) string {
+	if word := plain.ShellWord(line); word != line {
+		return `printf '%s\n' ` + word
+	}
+	return "echo " + line
+}
+
 // grant says how to come by ids.
 func (h *Host) grant(kind userns.Kind, r *Row) {
 	s := h.Facts.Subordinate
@@ -88,7 +96,7 @@ func (h *Host) grant(kind userns.Kind, r *Row) {
 		r.Advice = fmt.Sprintf("line %d of %s is not NAME:FIRST:COUNT; it may end with a carriage return or a comment", line, file)
 		r.Fix = []string{setLine(file, line, name, host.Range{Start: free, Size: userns.UsualSize})}
 	case s.Login == "" || h.IDFiles[kind] == "ENOENT": // usermod makes no such file
-		r.Fix = []string{fmt.Sprintf("echo %s:%d:%d | sudo tee -a %s", name, free, userns.UsualSize, file)}
+		r.Fix = []string{fmt.Sprintf("%s | sudo tee -a %s", echo(fmt.Sprintf("%s:%d:%d", name, free, userns.UsualSize)), file)}
 	default:
 		r.Fix = []string{fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", kind, free, free+userns.UsualSize-1, plain.ShellWord(s.Login))}
 	}
