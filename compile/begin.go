@@ -103,14 +103,13 @@ func (c *compiler) split() error {
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
 	c.b.Close(c.rest)
-	record := !c.initFirst() && !c.mapsBeside()
-	if record && c.facts.Process.ProcHides {
+	if c.restWaits() {
 		c.recordInit()
 	}
 	if !c.restFirst() {
 		c.answerAt("default", "rest")
 	}
-	if record && !c.facts.Process.ProcHides {
+	if c.recordedHere() && !c.restWaits() {
 		c.recordInit()
 	}
 	var err error
@@ -129,11 +128,19 @@ func (c *compiler) mapsBeside() bool {
 // there.
 func (c *compiler) restFirst() bool {
 	alone := c.result.Maps == nil || c.result.Maps.Self()
-	return c.mapsBeside() || alone && (c.initFirst() || !c.facts.Process.ProcHides)
+	return c.mapsBeside() || alone && !c.restWaits()
 }
 
-// hidesLate: init waits for something in the second part before it hides. Where proc(5)
-// does not show who has hidden itself, it is recorded before.
+// recordedHere: init is recorded once the first part is written, neither before the second
+// part is compiled nor while others write its maps.
+func (c *compiler) recordedHere() bool { return !c.initFirst() && !c.mapsBeside() }
+
+// restWaits: the second part, in which init hides, is given to it only once it is recorded.
+func (c *compiler) restWaits() bool { return c.recordedHere() && c.facts.Process.ProcHides }
+
+// hidesLate: init waits for something in the second part before it hides. Where proc(5) does
+// not show who has hidden itself, it is recorded before. One that joins namespaces has hidden
+// before it was made: there such a start fails, and the error says what helps.
 func (c *compiler) hidesLate() bool { return c.mapsBeside() || c.facts.Process.ProcHides }
 
 // recordInit records init, and asks for its scope. What undoes the scope and the

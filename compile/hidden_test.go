@@ -49,11 +49,17 @@ func TestRecordedBeforeHidden(t *testing.T) {
 				}
 			}
 			held := false
-			for _, name := range []string{"rest", "mapped"} {
-				held = held || at["record"] < at["answer "+name] && at["await "+name] < at["hide"]
+			for _, awaited := range []string{"rest", "mapped"} {
+				held = held || at["record"] < at["answer "+awaited] && at["await "+awaited] < at["hide"]
 			}
-			if at["hide"] == 0 || at["record"] == 0 || hides && !held || held && !hides && name == "userns-single-id" {
-				t.Errorf("%s, hides %t: %v", name, hides, at)
+			if at["hide"] == 0 || at["record"] == 0 {
+				t.Errorf("%s: nothing hides, or nothing is recorded: %v", name, at)
+			}
+			if hides && !held {
+				t.Errorf("%s: init hides before it is recorded: %v", name, at)
+			}
+			if !hides && held && name == "userns-single-id" {
+				t.Errorf("%s: init waits for its record for nothing: %v", name, at)
 			}
 		}
 	}

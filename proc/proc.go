@@ -69,7 +69,7 @@ func (p ID) Lives() (bool, error) {
 	case err == unix.ESRCH, err == unix.ENOENT && unix.Kill(p.Pid, 0) == unix.ESRCH:
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, err)
+		return false, fmt.Errorf("see whether process %d lives: /proc/%d/stat: %w", p.Pid, p.Pid, unseen(p.Pid, err))
 	}
 	if now.lives() && now.start != p.StartTime {
 		shift, err := startShift()
@@ -89,7 +89,7 @@ func unseen(pid int, err error) error {
 		return err
 	}
 	return &fault.Error{What: fmt.Sprintf("process %d lives, and /proc does not show it", pid), Cause: ErrHidden,
-		Why: "/proc is mounted with hidepid, or is not that of processes",
+		Why: "/proc is mounted with hidepid, or is no proc(5)",
 		Hint: "see findmnt /proc: have root mount it without that (mount -o remount,hidepid=0 /proc), or with gid= and the number of a " +
 			"group that you are in"}
 }

@@ -14,8 +14,8 @@ func (p *Prober) process() {
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	f.NoNewPrivileges = err == nil && nnp == 1
 	f.IgnoredSignals = IgnoredSignals()
-	// The first process is another user's, unless the PID namespace is the caller's.
-	f.ProcHides = f.UID != 0 && unix.Access("/proc/1/stat", unix.F_OK) != nil
+	// Who may trace all sees all. The first process is another user's, unless the PID namespace is the caller's.
+	f.ProcHides = f.Capabilities&(1<<unix.CAP_SYS_PTRACE) == 0 && unix.Access("/proc/1/stat", unix.F_OK) != nil
 }
 
 // effectiveCapabilities reads the effective set with capget(2).
