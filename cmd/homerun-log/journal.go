@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/homerun-oci/homerun/container/output"
@@ -77,8 +78,8 @@ func (v *view) keeperEnds() {
 // returns. It returns the last one's cursor.
 func (v *view) entries(args []string, until func()) (cursor string, err error) {
 	cmd := exec.Command(args[0], args[1:]...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	said := &reports{to: v.err}
+	cmd.Stderr = said
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -96,6 +97,7 @@ func (v *view) entries(args []string, until func()) (cursor string, err error) {
 	for err == nil {
 		var fields map[string]string
 		if fields, err = r.entry(); err == nil {
+			said.pass() // it works, and may for days
 			if err = v.line(lineOf(fields)); err == nil {
 				cursor = fields["__CURSOR"]
 			}
@@ -106,10 +108,38 @@ func (v *view) entries(args []string, until func()) (cursor string, err error) {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return "", err
 	case ended != nil && (until == nil || cmd.ProcessState.Exited()):
-		return "", unread(said.String(), ended)
+		return "", unread(said.held.String(), ended)
 	}
-	_, err = v.err.Write(said.Bytes())
-	return cursor, err
+	said.pass()
+	return cursor, nil
+}
+
+// reports are what journalctl says on standard error. They are held, as the error of one
+// that fails, until pass, and go to another writer from then on.
+type reports struct {
+	lock   sync.Mutex
+	held   bytes.Buffer
+	to     io.Writer
+	passed bool
+}
+
+// Write implements io.Writer.
+func (r *reports) Write(text []byte) (int, error) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	if r.passed {
+		return r.to.Write(text)
+	}
+	return r.held.Write(text)
+}
+
+// pass passes on what there is, and all that comes.
+func (r *reports) pass() {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	_, _ = r.to.Write(r.held.Bytes()) // that nobody reads it is no reason to end
+	r.held.Reset()
+	r.passed = true
 }
 
 // unread is the error of a journalctl that has failed: what it said, or else how it ended.

@@ -149,3 +149,28 @@ func TestUnread(t *testing.T) {
 		}
 	}
 }
+
+// TestReports: what journalctl says while it shows entries is passed on at once, for it may
+// go on for days.
+func TestReports(t *testing.T) {
+	problems, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer problems.Close()
+	v := view{out: io.Discard, err: problems, last: -1}
+	said := func() string {
+		text, _ := os.ReadFile(problems.Name())
+		return string(text)
+	}
+	until := func() {
+		for begun := time.Now(); said() != "before\nafter\n" && time.Since(begun) < 10*time.Second; time.Sleep(time.Millisecond) {
+		}
+		if got := said(); got != "before\nafter\n" {
+			t.Errorf("%q", got)
+		}
+	}
+	if _, err := v.entries([]string{"/bin/sh", "-c", `echo before >&2; printf 'MESSAGE=x\n\n'; sleep 0.1; echo after >&2; exec sleep 20`}, until); err != nil {
+		t.Error(err)
+	}
+}
