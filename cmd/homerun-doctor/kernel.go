@@ -18,7 +18,7 @@ import (
 
 // kernel is what the running kernel knows. Only what is sure is said.
 type kernel struct {
-	// files is the directory in which its files lie: /, but in tests.
+	// files is put before the names of its files; it is empty, but in tests.
 	files string
 }
 
@@ -31,7 +31,7 @@ func (k kernel) read(name string) string {
 	return string(text)
 }
 
-// lacks reports whether a file is not there, rather than not to be looked at.
+// lacks reports whether a file is missing. One that the caller may not look at is not.
 func (k kernel) lacks(name string) bool {
 	_, err := os.Stat(filepath.Join(k.files, name))
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
@@ -71,7 +71,7 @@ func (k kernel) fileSystems() []string {
 }
 
 // mayMount reports whether a file system is one of those known, or may be in a module, which
-// the kernel has loaded when it is mounted: request_module("fs-...") in fs/filesystems.c.
+// the kernel loads at a mount: request_module("fs-...") in fs/filesystems.c.
 func (k kernel) mayMount(name string, known []string) bool {
 	name, _, _ = strings.Cut(name, ".") // fuse.sshfs
 	if len(known) == 0 || slices.Contains(known, name) {

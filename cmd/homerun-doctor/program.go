@@ -16,7 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// programGone is a program that the root does not have, or that nobody may execute. Nothing is
+// programGone finds a program that is not in the root, or that nobody may execute. Nothing is
 // said where only the start can tell.
 func programGone(ctx context.Context, p *container.Plan) []lint.Finding {
 	program := p.Config.Process
@@ -44,6 +44,8 @@ func programGone(ctx context.Context, p *container.Plan) []lint.Finding {
 			closed = true
 			found.Message = files[i] + " in the root has no execute permission"
 			found.Advice = "chmod +x " + plain.ShellWord(path.Join(p.Facts.Rootfs.Path, target.Resolved))
+		case target.Kind == host.Directory && !closed:
+			found.Message = files[i] + " in the root is a directory, not a program"
 		}
 	}
 	return []lint.Finding{found}

@@ -76,7 +76,7 @@ func TestProgram(t *testing.T) {
 		{`"cwd":"/no/such","args":["./tool"]`, ``, `there is no program "./tool" in the root|it is looked for as /no/such/./tool: `},
 		{`"cwd":"/","args":["true2"]`, ``, ""},
 		{`"cwd":"/","args":["host"]`, ``, `there is no program "host" in the root|`},
-		{`"cwd":"/","args":["sub"]`, ``, `there is no program "sub" in the root|`},
+		{`"cwd":"/","args":["sub"]`, ``, `/bin/sub in the root is a directory, not a program|it is looked for as /bin/sub, /usr/bin/sub: `},
 		{`"cwd":"/","args":["plain"],"env":["PATH=/opt/deep:/opt:/bin"]`, ``, "/opt/plain in the root has no execute permission|chmod +x DIR/rootfs/opt/plain"},
 		{`"cwd":"/","args":["true"],"env":["PATH=/opt:/bin"]`, ``, ""},
 		// Who knows what is there then?

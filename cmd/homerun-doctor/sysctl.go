@@ -29,9 +29,10 @@ func (k kernel) unknownParameters(p *container.Plan) []lint.Finding {
 		if !opens || !sets {
 			continue
 		}
-		name, surely := ofAnyInterface("/proc/" + o.Path)
+		name, base := ofAnyInterface("/proc/" + o.Path)
 		isNet := strings.HasPrefix(o.Path, "sys/net/")
-		if joined := isNet && joins[specs.NetworkNamespace] || !isNet && joins[specs.IPCNamespace]; joined || k.lacks(surely) || !k.lacks(name) {
+		joined := isNet && joins[specs.NetworkNamespace] || !isNet && joins[specs.IPCNamespace]
+		if joined || k.lacks(base) || !k.lacks(name) {
 			continue
 		}
 		f := lint.Finding{Kind: lint.KindImpossible, Place: jsonread.Keyed("linux.sysctl", key), Message: "the kernel has no parameter " + key,
@@ -43,9 +44,9 @@ func (k kernel) unknownParameters(p *container.Plan) []lint.Finding {
 }
 
 // ofAnyInterface is the file of a parameter. If that is one of an interface, which may come
-// later, it is the one that all begin with: /proc/sys/net/ipv4/conf/default/forwarding. surely
-// is what is there where anything can be told.
-func ofAnyInterface(name string) (file, surely string) {
+// later, it is the one that all begin with: /proc/sys/net/ipv4/conf/default/forwarding. base is
+// a directory that is there on each kernel that has such parameters: without it nothing is said.
+func ofAnyInterface(name string) (file, base string) {
 	parts := strings.Split(name, "/")
 	if len(parts) == 8 && (parts[5] == "conf" || parts[5] == "neigh") && !slices.Contains([]string{"all", "default", "lo"}, parts[6]) {
 		parts[6] = "default"
