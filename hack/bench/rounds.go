@@ -147,7 +147,8 @@ func (b *bench) sandbox(c contender) []string {
 // crowdSize is how many containers are run at once.
 const crowdSize = 50
 
-// crowd runs a command so often at once. Its last argument is a name, and gets a number.
+// crowd runs a command crowdSize times at once. The command's last argument is a name, to which
+// spawn adds a number.
 func (b *bench) crowd(s *samples, name string, command []string) error {
 	got, err := b.spawn(crowdSize, command...)
 	if err == nil {
