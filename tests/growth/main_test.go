@@ -83,7 +83,7 @@ func (p *place) bundle(name string, change func(*specs.Spec), args ...string) st
 }
 
 // ofThreads are the calls of Go's threads, as many as the kernel's scheduler makes necessary.
-const ofThreads = "futex,nanosleep,clock_nanosleep,sched_yield,epoll_pwait,restart_syscall,rt_sigreturn,tgkill,getpid,gettid," +
+const ofThreads = "futex,nanosleep,clock_nanosleep,sched_yield,sched_setaffinity,epoll_pwait,restart_syscall,rt_sigreturn,tgkill,getpid,gettid,clone," +
 	"mmap,munmap,madvise,wait4,sigaltstack,rt_sigprocmask,rt_sigaction"
 
 // begin starts a verb under strace. What it returns waits for the end, also of a
