@@ -24,9 +24,7 @@ func Unknown(raw []byte) []Finding {
 	var list []Finding
 	unknown(document, reflect.TypeFor[specs.Spec](), "", func(path, key string, siblings reflect.Type) {
 		f := Finding{Kind: KindUnknown, Place: jsonread.Keyed(path, key), Message: "the specification has no such member, and it is ignored"}
-		if meant := nearest(key, path, siblings); meant != "" {
-			f.Message += fmt.Sprintf("; did you mean %s?", meant)
-		}
+		f.Message += suggestion(nearest(key, path, siblings))
 		list = append(list, f)
 	})
 	return list
@@ -95,13 +93,8 @@ func nearest(key, path string, siblings reflect.Type) string {
 	if known[other] != nil {
 		return other
 	}
-	best, least := "", 1+len(key)/4
-	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if d := plain.Distance(strings.ToLower(key), strings.ToLower(name)); d <= least && (best == "" || d < least) {
-			best, least = name, d
-		}
-	}
-	if best != "" {
+	distance := func(name string) int { return plain.Distance(strings.ToLower(key), strings.ToLower(name)) }
+	if best := closest(slices.Sorted(maps.Keys(known)), 1+len(key)/4, distance); best != "" {
 		return best
 	}
 	for _, name := range []string{key, other} {

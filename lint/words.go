@@ -11,16 +11,26 @@ import (
 // DidYouMean is the end of a message about a word that is none of those known: the one that
 // was likely meant. It is empty where none is like it.
 func DidYouMean(word string, known []string) string {
-	best, least := "", min(2, len(word)/4)
-	for _, k := range known {
-		if d := plain.Distance(word, k); d <= least && (best == "" || d < least) {
-			best, least = k, d
+	return suggestion(closest(known, min(2, len(word)/4), func(name string) int { return plain.Distance(word, name) }))
+}
+
+// closest is the first of the names with the least distance, which is at most that; empty
+// without one.
+func closest(names []string, most int, distance func(name string) int) (best string) {
+	for _, name := range names {
+		if d := distance(name); d < most || d == most && best == "" {
+			best, most = name, d
 		}
 	}
-	if best == "" {
+	return best
+}
+
+// suggestion is the end of a message that suggests a word, if there is one.
+func suggestion(word string) string {
+	if word == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s?", best)
+	return fmt.Sprintf("; did you mean %s?", word)
 }
 
 // TmpfsOptions lists what tmpfs(5) has, and shmem_fs_parameters in mm/shmem.c.
