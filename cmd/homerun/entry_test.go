@@ -25,12 +25,7 @@ func TestEntry(t *testing.T) {
 	}
 	for machine, emulator := range map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"} {
 		t.Run(machine, func(t *testing.T) {
-			program := filepath.Join(t.TempDir(), "homerun")
-			build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
-			build.Env = append(os.Environ(), "GOARCH="+machine, "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			program := withEntry(t, machine)
 			command := []string{program}
 			if machine != runtime.GOARCH {
 				if _, err := exec.LookPath(emulator); err != nil {
@@ -43,18 +38,25 @@ func TestEntry(t *testing.T) {
 	}
 }
 
+// withEntry builds homerun for a machine, to begin at our own entry.
+func withEntry(t *testing.T, machine string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "homerun")
+	build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
+	build.Env = append(os.Environ(), "GOARCH="+machine, "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
 // TestLowLimits: what Go cannot start with is said in one line. The bounds of
 // entry are tried on both sides.
 func TestLowLimits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds")
 	}
-	program := filepath.Join(t.TempDir(), "homerun")
-	build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := withEntry(t, runtime.GOARCH)
 	const low = "homerun: a limit is too low to start at all (ulimit -v, -d or -u)\n"
 	for limit, want := range map[string]string{"-v 704511": low, "-d 32767": low, "-v 900000": "", "-d 90000": ""} {
 		out, err := exec.Command("sh", "-c", "ulimit "+limit+`; exec "$0" --version >/dev/null`, program).CombinedOutput()
@@ -85,14 +87,9 @@ func TestDeadline(t *testing.T) {
 		t.Skip("builds")
 	}
 	if os.Getuid() != 0 {
-		return
+		t.Skip("needs root, to have SCHED_DEADLINE")
 	}
-	program := filepath.Join(t.TempDir(), "homerun")
-	build := exec.Command("go", "build", "-ldflags=-E main.entry", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := withEntry(t, runtime.GOARCH)
 	deadline := []string{"-d", "-T", "5000000", "-D", "10000000", "-P", "10000000", "0"}
 	slack, err := exec.Command("chrt", append(deadline, "cat", "/proc/self/timerslack_ns")...).Output()
 	if err != nil || string(slack) != "0\n" {
