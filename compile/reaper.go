@@ -46,12 +46,16 @@ const programID = 2
 // checkReaper refuses a reaper that nobody's orphans would come to, or that leaves the
 // program no process.
 func (c *compiler) checkReaper() error {
-	switch limits := c.spec.Linux.Resources; {
+	limit := int64(-1)
+	if r := c.spec.Linux.Resources; r != nil && r.Pids != nil && r.Pids.Limit != nil {
+		limit = *r.Pids.Limit
+	}
+	switch {
 	case !c.wishes.Reaper:
 		return nil
-	case limits != nil && limits.Pids != nil && limits.Pids.Limit != nil && uint64(*limits.Pids.Limit) <= 1:
+	case limit == 0 || limit == 1: // neither lets a process be made
 		return &fault.Error{Place: "linux.resources.pids.limit", What: "put an init beside the program",
-			Why: strconv.FormatInt(*limits.Pids.Limit, 10) + " leaves none for the program", Hint: "make it 2 or more, or leave --init out"}
+			Why: strconv.FormatInt(limit, 10) + " leaves none for the program", Hint: "make it 2 or more, or leave --init out"}
 	case c.ns.flags&unix.CLONE_NEWPID != 0:
 		return nil
 	}
