@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"strconv"
 
-	entrylimit "github.com/homerun-oci/homerun/cmd/homerun/limit" // has the entry's other half
+	"github.com/homerun-oci/homerun/cmd/homerun/first" // has the entry's other half
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +43,7 @@ import (
 //   - No file can be opened (RLIMIT_NOFILE is 3) until packages are initialized. Go would read
 //     /proc/self/cgroup, and /proc/self/mountinfo up to where the cgroup tree is, for the
 //     number of processors that it is told anyway, and keep files of it open. What it
-//     cannot read it does without. Package limit has the other half.
+//     cannot read it does without. Package first has the other half.
 //   - Where a limit (RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC) does not let Go reserve
 //     its address space of 689 MiB, have a heap, or start its first threads, one line
 //     says so. Go would print a page of its own stacks, whatever GOTRACEBACK says.
@@ -118,9 +118,9 @@ func spread() {
 	self := unix.Getpid()
 	cpus := spreadFirst(self)
 	left, _ := runtime.ThreadCreateProfile(nil) // is the number of threads
-	// The others have the next numbers, unless other programs start something at this moment.
+	// The others have the next numbers, or with other programs that start something at this moment, some of those after them.
 	left--
-	for tid := self + 1; left > 0 && tid < self+16; tid++ {
+	for tid := self + 1; left > 0 && tid < self+64; tid++ {
 		if unix.Tgkill(self, tid, 0) == nil {
 			_ = unix.SchedSetaffinity(tid, cpus) // as entry could
 			left--
@@ -184,7 +184,7 @@ func unsetProcessors() {
 
 // openFiles is the caller's limit on open files, nil where entry did not run.
 func openFiles() *unix.Rlimit {
-	soft, hard := entrylimit.Files()
+	soft, hard := first.Files()
 	if hard == 0 {
 		return nil
 	}

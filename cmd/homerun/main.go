@@ -35,7 +35,6 @@ func main() {
 		os.Exit(copytree.Program(os.Args))
 	}
 	ownModes()
-	growStack()
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
 

@@ -45,7 +45,7 @@ func heavyImports(t *tree) ([]finding, error) {
 var beside = map[string]string{
 	"bundle":            "bundles are read by who asks for a container, a Go program as well",
 	"cmd/homerun/early": "its own",
-	"cmd/homerun/limit": "its own",
+	"cmd/homerun/first": "its own",
 	"rootfs/copytree":   "homerun is the program that copies apart, for every caller of the library",
 }
 
