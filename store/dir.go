@@ -156,7 +156,7 @@ func (d *Dir) Check() error {
 		return missing(d.ID)
 	}
 	d.made = st.Mode&madeMode != 0
-	return private(&st, "the directory of container "+strconv.Quote(d.ID)+", "+d.path+",", d.path)
+	return private(&st, func() string { return "the directory of container " + strconv.Quote(d.ID) + ", " + d.path + "," }, d.path)
 }
 
 // stat looks at the directory. An error is an errno.

@@ -251,7 +251,7 @@ func TestPrivate(t *testing.T) {
 		{self, 0o775, "can be written by group 42 (mode 0775)", "chmod g-w /there"},
 		{self, 0o720, "can be written by group 42", "chmod g-w /there"},
 	} {
-		err := private(&unix.Stat_t{Uid: test.uid, Gid: 42, Mode: unix.S_IFDIR | test.mode}, "the thing", "/there")
+		err := private(&unix.Stat_t{Uid: test.uid, Gid: 42, Mode: unix.S_IFDIR | test.mode}, func() string { return "the thing" }, "/there")
 		if test.says == "" {
 			if err != nil {
 				t.Errorf("%o of %d: %v", test.mode, test.uid, err)

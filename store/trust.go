@@ -66,7 +66,7 @@ func (r Root) open() (int, error) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("look at the state root %s: %w", r, err)
 	}
-	if err := private(&st, "the state root "+string(r), string(r)); err != nil {
+	if err := private(&st, func() string { return "the state root " + string(r) }, string(r)); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -85,18 +85,18 @@ func (r Root) make() (int, error) {
 	return r.open()
 }
 
-// private refuses a directory that somebody else owns or can write.
-func private(st *unix.Stat_t, what, path string) error {
+// private refuses a directory that somebody else owns or can write. What it is, an error says.
+func private(st *unix.Stat_t, what func() string, path string) error {
 	self := os.Geteuid()
 	switch {
 	case int(st.Uid) != self:
-		return &fault.Error{Why: fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what, st.Uid, self),
+		return &fault.Error{Why: fmt.Sprintf("%s belongs to user %d, so user %d does not trust what is in it", what(), st.Uid, self),
 			Hint: "choose another state root: --root DIR with each verb, or XDG_RUNTIME_DIR, naming a directory of your own; homerun doctor says what to do with this one"}
 	case st.Mode&0o002 != 0:
-		return &fault.Error{Why: fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what, st.Mode&0o7777),
+		return &fault.Error{Why: fmt.Sprintf("%s can be written by everybody (mode %04o), so what is in it is not trusted", what(), st.Mode&0o7777),
 			Hint: "choose another state root: --root DIR; or, if only you have put something there: chmod go-w " + path}
 	case st.Mode&0o020 != 0:
-		return &fault.Error{Why: fmt.Sprintf("%s can be written by group %d (mode %04o), so what is in it is not trusted", what, st.Gid, st.Mode&0o7777),
+		return &fault.Error{Why: fmt.Sprintf("%s can be written by group %d (mode %04o), so what is in it is not trusted", what(), st.Gid, st.Mode&0o7777),
 			Hint: "if nobody else is in that group, or has put something there: chmod g-w " + path}
 	}
 	return nil
