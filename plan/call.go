@@ -112,9 +112,20 @@ func showHex(n int64) string {
 
 func showUnsigned(n int64) string { return strconv.FormatUint(uint64(uint32(n)), 10) }
 
-// fixed is a Memory shown as a constant text.
-func fixed(bytes []byte, show string) *Memory {
-	return &Memory{Bytes: bytes, Show: func(func(Ref) string) string { return show }}
+// fixed is a Memory whose text says nothing of slots. The text is made when a plan is
+// printed: most are only run.
+func fixed(bytes []byte, show func() string) *Memory {
+	return &Memory{Bytes: bytes, Show: func(func(Ref) string) string { return show() }}
+}
+
+// constant is a Memory that is always shown in the same way.
+func constant(bytes []byte, show string) *Memory {
+	return fixed(bytes, func() string { return show })
+}
+
+// quoted is a Memory of a text's bytes, with no NUL after them.
+func quoted(text string) *Memory {
+	return fixed([]byte(text), func() string { return quote(text) })
 }
 
 // words packs 64-bit fields in the machine's byte order. All machines that

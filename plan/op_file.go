@@ -199,7 +199,7 @@ type Write struct {
 // Call implements Operation.
 func (o Write) Call() Call {
 	return Call{"write", unix.SYS_WRITE, []Arg{
-		ref(o.FD), memory(fixed([]byte(o.Data), quote(o.Data))), number(len(o.Data))}}
+		ref(o.FD), memory(quoted(o.Data)), number(len(o.Data))}}
 }
 
 // Lseek moves a descriptor's offset, to what may be a slot or by that: lseek(2). Its
@@ -289,10 +289,11 @@ type SetInterfaceFlags struct {
 
 // Call implements Operation.
 func (o SetInterfaceFlags) Call() Call {
-	show := "{ifr_name=" + quote(o.Name) + ", ifr_flags=" + interfaceFlags(int64(o.Flags)) + "}"
+	request := fixed(ifreq(o.Name, o.Flags), func() string {
+		return "{ifr_name=" + quote(o.Name) + ", ifr_flags=" + interfaceFlags(int64(o.Flags)) + "}"
+	})
 	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
-		ref(o.FD), flags(unix.SIOCSIFFLAGS, func(int64) string { return "SIOCSIFFLAGS" }),
-		memory(fixed(ifreq(o.Name, o.Flags), show))}}
+		ref(o.FD), flags(unix.SIOCSIFFLAGS, func(int64) string { return "SIOCSIFFLAGS" }), memory(request)}}
 }
 
 func interfaceFlags(n int64) string {

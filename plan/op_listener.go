@@ -79,28 +79,40 @@ type Ppoll struct {
 
 // Call implements Operation.
 func (o Ppoll) Call() Call {
-	fds := &Memory{Mutable: true}
-	var names []string
+	var b []byte
 	for _, fd := range o.FDs {
-		fds.Bytes = append(fds.Bytes, halves(uint32(fd), unix.POLLIN)...)
-		names = append(names, "{fd="+strconv.Itoa(fd)+", events=POLLIN}")
+		b = append(b, halves(uint32(fd), unix.POLLIN)...)
 	}
 	for _, fd := range o.Ends {
-		fds.Bytes = append(fds.Bytes, halves(uint32(fd), 0)...)
-		names = append(names, "{fd="+strconv.Itoa(fd)+", events=0}")
+		b = append(b, halves(uint32(fd), 0)...)
 	}
-	fds.Show = func(func(Ref) string) string { return "[" + strings.Join(names, ", ") + "]" }
+	fds := fixed(b, o.show)
+	fds.Mutable = true
 	timeout := null()
 	if o.Timeout != 0 {
 		timeout = memory(timespec(o.Timeout))
 	}
-	return Call{"ppoll", unix.SYS_PPOLL, []Arg{memory(fds), number(len(names)), timeout, null(), number(0)}}
+	return Call{"ppoll", unix.SYS_PPOLL, []Arg{memory(fds), number(len(o.FDs) + len(o.Ends)), timeout, null(), number(0)}}
+}
+
+// show prints the array of descriptors.
+func (o Ppoll) show() string {
+	var list []string
+	for _, fd := range o.FDs {
+		list = append(list, "{fd="+strconv.Itoa(fd)+", events=POLLIN}")
+	}
+	for _, fd := range o.Ends {
+		list = append(list, "{fd="+strconv.Itoa(fd)+", events=0}")
+	}
+	return "[" + strings.Join(list, ", ") + "]"
 }
 
 // timespec is a struct timespec; the kernel writes what is left of it.
 func timespec(d time.Duration) *Memory {
 	s, ns := uint64(d/time.Second), uint64(d%time.Second)
-	m := fixed(words(s, ns), "{tv_sec="+strconv.FormatUint(s, 10)+", tv_nsec="+strconv.FormatUint(ns, 10)+"}")
+	m := fixed(words(s, ns), func() string {
+		return "{tv_sec=" + strconv.FormatUint(s, 10) + ", tv_nsec=" + strconv.FormatUint(ns, 10) + "}"
+	})
 	m.Mutable = true
 	return m
 }

@@ -118,11 +118,12 @@ type Capset struct{ Effective, Permitted, Inheritable uint64 }
 
 // Call implements Operation.
 func (o Capset) Call() Call {
-	header := fixed(halves(unix.LINUX_CAPABILITY_VERSION_3, 0), "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}")
+	header := constant(halves(unix.LINUX_CAPABILITY_VERSION_3, 0), "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}")
 	data := fixed(halves(uint32(o.Effective), uint32(o.Permitted), uint32(o.Inheritable),
-		uint32(o.Effective>>32), uint32(o.Permitted>>32), uint32(o.Inheritable>>32)),
-		"{effective="+capabilities(o.Effective)+", permitted="+capabilities(o.Permitted)+
-			", inheritable="+capabilities(o.Inheritable)+"}")
+		uint32(o.Effective>>32), uint32(o.Permitted>>32), uint32(o.Inheritable>>32)), func() string {
+		return "{effective=" + capabilities(o.Effective) + ", permitted=" + capabilities(o.Permitted) +
+			", inheritable=" + capabilities(o.Inheritable) + "}"
+	})
 	return Call{"capset", unix.SYS_CAPSET, []Arg{memory(header), memory(data)}}
 }
 
@@ -217,7 +218,9 @@ type Prlimit64 struct {
 
 // Call implements Operation.
 func (o Prlimit64) Call() Call {
-	m := fixed(words(o.Soft, o.Hard), "{rlim_cur="+limit(o.Soft)+", rlim_max="+limit(o.Hard)+"}")
+	m := fixed(words(o.Soft, o.Hard), func() string {
+		return "{rlim_cur=" + limit(o.Soft) + ", rlim_max=" + limit(o.Hard) + "}"
+	})
 	return Call{"prlimit64", unix.SYS_PRLIMIT64, []Arg{number(0), flags(o.Resource, rlimits), memory(m), null()}}
 }
 

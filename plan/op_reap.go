@@ -45,12 +45,13 @@ type AwaitSignal struct{ Signal int }
 
 // Call implements Operation.
 func (o AwaitSignal) Call() Call {
-	set, show := uint64(1)<<(o.Signal-1), signalName(o.Signal)[len("SIG"):]
+	set, more := uint64(1)<<(o.Signal-1), ""
 	if o.Signal == int(unix.SIGCONT) {
-		set, show = set|1<<(unix.SIGTSTP-1)|1<<(unix.SIGTTIN-1)|1<<(unix.SIGTTOU-1), show+" TSTP TTIN TTOU"
+		set, more = set|1<<(unix.SIGTSTP-1)|1<<(unix.SIGTTIN-1)|1<<(unix.SIGTTOU-1), " TSTP TTIN TTOU"
 	}
+	awaited := fixed(words(set), func() string { return "[" + signalName(o.Signal)[len("SIG"):] + more + "]" })
 	return Call{"rt_sigtimedwait", unix.SYS_RT_SIGTIMEDWAIT, []Arg{
-		memory(fixed(words(set), "["+show+"]")), null(), null(), number(signalSetSize)}}
+		memory(awaited), null(), null(), number(signalSetSize)}}
 }
 
 // Kill sends a signal to a process: kill(2).

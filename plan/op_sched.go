@@ -27,7 +27,7 @@ const (
 func (o SchedSetattr) Call() Call {
 	b := halves(schedAttrSize, uint32(o.Policy), uint32(o.Flags), 0, uint32(o.Nice), uint32(o.Priority))
 	b = append(b, words(o.Runtime, o.Deadline, o.Period, 0)...)
-	return Call{"sched_setattr", unix.SYS_SCHED_SETATTR, []Arg{number(0), memory(fixed(b, o.show())), number(0)}}
+	return Call{"sched_setattr", unix.SYS_SCHED_SETATTR, []Arg{number(0), memory(fixed(b, o.show)), number(0)}}
 }
 
 func (o SchedSetattr) show() string {

@@ -15,7 +15,7 @@ func (o UnblockSignals) Call() Call { return setMask(make([]byte, signalSetSize)
 
 func setMask(set []byte, show string) Call {
 	how := flags(2, func(int64) string { return "SIG_SETMASK" })
-	return Call{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []Arg{how, memory(fixed(set, show)), null(), number(signalSetSize)}}
+	return Call{"rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, []Arg{how, memory(constant(set, show)), null(), number(signalSetSize)}}
 }
 
 // DefaultAction gives a signal its default action. Of all actions only "ignore"
@@ -25,7 +25,7 @@ type DefaultAction struct{ Signal int }
 // Call implements Operation.
 func (o DefaultAction) Call() Call {
 	signal := flags(o.Signal, func(n int64) string { return signalName(int(n)) })
-	action := memory(fixed(make([]byte, 24+signalSetSize), "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}"))
+	action := memory(constant(make([]byte, 24+signalSetSize), "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}"))
 	return Call{"rt_sigaction", unix.SYS_RT_SIGACTION, []Arg{signal, action, null(), number(signalSetSize)}}
 }
 

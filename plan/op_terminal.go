@@ -40,7 +40,7 @@ type UnlockTerminal struct{ FD Ref }
 func (o UnlockTerminal) Call() Call {
 	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
 		ref(o.FD), flags(unix.TIOCSPTLCK, func(int64) string { return "TIOCSPTLCK" }),
-		memory(fixed(halves(0), "[0]"))}}
+		memory(constant(halves(0), "[0]"))}}
 }
 
 // ClearONLCR lets a new terminal end lines in its output as the program does, with
@@ -59,7 +59,7 @@ func (o ClearONLCR) Call() Call {
 	b := append(halves(input, output, control, local), newTerminalCharacters[:]...)
 	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
 		ref(o.FD), flags(unix.TCSETS, func(int64) string { return "TCSETS" }),
-		memory(fixed(b, "{c_iflag=ICRNL|IXON, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST, c_cflag=B38400|CS8|CREAD, "+
+		memory(constant(b, "{c_iflag=ICRNL|IXON, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST, c_cflag=B38400|CS8|CREAD, "+
 			"c_lflag=ISIG|ICANON|ECHO|ECHOE|ECHOK|IEXTEN|ECHOCTL|ECHOKE, ...}"))}}
 }
 
@@ -79,12 +79,11 @@ type SetWindowSize struct {
 
 // Call implements Operation.
 func (o SetWindowSize) Call() Call {
-	show := "{ws_row=" + strconv.Itoa(int(o.Rows)) + ", ws_col=" + strconv.Itoa(int(o.Columns)) +
-		", ws_xpixel=0, ws_ypixel=0}"
-	b := halves(uint32(o.Rows)|uint32(o.Columns)<<16, 0)
+	size := fixed(halves(uint32(o.Rows)|uint32(o.Columns)<<16, 0), func() string {
+		return "{ws_row=" + strconv.Itoa(int(o.Rows)) + ", ws_col=" + strconv.Itoa(int(o.Columns)) + ", ws_xpixel=0, ws_ypixel=0}"
+	})
 	return Call{"ioctl", unix.SYS_IOCTL, []Arg{
-		ref(o.FD), flags(unix.TIOCSWINSZ, func(int64) string { return "TIOCSWINSZ" }),
-		memory(fixed(b, show))}}
+		ref(o.FD), flags(unix.TIOCSWINSZ, func(int64) string { return "TIOCSWINSZ" }), memory(size)}}
 }
 
 // SendFD sends a descriptor, with a text, over a connected UNIX socket:

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +54,7 @@ type Fsetxattr struct {
 // Call implements Operation.
 func (o Fsetxattr) Call() Call {
 	return Call{"fsetxattr", unix.SYS_FSETXATTR, []Arg{
-		ref(o.FD), text(o.Name), memory(fixed([]byte(o.Value), quote(o.Value))), number(len(o.Value)), number(0)}}
+		ref(o.FD), text(o.Name), memory(quoted(o.Value)), number(len(o.Value)), number(0)}}
 }
 
 // SetMempolicy sets where the process's memory comes from: set_mempolicy(2).
@@ -72,15 +73,14 @@ func (o SetMempolicy) Call() Call {
 	if len(o.Nodes) == 0 {
 		return Call{"set_mempolicy", unix.SYS_SET_MEMPOLICY, []Arg{mode, null(), number(0)}}
 	}
-	show := "["
-	for i, w := range o.Nodes {
-		if i > 0 {
-			show += ", "
+	nodes := fixed(words(o.Nodes...), func() string {
+		list := make([]string, len(o.Nodes))
+		for i, w := range o.Nodes {
+			list[i] = hexWord(w)
 		}
-		show += hexWord(w)
-	}
-	return Call{"set_mempolicy", unix.SYS_SET_MEMPOLICY, []Arg{
-		mode, memory(fixed(words(o.Nodes...), show+"]")), number(64*len(o.Nodes) + 1)}}
+		return "[" + strings.Join(list, ", ") + "]"
+	})
+	return Call{"set_mempolicy", unix.SYS_SET_MEMPOLICY, []Arg{mode, memory(nodes), number(64*len(o.Nodes) + 1)}}
 }
 
 // hexWord prints a word of a node mask as strace does: 16 characters with 0x.
