@@ -1,9 +1,6 @@
 package plan
 
-import (
-	"slices"
-	"strconv"
-)
+import "slices"
 
 // Builder collects the steps of a plan in order. The zero value is not usable;
 // see NewBuilder. Not safe for concurrent use.
@@ -11,16 +8,14 @@ type Builder struct {
 	plan   Plan
 	reason Reason  // that of At and For
 	shared *Reason // the same, once a step has it
-	used   map[string]int
 }
 
 // NewBuilder starts an empty plan whose stage reports on reportFD.
 func NewBuilder(reportFD int) *Builder {
-	b := &Builder{used: make(map[string]int)}
+	b := &Builder{}
 	b.plan.names = make([]string, 1, 64)
 	b.plan.labels = make([]int, 1, 64)
 	b.plan.steps = make([]Step, 0, 512) // more than any usual container takes
-	b.plan.inputs = make(map[Slot]int)
 	b.plan.ReportFD = reportFD
 	return b
 }
@@ -42,12 +37,8 @@ func (b *Builder) For(purpose Purpose, subject string) {
 	b.reason.Purpose, b.reason.Subject, b.shared = purpose, subject, nil
 }
 
-// Slot makes a new slot. A name that is taken gets a number after it.
+// Slot makes a new slot. A name may be used again: see SlotName.
 func (b *Builder) Slot(name string) Slot {
-	b.used[name]++
-	if n := b.used[name]; n > 1 {
-		name += strconv.Itoa(n)
-	}
 	b.plan.names = append(b.plan.names, name)
 	return Slot(len(b.plan.names) - 1)
 }
@@ -55,7 +46,7 @@ func (b *Builder) Slot(name string) Slot {
 // Input makes a slot for a descriptor that the stage is started with.
 func (b *Builder) Input(name string, fd int) Slot {
 	s := b.Slot(name)
-	b.plan.inputs[s] = fd
+	b.plan.inputs = append(b.plan.inputs, input{s, fd})
 	return s
 }
 

@@ -196,11 +196,13 @@ func checkHandshake(p *Plan) (int, string) {
 		}
 	}
 	for i := range p.steps {
-		signals[p.steps[i].Awaits]++
-		awaits[p.steps[i].Signals]++
+		if name := p.steps[i].Awaits; name != "" {
+			signals[name]++
+		}
+		if name := p.steps[i].Signals; name != "" {
+			awaits[name]++
+		}
 	}
-	delete(signals, "")
-	delete(awaits, "")
 	for name, n := range signals {
 		if n != 0 {
 			return -1, "the stage's await " + name + " and the runtime's answer do not pair"

@@ -215,8 +215,8 @@ func checkClosedBeforeChdir(p *Plan) (int, string) {
 // lastInput is the highest descriptor that the stage is started with.
 func (p *Plan) lastInput() int {
 	last := p.ReportFD
-	for _, fd := range p.inputs {
-		last = max(last, fd)
+	for _, in := range p.inputs {
+		last = max(last, in.fd)
 	}
 	return last
 }

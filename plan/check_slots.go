@@ -49,93 +49,109 @@ func (m *Memory) settle(homes bits) bool {
 // and wants each slot to be set on all ways that lead to a use of it. A call
 // that failed with a tolerated error sets nothing.
 func checkSlots(p *Plan) (int, string) {
-	f := newFlow(p)
+	f := &flow{plan: p, now: p.noBits()}
+	for _, in := range p.inputs {
+		f.now.set(in.slot)
+	}
 	for i := range p.steps {
-		now := f.at(i)
-		if now == nil {
+		f.arrive(i)
+		if f.now == nil {
 			return i, "no way leads here"
 		}
-		if s, ok := unset(&p.calls[i], now); ok {
+		if s, ok := unset(&p.calls[i], f.now); ok {
 			return i, "slot " + p.SlotName(s) + " may not be set"
 		}
-		f.step(i, now)
+		f.step(i)
 	}
 	return 0, ""
 }
 
-// flow holds, by step, the slots that are set on all ways to it. A set goes on
-// with the plan from step to step, so few are alive at a time: one of all slots for
-// each step would be quadratic.
+// flow holds the slots that are set on all ways to the present step, and on those to each
+// step that a way skips to. Few are ahead at a time: sets of all slots for each step would
+// be quadratic.
 type flow struct {
-	plan   *Plan
-	states []bits
-	free   []bits
+	plan  *Plan
+	now   bits // nil where no way leads
+	ahead []way
+	free  []bits
 }
 
-func newFlow(p *Plan) *flow {
-	f := &flow{plan: p, states: make([]bits, len(p.steps)+1)}
-	start := p.noBits()
-	for s := range p.inputs {
-		start.set(s)
+// way has the slots that are set on all ways that skip to a step.
+type way struct {
+	to  int
+	set bits
+}
+
+// arrive makes step i the present one: the ways that skip to it meet there.
+func (f *flow) arrive(i int) {
+	n := f.skipping(i)
+	if n < 0 {
+		return
 	}
-	f.states[0] = start
-	return f
+	set, last := f.ahead[n].set, len(f.ahead)-1
+	f.ahead[n] = f.ahead[last]
+	f.ahead = f.ahead[:last]
+	if f.now == nil {
+		f.now = set
+		return
+	}
+	f.now.meet(set)
+	f.free = append(f.free, set)
 }
 
-func (f *flow) at(i int) bits { return f.states[i] }
+// skipping is the index of the ways that skip to step i, or -1.
+func (f *flow) skipping(i int) int {
+	return slices.IndexFunc(f.ahead, func(w way) bool { return w.to == i })
+}
 
-// copied is a set with the same slots.
-func (f *flow) copied(now bits) bits {
+// lead records that a way leads to step i from the present one, with what is set now.
+func (f *flow) lead(i int) {
+	if n := f.skipping(i); n >= 0 {
+		f.ahead[n].set.meet(f.now)
+		return
+	}
+	f.ahead = append(f.ahead, way{i, f.copied()})
+}
+
+// copied is another set with the slots that are set now.
+func (f *flow) copied() bits {
 	last := len(f.free) - 1
 	if last < 0 {
-		return slices.Clone(now)
+		return slices.Clone(f.now)
 	}
 	b := f.free[last]
 	f.free = f.free[:last]
-	copy(b, now)
+	copy(b, f.now)
 	return b
 }
 
-// merge records that a way with these slots leads to step i.
-func (f *flow) merge(i int, now bits) {
-	if f.states[i] == nil {
-		f.states[i] = f.copied(now)
-		return
-	}
-	f.states[i].meet(now)
-}
-
-// hand is merge for a set that nobody needs after it.
-func (f *flow) hand(i int, now bits) {
-	if f.states[i] == nil {
-		f.states[i] = now
-		return
-	}
-	f.states[i].meet(now)
-	f.free = append(f.free, now)
-}
-
-// step records where step i leads.
-func (f *flow) step(i int, now bits) {
+// step records where step i, the present one, leads.
+func (f *flow) step(i int) {
 	s := &f.plan.steps[i]
 	for _, t := range s.Tolerate {
-		f.merge(f.next(i, t.To), now)
+		f.lead(f.next(i, t.To))
 	}
 	if s.Result != 0 {
-		now.set(s.Result)
+		f.now.set(s.Result)
 	}
 	for _, a := range f.plan.calls[i].Args {
-		a.outputs(now)
+		a.outputs(f.now)
 	}
+	goesOn := false
 	switch s.Op.(type) {
-	case Execve, ExitGroup, Reap:
-		return // they do not come back, except with a tolerated error
+	case Execve, ExitGroup, Reap: // they do not come back, except with a tolerated error
+	default:
+		for _, l := range [...]Label{s.OnZero, s.OnNonzero} {
+			if l == 0 {
+				goesOn = true
+			} else {
+				f.lead(f.next(i, l))
+			}
+		}
 	}
-	zero, other := f.next(i, s.OnZero), f.next(i, s.OnNonzero)
-	if zero != other {
-		f.merge(zero, now)
+	if !goesOn {
+		f.now = nil
 	}
-	f.hand(other, now)
 }
 
 func (f *flow) next(i int, l Label) int {

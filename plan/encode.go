@@ -115,7 +115,7 @@ func (e *encoder) placeBlock(m *Memory) {
 	}
 	e.blocks[m] = at
 	for _, c := range m.Cells {
-		if fd, ok := e.plan.inputs[c.Slot]; ok && e.first > 0 {
+		if fd, ok := e.plan.input(c.Slot); ok && e.first > 0 {
 			binary.LittleEndian.PutUint32(e.data[at-e.dataBase+uint32(c.Offset):], uint32(fd)) // its cell is in the first part
 			continue
 		}
@@ -126,11 +126,9 @@ func (e *encoder) placeBlock(m *Memory) {
 // placeInputs writes the descriptors that the stage is started with into their
 // cells.
 func (e *encoder) placeInputs() {
-	for slot := 1; slot < len(e.cells); slot++ {
-		if fd, ok := e.plan.inputs[Slot(slot)]; ok {
-			at := e.cell(Slot(slot)) - e.dataBase
-			binary.LittleEndian.PutUint32(e.data[at:], uint32(fd))
-		}
+	for _, in := range e.plan.inputs {
+		at := e.cell(in.slot) - e.dataBase
+		binary.LittleEndian.PutUint32(e.data[at:], uint32(in.fd))
 	}
 }
 

@@ -104,7 +104,7 @@ type Plan struct {
 	runtime []RuntimeStep
 	names   []string // of slots
 	labels  []int    // label to index of the step that it stands before
-	inputs  map[Slot]int
+	inputs  []input
 	// split counts the steps of the first part; 0 when there is only one. part
 	// says that the steps end there.
 	split int
@@ -117,6 +117,22 @@ type Plan struct {
 	values    bool // see WithValues
 }
 
+// input is a slot for a descriptor that the stage is started with.
+type input struct {
+	slot Slot
+	fd   int
+}
+
+// input is the descriptor that the stage is started with in a slot.
+func (p *Plan) input(s Slot) (fd int, ok bool) {
+	for _, in := range p.inputs {
+		if in.slot == s {
+			return in.fd, true
+		}
+	}
+	return 0, false
+}
+
 // Input is a descriptor that the stage is started with.
 type Input struct {
 	Name string
@@ -127,8 +143,8 @@ type Input struct {
 // standard streams and the preserved ones, by number.
 func (p *Plan) Inputs() []Input {
 	var list []Input
-	for s, fd := range p.inputs {
-		list = append(list, Input{p.names[s], fd})
+	for _, in := range p.inputs {
+		list = append(list, Input{p.nameOf(in.slot), in.fd})
 	}
 	slices.SortFunc(list, func(a, b Input) int { return a.FD - b.FD })
 	return list
@@ -144,7 +160,21 @@ func (p *Plan) Step(i int) Step { return p.steps[i] }
 func (p *Plan) Runtime() []RuntimeStep { return p.runtime }
 
 // SlotName is the slot's name with its dollar sign.
-func (p *Plan) SlotName(s Slot) string { return "$" + p.names[s] }
+func (p *Plan) SlotName(s Slot) string { return "$" + p.nameOf(s) }
+
+// nameOf is the slot's name, with a number after it when others before it have the same.
+func (p *Plan) nameOf(s Slot) string {
+	name, n := p.names[s], 1
+	for _, other := range p.names[:s] {
+		if other == name {
+			n++
+		}
+	}
+	if n > 1 {
+		name += strconv.Itoa(n)
+	}
+	return name
+}
 
 // target is the index of the step that a label stands before.
 func (p *Plan) target(l Label) int { return p.labels[l] }
