@@ -13,9 +13,12 @@ type Builder struct {
 // NewBuilder starts an empty plan whose stage reports on reportFD.
 func NewBuilder(reportFD int) *Builder {
 	b := &Builder{}
-	b.plan.names = make([]string, 1, 64)
+	// More than any usual container takes. Of slots and calls one less than fills
+	// 2 and 24 KiB: Go puts 8 bytes before what has pointers.
+	b.plan.names = make([]string, 1, 127)
 	b.plan.labels = make([]int, 1, 64)
-	b.plan.steps = make([]Step, 0, 512) // more than any usual container takes
+	b.plan.steps = make([]Step, 0, 512)
+	b.plan.calls = make([]Call, 0, 511)
 	b.plan.ReportFD = reportFD
 	return b
 }
