@@ -14,6 +14,7 @@ FUZZ ?= ^Fuzz
 BENCHFLAGS ?=
 ENGINESFLAGS ?=
 BITES ?=
+UNMUTATED ?= true
 # A runtime has to honour what the OCI has deprecated, so that is no finding.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-SA1019
 
@@ -113,7 +114,7 @@ test-fast: .deps-build ## what needs no privileges, in seconds
 
 .PHONY: bites
 bites: build ## take out each defence that a security test is for, and see that test fail; BITES selects by regular expression
-	@$(RUN) go test ./tests/security/bites -count=1 -timeout 20m -v -run TestMutants -args -bites -mutant '$(BITES)'
+	@$(RUN) go test ./tests/security/bites -count=1 -timeout 20m -v -run TestMutants -args -bites -mutant '$(BITES)' -unmutated=$(UNMUTATED)
 
 # The suites' runtimes: all three, or those named.
 RUNTIMES ?=

@@ -22,6 +22,8 @@ import (
 var (
 	full = flag.Bool("bites", false, "take out each defence and run its test, which takes minutes")
 	only = flag.String("mutant", "", "regular expression: those mutants alone")
+	// A test that fails anyhow would prove nothing of a mutant.
+	unmutated = flag.Bool("unmutated", true, "run each test with all defences, too, which must pass; a run of all tests says the same")
 )
 
 // testLimit is how long one test may take: one that hangs is no failed test.
@@ -83,7 +85,7 @@ func (tr *trial) alive() *trial {
 }
 
 // takeOut runs, for each mutant, its test without the defence, which must
-// fail; and each such test with all defences, which must pass.
+// fail; and each such test with all defences, which must pass, unless -unmutated=false.
 func takeOut(t *testing.T, list []*mutant) {
 	wanted := regexp.MustCompile(*only)
 	list = slices.DeleteFunc(slices.Clone(list), func(m *mutant) bool { return !wanted.MatchString(m.name) })
@@ -126,22 +128,30 @@ func takeOut(t *testing.T, list []*mutant) {
 	fmt.Printf("%d mutants in %.0f s; %d not run\n", bit, time.Since(start).Seconds(), lacking)
 }
 
-// buildAll builds what belongs in one place, the next while one runs. The test of
-// several mutants runs unmutated once, and first.
-func (b *builder) buildAll(t *testing.T, queue []*trial) <-chan *trial {
-	var baseline []*trial
+// baseline has the tests of a queue, each once, to run with all defences.
+func baseline(queue []*trial) []*trial {
+	var list []*trial
 	seen := map[string]bool{}
 	for _, tr := range queue {
 		if key := tr.pkg + " " + tr.test; !seen[key] {
 			seen[key] = true
 			m := mutant{name: "unmutated", pkg: tr.pkg, test: tr.test}
-			baseline = append(baseline, &trial{mutant: &m, healthy: true})
+			list = append(list, &trial{mutant: &m, healthy: true})
 		}
+	}
+	return list
+}
+
+// buildAll builds what belongs in one place, the next while one runs. The test of
+// several mutants runs unmutated once, and first.
+func (b *builder) buildAll(t *testing.T, queue []*trial) <-chan *trial {
+	if *unmutated {
+		queue = slices.Concat(baseline(queue), queue)
 	}
 	built := make(chan *trial, 4)
 	go func() {
 		defer close(built)
-		for _, tr := range slices.Concat(baseline, queue) {
+		for _, tr := range queue {
 			start := time.Now()
 			if err := b.build(tr); err != nil {
 				t.Errorf("%s: %v", tr.name, err)
@@ -254,6 +264,9 @@ func (b *builder) build(tr *trial) error {
 		return err
 	} else if !touched { // the unmutated one serves
 		own, overlay = filepath.Join(b.dir, "unmutated"), nil
+		if err := os.MkdirAll(own, 0o755); err != nil {
+			return err
+		}
 	}
 	tr.binary = filepath.Join(own, strings.ReplaceAll(strings.TrimPrefix(tr.pkg, "./"), "/", "_")+".test")
 	if _, err := os.Stat(tr.binary); err == nil {
@@ -295,7 +308,8 @@ func (b *builder) homerun(tr *trial, dir string, overlay []string) (string, erro
 		if _, err := os.Stat(out); err == nil {
 			continue
 		}
-		if name == "homerun-seccomp" { // it is C in part: the one that make built serves
+		// What a mutant is not in, make has built. homerun-seccomp is C in part, and not everywhere.
+		if name == "homerun-seccomp" || name == "homerun-net" && !tr.in("cmd/"+name, "netns/") {
 			err := os.Link(filepath.Join(repository, "bin", name), out)
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return "", err
@@ -305,11 +319,6 @@ func (b *builder) homerun(tr *trial, dir string, overlay []string) (string, erro
 		arguments := append([]string{"build", "-ldflags=-s -w", "-o", out}, overlay...)
 		if name == "homerun" {
 			arguments[1] += " -E main.entry"
-		} else if !tr.in("cmd/"+name, "netns/") && tr.name != "unmutated" {
-			if err := os.Link(filepath.Join(b.dir, "unmutated", name), out); err != nil {
-				return "", err
-			}
-			continue
 		}
 		if err := b.goTool(append(arguments, "./cmd/"+name)); err != nil {
 			return "", err
