@@ -80,6 +80,7 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 		p.container.closeBus()
 	}
 	p.reopen()
+	known := p.ended
 	for !p.ended && p.pidfd >= 0 {
 		p.takeOrphans()
 		ended, err := p.kernel.Wait(ctx, p.pidfd, -1)
@@ -87,8 +88,11 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 		case err != nil && ctx.Err() != nil:
 			return -1, ctx.Err()
 		case ended || err != nil: // then the wait for its status will do
-			p.ended = true
+			p.ended, known = true, ended
 		}
+	}
+	if known {
+		p.release() // it ends beside what follows
 	}
 	if p.bundle != nil {
 		p.OOMKills = p.kernel.Kills
@@ -217,8 +221,8 @@ func (p *Process) attendedIn(l *launch.Launch) {
 	}
 }
 
-// release lets the process go that attends to init, beside what comes when init has
-// ended.
+// release lets the process go that attends to init, which must have ended: it would be
+// killed.
 func (p *Process) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
