@@ -117,9 +117,9 @@ func (c *compiler) split() error {
 	return err
 }
 
-// mapsBeside: newuidmap or newgidmap write a map of init's. They take longer than
-// the runtime to record init, so they start first, and init waits for them before it
-// hides and opens something.
+// mapsBeside: newuidmap or newgidmap write a map of init's. They take long, and so start
+// before the runtime does anything else for init, which waits for them before it hides and
+// opens something.
 func (c *compiler) mapsBeside() bool {
 	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
 }
@@ -134,6 +134,12 @@ func (c *compiler) restFirst() bool {
 // recordedHere: init is recorded once the first part is written, neither before the second
 // part is compiled nor while others write its maps.
 func (c *compiler) recordedHere() bool { return !c.initFirst() && !c.mapsBeside() }
+
+// recordedLate: init is recorded when it goes on after its maps, beside its mounts. Both
+// helpers have a CPU until then, where there are two.
+func (c *compiler) recordedLate() bool {
+	return c.mapsBeside() && !c.initFirst() && !c.facts.Process.ProcHides
+}
 
 // restWaits: the second part, in which init hides, is given to it only once it is recorded.
 func (c *compiler) restWaits() bool { return c.recordedHere() && c.facts.Process.ProcHides }

@@ -285,7 +285,7 @@ func (c *compiler) firstProcess() error {
 	switch {
 	case c.initFirst():
 		c.compileRest()
-	case c.mapsBeside():
+	case c.mapsBeside() && !c.recordedLate():
 		c.recordInit()
 	}
 	return nil
@@ -348,11 +348,11 @@ func (c *compiler) clone() plan.Clone3 {
 	return op
 }
 
-// unshared are the namespaces that init makes itself. Systemd takes longest of all, and is
-// asked when it is known who init is; a network namespace takes longer than the
-// process, and the rest goes with it.
+// unshared are the namespaces that init makes itself. Systemd takes longest of all, and then
+// newuidmap and newgidmap: they are started when it is known who init is. A network namespace
+// takes longer than the process, and the rest goes with it.
 func (c *compiler) unshared() int {
-	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 {
+	if !c.initFirst() && !c.mapsBeside() || c.ns.flags&unix.CLONE_NEWNET == 0 {
 		return 0
 	}
 	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)

@@ -171,7 +171,7 @@ func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) 
 		user = o.Flags&unix.CLONE_NEWUSER != 0
 	case plan.Unshare:
 		user = o.Flags&unix.CLONE_NEWUSER != 0
-		if !user && explainForbiddenNamespace(e, facts) {
+		if !user && (explainForbiddenNamespace(e, facts) || explainNamespaceLimit(e)) {
 			return true
 		}
 	}
@@ -189,6 +189,15 @@ func explainForbiddenNamespace(e *explanation, facts *host.Facts) bool {
 		return false
 	}
 	e.because("a seccomp filter forbids one of these namespaces, as RestrictNamespaces= of a systemd unit or an outer container's profile does")
+	return true
+}
+
+// explainNamespaceLimit says that there may be no more of a namespace, other than those of users.
+func explainNamespaceLimit(e *explanation) bool {
+	if e.Errno != unix.ENOSPC {
+		return false
+	}
+	e.because("the user may have no more of one of these namespaces: a limit below /proc/sys/user, as user.max_net_namespaces, see namespaces(7)")
 	return true
 }
 

@@ -18,6 +18,9 @@ import (
 func (c *compiler) fileSystem() error {
 	if c.mapsBeside() {
 		c.awaitMaps()
+		if c.recordedLate() {
+			c.recordInit()
+		}
 	}
 	if c.hidesLate() {
 		c.hide()

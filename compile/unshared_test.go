@@ -9,22 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUnshared: with a scope init makes the namespaces that take long itself, after it is
-// known who it is; who forbids one is named then, too. Without a scope, or a network
-// namespace, one call makes all.
+// TestUnshared: with a scope, and where newuidmap writes the maps, init makes the namespaces
+// that take long itself, after it is known who it is; who forbids or limits one is named then,
+// too. Without either, or a network namespace, one call makes all.
 func TestUnshared(t *testing.T) {
 	const all = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET
 	const config = `{"linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "user"}`
 	for _, c := range []struct {
-		name, namespaces, manager string
-		want                      int
+		name, namespaces, manager, subids string
+		want                              int
 	}{
-		{"scope", `, {"type": "network"}`, "systemd", all},
-		{"no network", "", "systemd", 0},
-		{"no scope", `, {"type": "network"}`, "disabled", 0},
+		{"scope", `, {"type": "network"}`, "systemd", `{"uids": null, "gids": null}`, all},
+		{"no network", "", "systemd", "{}", 0},
+		{"newuidmap", `, {"type": "network"}`, "disabled", "{}", all},
+		{"newuidmap, no network", "", "disabled", "{}", 0},
+		{"no scope, one id", `, {"type": "network"}`, "disabled", `{"uids": null, "gids": null}`, 0},
 	} {
 		b, facts := golden{sections: map[string]string{"config.json": config + c.namespaces + "]}}",
-			"facts.json": `{"serviceManager": {"socket": "/run/user/1001/bus"}}`}}.input(t)
+			"facts.json": `{"serviceManager": {"socket": "/run/user/1001/bus"}, "subordinate": ` + c.subids + `}`}}.input(t)
 		w := wishes()
 		w.Manager = cgroupv2.Manager(c.manager)
 		r, err := compileAnswered(b.Config, facts, w)
@@ -38,9 +40,11 @@ func TestUnshared(t *testing.T) {
 				made = int(o.Flags) & all
 			case plan.Unshare:
 				got = o.Flags
-				e := Explain(r.Plan, facts, i, -int(unix.EPERM))
-				if !strings.Contains(e.Error(), "(linux.namespaces): a seccomp filter forbids one of these namespaces") {
-					t.Errorf("%s: %v", c.name, e)
+				for errno, want := range map[unix.Errno]string{unix.EPERM: "a seccomp filter forbids one of these namespaces",
+					unix.ENOSPC: "the user may have no more of one of these namespaces: a limit below /proc/sys/user"} {
+					if e := Explain(r.Plan, facts, i, -int(errno)); !strings.Contains(e.Error(), "(linux.namespaces): "+want) {
+						t.Errorf("%s: %v", c.name, e)
+					}
 				}
 			}
 		}
