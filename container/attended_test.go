@@ -47,6 +47,16 @@ func eachWatcher(t *testing.T, f func(pid int, state string)) {
 	}
 }
 
+// isLetGo waits until who attends to an init has ended.
+func isLetGo(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); strings.Join(watchers(t), "") != "Z"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after Wait: %q, want one that has ended", watchers(t))
+		}
+	}
+}
+
 // TestAttendantIsStopped: one that somebody has stopped does not keep Close waiting, and
 // ends init.
 func TestAttendantIsStopped(t *testing.T) {
@@ -91,11 +101,7 @@ func TestAttendantIsLetGo(t *testing.T) {
 	if _, err := p.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(10 * time.Second); strings.Join(watchers(t), "") != "Z"; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after Wait: %q, want one that has ended", watchers(t))
-		}
-	}
+	isLetGo(t)
 	if err := p.Delete(t.Context()); err != nil || len(watchers(t)) > 0 {
 		t.Error(err, watchers(t))
 	}
@@ -113,5 +119,35 @@ func TestAttendantIsLetGo(t *testing.T) {
 	}
 	if err := runtime.ForceDelete(t.Context(), "b"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAttendantWaitsForTheEnd: where Wait cannot see when init ends, who attends to it is
+// let go after that, and not before: it would kill init.
+func TestAttendantWaitsForTheEnd(t *testing.T) {
+	runtime, bundle, remove := scratch("sleep", "1")
+	defer remove()
+	p, err := runtime.Run(t.Context(), container.Request{ID: "a", Bundle: bundle, Streams: container.OwnStreams(), EndsWithCaller: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	// Fewer than poll(2) is asked about.
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1, Max: before.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	status, err := p.Wait(t.Context())
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
+	}
+	if status != 0 || err != nil {
+		t.Errorf("status %d, %v", status, err)
+	}
+	isLetGo(t)
+	if err := p.Delete(t.Context()); err != nil || len(watchers(t)) > 0 {
+		t.Error(err, watchers(t))
 	}
 }
