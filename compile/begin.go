@@ -131,14 +131,13 @@ func (c *compiler) restFirst() bool {
 	return c.mapsBeside() || alone && !c.restWaits()
 }
 
-// recordedHere: init is recorded once the first part is written, neither before the second
-// part is compiled nor while others write its maps.
-func (c *compiler) recordedHere() bool { return !c.initFirst() && !c.mapsBeside() }
+// recordedHere: init is recorded once the first part is written, with the second one compiled.
+func (c *compiler) recordedHere() bool { return !c.initFirst() }
 
 // recordedLate: init is recorded when it goes on after its maps, beside its mounts. Both
 // helpers have a CPU until then, where there are two.
 func (c *compiler) recordedLate() bool {
-	return c.mapsBeside() && !c.initFirst() && !c.facts.Process.ProcHides
+	return c.mapsBeside() && !c.decided.cgroup.late() && !c.facts.Process.ProcHides
 }
 
 // restWaits: the second part, in which init hides, is given to it only once it is recorded.

@@ -276,24 +276,24 @@ func (c *compiler) firstProcess() error {
 		c.b.Do(plan.Unshare{Flags: rest})
 	}
 	c.awaitSignal("linux.namespaces", "init")
-	if c.initFirst() {
+	if c.decided.cgroup.late() {
 		c.recordInit()
 	}
 	if c.mapsBeside() {
 		c.mapIDs()
+		if !c.decided.cgroup.late() && !c.recordedLate() {
+			c.recordInit()
+		}
 	}
-	switch {
-	case c.initFirst():
+	if c.initFirst() {
 		c.compileRest()
-	case c.mapsBeside() && !c.recordedLate():
-		c.recordInit()
 	}
 	return nil
 }
 
-// initFirst: the runtime awaits init before it compiles the second part, since systemd
-// needs its id, and takes longer than the mounts.
-func (c *compiler) initFirst() bool { return c.decided.cgroup.late() }
+// initFirst: the runtime awaits init before it compiles the second part, since systemd or
+// newuidmap and newgidmap need its id. They take longer than what is compiled.
+func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBeside() }
 
 // compileRest compiles the second part, and gives it to the stage if it waits for
 // nothing else before.
@@ -348,11 +348,10 @@ func (c *compiler) clone() plan.Clone3 {
 	return op
 }
 
-// unshared are the namespaces that init makes itself. Systemd takes longest of all, and then
-// newuidmap and newgidmap: they are started when it is known who init is. A network namespace
-// takes longer than the process, and the rest goes with it.
+// unshared are the namespaces that init makes itself where others wait until it is known who
+// it is: a network namespace takes longer than the process, and the rest goes with it.
 func (c *compiler) unshared() int {
-	if !c.initFirst() && !c.mapsBeside() || c.ns.flags&unix.CLONE_NEWNET == 0 {
+	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 {
 		return 0
 	}
 	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
