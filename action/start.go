@@ -88,21 +88,21 @@ func (a StartStage) Line() string { return line("start-stage", quoted(a.Name)) }
 // Undo implements Undoable.
 func (a StartStage) Undo() Undo { return KillStage{} }
 
-// CompileRest measures what the second part of the plan depends on, compiles it,
-// and writes it for the stage.
-type CompileRest struct {
-	// Filter: a seccomp profile is compiled before, by a helper, unless the cache
-	// has its filter.
-	Filter bool
-}
+// LoadFilter has a helper compile the seccomp profile, for the plan's second part, unless
+// the cache has its filter.
+type LoadFilter struct{}
 
 // Line implements plan.Action.
-func (a CompileRest) Line() string {
-	if a.Filter {
-		return line("homerun-seccomp") + ", " + line("compile-rest") + "  // unless the filter is in the cache"
-	}
-	return line("compile-rest")
+func (a LoadFilter) Line() string {
+	return line("homerun-seccomp") + "  // unless the filter is in the cache"
 }
+
+// CompileRest measures what the second part of the plan depends on, compiles it,
+// and writes it for the stage.
+type CompileRest struct{}
+
+// Line implements plan.Action.
+func (a CompileRest) Line() string { return line("compile-rest") }
 
 // MapIDs writes the id maps of the process that was awaited last, or starts
 // newuidmap and newgidmap, which write them.

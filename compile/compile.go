@@ -298,7 +298,7 @@ func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBe
 // compileRest compiles the second part, and gives it to the stage if it waits for
 // nothing else before.
 func (c *compiler) compileRest() {
-	c.runtime("default", action.CompileRest{Filter: c.wishes.Profile})
+	c.runtime("default", action.CompileRest{})
 	if c.wishes.RemoveMade && c.wishes.Overlay == nil {
 		c.runtime("default", action.RecordMade{})
 	}

@@ -89,6 +89,9 @@ func (c *compiler) before() error {
 	}
 	c.beforeStage(c.pidfdSockets())
 	c.runtime("default", action.StartStage{Name: "homerun: init " + c.wishes.ID})
+	if c.wishes.Profile {
+		c.runtime("linux.seccomp", action.LoadFilter{})
+	}
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package compile
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
@@ -50,6 +52,25 @@ func TestUnshared(t *testing.T) {
 		}
 		if got != c.want || made&c.want != 0 {
 			t.Errorf("%s: unshare %#x, want %#x; clone %#x", c.name, got, c.want, made)
+		}
+	}
+}
+
+// TestFilterIsLoadedMeanwhile: a profile's filter is loaded as soon as the stage has been
+// started, before init is awaited or anything compiled.
+func TestFilterIsLoadedMeanwhile(t *testing.T) {
+	for _, subids := range []string{"{}", `{"uids": null, "gids": null}`} {
+		b, facts := golden{sections: map[string]string{"config.json": "{}", "facts.json": `{"subordinate": ` + subids + `}`}}.input(t)
+		w := wishes()
+		w.Profile = true
+		r, err := compileAnswered(b.Config, facts, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := r.Plan.Runtime()
+		started := slices.IndexFunc(list, func(s plan.RuntimeStep) bool { _, ok := s.Action.(action.StartStage); return ok })
+		if _, ok := list[started+1].Action.(action.LoadFilter); !ok {
+			t.Errorf("after the stage is started: %s", list[started+1].Action.Line())
 		}
 	}
 }

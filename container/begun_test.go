@@ -35,7 +35,7 @@ func TestFilterIsNeverLeftOut(t *testing.T) {
 	b.Seccomp = []byte(`{"defaultAction":"SCMP_ACT_ALLOW"}`)
 	p := &preparation{starting: c.newStarting(b), request: &Request{ID: "web", Bundle: b}}
 	r.options.Helpers.Seccomp = filepath.Join(t.TempDir(), "none")
-	p.whileBegun(t.Context())
+	p.loadFilter(t.Context())
 	for range 2 {
 		if result, err := p.finish(t.Context()); err == nil || result != nil {
 			t.Errorf("a second part without the filter: %v", err)
@@ -56,6 +56,7 @@ func TestMeasuredWhileBegun(t *testing.T) {
 	}
 	defer p.starting.close()
 	p.whileBegun(t.Context())
+	p.loadFilter(t.Context())
 	if !p.completed || !p.loaded || p.completeErr != nil || p.filterErr != nil {
 		t.Errorf("measured %v %v, filter %v %v", p.completed, p.completeErr, p.loaded, p.filterErr)
 	}
@@ -64,6 +65,7 @@ func TestMeasuredWhileBegun(t *testing.T) {
 	}
 	failed := &preparation{prober: &probe.Prober{}, completed: true, completeErr: errors.New("not seen")}
 	failed.whileBegun(t.Context())
+	failed.loadFilter(t.Context())
 	if _, err := failed.finish(t.Context()); !errors.Is(err, failed.completeErr) || failed.loaded {
 		t.Errorf("%v, filter loaded %v", err, failed.loaded)
 	}

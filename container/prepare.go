@@ -196,8 +196,8 @@ func (p *preparation) launch() {
 	s, result := p.starting, p.Beginning.Result()
 	s.waits = result.Waits
 	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
-	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Begun: p.whileBegun, Facts: p.request.Facts, Stdio: s.files.stdio(),
-		Files: s.files.rest(), Do: s.do, Debug: s.c.runtime.options.Debug})
+	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Begun: p.whileBegun, LoadFilter: p.loadFilter, Facts: p.request.Facts,
+		Stdio: s.files.stdio(), Files: s.files.rest(), Do: s.do, Debug: s.c.runtime.options.Debug})
 	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
 		s.cgroup.CloseBus()
@@ -302,9 +302,12 @@ func (p *preparation) load(ctx context.Context) error {
 	return err
 }
 
-// whileBegun does what the second part takes and nothing of the stage's is needed for. What
+// whileBegun measures what the second part takes and nothing of the stage's is needed for. What
 // fails, finish says.
-func (p *preparation) whileBegun(ctx context.Context) {
+func (p *preparation) whileBegun(ctx context.Context) { _ = p.complete(ctx) }
+
+// loadFilter loads the filter meanwhile. What fails, finish says.
+func (p *preparation) loadFilter(ctx context.Context) {
 	if p.complete(ctx) == nil {
 		_ = p.load(ctx)
 	}

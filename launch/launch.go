@@ -64,6 +64,9 @@ type Options struct {
 	// Begun is called when the stage has been started, which takes a moment to say that
 	// it has; nil for nothing to do meanwhile.
 	Begun func(context.Context)
+	// LoadFilter is called for the step of that name: only who compiles such plans needs it.
+	// What fails, Rest says.
+	LoadFilter func(context.Context)
 	// Facts are those that the plan was compiled with.
 	Facts *host.Facts
 	// Stdio are the standard streams; Files those after them, from 3 on, as many
@@ -211,6 +214,9 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 				l.Begun(ctx)
 			}
 			return err
+		case action.LoadFilter:
+			l.LoadFilter(ctx)
+			return nil
 		case action.CompileRest:
 			return l.compileRest(ctx)
 		case action.AwaitProgram:

@@ -99,6 +99,11 @@ func run(t *testing.T, rest func(context.Context) (*compile.Result, error)) {
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	loaded := 0
+	l.LoadFilter = func(context.Context) { loaded++ }
+	if l.waits = false; l.do(t.Context(), action.LoadFilter{}) != nil || loaded != 1 {
+		t.Errorf("the filter was loaded %d times", loaded)
+	}
 	if !slices.Equal(begun, []int{l.First()}) {
 		t.Errorf("begun with %v, first process %d", begun, l.First())
 	}
