@@ -334,7 +334,7 @@ func (c *compiler) cloneInit(pid plan.Slot, child plan.Label) {
 }
 
 func (c *compiler) clone() plan.Clone3 {
-	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags&^c.unshared()&^c.ownQueues())}
+	op := plan.Clone3{Flags: unix.CLONE_PARENT | uint64(c.ns.flags&^c.unshared()&^c.ownQueues()&^c.ownNetwork())}
 	if c.wishes.Detached {
 		op.Flags &^= unix.CLONE_PARENT
 	}
@@ -348,13 +348,32 @@ func (c *compiler) clone() plan.Clone3 {
 	return op
 }
 
-// unshared are the namespaces that init makes itself where others wait until it is known who
+// unshared are the namespaces that init makes itself where systemd waits until it is known who
 // it is: a network namespace takes longer than the process, and the rest goes with it.
 func (c *compiler) unshared() int {
-	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 {
+	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 || c.ownNetwork() != 0 {
 		return 0
 	}
 	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
+}
+
+// ownNetwork is CLONE_NEWNET where init makes that namespace once its ids are mapped, else 0: what is in /proc/net and
+// /sys/class/net belongs to the root of its user namespace, as that is when it is made (proc_net_ns_init() in
+// fs/proc/proc_net.c, net_ns_get_ownership() in net/core/net-sysfs.c), and to nobody without a map.
+func (c *compiler) ownNetwork() int {
+	if !c.ns.newUser {
+		return 0
+	}
+	return c.ns.flags & unix.CLONE_NEWNET
+}
+
+// network makes the network namespace, if nothing has yet, and brings it up.
+func (c *compiler) network() {
+	if flag := c.ownNetwork(); flag != 0 {
+		c.b.At("linux.namespaces", "make the network namespace")
+		c.b.Do(plan.Unshare{Flags: flag})
+	}
+	c.loopback()
 }
 
 // ownQueues is CLONE_NEWIPC where init makes that namespace as the container's root, else 0: message queues belong to who
@@ -386,7 +405,9 @@ func (c *compiler) beginInit() error {
 	}
 	c.joinLate()
 	c.names()
-	c.loopback()
+	if !c.mapsBeside() {
+		c.network()
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ func (c *compiler) fileSystem() error {
 		if c.recordedLate() {
 			c.recordInit()
 		}
+		c.network()
 	}
 	if c.hidesLate() {
 		c.hide()

@@ -11,24 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUnshared: with a scope, and where newuidmap writes the maps, init makes the namespaces
-// that take long itself, after it is known who it is; who forbids or limits one is named then,
-// too. Without either, or a network namespace, one call makes all.
+// TestUnshared: in a new user namespace init makes the network namespace itself, once its ids
+// are mapped: who forbids or limits one is named then, too. As the host's root, with a scope, it
+// makes all that take long, after it is known who it is; else one call makes all.
 func TestUnshared(t *testing.T) {
 	const all = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET
-	const config = `{"linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "user"}`
+	const config = `{"linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}`
+	const network, user, asRoot = `, {"type": "network"}`, `, {"type": "user"}`, `, "process": {"capabilities": 1, "uid": 0, "gid": 0}`
+	const oneID = `, "subordinate": {"uids": null, "gids": null}`
 	for _, c := range []struct {
-		name, namespaces, manager, subids string
-		want                              int
+		name, namespaces, manager, facts string
+		want                             int
 	}{
-		{"scope", `, {"type": "network"}`, "systemd", `{"uids": null, "gids": null}`, all},
-		{"no network", "", "systemd", "{}", 0},
-		{"newuidmap", `, {"type": "network"}`, "disabled", "{}", all},
-		{"newuidmap, no network", "", "disabled", "{}", 0},
-		{"no scope, one id", `, {"type": "network"}`, "disabled", `{"uids": null, "gids": null}`, 0},
+		{"scope", network + user, "systemd", "", unix.CLONE_NEWNET},
+		{"scope, one id", network + user, "systemd", oneID, unix.CLONE_NEWNET},
+		{"scope, no network", user, "systemd", "", 0},
+		{"newuidmap", network + user, "disabled", "", unix.CLONE_NEWNET},
+		{"newuidmap, no network", user, "disabled", "", 0},
+		{"one id", network + user, "disabled", oneID, unix.CLONE_NEWNET},
+		{"root, scope", network, "systemd", asRoot, all},
+		{"root, scope, no network", "", "systemd", asRoot, 0},
+		{"root", network, "disabled", asRoot, 0},
 	} {
 		b, facts := golden{sections: map[string]string{"config.json": config + c.namespaces + "]}}",
-			"facts.json": `{"serviceManager": {"socket": "/run/user/1001/bus"}, "subordinate": ` + c.subids + `}`}}.input(t)
+			"facts.json": `{"serviceManager": {"socket": "/run/user/1001/bus"}` + c.facts + `}`}}.input(t)
 		w := wishes()
 		w.Manager = cgroupv2.Manager(c.manager)
 		r, err := compileAnswered(b.Config, facts, w)
