@@ -25,7 +25,8 @@ func owns(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 
 // recordMembers remembers by what the container's processes are known, as long
 // as init surely lives. A user may not look at the namespaces of a process that
-// hides (PR_SET_DUMPABLE); recordMembersLate then does it.
+// hides (PR_SET_DUMPABLE), and an init that makes its mount namespace itself may be in
+// the caller's still, in which all of the host's processes are; recordMembersLate then does it.
 func (c *Container) recordMembers(s *specs.Spec) error {
 	if s.Linux == nil || owns(s, specs.PIDNamespace) {
 		return nil
@@ -34,7 +35,7 @@ func (c *Container) recordMembers(s *specs.Spec) error {
 	if !owns(s, specs.MountNamespace) {
 		return nil
 	}
-	m, err := mountsOf(c.State.Pid)
+	m, err := c.separateMounts(c.State.Pid, c.State.Init().Lives)
 	*c.State.Members = m
 	return err
 }

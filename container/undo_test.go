@@ -223,7 +223,8 @@ func TestEndLeavesTheDoubtful(t *testing.T) {
 }
 
 // How a container's processes are known is recorded if it has no PID namespace
-// of its own: by the mount namespace, if that is its own.
+// of its own: by the mount namespace, if that is its own. One that init is in before it has
+// made its own is everybody's, whom delete in another mount namespace would kill.
 func TestRecordMembers(t *testing.T) {
 	pid, _ := inNamespace(t, unix.CLONE_NEWNS)
 	own, err := members.MountNamespace(pid)
@@ -233,18 +234,25 @@ func TestRecordMembers(t *testing.T) {
 	pidNS, mountNS := specs.LinuxNamespace{Type: specs.PIDNamespace}, specs.LinuxNamespace{Type: specs.MountNamespace}
 	joinedPID, joinedMount := pidNS, mountNS
 	joinedPID.Path, joinedMount.Path = "/proc/1/ns/pid", "/proc/1/ns/mnt"
+	early := child(t)
 	for _, test := range []struct {
+		pid  int
 		list []specs.LinuxNamespace
 		want *store.Members
 	}{
-		{[]specs.LinuxNamespace{pidNS, mountNS}, nil},
-		{[]specs.LinuxNamespace{mountNS}, (*store.Members)(&own)},
-		{[]specs.LinuxNamespace{joinedPID, mountNS}, (*store.Members)(&own)},
-		{[]specs.LinuxNamespace{joinedMount}, &store.Members{}},
-		{nil, &store.Members{}},
+		{pid, []specs.LinuxNamespace{pidNS, mountNS}, nil},
+		{pid, []specs.LinuxNamespace{mountNS}, (*store.Members)(&own)},
+		{pid, []specs.LinuxNamespace{joinedPID, mountNS}, (*store.Members)(&own)},
+		{pid, []specs.LinuxNamespace{joinedMount}, &store.Members{}},
+		{pid, nil, &store.Members{}},
+		{early, []specs.LinuxNamespace{mountNS}, &store.Members{}},
 	} {
-		c := &Container{State: store.State{Pid: pid}}
-		err := c.recordMembers(&specs.Spec{Linux: &specs.Linux{Namespaces: test.list}})
+		init, err := proc.Of(test.pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Container{State: store.State{Pid: init.Pid, StartTime: init.StartTime}}
+		err = c.recordMembers(&specs.Spec{Linux: &specs.Linux{Namespaces: test.list}})
 		if got := c.State.Members; err != nil || (got == nil) != (test.want == nil) || got != nil && *got != *test.want {
 			t.Errorf("%v: %+v, %v, want %+v", test.list, got, err, test.want)
 		}
