@@ -39,6 +39,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -256,8 +257,12 @@ func (l *Launch) cancel() {
 	l.kill()
 }
 
-// fail ends what still runs, and adds to the error what its end says.
+// fail ends what still runs, and adds to the error what its end says. An init that was
+// found dead may have said why.
 func (l *Launch) fail(ctx context.Context, err error) error {
+	if errors.Is(err, ErrDied) {
+		err = cmp.Or(l.Failed(), err)
+	}
 	l.cancel()
 	l.meetInit()
 	status := l.reapAll()

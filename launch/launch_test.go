@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -440,6 +441,11 @@ func TestFail(t *testing.T) {
 	}
 	l := &Launch{init: cmd.Process.Pid, pidfd: -1, firstFD: -1, sync: -1, report: -1}
 	if err := l.fail(t.Context(), ErrDied); !errors.Is(err, ErrDied) || err.Error() != ErrDied.Error() {
+		t.Errorf("%v", err)
+	}
+	l = reported(t, failure(0, unix.ENOSPC)) // and was found dead before that was read
+	l.Result, l.Facts = compiled(t, "/bin/true"), &host.Facts{}
+	if err := l.fail(t.Context(), fmt.Errorf("%w: read its start time", ErrDied)); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("%v", err)
 	}
 }
