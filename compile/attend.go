@@ -10,8 +10,8 @@ import (
 // A program in the foreground must not outlive a runtime that was killed: nobody would
 // know of it. PR_SET_PDEATHSIG of prctl(2) is lost as soon as the program changes its
 // user, or gets another LSM domain, and most images do. So the first process stays and
-// waits for the end of sync, which the runtime holds open until it has reaped init, or
-// ends; then it kills init, if that lives, and ends. Where somebody has stopped it, the
+// waits for the end of sync, which the runtime holds open until init has ended, or it ends
+// itself; then it kills init, if that lives, and ends. Where somebody has stopped it, the
 // end of the runtime lets it go on (PR_SET_PDEATHSIG), or the runtime does. It has opened init before
 // anybody else could reap it, so it never kills another process of that number.
 // It does not look at init's end itself: woken together, the two would share a CPU
