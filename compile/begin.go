@@ -103,15 +103,11 @@ func (c *compiler) split() error {
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
 	c.b.Close(c.rest)
-	if c.restWaits() {
-		c.recordInit()
-	}
+	c.recordAt(beforeRest)
 	if !c.restFirst() {
 		c.answerAt("default", "rest")
 	}
-	if c.recordedHere() && !c.restWaits() {
-		c.recordInit()
-	}
+	c.recordAt(afterRest)
 	var err error
 	c.result.Plan, err = c.b.Head()
 	return err
@@ -124,24 +120,49 @@ func (c *compiler) mapsBeside() bool {
 	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
 }
 
-// restFirst: the second part is the first that init waits for, and gets as soon as it is
-// there.
+// moment is when init is recorded.
+type moment int
+
+const (
+	onceKnown     moment = iota // with its scope, which systemd needs long for
+	besideHelpers               // while newuidmap and newgidmap run
+	afterMaps                   // when it goes on after them, beside its mounts
+	beforeRest                  // before it is given the second part
+	afterRest                   // when it has been given that
+)
+
+// recorded says when. Where proc(5) does not show who has hidden, that is before init
+// hides; else beside what it does. Where newuidmap and newgidmap run, it waits for both,
+// which each have a CPU until then where there are two.
+func (c *compiler) recorded() moment {
+	hides := c.facts.Process.ProcHides
+	switch {
+	case c.decided.cgroup.late():
+		return onceKnown
+	case c.mapsBeside() && hides:
+		return besideHelpers
+	case c.mapsBeside():
+		return afterMaps
+	case hides:
+		return beforeRest
+	default:
+		return afterRest
+	}
+}
+
+// recordAt records init, if this is when.
+func (c *compiler) recordAt(now moment) {
+	if c.recorded() == now {
+		c.recordInit()
+	}
+}
+
+// restFirst: the second part is the first that init waits for, and waits for nothing
+// itself. So init gets it as soon as it is there.
 func (c *compiler) restFirst() bool {
 	alone := c.result.Maps == nil || c.result.Maps.Self()
-	return c.mapsBeside() || alone && !c.restWaits()
+	return alone && c.recorded() == afterRest
 }
-
-// recordedHere: init is recorded once the first part is written, with the second one compiled.
-func (c *compiler) recordedHere() bool { return !c.initFirst() }
-
-// recordedLate: init is recorded when it goes on after its maps, beside its mounts. Both
-// helpers have a CPU until then, where there are two.
-func (c *compiler) recordedLate() bool {
-	return c.mapsBeside() && !c.decided.cgroup.late() && !c.facts.Process.ProcHides
-}
-
-// restWaits: the second part, in which init hides, is given to it only once it is recorded.
-func (c *compiler) restWaits() bool { return c.recordedHere() && c.facts.Process.ProcHides }
 
 // hidesLate: init waits for something in the second part before it hides. Where proc(5) does
 // not show who has hidden itself, it is recorded before. One that joins namespaces has hidden

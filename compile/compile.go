@@ -276,15 +276,11 @@ func (c *compiler) firstProcess() error {
 		c.b.Do(plan.Unshare{Flags: rest})
 	}
 	c.awaitSignal("linux.namespaces", "init")
-	if c.decided.cgroup.late() {
-		c.recordInit()
-	}
+	c.recordAt(onceKnown)
 	if c.mapsBeside() {
 		c.mapIDs()
-		if !c.decided.cgroup.late() && !c.recordedLate() {
-			c.recordInit()
-		}
 	}
+	c.recordAt(besideHelpers)
 	if c.initFirst() {
 		c.compileRest()
 	}

@@ -10,7 +10,7 @@ import (
 
 // TestRecordedBeforeHidden: where /proc shows nobody who has hidden, init waits for what
 // comes after its record, and hides then. Elsewhere it waits only
-// where others write its id maps.
+// where others write its id maps. Its record is complete once.
 func TestRecordedBeforeHidden(t *testing.T) {
 	for _, name := range []string{"userns-single-id", "namespace-cgroup-late", "run-foreground"} {
 		for _, hides := range []bool{true, false} {
@@ -21,7 +21,7 @@ func TestRecordedBeforeHidden(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			at := map[string]int{}
+			at, records := map[string]int{}, 0
 			first := func(what string, i int) {
 				if at[what] == 0 {
 					at[what] = i + 1
@@ -43,6 +43,9 @@ func TestRecordedBeforeHidden(t *testing.T) {
 			for i, step := range r.Plan.Runtime() {
 				switch a := step.Action.(type) {
 				case action.Record:
+					if a.Complete {
+						records++
+					}
 					first("record", i)
 				case plan.Answer:
 					first("answer "+a.Awaited, i)
@@ -52,8 +55,8 @@ func TestRecordedBeforeHidden(t *testing.T) {
 			for _, awaited := range []string{"rest", "mapped"} {
 				held = held || at["record"] < at["answer "+awaited] && at["await "+awaited] < at["hide"]
 			}
-			if at["hide"] == 0 || at["record"] == 0 {
-				t.Errorf("%s: nothing hides, or nothing is recorded: %v", name, at)
+			if at["hide"] == 0 || records != 1 {
+				t.Errorf("%s: nothing hides, or there are %d complete records: %v", name, records, at)
 			}
 			if hides && !held {
 				t.Errorf("%s: init hides before it is recorded: %v", name, at)

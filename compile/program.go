@@ -18,11 +18,9 @@ import (
 func (c *compiler) fileSystem() error {
 	if c.mapsBeside() {
 		c.awaitMaps()
-		if c.recordedLate() {
-			c.recordInit()
-		}
 		c.network()
 	}
+	c.recordAt(afterMaps)
 	if c.hidesLate() {
 		c.hide()
 	}
