@@ -14,7 +14,9 @@ import (
 // The kernel needs longer to make namespaces than the runtime to look at the
 // host and to compile, so both happen at once. A plan has two parts: the first
 // makes the namespaces and needs few facts; the second is given to the stage
-// while that is under way. Compile gives the same plan in one go.
+// while that is under way. Systemd, newuidmap and newgidmap need init's id and take longer
+// still: where one of them is asked, that comes first, and the second part is compiled
+// meanwhile. Compile gives the same plan in one go.
 
 // Beginning is a plan whose first part is compiled.
 type Beginning struct{ c *compiler }

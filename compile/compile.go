@@ -9,12 +9,13 @@
 // The stage begins as an ordinary child of the runtime, in the runtime's
 // namespaces. It joins the namespaces that config.json names by path, and then
 // makes the container's init with one clone3 that enters all new namespaces at
-// once. CLONE_PARENT makes init the runtime's child, so the first process can
+// once, or where others wait for its id, those that take no time (see unshared). CLONE_PARENT makes init the runtime's child, so the first process can
 // tell its id and exit. Init has all capabilities of a new user namespace from
 // the clone on, since nothing is executed in between. From then on the order is:
 //
 //	the id maps              files made before would have no owner
-//	the rest of the plan     which the runtime compiles meanwhile, see Begin
+//	the rest of the plan     which the runtime compiles meanwhile, see Begin; it comes before
+//	                         maps that newuidmap writes
 //	not dumpable             once the files in /proc/self are not needed
 //	sources, as the caller   the container's root may not reach them
 //	the container's root     so that what is made belongs to it

@@ -221,8 +221,8 @@ func (p *Process) attendedIn(l *launch.Launch) {
 	}
 }
 
-// release lets the process go that attends to init, which must have ended: it would be
-// killed.
+// release lets the process go that attends to init. That kills an init that lives, so init
+// must have ended before.
 func (p *Process) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

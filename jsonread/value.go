@@ -89,7 +89,7 @@ func Words(r *Reader, v *[]string) {
 // refill starts a new pool with the unfinished list that begins at start.
 func (r *Reader) refill(start int) int {
 	unfinished := r.pool[start:]
-	r.pool = append(make([]string, 0, max(127, 2*len(unfinished))), unfinished...) // with Go's 8 bytes: 2 KiB
+	r.pool = append(make([]string, 0, max(127, 2*len(unfinished))), unfinished...) // 127 and the 8 bytes that Go puts before them fill 2 KiB
 	return 0
 }
 
