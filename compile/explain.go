@@ -157,26 +157,26 @@ func execHint(errno unix.Errno) string {
 
 // explainUserNamespace finds who forbids user namespaces.
 func explainUserNamespace(e *explanation, op plan.Operation, facts *host.Facts) bool {
-	user := false
+	var flags uint64
 	switch o := op.(type) {
 	case plan.Clone3:
 		if explainProcesses(e, facts) {
 			return true
 		}
-		user = o.Flags&unix.CLONE_NEWUSER != 0
+		flags = o.Flags
 	case plan.Clone:
 		if explainProcesses(e, facts) || explainForbiddenNamespace(e, facts) {
 			return true
 		}
-		user = o.Flags&unix.CLONE_NEWUSER != 0
+		flags = o.Flags
 	case plan.Unshare:
-		user = o.Flags&unix.CLONE_NEWUSER != 0
-		if !user && (explainForbiddenNamespace(e, facts) || explainNamespaceLimit(e)) {
+		flags = uint64(o.Flags)
+		if flags&unix.CLONE_NEWUSER == 0 && explainForbiddenNamespace(e, facts) {
 			return true
 		}
 	}
-	if !user {
-		return false
+	if flags&unix.CLONE_NEWUSER == 0 {
+		return explainNamespaceLimit(e, flags)
 	}
 	err := userns.Unavailable(plan.ErrnoName(e.Errno), &facts.Kernel, "homerun")
 	e.Why, e.Hint = err.Error(), err.Hint
@@ -193,11 +193,13 @@ func explainForbiddenNamespace(e *explanation, facts *host.Facts) bool {
 }
 
 // explainNamespaceLimit says that there may be no more of a namespace, other than those of users.
-func explainNamespaceLimit(e *explanation) bool {
-	if e.Errno != unix.ENOSPC {
+func explainNamespaceLimit(e *explanation, flags uint64) bool {
+	const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+	if e.Errno != unix.ENOSPC || flags&namespaces == 0 {
 		return false
 	}
 	e.because("the user may have no more of one of these namespaces: a limit below /proc/sys/user, as user.max_net_namespaces, see namespaces(7)")
+	e.Hint = "grep . /proc/sys/user/max_*_namespaces shows the limits; one is raised so: sudo sysctl user.max_net_namespaces=28633"
 	return true
 }
 

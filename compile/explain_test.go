@@ -137,6 +137,7 @@ func failures() []failure {
 		{"userns-used-up", "", `{"kernel": {"userNamespaces": false, "maxUserNamespaces": 0}}`, `clone3(`, unix.ENOSPC, 0},
 		{"userns-too-deep", "", "", `clone3(`, unix.EUSERS, 0},
 		{"clone-as-root", `{"linux": {"namespaces": [{"type": "mount"}]}}`, root, `clone3(`, unix.EPERM, 0},
+		{"namespaces-used-up", `{"linux": {"namespaces": [{"type": "network"}, {"type": "mount"}]}}`, root, `clone3(`, unix.ENOSPC, 0},
 		{"clone-filtered", "", "", `clone(`, unix.EPERM, 0},
 		{"clone-restricted", "", `{"kernel": {"userNamespaces": false, "userNamespaceRestricted": "kernel.unprivileged_userns_clone"}}`, `clone(`, unix.EPERM, 0},
 		{"clone-filtered-no-processes", "", "", `clone(`, unix.EAGAIN, 0},

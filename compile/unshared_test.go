@@ -7,6 +7,7 @@ import (
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/cgroupv2"
+	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"golang.org/x/sys/unix"
 )
@@ -54,6 +55,9 @@ func TestUnshared(t *testing.T) {
 						t.Errorf("%s: %v", c.name, e)
 					}
 				}
+				if e := Explain(r.Plan, facts, i, -int(unix.EINVAL)); strings.Contains(e.Error(), "one of these namespaces") {
+					t.Errorf("%s: %v", c.name, e)
+				}
 			}
 		}
 		if got != c.want || made&c.want != 0 {
@@ -77,6 +81,17 @@ func TestFilterIsLoadedMeanwhile(t *testing.T) {
 		started := slices.IndexFunc(list, func(s plan.RuntimeStep) bool { _, ok := s.Action.(action.StartStage); return ok })
 		if _, ok := list[started+1].Action.(action.LoadFilter); !ok {
 			t.Errorf("after the stage is started: %s", list[started+1].Action.Line())
+		}
+	}
+}
+
+// TestNoLimitWithoutNamespace: a cgroup without CPUs takes no process, with the same errno.
+func TestNoLimitWithoutNamespace(t *testing.T) {
+	const result = -int(unix.ENOSPC)
+	for flags, want := range map[uint64]bool{unix.CLONE_PARENT | unix.CLONE_INTO_CGROUP: false, unix.CLONE_NEWNET: true} {
+		e := explain(plan.Step{Op: plan.Clone3{Flags: flags}, Reason: &plan.Reason{}}, "call()", 1, 1, result).refine(&host.Facts{}, result)
+		if strings.Contains(e.Error(), "one of these namespaces") != want {
+			t.Errorf("%#x: %v", flags, e)
 		}
 	}
 }
