@@ -13,8 +13,8 @@ type Builder struct {
 // NewBuilder starts an empty plan whose stage reports on reportFD.
 func NewBuilder(reportFD int) *Builder {
 	b := &Builder{}
-	// More than any usual container takes. Of slots and calls one less than fills
-	// 2 and 24 KiB: Go puts 8 bytes before what has pointers.
+	// More than any usual container takes. With the 8 bytes that Go puts before what has
+	// pointers, 127 names fill 2 KiB, and 511 calls 24 KiB.
 	b.plan.names = make([]string, 1, 127)
 	b.plan.labels = make([]int, 1, 64)
 	b.plan.steps = make([]Step, 0, 512)

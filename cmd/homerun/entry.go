@@ -118,7 +118,7 @@ func spread() {
 	self := unix.Getpid()
 	cpus := spreadFirst(self)
 	left, _ := runtime.ThreadCreateProfile(nil) // is the number of threads
-	// The others have the next numbers, or with other programs that start something at this moment, some of those after them.
+	// The others have the next numbers, or later ones where other programs start something at this moment.
 	left--
 	for tid := self + 1; left > 0 && tid < self+64; tid++ {
 		if unix.Tgkill(self, tid, 0) == nil {
