@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,10 +142,15 @@ func TestEncodeMutableMemory(t *testing.T) {
 		b.Do(Read{Int(0), 8})
 		b.Do(Write{Int(1), "text"})
 		b.Do(Signal{FD: Int(3), Value: s.dir})
+		b.Do(Ppoll{FDs: []int{3}, Ends: []int{4}, Timeout: time.Second})
 	})
-	for i, writable := range []bool{true, true, false, true} {
-		if address := uint32(m.record(i).args[1]); address >= testData != writable {
-			t.Errorf("operation %d has its memory at %#x; writable: %t", i, address, writable)
+	const polled = 4
+	for _, c := range []struct {
+		operation, argument int
+		writable            bool
+	}{{0, 1, true}, {1, 1, true}, {2, 1, false}, {3, 1, true}, {polled, 0, true}, {polled, 2, true}} {
+		if address := uint32(m.record(c.operation).args[c.argument]); address >= testData != c.writable {
+			t.Errorf("operation %d has its memory at %#x; writable: %t", c.operation, address, c.writable)
 		}
 	}
 	if m.record(0).args[1] == m.record(1).args[1] {

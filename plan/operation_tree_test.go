@@ -15,6 +15,9 @@ func treeRows(s slots) []row {
 		{SetMempolicy{Mode: unix.MPOL_BIND | unix.MPOL_F_STATIC_NODES, Nodes: []uint64{5}},
 			`set_mempolicy(MPOL_BIND|MPOL_F_STATIC_NODES, [0x00000000000005], 65)`, unix.SYS_SET_MEMPOLICY,
 			[]any{unix.MPOL_BIND | unix.MPOL_F_STATIC_NODES, uint64(5), 65}},
+		{SetMempolicy{Mode: unix.MPOL_BIND, Nodes: []uint64{5, 1 << 60}},
+			`set_mempolicy(MPOL_BIND, [0x00000000000005, 0x1000000000000000], 129)`, unix.SYS_SET_MEMPOLICY,
+			[]any{unix.MPOL_BIND, words(5, 1<<60), 129}},
 		{SetMempolicy{Mode: unix.MPOL_LOCAL}, `set_mempolicy(MPOL_LOCAL, NULL, 0)`, unix.SYS_SET_MEMPOLICY,
 			[]any{unix.MPOL_LOCAL, nil, 0}},
 	}
