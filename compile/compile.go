@@ -9,7 +9,8 @@
 // The stage begins as an ordinary child of the runtime, in the runtime's
 // namespaces. It joins the namespaces that config.json names by path, and then
 // makes the container's init with one clone3 that enters all new namespaces at
-// once, or where others wait for its id, those that take no time (see unshared). CLONE_PARENT makes init the runtime's child, so the first process can
+// once, but for those that init makes itself (see unshared and ownNetwork). CLONE_PARENT makes init
+// the runtime's child, so the first process can
 // tell its id and exit. Init has all capabilities of a new user namespace from
 // the clone on, since nothing is executed in between. From then on the order is:
 //
