@@ -199,7 +199,7 @@ func explainNamespaceLimit(e *explanation, flags uint64) bool {
 		return false
 	}
 	e.because("the user may have no more of one of these namespaces: a limit below /proc/sys/user, as user.max_net_namespaces, see namespaces(7)")
-	e.Hint = "grep . /proc/sys/user/max_*_namespaces shows the limits; one is raised so: sudo sysctl user.max_net_namespaces=28633"
+	e.Hint = userns.HintLimits
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/homerun-oci/homerun/cgroupv2"
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,7 +52,7 @@ func TestUnshared(t *testing.T) {
 				got = o.Flags
 				for errno, want := range map[unix.Errno]string{unix.EPERM: "a seccomp filter forbids one of these namespaces",
 					unix.ENOSPC: "the user may have no more of one of these namespaces: a limit below /proc/sys/user"} {
-					if e := Explain(r.Plan, facts, i, -int(errno)); !strings.Contains(e.Error(), "(linux.namespaces): "+want) {
+					if e := Explain(r.Plan, facts, i, -int(errno)); !strings.Contains(e.Error(), "(linux.namespaces): "+want) || errno == unix.ENOSPC && e.Hint != userns.HintLimits {
 						t.Errorf("%s: %v", c.name, e)
 					}
 				}

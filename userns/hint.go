@@ -123,9 +123,9 @@ func unavailable(errno string, kernel *host.Kernel, executable string) (why, hin
 		return "user.max_user_namespaces is 0: " + words(errno),
 			"sudo sysctl user.max_user_namespaces=28633 (keep it in /etc/sysctl.d/userns.conf)"
 	case errno == "ENOSPC" || errno == "EUSERS":
-		return fmt.Sprintf("user.max_user_namespaces is %d and used up, or namespaces are nested more than 32 deep: %s",
+		return fmt.Sprintf("user.max_user_namespaces is %d and used up, or another limit below /proc/sys/user is, or namespaces are nested more than 32 deep: %s",
 				kernel.MaxUserNamespaces, words(errno)),
-			"sudo sysctl user.max_user_namespaces=28633 (keep it in /etc/sysctl.d/userns.conf)"
+			HintLimits
 	case errno == "EINVAL":
 		return "the kernel was built without CONFIG_USER_NS: invalid argument (EINVAL)", ""
 	case strings.HasSuffix(kernel.UserNamespaceRestricted, "apparmor_restrict_unprivileged_userns"):
@@ -140,6 +140,10 @@ func unavailable(errno string, kernel *host.Kernel, executable string) (why, hin
 	}
 	return words(errno), "a seccomp filter, a security module or a chroot of the outer container forbids it"
 }
+
+// HintLimits is the way out where the kernel does not say which limit on namespaces is hit.
+const HintLimits = "sysctl user shows the limits; raise the one that is too small, as with sudo sysctl user.max_net_namespaces=28633 " +
+	"(keep it in /etc/sysctl.d/userns.conf)"
 
 func words(errno string) string {
 	switch errno {

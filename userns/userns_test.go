@@ -289,7 +289,7 @@ func TestUnavailable(t *testing.T) {
 		kernel     host.Kernel
 		text, hint string
 	}{
-		{"ENOSPC", host.Kernel{MaxUserNamespaces: 3}, "user.max_user_namespaces is 3 and used up, or namespaces are nested more than 32 deep: no space left on device (ENOSPC)", "sudo sysctl user.max_user_namespaces="},
+		{"ENOSPC", host.Kernel{MaxUserNamespaces: 3}, "user.max_user_namespaces is 3 and used up, or another limit below /proc/sys/user is, or namespaces are nested more than 32 deep: no space left on device (ENOSPC)", "raise the one that is too small"},
 		{"EPERM", host.Kernel{MaxUserNamespaces: 3, UserNamespaceRestricted: "kernel.unprivileged_userns_clone"}, "forbidden by kernel.unprivileged_userns_clone=0: operation not permitted (EPERM)", "kernel.unprivileged_userns_clone=1"},
 		{"EACCES", host.Kernel{MaxUserNamespaces: 3, UserNamespaceRestricted: "kernel.apparmor_restrict_unprivileged_userns"}, "AppArmor restricts unprivileged user namespaces (kernel.apparmor_restrict_unprivileged_userns=1): permission denied (EACCES)", "apparmor_parser -r /etc/apparmor.d/homerun\nabi <abi/4.0>"},
 		{"EINVAL", host.Kernel{}, "CONFIG_USER_NS", ""},
