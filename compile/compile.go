@@ -9,10 +9,10 @@
 // The stage begins as an ordinary child of the runtime, in the runtime's
 // namespaces. It joins the namespaces that config.json names by path, and then
 // makes the container's init with one clone3 that enters all new namespaces at
-// once, but for those that init makes itself (see unshared and ownNetwork). CLONE_PARENT makes init
-// the runtime's child, so the first process can
-// tell its id and exit. Init has all capabilities of a new user namespace from
-// the clone on, since nothing is executed in between. From then on the order is:
+// once, but for those that init makes itself (see unshared and ownNetwork).
+// CLONE_PARENT makes init the runtime's child, so the first process can tell its
+// id and exit. Init has all capabilities of a new user namespace from the clone
+// on, since nothing is executed in between. From then on the order is:
 //
 //	the id maps              files made before would have no owner
 //	the rest of the plan     which the runtime compiles meanwhile, see Begin; it comes before
@@ -347,12 +347,13 @@ func (c *compiler) clone() plan.Clone3 {
 }
 
 // unshared are the namespaces that init makes itself where systemd waits until it is known who
-// it is: a network namespace takes longer than the process, and the rest goes with it.
+// it is: a network namespace takes longer than the process, and the rest goes with it. In a new
+// user namespace that of the network comes later anyhow: see ownNetwork.
 func (c *compiler) unshared() int {
-	if !c.initFirst() || c.ns.flags&unix.CLONE_NEWNET == 0 || c.ownNetwork() != 0 {
+	if !c.decided.cgroup.late() || c.ns.newUser || c.ns.flags&unix.CLONE_NEWNET == 0 {
 		return 0
 	}
-	return c.ns.flags &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
+	return c.ns.flags &^ unix.CLONE_NEWPID
 }
 
 // ownNetwork is CLONE_NEWNET where init makes that namespace once its ids are mapped, else 0: what is in /proc/net and

@@ -15,10 +15,10 @@
 // 250 rounds in random order, idle, 2026-11), and nothing breaks.
 package first
 
-var _ = grow()
+var _ = prepare()
 
-// grow has the stack grow, and restores the limit.
-func grow() bool {
+// prepare does both.
+func prepare() bool {
 	growStack()
 	return restore()
 }

@@ -128,7 +128,7 @@ func takeOut(t *testing.T, list []*mutant) {
 	fmt.Printf("%d mutants in %.0f s; %d not run\n", bit, time.Since(start).Seconds(), lacking)
 }
 
-// baseline has the tests of a queue, each once, to run with all defences.
+// baseline has the tests of a queue to run with all defences: that of several mutants once.
 func baseline(queue []*trial) []*trial {
 	var list []*trial
 	seen := map[string]bool{}
@@ -142,8 +142,8 @@ func baseline(queue []*trial) []*trial {
 	return list
 }
 
-// buildAll builds what belongs in one place, the next while one runs. The test of
-// several mutants runs unmutated once, and first.
+// buildAll builds what belongs in one place, the next while one runs; what has all
+// defences comes first.
 func (b *builder) buildAll(t *testing.T, queue []*trial) <-chan *trial {
 	if *unmutated {
 		queue = slices.Concat(baseline(queue), queue)
