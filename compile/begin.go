@@ -133,19 +133,18 @@ const (
 	afterRest                   // when it has been given that
 )
 
-// recorded says when. Where proc(5) does not show who has hidden, that is before init
-// hides; else beside what it does. Where newuidmap and newgidmap run, it waits for both,
-// which each have a CPU until then where there are two.
+// recorded says when: before init hides, if it must be; else beside what it does. Where
+// newuidmap and newgidmap run, it waits for both, which each have a CPU until then where
+// there are two.
 func (c *compiler) recorded() moment {
-	hides := c.facts.Process.ProcHides
 	switch {
 	case c.decided.cgroup.late():
 		return onceKnown
-	case c.mapsBeside() && hides:
+	case c.mapsBeside() && c.seenUnhidden():
 		return besideHelpers
 	case c.mapsBeside():
 		return afterMaps
-	case hides:
+	case c.seenUnhidden():
 		return beforeRest
 	default:
 		return afterRest
@@ -166,10 +165,22 @@ func (c *compiler) restFirst() bool {
 	return alone && c.recorded() == afterRest
 }
 
-// hidesLate: init waits for something in the second part before it hides. Where proc(5) does
-// not show who has hidden itself, it is recorded before. One that joins namespaces has hidden
-// before it was made: there such a start fails, and the error says what helps.
-func (c *compiler) hidesLate() bool { return c.mapsBeside() || c.facts.Process.ProcHides }
+// seenUnhidden: the runtime must look at init before it hides. Of one that has, proc(5) may
+// not show even the start time: if it joins namespaces, it has hidden before it was made,
+// and the start fails; the error says what helps. Nor does an ordinary user see its mount
+// namespace then: if it joins namespaces, that is seen once the program runs, if still.
+func (c *compiler) seenUnhidden() bool {
+	return c.facts.Process.ProcHides || c.knownByMounts() && len(c.joins) == 0
+}
+
+// knownByMounts: the container's processes are those in its mount namespace, since its
+// PID namespace has others in it.
+func (c *compiler) knownByMounts() bool {
+	return !c.owns(specs.PIDNamespace) && c.owns(specs.MountNamespace)
+}
+
+// hidesLate: init waits for something in the second part before it hides.
+func (c *compiler) hidesLate() bool { return c.mapsBeside() || c.seenUnhidden() }
 
 // recordInit records init, and asks for its scope. What undoes the scope and the
 // network is written along, which saves a write of each.

@@ -1,22 +1,31 @@
 package compile
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/plan"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// TestRecordedBeforeHidden: where /proc shows nobody who has hidden, init waits for what
+// TestRecordedBeforeHidden: where /proc shows nobody who has hidden, and where the mount
+// namespace is what the container's processes have alone, init waits for what
 // comes after its record, and hides then. Elsewhere it waits only
 // where others write its id maps. Its record is complete once.
 func TestRecordedBeforeHidden(t *testing.T) {
 	for _, name := range []string{"userns-single-id", "namespace-cgroup-late", "run-foreground"} {
-		for _, hides := range []bool{true, false} {
+		for _, why := range []string{"", "proc hides", "no PID namespace"} {
 			g := readGolden(t, readArchive(t, "testdata/"+name+".txtar"))
 			b, facts := g.input(t)
-			facts.Process.ProcHides = hides
+			facts.Process.ProcHides = why == "proc hides"
+			if why == "no PID namespace" {
+				b.Config.Linux.Namespaces = slices.DeleteFunc(b.Config.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
+					return ns.Type == specs.PIDNamespace
+				})
+			}
 			r, err := compileAnswered(b.Config, facts, g.wishes(t))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -55,13 +64,14 @@ func TestRecordedBeforeHidden(t *testing.T) {
 			for _, awaited := range []string{"rest", "mapped"} {
 				held = held || at["record"] < at["answer "+awaited] && at["await "+awaited] < at["hide"]
 			}
+			name := name + ", " + why
 			if at["hide"] == 0 || records != 1 {
 				t.Errorf("%s: nothing hides, or there are %d complete records: %v", name, records, at)
 			}
-			if hides && !held {
+			if why != "" && !held {
 				t.Errorf("%s: init hides before it is recorded: %v", name, at)
 			}
-			if !hides && held && name == "userns-single-id" {
+			if why == "" && held && strings.HasPrefix(name, "userns-single-id") {
 				t.Errorf("%s: init waits for its record for nothing: %v", name, at)
 			}
 		}

@@ -230,7 +230,7 @@ func (c *compiler) awaitProgram() {
 	if !c.decided.wait {
 		c.runtime("default", action.MarkMade{})
 	}
-	if !c.owns(specs.PIDNamespace) && c.owns(specs.MountNamespace) {
+	if c.knownByMounts() {
 		c.runtime("default", action.RecordMembers{})
 	}
 }
