@@ -16,7 +16,8 @@ import (
 // makes the namespaces and needs few facts; the second is given to the stage
 // while that is under way. Systemd, newuidmap and newgidmap need init's id and take longer
 // still: where one of them is asked, that comes first, and the second part is compiled
-// meanwhile. Compile gives the same plan in one go.
+// meanwhile, or while init makes its network namespace. Compile gives the same plan in
+// one go.
 
 // Beginning is a plan whose first part is compiled.
 type Beginning struct{ c *compiler }
@@ -101,6 +102,9 @@ func (c *compiler) withOwnSources() *host.Facts {
 
 // split lets the stage wait for the second part, and ends the first one.
 func (c *compiler) split() error {
+	if c.initFirst() {
+		c.compileRest()
+	}
 	c.b.At("default", "wait for the rest of the plan")
 	c.await(c.sync, "rest")
 	c.b.Split(c.rest)
@@ -122,26 +126,30 @@ func (c *compiler) mapsBeside() bool {
 	return c.result.Maps != nil && !c.ns.userEarly && c.result.Maps.Helped()
 }
 
+// mapsFirst: init waits for its maps in the first part of the plan, and makes its network
+// namespace while the runtime compiles the second part, which takes as long. Before,
+// newuidmap and newgidmap each have a CPU where there are two.
+func (c *compiler) mapsFirst() bool { return c.mapsBeside() && c.ownNetwork() != 0 }
+
 // moment is when init is recorded.
 type moment int
 
 const (
 	onceKnown     moment = iota // with its scope, which systemd needs long for
-	besideHelpers               // while newuidmap and newgidmap run
+	besideHelpers               // while newuidmap and newgidmap run, which take longer still
 	afterMaps                   // when it goes on after them, beside its mounts
 	beforeRest                  // before it is given the second part
 	afterRest                   // when it has been given that
 )
 
-// recorded says when: before init hides, if it must be; else beside what it does. Where
-// newuidmap and newgidmap run, it waits for both, which each have a CPU until then where
-// there are two.
+// recorded says when: before its scope is asked for; before init hides, if it must be;
+// else beside what it does. Where newuidmap and newgidmap run, they begin before.
 func (c *compiler) recorded() moment {
 	switch {
+	case c.mapsBeside() && (c.seenUnhidden() || c.decided.cgroup.late()):
+		return besideHelpers
 	case c.decided.cgroup.late():
 		return onceKnown
-	case c.mapsBeside() && c.seenUnhidden():
-		return besideHelpers
 	case c.mapsBeside():
 		return afterMaps
 	case c.seenUnhidden():

@@ -144,7 +144,6 @@ type compiler struct {
 	hook               *specs.Hook // is executed in place of process.args
 	parts              bool        // the plan has two parts
 	unfiltered         bool        // it goes without the filter of linux.seccomp
-	scopeAwaited       bool        // the step is in the plan already
 	shown              bool        // others may look at init
 	relays             bool        // notifications are relayed
 	networkFiles       []string    // of the container's directory
@@ -283,14 +282,11 @@ func (c *compiler) firstProcess() error {
 		c.mapIDs()
 	}
 	c.recordAt(besideHelpers)
-	if c.initFirst() {
-		c.compileRest()
-	}
 	return nil
 }
 
 // initFirst: the runtime awaits init before it compiles the second part, since systemd or
-// newuidmap and newgidmap need its id. They take longer than what is compiled.
+// newuidmap and newgidmap need its id. They take longer than to compile.
 func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBeside() }
 
 // compileRest compiles the second part, and gives it to the stage if it waits for
@@ -404,9 +400,10 @@ func (c *compiler) beginInit() error {
 	}
 	c.joinLate()
 	c.names()
-	if !c.mapsBeside() {
-		c.network()
+	if c.mapsFirst() {
+		c.awaitMaps()
 	}
+	c.network()
 	return nil
 }
 

@@ -111,10 +111,8 @@ func (c *compiler) beforeStage(pidfdSockets []string) {
 
 // outside writes what the runtime does while init is held.
 func (c *compiler) outside() error {
-	if !c.scopeAwaited {
-		if err := c.awaitScope(); err != nil {
-			return err
-		}
+	if c.decided.cgroup.late() {
+		c.devicesAndOwner()
 	}
 	c.moveDown()
 	moves, err := device.New(c.spec.Linux.NetDevices, c.result.Namespaces&unix.CLONE_NEWNET != 0)

@@ -16,9 +16,8 @@ import (
 
 // fileSystem writes the container's file system, up to the pivot.
 func (c *compiler) fileSystem() error {
-	if c.mapsBeside() {
+	if c.mapsBeside() && !c.mapsFirst() {
 		c.awaitMaps()
-		c.network()
 	}
 	c.recordAt(afterMaps)
 	if c.hidesLate() {
@@ -177,6 +176,9 @@ func (c *compiler) chroot() error {
 // until it has its own: for them init waits twice. So it does for a delegated cgroup,
 // which lies below the namespace's root.
 func (c *compiler) holds(late []rootfs.Mount) error {
+	if err := c.awaitScope(); err != nil {
+		return err
+	}
 	twice := c.decided.cgroup.delegate != "" || len(c.hooks().CreateContainer) > 0
 	if !twice || !c.decided.cgroup.late() {
 		if err := c.held(); err != nil {
@@ -188,10 +190,6 @@ func (c *compiler) holds(late []rootfs.Mount) error {
 	c.signal(TagScope, 0, "scope")
 	c.await(c.sync, "in scope")
 	c.awaitSignal("linux.cgroupsPath", "scope")
-	if err := c.awaitScope(); err != nil {
-		return err
-	}
-	c.scopeAwaited = true
 	c.answerAt("linux.cgroupsPath", "in scope")
 	if err := c.lateCgroup(late); err != nil {
 		return err
