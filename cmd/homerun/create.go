@@ -68,6 +68,7 @@ func newCreateCommand(o *options) *cobra.Command {
 
 // create ends and clears up when it is told to: conmon passes signals on to it.
 func (o *options) create(ctx context.Context, f *createFlags, id string) error {
+	dropSIGCHLD()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	r, err := o.runtime()

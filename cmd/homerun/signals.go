@@ -45,11 +45,16 @@ type signals struct {
 	last *time.Timer // ends this process, if the start does not end
 }
 
+// dropSIGCHLD is for who waits for its children by their pidfds: with a handler, and Go sets
+// one, the end of each would wake this process twice.
+func dropSIGCHLD() { early.Default(unix.SIGCHLD) }
+
 // catchSignals begins to collect signals. It comes before the container's start:
 // the program may tell somebody that it is ready, and be sent a signal through
 // us, before we have returned from starting it, or the terminal may have another size.
 // Who detaches passes on none.
 func catchSignals(detach bool) (*signals, error) {
+	dropSIGCHLD()
 	if detach {
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +232,22 @@ func TestUntilSignal(t *testing.T) {
 	defer stop()
 	if err := o.endedBy(awaitCause(begun), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
 		t.Errorf("without a signal: %v, status %d", err, o.exitStatus())
+	}
+}
+
+// TestDropSIGCHLD: the end of a child is no signal to who waits by pidfds.
+func TestDropSIGCHLD(t *testing.T) {
+	if _, err := catchSignals(true); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(status), "SigCgt:")
+	caught, err := strconv.ParseUint(strings.Fields(text)[0], 16, 64)
+	if err != nil || caught == 0 || caught>>(unix.SIGCHLD-1)&1 != 0 {
+		t.Errorf("signals with a handler: %x, %v", caught, err)
 	}
 }
 
