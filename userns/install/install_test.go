@@ -392,7 +392,8 @@ func descriptors(t *testing.T) (list []string) {
 	return list
 }
 
-// TestNoDescriptorLeft: where there is none for the pidfd, the helper is ended and reaped.
+// TestNoDescriptorLeft: where there is none for the second helper, the first one is ended and
+// reaped.
 func TestNoDescriptorLeft(t *testing.T) {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -412,14 +413,15 @@ func TestNoDescriptorLeft(t *testing.T) {
 		defer unix.Close(fd)
 		free = max(free, fd)
 	}
-	const own = 3 // /dev/null and a pipe
+	const own = 3 // /dev/null and a pipe, whose reading end is kept
 	limit := unix.Rlimit{Cur: uint64(free + 1 + own), Max: old.Max}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }()
 	maps, start := fake(program), time.Now()
-	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "start "+program) {
+	maps.GID = maps.UID
+	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "userns: pipe for "+program) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
@@ -427,6 +429,22 @@ func TestNoDescriptorLeft(t *testing.T) {
 	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// TestTalkative: a helper that says more than a pipe holds ends all the same, and the
+// beginning of what it says is kept.
+func TestTalkative(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "newuidmap")
+	script := "#!/bin/sh\necho too much >&2\nwhile [ $((i += 1)) -lt 3000 ]; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx >&2; done 2>&2\nexit 7\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := mapAll(ctx, 1, fake(program), &host.Facts{})
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), ": too much; xxx") || len(err.Error()) > 2*maxComplaint {
+		t.Errorf("got %.300v", err)
 	}
 }
 

@@ -24,9 +24,8 @@ type process struct {
 	// args is the helper's argument vector.
 	args []string
 	spawn.Process
-	pidfd  int
 	stderr int
-	said   []byte
+	said   []byte // of one that has failed
 }
 
 // start starts the helper for one map of process pid.
@@ -37,11 +36,12 @@ func start(m *userns.Map, pid int) (*process, error) {
 	}
 	defer unix.Close(null)
 	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+	// It does not block: nobody reads before the end.
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("userns: pipe for %s: %w", m.Program, err)
 	}
 	defer unix.Close(pipe[1])
-	p := &process{m: m, args: m.Args(pid), pidfd: -1, stderr: pipe[0]}
+	p := &process{m: m, args: m.Args(pid), stderr: pipe[0]}
 	if err := p.begin(null, pipe[1]); err != nil {
 		unix.Close(pipe[0])
 		return nil, err
@@ -61,12 +61,6 @@ func (p *process) begin(null, stderr int) error {
 	if err != nil {
 		return p.notStarted(err)
 	}
-	p.pidfd, err = unix.PidfdOpen(p.PID, 0) // of a child, which is not reaped yet
-	if err != nil {
-		unix.Kill(p.PID, unix.SIGKILL)
-		p.reap()
-		return p.notStarted(err)
-	}
 	return nil
 }
 
@@ -80,73 +74,52 @@ func (p *process) notStarted(err error) error {
 	}
 }
 
-// waitAll collects what the helpers say until all have ended or ctx has; then
-// it kills those that are left.
+// waitAll waits until all helpers have ended or ctx has; then it kills those that are
+// left. They are reaped after, so their ids are theirs until then.
 func waitAll(ctx context.Context, started []*process) {
 	if len(started) == 0 {
 		return
 	}
 	stop := proc.WhenDone(ctx, func() {
 		for _, p := range started {
-			p.kill()
+			_ = unix.Kill(p.PID, unix.SIGKILL) // a zombie does not mind
 		}
 	})
 	for _, p := range started {
-		p.drain()
+		p.awaitEnd()
 	}
-	stop() // result closes the descriptors that kill uses
+	stop()
 }
 
-// kill ends the helper, if it has not ended.
-func (p *process) kill() {
-	unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
-}
-
-// drain reads standard error until the helper ends: it has then closed its end,
-// and all it said lies in the pipe. A child that the helper might leave behind
-// with the pipe open does not hold this up.
-func (p *process) drain() {
-	poll := []unix.PollFd{{Fd: int32(p.stderr), Events: unix.POLLIN}, {Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(poll, -1); err != nil {
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			return
-		}
-		if poll[0].Revents&unix.POLLIN != 0 {
-			p.read()
-			continue
-		}
-		if poll[1].Revents != 0 {
-			return
-		}
-		if poll[0].Revents != 0 {
-			poll[0] = unix.PollFd{Fd: -1} // closed: wait for the end only
-		}
+// awaitEnd waits for the helper's end. A child that it might leave behind, with the pipe
+// open, does not hold this up. With the pipe or a pidfd in poll(2) its end would wake this process
+// twice.
+func (p *process) awaitEnd() {
+	for unix.Waitid(unix.P_PID, p.PID, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 }
 
+// read reads the beginning of what the helper has said, which lies in the pipe.
 func (p *process) read() {
-	var buf [512]byte
-	n, err := unix.Read(p.stderr, buf[:])
-	if err == nil && len(p.said) < maxComplaint {
-		p.said = append(p.said, buf[:n]...)
-	}
+	p.said = make([]byte, maxComplaint)
+	n, _ := unix.Read(p.stderr, p.said) // EAGAIN: nothing, and somebody has it open
+	p.said = p.said[:max(n, 0)]
 }
 
 // result reaps the helper, which has ended, and says how.
 func (p *process) result(ctx context.Context) error {
+	defer unix.Close(p.stderr)
 	status, err := p.reap()
 	if err != nil {
 		return err
 	}
-	unix.Close(p.stderr)
-	unix.Close(p.pidfd)
 	if err := p.Failed(); err != nil {
 		return p.notStarted(err)
 	}
-	return verdict(status, ctx)
+	if err = verdict(status, ctx); err != nil {
+		p.read()
+	}
+	return err
 }
 
 // reap waits for the end. p is kept meanwhile, as spawn.Process wants it.
