@@ -45,8 +45,8 @@ type signals struct {
 	last *time.Timer // ends this process, if the start does not end
 }
 
-// dropSIGCHLD is for who waits for its children by their pidfds: with a handler, and Go sets
-// one, the end of each would wake this process twice.
+// dropSIGCHLD comes before a start, which waits for its children one by one: with a handler,
+// and Go sets one, the end of each would wake this process twice.
 func dropSIGCHLD() { early.Default(unix.SIGCHLD) }
 
 // catchSignals begins to collect signals. It comes before the container's start:

@@ -235,7 +235,7 @@ func TestUntilSignal(t *testing.T) {
 	}
 }
 
-// TestDropSIGCHLD: the end of a child is no signal to who waits by pidfds.
+// TestDropSIGCHLD: the end of a child is no signal to who starts a container.
 func TestDropSIGCHLD(t *testing.T) {
 	if _, err := catchSignals(true); err != nil {
 		t.Fatal(err)

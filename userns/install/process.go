@@ -92,7 +92,7 @@ func waitAll(ctx context.Context, started []*process) {
 }
 
 // awaitEnd waits for the helper's end. A child that it might leave behind, with the pipe
-// open, does not hold this up. With the pipe or a pidfd in poll(2) its end would wake this process
+// open, does not hold this up. If the pipe were polled too, its end would wake this process
 // twice.
 func (p *process) awaitEnd() {
 	for unix.Waitid(unix.P_PID, p.PID, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
