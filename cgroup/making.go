@@ -32,6 +32,9 @@ type Making struct {
 	// Cgroup is the container's. The actions say in its State what they have made; the
 	// caller writes that.
 	Cgroup
+	// Pidfd is init's pidfd: nobody waits for the scope of an init that has ended. Nil for
+	// none.
+	Pidfd func() int
 
 	// own is what actions are about, nil when there is none; above is the one above
 	// it that was made for the limits, or nil.
@@ -203,7 +206,11 @@ func scopeMark(s *store.State) string {
 // awaitScope waits for the scope, and proves that it is ours. The connection stays
 // open: a program may end at once, and its scope with it.
 func (m *Making) awaitScope(ctx context.Context, a action.AwaitScope) error {
-	if err := m.job.Wait(ctx); err != nil {
+	init := -1
+	if m.Pidfd != nil {
+		init = m.Pidfd()
+	}
+	if err := m.job.Wait(ctx, init); err != nil {
 		return err
 	}
 	own, err := live.OfProcess(m.State.Pid)

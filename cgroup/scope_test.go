@@ -29,6 +29,7 @@ type manager struct {
 
 	lock        sync.Mutex
 	silent      chan struct{} // until it is closed, Description is not answered
+	stuck       chan struct{} // until it is closed, no unit is started
 	forgets     int           // so many times it forgets that it was asked to stop a unit
 	description string
 	asked       []string
@@ -71,6 +72,9 @@ func (m *manager) StartTransientUnit(unit, _ string, list []property, _ []struct
 		}
 	}
 	m.note("start %s", unit)
+	if m.stuck != nil {
+		<-m.stuck
+	}
 	return m.job(unit)
 }
 
@@ -229,6 +233,29 @@ func TestScopeWithoutInit(t *testing.T) {
 	}
 	if making.Close(); making.Bus != nil {
 		t.Error("the connection is open")
+	}
+}
+
+// Nobody waits for the scope of an init that has ended.
+func TestScopeOfEndedInit(t *testing.T) {
+	c, mount, m := managed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	m.stuck = make(chan struct{})
+	defer close(m.stuck)
+	init, pidfd := exec.Command("true"), -1
+	init.SysProcAttr = &unix.SysProcAttr{PidFD: &pidfd}
+	if err := init.Run(); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	making := Making{Cgroup: c, Pidfd: func() int { return pidfd }}
+	defer making.Close()
+	if _, err := making.Do(ctx, action.StartScope{Unit: "x.scope"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := making.Do(ctx, action.AwaitScope{Unit: "x.scope", Mount: mount}); err == nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
 	}
 }
 

@@ -70,7 +70,9 @@ type starting struct {
 }
 
 func (c *Container) newStarting(b *bundle.Bundle) *starting {
-	return &starting{c: c, bundle: b, cgroup: cgroup.Making{Cgroup: c.cgroup()}, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+	s := &starting{c: c, bundle: b, receiver: -1, terminal: -1, copies: -1, outcome: -1}
+	s.cgroup = cgroup.Making{Cgroup: c.cgroup(), Pidfd: func() int { return s.launch.Pidfd() }}
+	return s
 }
 
 // close gives up what no Process has taken over.

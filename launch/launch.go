@@ -138,6 +138,9 @@ func (l *Launch) Init() int { return l.init }
 // First is the process id of the first process; 0 before it is started.
 func (l *Launch) First() int { return l.first }
 
+// Pidfd is init's pidfd, which stays the launch's; -1 when init is not known.
+func (l *Launch) Pidfd() int { return l.pidfd }
+
 // TakePidfd gives init's pidfd away.
 func (l *Launch) TakePidfd() int {
 	fd := l.pidfd

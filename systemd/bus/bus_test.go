@@ -260,7 +260,7 @@ func start(t testing.TB, c *Conn, unit string) (*Job, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j, j.Wait(limited(t, 5*time.Second))
+	return j, j.Wait(limited(t, 5*time.Second), -1)
 }
 
 func TestStart(t *testing.T) {
@@ -287,7 +287,7 @@ func TestStartSlowJob(t *testing.T) {
 	if time.Since(begin) > 200*time.Millisecond {
 		t.Error("Start waits for the job")
 	}
-	if err := j.Wait(limited(t, 5*time.Second)); err != nil || time.Since(begin) < delay {
+	if err := j.Wait(limited(t, 5*time.Second), -1); err != nil || time.Since(begin) < delay {
 		t.Error(err, time.Since(begin))
 	}
 }
@@ -344,7 +344,7 @@ func TestStartTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = j.Wait(limited(t, 200*time.Millisecond))
+	err = j.Wait(limited(t, 200*time.Millisecond), -1)
 	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != "systemd: start a.scope: no answer in time" {
 		t.Error(err)
 	}
@@ -380,7 +380,7 @@ func TestLostBus(t *testing.T) {
 		unix.Shutdown(c.fd, unix.SHUT_RDWR)
 	})
 	begin := time.Now()
-	if err := j.Wait(limited(t, 5*time.Second)); !errors.Is(err, errLost) || time.Since(begin) > 3*time.Second {
+	if err := j.Wait(limited(t, 5*time.Second), -1); !errors.Is(err, errLost) || time.Since(begin) > 3*time.Second {
 		t.Error(err, time.Since(begin))
 	}
 	<-died // before the test's end closes the connection

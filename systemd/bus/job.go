@@ -122,9 +122,14 @@ func (j *Job) send(ctx context.Context, out *bytes.Buffer) (err error) {
 // live.Dir.Ensure). A unit of that name that failed before is reset and the
 // start tried once more; properties that an old systemd does not know are left
 // out one by one. After an error the unit may be somebody else's of
-// the same name: see Description before it is stopped. Errors are *fault.Error.
-func (j *Job) Wait(ctx context.Context) error {
+// the same name: see Description before it is stopped. Errors are *fault.Error. It gives up
+// when the process of a pidfd ends, whose scope is waited for; -1 is none.
+func (j *Job) Wait(ctx context.Context, pidfd int) error {
+	defer func() { j.conn.ends = nil }()
 	for deadline := time.Now().Add(callLimit); ; {
+		if pidfd >= 0 {
+			j.conn.ends = []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		}
 		body, err := j.conn.answer(ctx, j.call, time.Until(deadline))
 		var result string
 		var job dbus.ObjectPath

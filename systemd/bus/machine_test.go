@@ -101,7 +101,7 @@ func scope(t testing.TB, c *Conn, name, res string, cmd *exec.Cmd) *live.Dir {
 		t.Fatal(err)
 	}
 	sent := time.Since(start)
-	if err := j.Wait(limited(t, 20*time.Second)); err != nil {
+	if err := j.Wait(limited(t, 20*time.Second), -1); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s: sent after %v, done after %v, dropped %v", unit, sent, time.Since(start), j.dropped)
@@ -308,7 +308,7 @@ func TestMachineUnitExists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = j.Wait(limited(t, 10*time.Second))
+	err = j.Wait(limited(t, 10*time.Second), -1)
 	if err == nil || !strings.HasSuffix(err.Error(), "a unit of this name exists") || !d.Populated() {
 		t.Error(err)
 	}
@@ -323,7 +323,7 @@ func TestMachineUnknownProperty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Wait(limited(t, 10*time.Second)); err != nil || len(j.dropped) != 1 {
+	if err := j.Wait(limited(t, 10*time.Second), -1); err != nil || len(j.dropped) != 1 {
 		t.Errorf("dropped %v, %v", j.dropped, err)
 	}
 	cmd.Process.Kill()

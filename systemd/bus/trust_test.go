@@ -109,7 +109,7 @@ func TestTrusted(t *testing.T) {
 	}
 	if j, err := c.Start(t.Context(), "a.scope", pid, scopeProperties()); err != nil {
 		t.Fatal(err)
-	} else if err := j.Wait(limited(t, 5*time.Second)); err != nil {
+	} else if err := j.Wait(limited(t, 5*time.Second), -1); err != nil {
 		t.Error(err)
 	}
 	if err := c.Prove(t.Context()); err != nil || strings.Contains(said(), "Version") || c.unproven != nil {
@@ -165,7 +165,7 @@ func TestTrustedInVain(t *testing.T) {
 		"start": func(ctx context.Context, c *Conn) error {
 			j, err := c.Start(ctx, "a.scope", 0, scopeProperties())
 			if err == nil {
-				err = j.Wait(ctx)
+				err = j.Wait(ctx, -1)
 			}
 			return err
 		},
@@ -223,7 +223,7 @@ func TestTrustedAndLeft(t *testing.T) {
 		"start": func(c *Conn) error {
 			j, err := c.Start(t.Context(), "a.scope", 0, scopeProperties())
 			if err == nil {
-				err = j.Wait(limited(t, 5*time.Second))
+				err = j.Wait(limited(t, 5*time.Second), -1)
 			}
 			return err
 		},

@@ -35,6 +35,9 @@ const maxLine = 4096
 // errLost says that the other side, or we, have closed the connection.
 var errLost = errors.New("the connection to the service manager was lost")
 
+// errEnded says that the process that somebody waited for the manager with has ended.
+var errEnded = errors.New("its process has ended")
+
 // wire is a connection. It is for one goroutine at a time.
 type wire struct {
 	fd     int
@@ -44,6 +47,8 @@ type wire struct {
 	// in was received and not read yet; buffer is where it lies.
 	in     []byte
 	buffer [4096]byte
+	// ends is a pidfd, or nothing: who waits for more gives up when that process ends.
+	ends []unix.PollFd
 }
 
 // authentication has no identity: see the package's comment.
@@ -102,11 +107,17 @@ func (w *wire) write(ctx context.Context, data []byte, fds ...int) error {
 
 // await waits until the socket can be read or written.
 func (w *wire) await(ctx context.Context, event int16, deadline time.Time) error {
-	n, err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(w.fd), Events: event}}, max(time.Until(deadline), 0))
-	if err == nil && n == 0 {
-		err = context.DeadlineExceeded
+	fds := append([]unix.PollFd{{Fd: int32(w.fd), Events: event}}, w.ends...)
+	n, err := proc.Poll(ctx, fds, max(time.Until(deadline), 0))
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return context.DeadlineExceeded
+	case fds[0].Revents == 0:
+		return errEnded
 	}
-	return err
+	return nil
 }
 
 // fill receives more. What was received stays where it is in w.in.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,6 +163,30 @@ func TestReceiveFlood(t *testing.T) {
 	c.Close()
 	<-stopped
 	unix.Close(theirs)
+}
+
+// TestStartEnded: nobody waits for the scope of a process that has ended.
+func TestStartEnded(t *testing.T) {
+	m, c := newManager(t)
+	m.with(func() { m.stuck = true })
+	process := exec.Command("true")
+	pidfd := -1
+	process.SysProcAttr = &syscall.SysProcAttr{PidFD: &pidfd}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer process.Wait()
+	defer unix.Close(pidfd)
+	j, err := c.Start(t.Context(), "a.scope", 0, scopeProperties())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = j.Wait(limited(t, 20*time.Second), pidfd); !errors.Is(err, errEnded) || err.Error() != "systemd: start a.scope: its process has ended" {
+		t.Error(err)
+	}
+	if len(c.ends) != 0 {
+		t.Error("the next wait ends with the process too")
+	}
 }
 
 // Whatever comes, the end of it is an error, and no panic.
