@@ -23,7 +23,7 @@ func (s *starting) doOnCgroup(ctx context.Context, a plan.Action) (done bool, er
 	case action.EnterScope:
 		done, err = true, s.c.cgroup().Enter(ctx, s.target.Path(), s.launch.Init())
 	}
-	if err != nil && s.c.State.Pid != 0 && !s.c.State.Init().Alive() {
+	if err != nil && s.c.State.Pid != 0 && s.c.State.Init().Ending() {
 		err = launch.ErrDied // and its scope went with it
 	}
 	return done, err

@@ -78,6 +78,13 @@ func (p ID) Lives() (bool, error) {
 	return now.lives(), nil
 }
 
+// Ending reports whether the process is not Alive, or is about to end: its memory, files
+// and mounts are taken down before it is a zombie, and no cgroup takes it any more.
+func (p ID) Ending() bool {
+	now, err := stat(p.Pid)
+	return err == nil && now.exits && now.threads < 2 || !p.Alive()
+}
+
 // ErrHidden is for a process that lives and that proc(5) does not show.
 var ErrHidden = errors.New("the process is hidden")
 
@@ -239,7 +246,12 @@ type status struct {
 	// until all others have ended.
 	threads uint64
 	start   uint64
+	// exits: its first thread is in the kernel's do_exit().
+	exits bool
 }
+
+// pfExiting is PF_EXITING of linux/sched.h, in field 9.
+const pfExiting = 0x4
 
 // lives reports whether a thread of the process is no zombie.
 func (s status) lives() bool { return s.state != 'X' && (s.state != 'Z' || s.threads > 1) }
@@ -275,6 +287,9 @@ func parseStat(text []byte) (s status, err error) {
 		switch {
 		case field == 3 && i > begin:
 			s.state = text[begin]
+		case field == 9:
+			flags, _ := strconv.ParseUint(string(text[begin:i]), 10, 64)
+			s.exits = flags&pfExiting != 0
 		case field == 20:
 			s.threads, err = strconv.ParseUint(string(text[begin:i]), 10, 64)
 		case field == 22 && err == nil:

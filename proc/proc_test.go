@@ -3,11 +3,13 @@ package proc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,13 +72,15 @@ func TestID(t *testing.T) {
 	}
 }
 
-// TestMain is also the process of TestFirstThreadEnds.
+// TestMain is also the process of TestFirstThreadEnds, and others.
 func TestMain(m *testing.M) {
 	switch os.Getenv("PROC_TEST") {
 	case "first thread ends":
 		endFirstThread()
 	case "awaits signals":
 		awaitSignals()
+	case "an init ends":
+		endInit()
 	}
 	os.Exit(m.Run())
 }
@@ -112,8 +116,8 @@ func TestFirstThreadEnds(t *testing.T) {
 	for s := (status{}); s.state != 'Z' && err == nil; time.Sleep(time.Millisecond) {
 		s, err = stat(id.Pid)
 	}
-	if lives, e := id.Lives(); !lives || err != nil || e != nil {
-		t.Errorf("%+v lives: %v, %v, %v", id, lives, err, e)
+	if lives, e := id.Lives(); !lives || err != nil || e != nil || id.Ending() {
+		t.Errorf("%+v lives: %v, %v, %v; ending: %v", id, lives, err, e, id.Ending())
 	}
 	pidfd, err := id.Open()
 	if err != nil {
@@ -123,6 +127,44 @@ func TestFirstThreadEnds(t *testing.T) {
 	in.Close()
 	if ended, err := AwaitEnd(context.Background(), pidfd, time.Minute); !ended || err != nil || id.Alive() {
 		t.Errorf("%+v: ended %v, %v; lives: %v", id, ended, err, id.Alive())
+	}
+}
+
+// endInit says how the init of a PID namespace is that was killed while another process of
+// that, a child of this one, was not waited for: the init is no zombie before.
+func endInit() {
+	runtime.LockOSThread()
+	_ = exec.Command("true").Run() // package os makes a process of its own, once
+	if err := unix.Unshare(unix.CLONE_NEWPID); err != nil {
+		panic(err)
+	}
+	first, other := exec.Command("sleep", "60"), exec.Command("sleep", "60")
+	if err := errors.Join(first.Start(), other.Start()); err != nil {
+		panic(err)
+	}
+	id, err := Of(first.Process.Pid)
+	fmt.Println("before", id.Alive(), id.Ending(), err)
+	pidfd, err := unix.PidfdOpen(other.Process.Pid, 0)
+	_ = first.Process.Kill()
+	_, _ = AwaitEnd(context.Background(), pidfd, time.Minute)
+	fmt.Println("killed", id.Alive(), id.Ending(), err)
+	_, _ = other.Process.Wait()
+	_, _ = first.Process.Wait()
+	fmt.Println("reaped", id.Alive(), id.Ending())
+	os.Exit(0)
+}
+
+// A process that was killed may not be a zombie yet.
+func TestEnding(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{"PROC_TEST=an init ends", "PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
+		t.Skipf("needs user namespaces: %v", err)
+	}
+	if want := "before true false <nil>\nkilled true true <nil>\nreaped false true\n"; string(out) != want || err != nil {
+		t.Errorf("%s, %v; want %s", out, err, want)
 	}
 }
 
@@ -224,7 +266,7 @@ func TestInInitialUserNamespace(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	fields := strings.Repeat(" 1", 16) + " 8 1"
 	for _, text := range []string{"7 (sh) S" + fields + " 99", ") S" + fields + " 99", "7 (a b) c) S" + fields + " 99 0 0\n"} {
-		if s, err := parseStat([]byte(text)); s != (status{'S', 8, 99}) || err != nil {
+		if s, err := parseStat([]byte(text)); s != (status{'S', 8, 99, false}) || err != nil {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
 	}
@@ -246,7 +288,7 @@ func FuzzParseStat(f *testing.F) {
 		if state > ' ' && state != ')' {
 			line := "7 (" + name + ") " + string(rune(state&0x7f|0x40)) + strings.Repeat(" -1", 16) + " 2 -1 " + strconv.FormatUint(start, 10) + " 0 0\n"
 			got, err := parseStat([]byte(line))
-			if want := (status{state&0x7f | 0x40, 2, start}); err != nil || got != want {
+			if want := (status{state&0x7f | 0x40, 2, start, false}); err != nil || got != want {
 				t.Errorf("%q: %+v %v", line, got, err)
 			}
 		}
