@@ -109,6 +109,11 @@ func compileAll(t *testing.T, b *bundle.Bundle, facts *host.Facts, choice uint16
 	checkOutcome(t, facts, r, err)
 	r, err = compileAnswered(b.Config, facts, w)
 	checkOutcome(t, facts, r, err)
+	if err == nil {
+		if err := orderOf(r); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r, err = CompileJoin(j, facts)
 	checkOutcome(t, facts, r, err)
 	r, err = joinAnswered(j, facts)
@@ -131,6 +136,9 @@ func checkOutcome(t *testing.T, facts *host.Facts, r *Result, err error) {
 		return
 	}
 	if err := plan.Check(r.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := meet(r.Plan); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(plan.NewEncoding(r.Plan, 0x400000, 0x40000000).Code); n > r.Plan.CodeSize() {
