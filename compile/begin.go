@@ -127,8 +127,9 @@ func (c *compiler) mapsBeside() bool {
 }
 
 // mapsFirst: init waits for its maps in the first part of the plan, and makes its network
-// namespace while the runtime compiles the second part, which takes as long. Before,
-// newuidmap and newgidmap each have a CPU where there are two.
+// namespace while the runtime compiles the second part, which takes as long. Until the maps
+// are written the runtime does nothing: where there are two CPUs, newuidmap and newgidmap
+// have one each.
 func (c *compiler) mapsFirst() bool { return c.mapsBeside() && c.ownNetwork() != 0 }
 
 // moment is when init is recorded.
@@ -176,7 +177,8 @@ func (c *compiler) restFirst() bool {
 // seenUnhidden: the runtime must look at init before it hides. Of one that has, proc(5) may
 // not show even the start time: if it joins namespaces, it has hidden before it was made,
 // and the start fails; the error says what helps. Nor does an ordinary user see its mount
-// namespace then: if it joins namespaces, that is seen once the program runs, if still.
+// namespace then: if it joins namespaces, that is looked at again once the program runs,
+// which may have ended by then.
 func (c *compiler) seenUnhidden() bool {
 	return c.facts.Process.ProcHides || c.knownByMounts() && len(c.joins) == 0
 }

@@ -15,8 +15,9 @@
 // on, since nothing is executed in between. From then on the order is:
 //
 //	the id maps              files made before would have no owner
-//	the rest of the plan     which the runtime compiles meanwhile, see Begin; it comes before
-//	                         maps that newuidmap writes
+//	its network namespace    what that has in /proc would have no owner: see ownNetwork
+//	the rest of the plan     which the runtime compiles meanwhile, see Begin; where newuidmap
+//	                         writes the maps and there is no such namespace, it comes before
 //	not dumpable             once the files in /proc/self are not needed
 //	sources, as the caller   the container's root may not reach them
 //	the container's root     so that what is made belongs to it
@@ -286,7 +287,7 @@ func (c *compiler) firstProcess() error {
 }
 
 // initFirst: the runtime awaits init before it compiles the second part, since systemd or
-// newuidmap and newgidmap need its id. They take longer than to compile.
+// newuidmap and newgidmap need its id, and take longer than to compile.
 func (c *compiler) initFirst() bool { return c.decided.cgroup.late() || c.mapsBeside() }
 
 // compileRest compiles the second part, and gives it to the stage if it waits for

@@ -111,7 +111,7 @@ func (c *compiler) beforeStage(pidfdSockets []string) {
 
 // outside writes what the runtime does while init is held.
 func (c *compiler) outside() error {
-	if c.decided.cgroup.late() {
+	if c.decided.cgroup.late() { // the filter might forbid to make the nodes that init has by now
 		c.devicesAndOwner()
 	}
 	c.moveDown()

@@ -105,7 +105,7 @@ func (c *compiler) idmapInputs() error {
 }
 
 // splitMounts puts the mounts of the cgroup tree last when init is moved into
-// its cgroup only while it waits: what they show is fixed when they are made.
+// its cgroup only beside the others: what they show is fixed when they are made.
 func (c *compiler) splitMounts(mounts []rootfs.Mount) (early, late []rootfs.Mount) {
 	if !c.decided.cgroup.late() {
 		return mounts, nil
@@ -174,7 +174,8 @@ func (c *compiler) chroot() error {
 // cgroup that init is in only then. Hooks that join the container need its cgroup
 // namespace (config.md, "Hooks"), and cannot join the host's, which init is in
 // until it has its own: for them init waits twice. So it does for a delegated cgroup,
-// which lies below the namespace's root.
+// which lies below the namespace's root. The runtime awaits the scope first, beside init's
+// mounts, and then init.
 func (c *compiler) holds(late []rootfs.Mount) error {
 	if err := c.awaitScope(); err != nil {
 		return err

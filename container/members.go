@@ -25,8 +25,9 @@ func owns(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 
 // recordMembers remembers by what the container's processes are known, as long
 // as init surely lives. A user may not look at the namespaces of a process that
-// hides (PR_SET_DUMPABLE), and an init that makes its mount namespace itself may be in
-// the caller's still, in which all of the host's processes are; recordMembersLate then does it.
+// hides (PR_SET_DUMPABLE): init does so after this, but for one that joins namespaces. And one
+// that makes its mount namespace itself may be in the caller's still, in which all of the
+// host's processes are. For both of them recordMembersLate does it.
 func (c *Container) recordMembers(s *specs.Spec) error {
 	if s.Linux == nil || owns(s, specs.PIDNamespace) {
 		return nil
