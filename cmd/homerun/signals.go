@@ -49,7 +49,7 @@ type signals struct {
 // and Go sets one, the end of each would wake this process twice.
 func dropSIGCHLD() { early.Default(unix.SIGCHLD) }
 
-// catchSignals begins to collect signals. It comes before the container's start:
+// catchSignals begins to collect signals, and drops SIGCHLD. It comes before the container's start:
 // the program may tell somebody that it is ready, and be sent a signal through
 // us, before we have returned from starting it, or the terminal may have another size.
 // Who detaches passes on none.
