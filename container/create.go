@@ -165,7 +165,7 @@ func (s *starting) recordInit(pidFile string) error {
 		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
 	}
 	c.State.Pid, c.State.StartTime = init.Pid, init.StartTime
-	c.recordNamespaces(s.bundle.Config)
+	c.recordNamespaces()
 	if s.launch.Stays() {
 		if err := c.recordWaiter(s.launch.First()); err != nil {
 			return err

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/bundle"
@@ -106,10 +107,12 @@ func hookOf(b *bundle.Bundle, a action.RunHook) *specs.Hook {
 // trace the hook and act as the caller: user_namespaces(7), "Capabilities". So
 // the hook stays out of that one, for which the caller must be root.
 func (c *Container) callersNamespaces(s *specs.Spec) int {
-	if s.Linux == nil || owns(s, specs.UserNamespace) {
-		return c.State.Namespaces
+	if s.Linux != nil && slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
+		return ns.Type == specs.UserNamespace && ns.Path != ""
+	}) {
+		return c.State.Namespaces &^ unix.CLONE_NEWUSER
 	}
-	return c.State.Namespaces &^ unix.CLONE_NEWUSER
+	return c.State.Namespaces
 }
 
 // imagesHook prepares a hook whose path is resolved in the container.

@@ -6,7 +6,6 @@ import (
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,11 +18,12 @@ import (
 // started in. It cannot come back from another one: user_namespaces(7).
 
 // recordNamespaces records in which user namespace init is. One that is joined by its
-// path was recorded when it was opened.
-func (c *Container) recordNamespaces(s *specs.Spec) {
+// path was recorded when it was opened; any other is new, also where config.json does not
+// ask for it.
+func (c *Container) recordNamespaces() {
 	if c.State.Users == nil {
 		own, _ := proc.UserNamespace() // 0 where /proc does not say
-		c.State.Users = &store.Users{Inode: own, Above: s.Linux != nil && owns(s, specs.UserNamespace)}
+		c.State.Users = &store.Users{Inode: own, Above: c.State.Namespaces&unix.CLONE_NEWUSER != 0}
 	}
 }
 
