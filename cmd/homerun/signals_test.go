@@ -235,20 +235,43 @@ func TestUntilSignal(t *testing.T) {
 	}
 }
 
-// TestDropSIGCHLD: the end of a child is no signal to who starts a container.
+// TestDropSIGCHLD: the end of a child is no signal to who starts a container, whoever it
+// is for.
 func TestDropSIGCHLD(t *testing.T) {
-	if _, err := catchSignals(true); err != nil {
-		t.Fatal(err)
+	if detach := os.Getenv(detachVariable); detach != "" {
+		before := handlesSIGCHLD(t)
+		if _, err := catchSignals(detach == "true"); err != nil {
+			t.Fatal(err)
+		}
+		if !before || handlesSIGCHLD(t) {
+			t.Errorf("a handler before: %v, and after: %v", before, handlesSIGCHLD(t))
+		}
+		return
 	}
+	for _, detach := range []string{"true", "false"} { // each in a process in which nobody has dropped it
+		cmd := exec.Command(os.Args[0], "-test.run=^TestDropSIGCHLD$")
+		cmd.Env = append(os.Environ(), detachVariable+"="+detach)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("detach %s: %v: %s", detach, err, out)
+		}
+	}
+}
+
+// detachVariable is set in the processes that TestDropSIGCHLD starts.
+const detachVariable = "HOMERUN_TEST_DETACH"
+
+func handlesSIGCHLD(t *testing.T) bool {
+	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, text, _ := strings.Cut(string(status), "SigCgt:")
 	caught, err := strconv.ParseUint(strings.Fields(text)[0], 16, 64)
-	if err != nil || caught == 0 || caught>>(unix.SIGCHLD-1)&1 != 0 {
-		t.Errorf("signals with a handler: %x, %v", caught, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return caught>>(unix.SIGCHLD-1)&1 != 0
 }
 
 // nohupVariable is set in the process that TestIgnored starts.
