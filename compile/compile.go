@@ -85,11 +85,9 @@ const (
 	TagNamespaces = 3
 	// TagReady says that init waits for `start`.
 	TagReady = 4
-	// TagScope says that init waits to be in its cgroup, and for nothing else.
-	TagScope = 5
 	// TagNetwork says that init's namespaces can be joined by its process id: its ids
 	// are mapped, and the caller's other processes may look at it.
-	TagNetwork = 6
+	TagNetwork = 5
 )
 
 // Names of the inputs that a plan may have: descriptors the stage is started

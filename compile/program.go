@@ -174,8 +174,7 @@ func (c *compiler) chroot() error {
 // cgroup that init is in only then. Hooks that join the container need its cgroup
 // namespace (config.md, "Hooks"), and cannot join the host's, which init is in
 // until it has its own: for them init waits twice. So it does for a delegated cgroup,
-// which lies below the namespace's root. The runtime awaits the scope first, beside init's
-// mounts, and then init.
+// which lies below the namespace's root. The runtime awaits the scope beside init's mounts.
 func (c *compiler) holds(late []rootfs.Mount) error {
 	if err := c.awaitScope(); err != nil {
 		return err
@@ -188,9 +187,7 @@ func (c *compiler) holds(late []rootfs.Mount) error {
 		return c.lateCgroup(late)
 	}
 	c.b.At("linux.cgroupsPath", "wait for the scope")
-	c.signal(TagScope, 0, "scope")
 	c.await(c.sync, "in scope")
-	c.awaitSignal("linux.cgroupsPath", "scope")
 	c.answerAt("linux.cgroupsPath", "in scope")
 	if err := c.lateCgroup(late); err != nil {
 		return err

@@ -9,8 +9,6 @@ func Tag(name string) uint32 {
 		return TagUser
 	case "namespaces":
 		return TagNamespaces
-	case "scope":
-		return TagScope
 	case "network":
 		return TagNetwork
 	case "ready":

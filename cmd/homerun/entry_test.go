@@ -357,7 +357,10 @@ func firstCPU(t *testing.T) (one unix.CPUSet) {
 // has those that its maker had.
 func hold(t *testing.T, cpus unix.CPUSet) {
 	t.Helper()
-	for still, rounds := 0, 0; still < 2 && rounds < 100; rounds++ {
+	for still, rounds := 0, 0; still < 2; rounds++ {
+		if rounds == 100 {
+			t.Fatalf("threads cannot be held to %v", cpus)
+		}
 		still++
 		for tid := range onCPUs(t, os.Getpid()) {
 			var now unix.CPUSet

@@ -13,10 +13,9 @@
 //
 // The helpers are setuid and run with an empty environment, "/" as directory,
 // no input, and nothing inherited but the pipe for their standard error. Their
-// end is told by waitid(2), and they are reaped after all have ended: until then a
-// helper's id is its own, by which one that hangs is killed. So nobody else in this
-// process may wait for children that are not his. Nobody waits for their execve; one
-// that fails there is known by its end.
+// end is told by a pidfd, so a helper that hangs is killed for sure and never
+// mistaken for another process. Nobody waits for their execve; one that fails there is
+// known by its end.
 //
 // Mustn't: look for a helper. The path comes from the facts, where a fixed list
 // of directories was searched (CVE-2026-84042).

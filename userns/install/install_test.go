@@ -392,8 +392,7 @@ func descriptors(t *testing.T) (list []string) {
 	return list
 }
 
-// TestNoDescriptorLeft: where there is none for the second helper, the first one is ended and
-// reaped.
+// TestNoDescriptorLeft: where there is none for the pidfd, the helper is ended and reaped.
 func TestNoDescriptorLeft(t *testing.T) {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -413,15 +412,14 @@ func TestNoDescriptorLeft(t *testing.T) {
 		defer unix.Close(fd)
 		free = max(free, fd)
 	}
-	const own = 3 // /dev/null and a pipe, whose reading end is kept
+	const own = 3 // /dev/null and a pipe
 	limit := unix.Rlimit{Cur: uint64(free + 1 + own), Max: old.Max}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }()
 	maps, start := fake(program), time.Now()
-	maps.GID = maps.UID
-	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "userns: pipe for "+program) {
+	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "start "+program) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {

@@ -24,6 +24,7 @@ type process struct {
 	// args is the helper's argument vector.
 	args []string
 	spawn.Process
+	pidfd  int
 	stderr int
 	said   []byte // of one that has failed
 }
@@ -41,7 +42,7 @@ func start(m *userns.Map, pid int) (*process, error) {
 		return nil, fmt.Errorf("userns: pipe for %s: %w", m.Program, err)
 	}
 	defer unix.Close(pipe[1])
-	p := &process{m: m, args: m.Args(pid), stderr: pipe[0]}
+	p := &process{m: m, args: m.Args(pid), pidfd: -1, stderr: pipe[0]}
 	if err := p.begin(null, pipe[1]); err != nil {
 		unix.Close(pipe[0])
 		return nil, err
@@ -61,6 +62,12 @@ func (p *process) begin(null, stderr int) error {
 	if err != nil {
 		return p.notStarted(err)
 	}
+	p.pidfd, err = unix.PidfdOpen(p.PID, 0) // of a child, which is not reaped yet
+	if err != nil {
+		unix.Kill(p.PID, unix.SIGKILL)
+		p.reap()
+		return p.notStarted(err)
+	}
 	return nil
 }
 
@@ -75,27 +82,27 @@ func (p *process) notStarted(err error) error {
 }
 
 // waitAll waits until all helpers have ended or ctx has; then it kills those that are
-// left. They are reaped after, so their ids are theirs until then.
+// left.
 func waitAll(ctx context.Context, started []*process) {
 	if len(started) == 0 {
 		return
 	}
 	stop := proc.WhenDone(ctx, func() {
 		for _, p := range started {
-			_ = unix.Kill(p.PID, unix.SIGKILL) // a zombie does not mind
+			unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 		}
 	})
 	for _, p := range started {
 		p.awaitEnd()
 	}
-	stop()
+	stop() // result closes the descriptors
 }
 
 // awaitEnd waits for the helper's end. A child that it might leave behind, with the pipe
 // open, does not hold this up. If the pipe were polled too, its end would wake this process
 // twice.
 func (p *process) awaitEnd() {
-	for unix.Waitid(unix.P_PID, p.PID, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	for unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 }
 
@@ -109,6 +116,7 @@ func (p *process) read() {
 // result reaps the helper, which has ended, and says how.
 func (p *process) result(ctx context.Context) error {
 	defer unix.Close(p.stderr)
+	defer unix.Close(p.pidfd)
 	status, err := p.reap()
 	if err != nil {
 		return err
