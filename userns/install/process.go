@@ -82,7 +82,8 @@ func (p *process) notStarted(err error) error {
 }
 
 // waitAll waits until all helpers have ended or ctx has; then it kills those that are
-// left.
+// left. A child that one might leave behind, with the pipe open, does not hold this up. If
+// the pipe were polled too, each end would wake this process twice.
 func waitAll(ctx context.Context, started []*process) {
 	if len(started) == 0 {
 		return
@@ -93,17 +94,9 @@ func waitAll(ctx context.Context, started []*process) {
 		}
 	})
 	for _, p := range started {
-		p.awaitEnd()
+		_, _ = proc.AwaitEnd(context.Background(), p.pidfd, -1) // nothing ends this wait but that
 	}
 	stop() // result closes the descriptors
-}
-
-// awaitEnd waits for the helper's end. A child that it might leave behind, with the pipe
-// open, does not hold this up. If the pipe were polled too, its end would wake this process
-// twice.
-func (p *process) awaitEnd() {
-	for unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
 }
 
 // read reads the beginning of what the helper has said, which lies in the pipe.
