@@ -1,7 +1,6 @@
 package action
 
 import (
-	"path"
 	"strconv"
 	"strings"
 
@@ -31,11 +30,6 @@ func (a MakeCgroup) Line() string {
 	}
 	list = append(list, line("mkdir", quoted(a.Mount+a.Choice.Path), "0755"), enable("", a.Controllers), line("mkdir", quoted(a.Below), "0755"))
 	return strings.Join(list, ", ")
-}
-
-// Undo implements Undoable.
-func (a MakeCgroup) Undo() Undo {
-	return RemoveCgroup{Path: a.Mount + a.Choice.Path, Above: path.Dir(a.Choice.Path) != path.Clean("/"+a.Choice.Base)}
 }
 
 // WriteCgroup writes one file of the cgroup.
@@ -109,9 +103,6 @@ func (a StartScope) Line() string {
 	}
 	return line("StartTransientUnit", list...)
 }
-
-// Undo implements Undoable.
-func (a StartScope) Undo() Undo { return StopScope{Unit: a.Unit} }
 
 // AwaitScope waits until init is in its scope, and opens that: the actions on a
 // cgroup that follow are about it.

@@ -66,9 +66,6 @@ func (a JoinClass) Line() string {
 	return record + ", " + line("join-class", quoted(a.Plan.Class), quoted(strings.Join(a.Plan.Schemata, "; "))) + ", " + record
 }
 
-// Undo implements Undoable.
-func (a JoinClass) Undo() Undo { return LeaveClass{Unsure: true} }
-
 // StartNetwork starts the helper that connects the container's network namespace, and
 // does not wait.
 type StartNetwork struct {
@@ -85,9 +82,6 @@ func (a StartNetwork) Line() string {
 	}
 	return line("open", `"net.log"`, "O_WRONLY|O_CREAT|O_APPEND", "0600") + ", " + line("homerun-net", list...)
 }
-
-// Undo implements Undoable.
-func (a StartNetwork) Undo() Undo { return EndNetwork{a.Directory} }
 
 // AwaitNetwork waits until the helper says that it has connected the container, and
 // has published its ports.

@@ -19,9 +19,6 @@ type MakeDirectory struct {
 // Line implements plan.Action.
 func (a MakeDirectory) Line() string { return line("mkdir", quoted(a.Path), "01700") }
 
-// Undo implements Undoable.
-func (a MakeDirectory) Undo() Undo { return RemoveDirectory(a) }
-
 // MakeFIFOs makes the two FIFOs by which `start` and the waiting init meet, and
 // opens both: the inputs "start" and "outcome".
 type MakeFIFOs struct{}
@@ -84,9 +81,6 @@ type StartStage struct {
 
 // Line implements plan.Action.
 func (a StartStage) Line() string { return line("start-stage", quoted(a.Name)) }
-
-// Undo implements Undoable.
-func (a StartStage) Undo() Undo { return KillStage{} }
 
 // LoadFilter has a helper compile the seccomp profile, for the plan's second part, unless
 // the cache has its filter.
@@ -249,9 +243,6 @@ type RecordMade struct{}
 func (a RecordMade) Line() string {
 	return line("record", `"state.json"`) + "  // what is missing in the root"
 }
-
-// Undo implements Undoable.
-func (a RecordMade) Undo() Undo { return RemoveMade{} }
 
 // KeepSteps records the steps after the wait for start, by which `start` explains one
 // that fails.
