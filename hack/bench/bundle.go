@@ -163,7 +163,7 @@ func mapIDs(c *specs.Spec, s scene) {
 func forHost(c *specs.Spec, s scene) {
 	controllers, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
 	if s.Cgroups == "none" || !slices.Contains(strings.Fields(string(controllers)), "pids") {
-		c.Linux.Resources = nil
+		c.Linux.Resources = &specs.LinuxResources{} // podman's always has the member
 	}
 	for i := range c.Process.Rlimits {
 		r := &c.Process.Rlimits[i]

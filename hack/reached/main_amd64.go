@@ -45,6 +45,16 @@ func record(file, program string, args []string) (int, error) {
 	return status, os.WriteFile(file, []byte(strings.Join(names, "\n")+"\n"), 0o644)
 }
 
+// looked are functions that no verb calls, or that are called among others, and that are read: Go looks for tables of
+// them when it starts and when its first stack grows, which are in the order of functions, and homerun copies the
+// stage's code. They come before all others, so that the tables are near each other: a run maps 8 pieces less of 64 KiB.
+var looked = []string{
+	"runtime.goexit", "runtime.asyncPreempt", "runtime.asyncPreempt2", "runtime.xRegRestore", "runtime.main", "runtime.doInit1",
+	"github.com/homerun-oci/homerun/cmd/homerun/first.init", "github.com/homerun-oci/homerun/cmd/homerun/first.prepare",
+	"github.com/homerun-oci/homerun/cmd/homerun/first.growStack",
+	"github.com/homerun-oci/homerun/stage.stage",
+}
+
 // function is what is known of a function.
 type function struct {
 	name  string
@@ -76,9 +86,11 @@ func merged(dir string) ([]string, error) {
 			f.files++
 		}
 	}
-	var names []string
+	names := slices.Clone(looked)
 	for _, f := range slices.SortedFunc(maps.Values(functions), compare) {
-		names = append(names, f.name)
+		if !slices.Contains(looked, f.name) {
+			names = append(names, f.name)
+		}
 	}
 	return names, nil
 }
