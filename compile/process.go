@@ -76,9 +76,7 @@ func (c *compiler) become(cred process.Credentials) {
 	if c.wishes.Seccomp != nil && !p.NoNewPrivileges {
 		cred.Keep = 1 << unix.CAP_SYS_ADMIN // seccomp(2) wants it, or no_new_privs
 	}
-	for _, warning := range cred.Set(c.b) {
-		c.warn("%s", warning)
-	}
+	c.result.Warnings = append(c.result.Warnings, cred.Set(c.b)...)
 	c.enterDirectoryAgain()
 	process.NoNewPrivileges(c.b, p)
 	c.umask()

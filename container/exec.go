@@ -313,9 +313,7 @@ func (c *Container) join(b *bundle.Bundle, j compile.Join, facts *host.Facts, st
 		return nil, err
 	}
 	if j.Hook == nil { // a hook has the rights of the program, whose warnings were said
-		for _, w := range result.Warnings {
-			c.runtime.warn("%s", w)
-		}
+		c.runtime.warnOf(result.Warnings)
 	}
 	s := c.joining(b, launch.Options{Result: result, Facts: facts, Stdio: stdio})
 	if j.Namespaces != 0 {

@@ -329,9 +329,7 @@ func (p *preparation) finish(ctx context.Context) (*compile.Result, error) {
 		return nil, err
 	}
 	c := p.starting.c
-	for _, w := range result.Warnings {
-		c.runtime.warn("%s", w)
-	}
+	c.runtime.warnOf(result.Warnings)
 	c.State.Rootfs, c.State.Steps = p.request.Facts.Rootfs.Path, stage.End(result.Plan)
 	return result, nil
 }

@@ -49,6 +49,16 @@ func (r *Runtime) warn(format string, args ...any) {
 	r.options.Warn(text)
 }
 
+// warnOf passes on the warnings of a plan, which are texts already.
+func (r *Runtime) warnOf(texts []string) {
+	if r.options.Warn == nil {
+		return
+	}
+	for _, text := range texts {
+		r.options.Warn(text)
+	}
+}
+
 func (r *Runtime) note(format string, args ...any) {
 	if r.options.Note != nil {
 		r.options.Note(fmt.Sprintf(format, args...))
