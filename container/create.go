@@ -165,7 +165,9 @@ func (s *starting) recordInit(pidFile string) error {
 		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
 	}
 	c.State.Pid, c.State.StartTime = init.Pid, init.StartTime
-	c.recordNamespaces()
+	if err := c.recordNamespaces(); err != nil {
+		return err
+	}
 	if s.launch.Stays() {
 		if err := c.recordWaiter(s.launch.First()); err != nil {
 			return err

@@ -20,11 +20,29 @@ import (
 // recordNamespaces records in which user namespace init is. One that is joined by its
 // path was recorded when it was opened; any other is new, also where config.json does not
 // ask for it.
-func (c *Container) recordNamespaces() {
-	if c.State.Users == nil {
-		own, _ := proc.UserNamespace() // 0 where /proc does not say
-		c.State.Users = &store.Users{Inode: own, Above: c.State.Namespaces&unix.CLONE_NEWUSER != 0}
+func (c *Container) recordNamespaces() error {
+	if c.State.Users != nil {
+		return nil
 	}
+	own, err := recorded(proc.UserNamespace, "user")
+	c.State.Users = &store.Users{Inode: own, Above: c.State.Namespaces&unix.CLONE_NEWUSER != 0}
+	return err
+}
+
+// recorded is the number of a namespace, for the record. It is 0, which is not compared with any, only where the kernel has
+// no such file: else who covers it would have a container taken for one of another namespace.
+func recorded(number func() (uint64, error), kind string) (uint64, error) {
+	own, err := number()
+	if err != nil && err != unix.ENOENT {
+		return 0, unreadable("", kind, err)
+	}
+	return own, nil
+}
+
+// unreadable says that the number of a namespace of this process cannot be read.
+func unreadable(what, kind string, err error) error {
+	return &fault.Error{What: what + "look at /proc/self/ns/" + kind, Why: err.Error(), Cause: err,
+		Hint: "homerun needs the proc of its own PID namespace on /proc, and nothing mounted on this file: see findmnt -R /proc"}
 }
 
 // recordUsers records the user namespace of a descriptor as that of init.

@@ -5,13 +5,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/bundle"
+	"github.com/homerun-oci/homerun/compile"
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/launch"
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
+	"github.com/homerun-oci/homerun/tests/again"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,5 +109,64 @@ func TestDeletedMeanwhile(t *testing.T) {
 		if _, err := c.executableBundle(); !errors.Is(err, want) {
 			t.Errorf("init lives: %v: %v", lives, err)
 		}
+	}
+}
+
+// TestRecorded: a container whose PID or user namespace cannot be told would be anybody's: it does not start. Without the
+// kernel's file there is no other namespace.
+func TestRecorded(t *testing.T) {
+	for err, want := range map[error]bool{nil: true, unix.ENOENT: true, unix.EINVAL: false, unix.EACCES: false, unix.EMFILE: false} {
+		number, got := recorded(func() (uint64, error) {
+			if err != nil {
+				return 0, err
+			}
+			return 7, nil
+		}, "pid")
+		if (got == nil) != want || (number == 7) != (err == nil) {
+			t.Errorf("%v: %d, %v", err, number, got)
+		}
+		if got != nil && (!errors.Is(got, err) || !strings.HasPrefix(got.Error(), "look at /proc/self/ns/pid: ") || !strings.Contains(fault.Hint(got), "findmnt")) {
+			t.Errorf("%v: %v, hint %q", err, got, fault.Hint(got))
+		}
+	}
+}
+
+// TestCovered: with something mounted on the link to the PID or the user namespace nothing starts, and no container that is
+// there is taken for one's own.
+func TestCovered(t *testing.T) {
+	const kind = "HOMERUN_TEST_COVERED"
+	if os.Getenv(kind) == "" {
+		ids := []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		groups := []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		for _, covered := range []string{"pid", "user"} {
+			again.Pass(t, &exec.Cmd{Env: append(os.Environ(), kind+"="+covered), SysProcAttr: &syscall.SysProcAttr{
+				Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: groups}}, t.Name())
+		}
+		return
+	}
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, file, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, "/proc/self/ns/"+os.Getenv(kind), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		t.Skip("this kernel lets nothing be mounted on a link:", err)
+	}
+	c := &Container{runtime: &Runtime{}, beside: &beside{}, State: store.State{Pid: os.Getpid(), PIDNamespace: 1}}
+	if os.Getenv(kind) == "user" {
+		if err := c.recordNamespaces(); !errors.Is(err, unix.EINVAL) {
+			t.Error(err)
+		}
+		return
+	}
+	if err := c.here(); !errors.Is(err, unix.EINVAL) || !strings.Contains(fault.Hint(err), "findmnt") {
+		t.Error(err)
+	}
+	request := &Request{Bundle: &bundle.Bundle{Config: &specs.Spec{}}}
+	if err := c.describe(request, &compile.Result{}); !errors.Is(err, unix.EINVAL) {
+		t.Error(err)
 	}
 }

@@ -198,7 +198,6 @@ func (p *preparation) launch() {
 	s.agent = s.c.agentFor(p.filter, s.bundle, Creating)
 	s.launch = launch.New(launch.Options{Result: result, Rest: p.finish, Begun: p.whileBegun, LoadFilter: p.loadFilter, Facts: p.request.Facts,
 		Stdio: s.files.stdio(), Files: s.files.rest(), Do: s.do, Debug: s.c.runtime.options.Debug})
-	s.c.describe(p.request, result)
 	if result.Cgroup.Manager != cgroupv2.Systemd {
 		s.cgroup.CloseBus()
 	}
@@ -226,6 +225,9 @@ func (p *preparation) begin(ctx context.Context) (err error) {
 		}
 	}
 	if err := p.compile(ctx); err != nil {
+		return err
+	}
+	if err := p.starting.c.describe(p.request, p.Beginning.Result()); err != nil {
 		return err
 	}
 	p.launch()
@@ -406,17 +408,20 @@ func serviceManager(ctx context.Context, needs *host.Needs, f *host.Facts, asked
 const busLimit = 30 * time.Second
 
 // describe fills what state.json says of the config.
-func (c *Container) describe(r *Request, result *compile.Result) {
+func (c *Container) describe(r *Request, result *compile.Result) (err error) {
 	s := r.Bundle.Config
 	c.State.Version, c.State.ID = store.StateVersion, c.ID
 	c.State.OCIVersion, c.State.Bundle, c.State.Annotations = s.Version, r.Bundle.Dir, s.Annotations
 	c.State.Marked = true
 	c.State.Created, c.State.UID = time.Now().UTC(), os.Geteuid()
-	c.State.PIDNamespace, _ = proc.PIDNamespace() // a start without /proc fails later
+	if c.State.PIDNamespace, err = recorded(proc.PIDNamespace, "pid"); err != nil { // a start without /proc fails later
+		return err
+	}
 	c.State.Namespaces, c.State.Chroot = result.Namespaces, result.Chroot
 	c.State.KeepsKeyring, c.State.Foreground = r.NoNewKeyring, r.EndsWithCaller
 	c.State.Cgroup.Manager = string(result.Cgroup.Manager)
 	if c.runtime.options.Debug != nil {
 		c.runtime.options.Debug(result.Cgroup.Reason)
 	}
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/fault"
+	"github.com/homerun-oci/homerun/tests/again"
 	"golang.org/x/sys/unix"
 )
 
@@ -333,6 +334,54 @@ func TestBootShift(t *testing.T) {
 	}
 	if own, err := PIDNamespace(); err != nil || own == 0 {
 		t.Errorf("the PID namespace is %d, %v", own, err)
+	}
+}
+
+// TestCoveredNamespaces: where something is mounted on a link to a namespace, its number is not known, and start times are
+// those of the time namespace all the same.
+func TestCoveredNamespaces(t *testing.T) {
+	if os.Getenv("HOMERUN_TEST_COVERED") == "" {
+		ids := []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		groups := []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		again.Pass(t, &exec.Cmd{Env: append(os.Environ(), "HOMERUN_TEST_COVERED=1"), SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: groups}}, t.Name())
+		return
+	}
+	before, err := Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"time", "pid", "user"} {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, file, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, "/proc/self/ns/"+kind, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			t.Skip("this kernel lets nothing be mounted on a link:", err)
+		}
+		if number, err := ownNamespace(kind); err != unix.EINVAL {
+			t.Errorf("%s: %d, %v", kind, number, err)
+		}
+	}
+	if now, err := Of(os.Getpid()); err != nil || now != before {
+		t.Errorf("this process is %v, before %v: %v", now, before, err)
+	}
+}
+
+// TestNamespaceText: what is no text of a link to a namespace has no number.
+func TestNamespaceText(t *testing.T) {
+	if number, err := namespaceNumber("user", "user:[4026531837]"); err != nil || number != 4026531837 {
+		t.Errorf("%d, %v", number, err)
+	}
+	for _, text := range []string{"", "4026531837", "pid:[4026531837]", "user:[4026531837", "user:[4026531837] ", "user:[]", "user:[0]", "user:[-1]", "user:[x]",
+		"user:[18446744073709551616]", "/etc/passwd"} {
+		if number, err := namespaceNumber("user", text); err != unix.EINVAL {
+			t.Errorf("%q: %d, %v", text, number, err)
+		}
 	}
 }
 
