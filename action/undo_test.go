@@ -2,6 +2,11 @@ package action
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +54,56 @@ func TestUndoLines(t *testing.T) {
 		if got := u.Line(); got != want {
 			t.Errorf("%+v: %q, want %q", u, got, want)
 		}
+	}
+}
+
+// TestEachIsAsked: each action of the package is in the switch of UndoOf, or here among those whose traces go with those of
+// another one, with init or with the container's directory, or are recorded elsewhere, as a pid file's temporary one is. Who
+// adds one has to say which.
+func TestEachIsAsked(t *testing.T) {
+	leavesNothing := strings.Fields(`AwaitMaps AwaitNetwork AwaitProgram AwaitScope BecomeSubreaper CompileRest ConnectAgent ConnectConsole
+		ConnectPidfd Copy EnterScope FilterDevices GiveCgroup KeepConfig KeepOutput KeepSteps Leave LoadDevices LoadFilter LockOverlay
+		MakeExitRecord MakeFIFOs MakeFile MakeNotifySocket MakePidFile MakeSubgroup MapIDs MarkMade MeetAgent MoveDevices MoveDown
+		NamePidFile OpenCopies OpenNamespace PassListener PrepareIDMap ReceiveTerminal Record RecordMembers RunHook SendPidfd
+		WriteCgroup WriteNetworkFiles`)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var actions, undos, asked []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			switch {
+			case !ok:
+			case f.Recv == nil && f.Name.Name == "UndoOf":
+				ast.Inspect(f, func(n ast.Node) bool {
+					if c, ok := n.(*ast.CaseClause); ok {
+						for _, e := range c.List {
+							asked = append(asked, types.ExprString(e))
+						}
+					}
+					return true
+				})
+			case f.Recv != nil && f.Name.Name == "Line":
+				actions = append(actions, strings.TrimPrefix(types.ExprString(f.Recv.List[0].Type), "*"))
+			case f.Recv != nil && f.Name.Name == "record":
+				undos = append(undos, types.ExprString(f.Recv.List[0].Type))
+			}
+		}
+	}
+	actions = slices.DeleteFunc(actions, func(name string) bool { return slices.Contains(undos, name) })
+	slices.Sort(actions)
+	want := slices.Sorted(slices.Values(slices.Concat(asked, leavesNothing)))
+	if !slices.Equal(actions, want) {
+		t.Errorf("the actions are\n%q, those asked for and those that leave nothing\n%q", actions, want)
 	}
 }
 
