@@ -75,7 +75,8 @@ order: build ## as root: measure which functions verbs call, for the linker's or
 	@$(RUN) CGO_ENABLED=0 go $(GOBUILD) -o .out/reached ./hack/reached
 	@setcap cap_sys_ptrace=ep .out/reached # else newuidmap, which is started while traced, would have no rights
 	@$(RUN) go run ./hack/bench -n 2 -verbs run,lifecycle,exec,state,kill,person -runtimes homerun=hack/order/traced >/dev/null
-	@.out/reached -merge .out/calls >cmd/homerun/order.txt
+	@.out/reached -merge .out/calls >.out/order.txt
+	@mv .out/order.txt cmd/homerun/order.txt
 
 # libseccomp is C: this helper alone is built with cgo, linked statically so
 # that it runs wherever the main binary does.
