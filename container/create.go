@@ -14,6 +14,7 @@ import (
 	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/store"
 	"github.com/homerun-oci/homerun/userns/install"
+	"golang.org/x/sys/unix"
 )
 
 // Theory of operation
@@ -158,11 +159,8 @@ func (s *starting) record(a action.Record) error {
 func (s *starting) recordInit(pidFile string) error {
 	c, pid := s.c, s.launch.Init()
 	init, err := proc.Of(pid)
-	if errors.Is(err, proc.ErrHidden) {
-		return err
-	}
 	if err != nil {
-		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
+		return unnamed(err)
 	}
 	c.State.Pid, c.State.StartTime = init.Pid, init.StartTime
 	if err := c.recordNamespaces(); err != nil {
@@ -177,6 +175,17 @@ func (s *starting) recordInit(pidFile string) error {
 		return err
 	}
 	return s.planPidFile(pidFile)
+}
+
+// unnamed says that init's start time cannot be read. Only where the process is gone has it died.
+func unnamed(err error) error {
+	switch {
+	case errors.Is(err, proc.ErrHidden):
+		return err
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
+		return fmt.Errorf("%w: read its start time: %v", launch.ErrDied, err)
+	}
+	return fmt.Errorf("read init's start time: %w", err)
 }
 
 // planPidFile prepares the pid file, if one is asked for.
