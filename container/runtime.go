@@ -49,7 +49,7 @@ func (r *Runtime) warn(format string, args ...any) {
 	r.options.Warn(text)
 }
 
-// warnOf passes on the warnings of a plan, which are texts already.
+// warnOf hands on warnings that are texts already.
 func (r *Runtime) warnOf(texts []string) {
 	if r.options.Warn == nil {
 		return

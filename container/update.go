@@ -116,9 +116,7 @@ func (c *Container) apply(ctx context.Context, touched *specs.LinuxResources) er
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
-		c.runtime.warn("%s", w)
-	}
+	c.runtime.warnOf(warnings)
 	if len(set) == 0 {
 		return nil
 	}

@@ -3,9 +3,11 @@ package container
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/homerun-oci/homerun/store"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // An update is laid over the limits that there are. What they are is not guessed
@@ -41,5 +43,20 @@ func TestResourcesBeforeUpdate(t *testing.T) {
 		if (err != nil) != test.bad || (res != nil) != (test.limit != 0) || res != nil && (res.Pids == nil || *res.Pids.Limit != test.limit) {
 			t.Errorf("%s: %+v, %v", name, res, err)
 		}
+	}
+}
+
+// TestUpdateWarns: what an update cannot have in full is a warning, where anybody hears one.
+func TestUpdateWarns(t *testing.T) {
+	weight := uint16(5)
+	var warned []string
+	for _, warn := range []func(string){nil, func(text string) { warned = append(warned, text) }} {
+		c := &Container{runtime: &Runtime{Options{Warn: warn}}}
+		if err := c.apply(t.Context(), &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}}); err == nil {
+			t.Error("limits without a cgroup")
+		}
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], "5 is outside of 10 to 1000") {
+		t.Errorf("%q", warned)
 	}
 }
