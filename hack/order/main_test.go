@@ -79,3 +79,45 @@ func TestInsertRefusesAnotherLinker(t *testing.T) {
 		}
 	}
 }
+
+// TestTraced: a verb is traced with its arguments. A run of a config.json with ambient capabilities is traced once more, as
+// one that homerun warns of, in the same state root; the config.json of that is gone then.
+func TestTraced(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"hack/order", ".out/calls", "spec", "podman", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile("traced")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "hack/order/traced"), string(text))
+	// It writes its arguments without the first, where the calls are to be, and the config.json.
+	write(t, filepath.Join(dir, ".out/reached"), "#!/bin/bash\necho \"${1##*/} ${*:3}\" | sed 's/[.][^ ]*//; s, /[^ ]*/tmp/[^ ]*, COPY,'\n"+
+		"[[ \" $* \" != *' -b '* ]] || cat \"${@: -2:1}/config.json\"\n")
+	if err := os.Chmod(filepath.Join(dir, ".out/reached"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const inheritable = "\t\"inheritable\": [\n\t\t\"CAP_KILL\"\n\t],\n"
+	ambient, plain := "{\n"+inheritable+"\t\"ambient\": [\n\t\t\"CAP_KILL\"\n\t]\n}\n", "{\n"+inheritable+"\t\"permitted\": []\n}\n"
+	write(t, filepath.Join(dir, "spec/config.json"), ambient)
+	write(t, filepath.Join(dir, "podman/config.json"), plain)
+	for args, want := range map[string]string{
+		"--root /r --systemd-cgroup run -b spec x":   "run --root /r --systemd-cgroup run -b spec x\n" + ambient + "run --root /r --cgroup-manager=disabled run -b COPY x\n" + strings.Replace(ambient, inheritable, "", 1),
+		"--root /r --systemd-cgroup run -b podman x": "run --root /r --systemd-cgroup run -b podman x\n" + plain,
+		"--root /r create -b spec x":                 "create --root /r create -b spec x\n" + ambient,
+		"--root /r state x":                          "state --root /r state x\n", // and a list, whose output nobody sees
+	} {
+		cmd := exec.Command("bash", append([]string{filepath.Join(dir, "hack/order/traced")}, strings.Fields(args)...)...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+filepath.Join(dir, "tmp"))
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", args, err, out, want)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
