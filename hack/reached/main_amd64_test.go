@@ -51,7 +51,35 @@ func TestMerge(t *testing.T) {
 		}
 	}
 	got, err := merged(dir)
-	if want := append(slices.Clone(looked), "all", "run", "often", "seldom", "other", "state"); err != nil || !slices.Equal(got, want) {
+	if want := append(slices.Clone(foremost), "all", "run", "often", "seldom", "other", "state"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, want %s: %v", got, want, err)
+	}
+}
+
+// TestForemost: the list that is in use begins with foremost, none of which homerun has given another name. (Another Go may have:
+// then the linker passes over it.)
+func TestForemost(t *testing.T) {
+	const ours = "github.com/homerun-oci/homerun/"
+	list, err := os.ReadFile("../../cmd/homerun/order.txt")
+	if want := strings.Join(foremost, "\n") + "\n"; err != nil || !strings.HasPrefix(string(list), want) {
+		t.Errorf("cmd/homerun/order.txt does not begin with the functions of foremost: run make order: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "homerun")
+	if out, err := exec.Command("go", "build", "-o", file, "../../cmd/homerun").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	symbols, err := exec.Command("go", "tool", "nm", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]bool{}
+	for line := range strings.Lines(string(symbols)) {
+		fields := strings.Fields(line)
+		has[strings.TrimSuffix(fields[len(fields)-1], ".abi0")] = true
+	}
+	for _, name := range foremost {
+		if strings.HasPrefix(name, ours) && !has[name] {
+			t.Errorf("homerun has no function %s", name)
+		}
 	}
 }
