@@ -4,10 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/homerun-oci/homerun/action"
-	"github.com/homerun-oci/homerun/plan"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // TestRecordedBeforeHidden: where /proc shows nobody who has hidden, and where the
@@ -29,43 +26,15 @@ func TestRecordedBeforeHidden(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			at, records := map[string]int{}, 0
-			first := func(what string, i int) {
-				if at[what] == 0 {
-					at[what] = i + 1
-				}
+			both, err := meet(r.Plan)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, why, err)
 			}
-			for i := range r.Plan.Len() {
-				step := r.Plan.Step(i)
-				switch o := step.Op.(type) {
-				case plan.Prctl:
-					if o.Option == unix.PR_SET_DUMPABLE && o.Arg2 == 0 {
-						first("hide", i)
-					}
-				case plan.Read:
-					if step.Awaits != "" {
-						first("await "+step.Awaits, i)
-					}
-				}
+			at := moments(both)
+			if len(at["hide"]) == 0 || len(at["record all"]) != 1 {
+				t.Fatalf("%s, %s: nothing hides, or there is no one complete record: %v", name, why, at)
 			}
-			for i, step := range r.Plan.Runtime() {
-				switch a := step.Action.(type) {
-				case action.Record:
-					if a.Complete {
-						records++
-					}
-					first("record", i)
-				case plan.Answer:
-					first("answer "+a.Awaited, i)
-				}
-			}
-			held := false
-			for _, awaited := range []string{"rest", "mapped"} {
-				held = held || at["record"] < at["answer "+awaited] && at["await "+awaited] < at["hide"]
-			}
-			if at["hide"] == 0 || records != 1 {
-				t.Errorf("%s, %s: nothing hides, or there are %d complete records: %v", name, why, records, at)
-			}
+			held := slices.Min(append(at["record"], at["record all"]...)) < at["hide"][0]
 			if why != "" && !held {
 				t.Errorf("%s, %s: init hides before it is recorded: %v", name, why, at)
 			}
