@@ -17,8 +17,8 @@ type Undo interface {
 	record() record
 }
 
-// UndoOf is what undoes an action; nil for one that leaves nothing. It asks for each type by its name: to ask whether a value
-// has a method, Go makes a table for each type that it meets, which all together took a hundredth of a run's own time.
+// UndoOf is what undoes an action; nil for one that leaves nothing: an action that leaves something has a case here. Were it
+// a method that some have, Go would make a table for each type that it asks for it: a hundredth of a run's own time.
 func UndoOf(a plan.Action) Undo {
 	switch a := a.(type) {
 	case MakeDirectory:

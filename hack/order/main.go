@@ -8,8 +8,9 @@
 // The kernel maps a program's file in pieces of 64 KiB, at the first use of any
 // page in one, and what is mapped counts as memory. Go's linker lays functions out
 // by package. A verb calls some 1400 of 9000 functions, which are a ninth of the
-// program, and lie in nearly all of its pieces. So those that verbs call
-// (cmd/homerun/order.txt) come first, and what they refer to among the constants.
+// program, and lie in nearly all of its pieces. So those that verbs call come first, and
+// before them some that Go looks up in its tables (cmd/homerun/order.txt, which hack/reached
+// writes); and so does what they refer to among the constants.
 //
 // The linker has no such flag. It is built anew from the toolchain's own source,
 // with two lines more and linker.go.txt beside them, once for each Go, and kept
