@@ -238,9 +238,13 @@ func TestUntilSignal(t *testing.T) {
 // TestDropSIGCHLD: the end of a child is no signal to who starts a container, whoever it
 // is for.
 func TestDropSIGCHLD(t *testing.T) {
-	if detach := os.Getenv(detachVariable); detach != "" {
+	if who := os.Getenv(starterVariable); who != "" {
 		before := handlesSIGCHLD(t)
-		if _, err := catchSignals(detach == "true"); err != nil {
+		if who == "create" {
+			if err := (&options{}).create(t.Context(), &createFlags{}, "x"); err == nil {
+				t.Fatal("created without options")
+			}
+		} else if _, err := catchSignals(who == "detached"); err != nil {
 			t.Fatal(err)
 		}
 		if !before || handlesSIGCHLD(t) {
@@ -248,17 +252,17 @@ func TestDropSIGCHLD(t *testing.T) {
 		}
 		return
 	}
-	for _, detach := range []string{"true", "false"} { // each in a process in which nobody has dropped it
+	for _, who := range []string{"attached", "detached", "create"} { // each in a process in which nobody has dropped it
 		cmd := exec.Command(os.Args[0], "-test.run=^TestDropSIGCHLD$")
-		cmd.Env = append(os.Environ(), detachVariable+"="+detach)
+		cmd.Env = append(os.Environ(), starterVariable+"="+who)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("detach %s: %v: %s", detach, err, out)
+			t.Errorf("%s: %v: %s", who, err, out)
 		}
 	}
 }
 
-// detachVariable is set in the processes that TestDropSIGCHLD starts.
-const detachVariable = "HOMERUN_TEST_DETACH"
+// starterVariable is set in the processes that TestDropSIGCHLD starts.
+const starterVariable = "HOMERUN_TEST_STARTER"
 
 func handlesSIGCHLD(t *testing.T) bool {
 	t.Helper()
