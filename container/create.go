@@ -160,7 +160,7 @@ func (s *starting) recordInit(pidFile string) error {
 	c, pid := s.c, s.launch.Init()
 	init, err := proc.Of(pid)
 	if err != nil {
-		return unnamed(err)
+		return unreadStart(err)
 	}
 	c.State.Pid, c.State.StartTime = init.Pid, init.StartTime
 	if err := c.recordNamespaces(); err != nil {
@@ -177,8 +177,8 @@ func (s *starting) recordInit(pidFile string) error {
 	return s.planPidFile(pidFile)
 }
 
-// unnamed says that init's start time cannot be read. Only where the process is gone has it died.
-func unnamed(err error) error {
+// unreadStart says that init's start time cannot be read. Only where the process is gone has it died.
+func unreadStart(err error) error {
 	switch {
 	case errors.Is(err, proc.ErrHidden):
 		return err

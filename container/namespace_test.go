@@ -171,11 +171,11 @@ func TestCovered(t *testing.T) {
 	}
 }
 
-// TestUnnamed: an init whose start time cannot be read, for lack of descriptors say, has not died for that.
-func TestUnnamed(t *testing.T) {
+// TestUnreadStart: an init whose start time cannot be read, for lack of descriptors say, has not died for that.
+func TestUnreadStart(t *testing.T) {
 	for err, died := range map[error]bool{unix.ENOENT: true, unix.ESRCH: true, unix.EMFILE: false, proc.ErrHidden: false,
 		fmt.Errorf("read /proc/self/timens_offsets: %w", unix.EACCES): false} {
-		if got := unnamed(err); errors.Is(got, launch.ErrDied) != died || !strings.HasSuffix(got.Error(), err.Error()) || !died && !errors.Is(got, err) {
+		if got := unreadStart(err); errors.Is(got, launch.ErrDied) != died || !strings.HasSuffix(got.Error(), err.Error()) || !died && !errors.Is(got, err) {
 			t.Errorf("%v: %v", err, got)
 		}
 	}

@@ -179,8 +179,8 @@ func PIDNamespace() (uint64, error) { return ownNamespace("pid") }
 // UserNamespace is the number of this process's user namespace. An error is an errno.
 func UserNamespace() (uint64, error) { return ownNamespace("user") }
 
-// ownNamespace reads the number in the text of the link: namespaces(7). To follow it the kernel makes an inode, which takes
-// half as long again.
+// ownNamespace reads the number in the text of the link: namespaces(7). To follow the link takes twice as long: the kernel
+// makes an inode then.
 func ownNamespace(kind string) (uint64, error) {
 	var text [64]byte
 	n, err := unix.Readlink("/proc/self/ns/"+kind, text[:])

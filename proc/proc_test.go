@@ -372,7 +372,7 @@ func TestCoveredNamespaces(t *testing.T) {
 	}
 }
 
-// TestNamespaceText: what is no text of a link to a namespace has no number.
+// TestNamespaceText: what is no text of a link to a namespace of the kind has no number, and each link has the inode's.
 func TestNamespaceText(t *testing.T) {
 	if number, err := namespaceNumber("user", "user:[4026531837]"); err != nil || number != 4026531837 {
 		t.Errorf("%d, %v", number, err)
@@ -381,6 +381,22 @@ func TestNamespaceText(t *testing.T) {
 		"user:[18446744073709551616]", "/etc/passwd"} {
 		if number, err := namespaceNumber("user", text); err != unix.EINVAL {
 			t.Errorf("%q: %d, %v", text, number, err)
+		}
+	}
+	links, err := os.ReadDir("/proc/self/ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range links {
+		if strings.Contains(kind.Name(), "_for_children") { // whose text has another kind's name
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Stat("/proc/self/ns/"+kind.Name(), &st); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ownNamespace(kind.Name()); got != st.Ino || err != nil {
+			t.Errorf("%s: %d, %v, want %d", kind.Name(), got, err, st.Ino)
 		}
 	}
 }
