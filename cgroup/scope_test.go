@@ -72,8 +72,11 @@ func (m *manager) StartTransientUnit(unit, _ string, list []property, _ []struct
 		}
 	}
 	m.note("start %s", unit)
-	if m.stuck != nil {
-		<-m.stuck
+	m.lock.Lock()
+	stuck := m.stuck
+	m.lock.Unlock()
+	if stuck != nil {
+		<-stuck
 	}
 	return m.job(unit)
 }
@@ -241,8 +244,11 @@ func TestScopeOfEndedInit(t *testing.T) {
 	c, mount, m := managed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	m.stuck = make(chan struct{})
-	defer close(m.stuck)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	m.lock.Lock()
+	m.stuck = stuck
+	m.lock.Unlock()
 	init, pidfd := exec.Command("true"), -1
 	init.SysProcAttr = &unix.SysProcAttr{PidFD: &pidfd}
 	if err := init.Run(); err != nil {
