@@ -128,6 +128,9 @@ func TestRecorded(t *testing.T) {
 		if got != nil && (!errors.Is(got, err) || !strings.HasPrefix(got.Error(), "look at /proc/self/ns/pid: ") || !strings.Contains(fault.Hint(got), "findmnt")) {
 			t.Errorf("%v: %v, hint %q", err, got, fault.Hint(got))
 		}
+		if got != nil && (strings.Contains(got.Error(), "what is mounted on one") != (err == unix.EINVAL) || !strings.HasSuffix(got.Error(), ": "+err.Error())) {
+			t.Error(got)
+		}
 	}
 }
 
