@@ -139,25 +139,12 @@ func TestRecorded(t *testing.T) {
 func TestCovered(t *testing.T) {
 	const kind = "HOMERUN_TEST_COVERED"
 	if os.Getenv(kind) == "" {
-		ids := []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		groups := []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 		for _, covered := range []string{"pid", "user"} {
-			again.Pass(t, &exec.Cmd{Env: append(os.Environ(), kind+"="+covered), SysProcAttr: &syscall.SysProcAttr{
-				Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: groups}}, t.Name())
+			again.WithMounts(t, kind+"="+covered)
 		}
 		return
 	}
-	file := t.TempDir() + "/file"
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, file, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, "/proc/self/ns/"+os.Getenv(kind), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		t.Skip("this kernel lets nothing be mounted on a link:", err)
-	}
+	again.Cover(t, "/proc/self/ns/"+os.Getenv(kind))
 	c := &Container{runtime: &Runtime{}, beside: &beside{}, State: store.State{Pid: os.Getpid(), PIDNamespace: 1}}
 	if os.Getenv(kind) == "user" {
 		if err := c.recordNamespaces(); !errors.Is(err, unix.EINVAL) {

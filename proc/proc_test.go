@@ -340,29 +340,17 @@ func TestBootShift(t *testing.T) {
 // TestCoveredNamespaces: where something is mounted on a link to a namespace, its number is not known, and start times are
 // those of the time namespace all the same.
 func TestCoveredNamespaces(t *testing.T) {
-	if os.Getenv("HOMERUN_TEST_COVERED") == "" {
-		ids := []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		groups := []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		again.Pass(t, &exec.Cmd{Env: append(os.Environ(), "HOMERUN_TEST_COVERED=1"), SysProcAttr: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: groups}}, t.Name())
+	const variable = "HOMERUN_TEST_COVERED"
+	if os.Getenv(variable) == "" {
+		again.WithMounts(t, variable+"=1")
 		return
 	}
 	before, err := Of(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := t.TempDir() + "/file"
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, kind := range []string{"time", "pid", "user"} {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, file, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, "/proc/self/ns/"+kind, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-			t.Skip("this kernel lets nothing be mounted on a link:", err)
-		}
+		again.Cover(t, "/proc/self/ns/"+kind)
 		if number, err := ownNamespace(kind); err != unix.EINVAL {
 			t.Errorf("%s: %d, %v", kind, number, err)
 		}
