@@ -79,7 +79,7 @@ func fakeNetwork() int {
 	defer stop()
 	ended := make(chan struct{})
 	go func() {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(request.PIDFD), Events: unix.POLLIN}}, -1)
+		_, _ = proc.AwaitEnd(context.Background(), request.PIDFD, -1)
 		close(ended)
 	}()
 	answer := os.NewFile(4, "answer")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/homerun-oci/homerun/container"
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -125,7 +126,7 @@ func TestEndInput(t *testing.T) {
 		relay.endInput(int(master.Fd()))
 	}()
 	for range 3 {
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(slave.Fd()), Events: unix.POLLIN}}, 5000); n != 1 {
+		if n, err := proc.Poll(t.Context(), []unix.PollFd{{Fd: int32(slave.Fd()), Events: unix.POLLIN}}, 5*time.Second); n != 1 {
 			t.Fatalf("no end comes any more: %v", err)
 		}
 		if n, err := unix.Read(int(slave.Fd()), make([]byte, 10)); n != 0 || err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homerun-oci/homerun/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -203,7 +204,7 @@ func TestTranslateMainPID(t *testing.T) {
 
 func hungUp(t *testing.T, f *os.File, wait time.Duration) bool {
 	t.Helper()
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, int(wait.Milliseconds()))
+	n, err := proc.Poll(t.Context(), []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, wait)
 	return n == 1 && err == nil
 }
 
