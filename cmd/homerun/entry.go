@@ -23,13 +23,13 @@ import (
 //     to end. Of two variables of one name Go takes the first, so one that the
 //     caller has set does nothing. Afterwards it is taken out again, as hooks may
 //     inherit the environment; the caller's own is gone with it.
-//   - The thread's timer slack becomes 10 ms, unless it is more. Go has a thread
+//   - The thread's timer slack becomes 50 ms, unless it is more. Go has a thread
 //     that looks at the others each 20 us, which the default slack of 50 us makes some
 //     forty times a run, each with an interrupt on the CPU that sets up the container,
 //     and where that is virtual, a trap or two. What it looks for is a processor of Go's that
 //     another thread keeps during a system call: foreground.go has more of these where
 //     that would be noticed. Threads inherit the slack, and so do processes (prctl(2),
-//     PR_SET_TIMERSLACK). Main gives its own thread the caller's again, and plans
+//     PR_SET_TIMERSLACK). Main gives its own thread the caller's again (ownSlack), and plans
 //     give that to programs, as another thread may start them: container.Options.TimerSlack.
 //     One that is more than a plan's numbers, or that nobody may ask for, is left as it is.
 //   - The thread is held to the CPU that it is on until main begins. Before that Go's main
@@ -78,7 +78,7 @@ var memProfileRate = &runtime.MemProfileRate
 // other to entrySlack if it is less.
 var timerSlack uintptr
 
-const entrySlack = 10_000_000
+const entrySlack = 50_000_000
 
 // callerIgnores has a bit for each of SIGQUIT, SIGTERM and SIGABRT that the caller ignores:
 // signal n's is 1<<(n-1).
@@ -172,6 +172,30 @@ func spreadListed(cpus *unix.CPUSet) {
 func ownSlack() {
 	if slack := callersSlack(); slack != 0 {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) // never fails
+	}
+}
+
+// spareSlack is ownSlack for the threads that Go has to spare; the one that looks at the others
+// keeps entrySlack. One with nothing to do takes a goroutine over from another thread, and sleeps
+// 3 us before that, which entrySlack would make 50 ms. A goroutine that is bound to its
+// thread and waits leaves the rest to the next one.
+func spareSlack() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	threads, _ := runtime.ThreadCreateProfile(nil) // is their number
+	set, leave := make(chan struct{}), make(chan struct{})
+	defer close(leave)
+	for range threads - 2 {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ownSlack()
+			set <- struct{}{}
+			<-leave
+		}()
+	}
+	for range threads - 2 {
+		<-set
 	}
 }
 

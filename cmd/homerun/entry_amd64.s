@@ -53,11 +53,11 @@ enough:
 	MOVQ	AX, ·timerSlack(SB)
 	TESTQ	AX, AX
 	JEQ	realtime
-	CMPQ	AX, $10000000
+	CMPQ	AX, $50000000
 	JCC	start // it is no less, or an errno
 	MOVL	$157, AX
 	MOVL	$29, DI // PR_SET_TIMERSLACK
-	MOVL	$10000000, SI
+	MOVL	$50000000, SI
 	SYSCALL
 start:
 	MOVL	$0x060f03, R12 // SIGQUIT, SIGTERM, SIGABRT

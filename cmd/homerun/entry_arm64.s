@@ -57,7 +57,7 @@ word:
 	SVC
 	MOVD	R0, ·timerSlack(SB)
 	CBZ	R0, realtime
-	MOVD	$10000000, R1
+	MOVD	$50000000, R1
 	CMP	R1, R0
 	BHS	start // it is no less, or an errno
 	MOVD	$29, R0 // PR_SET_TIMERSLACK

@@ -59,7 +59,7 @@ word:
 	ECALL
 	MOV	A0, ·timerSlack(SB)
 	BEQZ	A0, realtime
-	MOV	$10000000, A1
+	MOV	$50000000, A1
 	BGEU	A0, A1, start // it is no less, or an errno
 	MOV	$29, A0 // PR_SET_TIMERSLACK
 	ECALL

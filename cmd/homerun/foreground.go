@@ -26,26 +26,30 @@ const (
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
 func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
+	switch {
+	case p.Terminal != nil: // its size may change
+		addProcessors(terminalProcessors)
+	case p.EndsWithin(handOver):
+		return p.Wait(ctx)
+	default:
+		addProcessors(processors)
+	}
 	t, err := newTerminal(p)
 	if err != nil {
 		return 0, err
 	}
-	after, most := handOver, processors
-	if t.master != nil {
-		after, most = 0, terminalProcessors // its size may change
-	}
-	if !p.EndsWithin(after) {
-		signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
-		// Give way to the goroutine that passes them on, until it waits. Else the new processor's
-		// thread takes that goroutine over, and sleeps 3 us before, which entrySlack makes 10 ms:
-		// nothing but that time is lost without.
-		runtime.Gosched()
-		runtime.GOMAXPROCS(most)
-		defer time.AfterFunc(longRun, release).Stop()
-	}
+	signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
+	defer time.AfterFunc(longRun, release).Stop()
 	status, err := p.Wait(ctx)
 	t.finish()
 	return status, err
+}
+
+// addProcessors gives Go more processors. It comes before any goroutine that keeps one during a
+// system call: with a single processor the others would wait for it.
+func addProcessors(n int) {
+	spareSlack()
+	runtime.GOMAXPROCS(n)
 }
 
 // terminal relays between the caller's terminal and the container's.
