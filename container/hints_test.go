@@ -79,7 +79,6 @@ func TestHints(t *testing.T) {
 		c.State.Pid, c.State.PIDNamespace, c.State.Users = os.Getpid(), 1, &store.Users{Inode: 1}
 		s.Error(c.here())
 		s.Error(c.joinable())
-		s.Error(unreadable("", "pid", unix.EINVAL))
 		c.State.Pid = 0
 		c.State.Undo = action.Undos{action.UnknownUndo{Kind: "unknown"}}
 		s.Error(c.abandon(t.Context(), errors.New("it failed")))

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/homerun-oci/homerun/fault"
@@ -35,19 +34,9 @@ func (c *Container) recordNamespaces() error {
 func recorded(number func() (uint64, error), kind string) (uint64, error) {
 	own, err := number()
 	if err != nil && err != unix.ENOENT {
-		return 0, unreadable("", kind, err)
+		return 0, proc.Unreadable("", kind, err)
 	}
 	return own, nil
-}
-
-// unreadable says that the number of a namespace of this process cannot be read.
-func unreadable(what, kind string, err error) error {
-	e := &fault.Error{What: what + "look at /proc/self/ns/" + kind, Why: err.Error(), Cause: err,
-		Hint: "homerun needs the proc of its own PID namespace on /proc, and nothing mounted on this file: see findmnt -R /proc"}
-	if errors.Is(err, unix.EINVAL) {
-		e.Why = "it is no link to a namespace, but what is mounted on one: " + e.Why
-	}
-	return e
 }
 
 // recordUsers records the user namespace of a descriptor as that of init.

@@ -65,7 +65,7 @@ func (c *Container) here() error {
 	own, err := c.beside.pidNamespace()
 	switch {
 	case err != nil:
-		return unreadable(fmt.Sprintf("see whether process %d lives: ", s.Pid), "pid", err)
+		return proc.Unreadable(fmt.Sprintf("see whether process %d lives: ", s.Pid), "pid", err)
 	case own != s.PIDNamespace:
 		return &fault.Error{What: fmt.Sprintf("container %q was made in another PID namespace", c.ID), Cause: errElsewhere,
 			Why:  fmt.Sprintf("its init is process %d there, and that number is nobody's or another process's here", s.Pid),

@@ -8,5 +8,8 @@ import (
 )
 
 func TestHints(t *testing.T) {
-	faulttest.Walk(t, func(s *faulttest.Shown) { s.Error(unseen(unix.Getpid(), unix.ENOENT)) })
+	faulttest.Walk(t, func(s *faulttest.Shown) {
+		s.Error(unseen(unix.Getpid(), unix.ENOENT))
+		s.Error(Unreadable("", "pid", unix.EINVAL))
+	})
 }

@@ -179,6 +179,17 @@ func PIDNamespace() (uint64, error) { return ownNamespace("pid") }
 // UserNamespace is the number of this process's user namespace. An error is an errno.
 func UserNamespace() (uint64, error) { return ownNamespace("user") }
 
+// Unreadable is the *fault.Error for a namespace of this process whose number cannot be read;
+// what, if it is not empty, says what that was for.
+func Unreadable(what, kind string, err error) error {
+	e := &fault.Error{What: what + "look at /proc/self/ns/" + kind, Why: err.Error(), Cause: err,
+		Hint: "homerun needs the proc of its own PID namespace on /proc, and nothing mounted on this file: see findmnt -R /proc"}
+	if errors.Is(err, unix.EINVAL) {
+		e.Why = "it is no link to a namespace, but what is mounted on one: " + e.Why
+	}
+	return e
+}
+
 // ownNamespace reads the number in the text of the link: namespaces(7). To follow the link takes twice as long: the kernel
 // makes an inode then.
 func ownNamespace(kind string) (uint64, error) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/proc"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -19,12 +20,12 @@ const initialUserNamespace = 0xEFFFFFFD
 // namespaces that map every id to itself (PrivateUsers=full, moby/sys#239).
 // In the first one all else is known without looking.
 func (p *Prober) userNamespace() error {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/user", &st); err != nil {
-		return fmt.Errorf("probe: look at /proc/self/ns/user (is /proc mounted?): %w", err)
+	own, err := proc.UserNamespace()
+	if err != nil {
+		return proc.Unreadable("", "user", err)
 	}
 	u := &p.Facts.UserNamespace
-	u.Initial = st.Ino == initialUserNamespace
+	u.Initial = own == initialUserNamespace
 	if u.Initial {
 		u.OwnerUID = p.Facts.Process.UID
 		u.Setgroups = "allow"
