@@ -59,13 +59,13 @@ func changesCredentials(op Operation) bool {
 }
 
 // checkTargets: a mount target inside the rootfs is only ever a descriptor from
-// openat2(RESOLVE_IN_ROOT), so no symbolic link can lead it out
-// (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310).
+// openat2(RESOLVE_IN_ROOT), or a name directly in such a directory that is not followed, so
+// no symbolic link can lead it out (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310).
 func checkTargets(p *Plan) (int, string) {
 	resolved := p.resolvedSlots()
 	for i := range p.steps {
 		if o, ok := p.steps[i].Op.(MoveMount); ok && !p.goodTarget(o, i, resolved) {
-			return i, "the target is neither from openat2(RESOLVE_IN_ROOT) nor a path of the runtime namespace before pivot_root"
+			return i, "the target is neither from openat2(RESOLVE_IN_ROOT), nor a name in a directory from it, nor a path of the runtime namespace before pivot_root"
 		}
 		if dir, ok := createsBelow(p.steps[i].Op); ok && (dir.Slot == 0 || !resolved.has(dir.Slot)) {
 			return i, "makes a file below a directory that is not from openat2(RESOLVE_IN_ROOT)"
@@ -127,7 +127,7 @@ func isRoot(s *Step) bool {
 
 func (p *Plan) goodTarget(o MoveMount, i int, resolved bits) bool {
 	if o.ToFD.Slot != 0 {
-		return o.ToPath == "" && resolved.has(o.ToFD.Slot)
+		return resolved.has(o.ToFD.Slot) && (o.ToPath == "" || isName(o.ToPath) && o.Flags&unix.MOVE_MOUNT_T_SYMLINKS == 0)
 	}
 	pivot := p.first(is[PivotRoot])
 	return strings.HasPrefix(o.ToPath, "/") && (pivot < 0 || i < pivot)
@@ -163,10 +163,15 @@ func createsBelow(op Operation) (Ref, bool) {
 }
 
 func below(dir Ref, path string) (Ref, bool) {
-	if strings.Contains(path, "/") || path == ".." || path == "" {
+	if !isName(path) {
 		return Ref{}, true
 	}
 	return dir, true
+}
+
+// isName reports whether a path stays directly in its directory.
+func isName(path string) bool {
+	return path != "" && path != ".." && !strings.Contains(path, "/")
 }
 
 // checkHostPaths: after pivot_root the only paths resolved from the root are

@@ -91,7 +91,10 @@ func pathBreaches() []breach {
 		{"target by path", rule, 2, moved(func(Slot, *Builder) MoveMount { return MoveMount{ToFD: AtCWD(), ToPath: "data"} }, 0),
 			moved(func(Slot, *Builder) MoveMount { return MoveMount{ToFD: AtCWD(), ToPath: "/rootfs"} }, 0)},
 		{"target not resolved in the root", rule, 3, intoOpened(0), intoOpened(inRoot)},
-		{"path below the target", rule, 3, moved(nil, inRoot, "link"), moved(nil, inRoot)},
+		{"path below the target", rule, 3, moved(nil, inRoot, "a/b"), moved(nil, inRoot, "a")},
+		{"above the target", rule, 3, moved(nil, inRoot, ".."), moved(nil, inRoot, "...")},
+		{"name in an unresolved target", rule, 3, moved(nil, 0, "a"), moved(nil, inRoot, "a")},
+		{"name that is followed", rule, 3, ontoName(unix.MOVE_MOUNT_T_SYMLINKS), ontoName(unix.MOVE_MOUNT_F_EMPTY_PATH)},
 		{"slot set in two ways", rule, 4, twoTargets(0), twoTargets(inRoot)},
 		{"directory in no directory", rule, 1, do(Prctl{Option: unix.PR_SET_DUMPABLE}, Mkdirat{AtCWD(), "data", 0o755}), inDirectory(inRoot, Mkdirat{Path: "data"})},
 		{"directory in an unresolved one", rule, 3, inDirectory(0, Mkdirat{Path: "data"}), inDirectory(inRoot, Mkdirat{Path: "data"})},
@@ -123,6 +126,13 @@ func moved(how func(target Slot, b *Builder) MoveMount, resolve uint64, below ..
 		}
 		exit(b)
 	}
+}
+
+// ontoName attaches the root to a name in a target, with the flags.
+func ontoName(flags int) func(b *Builder) {
+	return moved(func(root Slot, b *Builder) MoveMount {
+		return MoveMount{ToFD: b.Get("target", opened(root.Ref(), "data", inRoot)).Ref(), ToPath: "a", Flags: flags}
+	}, 0)
 }
 
 func intoOpened(resolve uint64) func(b *Builder) { return moved(nil, resolve) }

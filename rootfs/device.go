@@ -237,9 +237,7 @@ func (t *Tree) bindHost(d *device) error {
 const hostNodeFlags = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_RDONLY
 
 func (t *Tree) bindNode(mount plan.Slot, d *device) {
-	target := t.target(d.path, false)
-	t.attach(mount, target)
-	t.b.Close(target)
+	t.put(mount, d.path, reach{})
 	t.b.Close(mount)
 }
 

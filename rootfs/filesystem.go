@@ -224,12 +224,14 @@ func (t *Tree) place(m *Mount, mount plan.Slot) error {
 	if m.mapped() {
 		t.setIDMap(m, mount)
 	}
-	target := t.targetOf(m, true)
 	if m.options.copyUp {
+		target := t.targetOf(m, true)
 		t.copyUp(m, mount, target)
+		t.attach(mount, target)
+		t.b.Close(target)
+	} else {
+		t.put(mount, m.Destination, m.reach(true))
 	}
-	t.attach(mount, target)
-	t.b.Close(target)
 	t.propagate(m, mount)
 	t.replaceRoot(m, mount)
 	t.keep(m, mount)

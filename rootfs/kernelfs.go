@@ -80,9 +80,7 @@ func (t *Tree) cgroup(m *Mount) error {
 	}
 	mount := t.b.Get("cgroup", openTree(from, true))
 	t.setattr(mount, attributes{set: attrs}, unix.MS_PRIVATE, true)
-	target := t.targetOf(m, true)
-	t.attach(mount, target)
-	t.b.Close(target)
+	t.put(mount, m.Destination, m.reach(true))
 	t.propagate(m, mount)
 	t.b.Close(mount)
 	return nil

@@ -209,9 +209,13 @@ type reach struct {
 // directory that is none by way of a link: programs and masks look for it there
 // (CVE-2019-19921, CVE-2025-54867).
 func (t *Tree) targetOf(m *Mount, directory bool) plan.Slot {
+	return t.reach(m.Destination, m.reach(directory))
+}
+
+func (m *Mount) reach(directory bool) reach {
 	p := inside(m.Destination)
-	return t.reach(m.Destination, reach{directory: directory, nofollow: m.options.targetNofollow,
-		plain: m.Type == "proc" && p == "proc" || m.Type == "sysfs" && p == "sys"})
+	return reach{directory: directory, nofollow: m.options.targetNofollow,
+		plain: m.Type == "proc" && p == "proc" || m.Type == "sysfs" && p == "sys"}
 }
 
 // target opens a destination, made if it is missing: a directory, or else an
@@ -231,7 +235,7 @@ func (t *Tree) reach(destination string, r reach) plan.Slot {
 	case ok:
 		p = target.Resolved
 		t.make(p, r.directory)
-	case t.isMissing(p):
+	case t.isNew(destination):
 		t.makeFresh(p, r.directory)
 	default:
 		t.openOrMake(p, r, slot)
@@ -334,6 +338,28 @@ func (t *Tree) isMissing(p string) bool {
 	dir, name := path.Split(p)
 	names, ok := t.fresh[strings.TrimSuffix(dir, "/")]
 	return ok && !names[name]
+}
+
+// isNew reports whether a destination is yet to be made, directly inside a fresh file system.
+func (t *Tree) isNew(destination string) bool {
+	_, known := t.known(destination)
+	p := inside(destination)
+	return !known && !t.isMountpoint(p) && t.isMissing(p)
+}
+
+// put attaches a detached mount to a destination, made if it is missing. In a fresh file
+// system that is by its name: nothing but the plan has been there.
+func (t *Tree) put(mount plan.Slot, destination string, r reach) {
+	if !t.isNew(destination) {
+		target := t.reach(destination, r)
+		t.attach(mount, target)
+		t.b.Close(target)
+		return
+	}
+	p := inside(destination)
+	t.makeFresh(p, r.directory)
+	dir, name := splitPath(p)
+	t.b.Do(plan.MoveMount{FromFD: mount.Ref(), ToFD: t.directory(dir).Ref(), ToPath: name, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
 }
 
 // attach moves a detached mount to an open target.
