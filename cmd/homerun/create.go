@@ -69,8 +69,11 @@ func newCreateCommand(o *options) *cobra.Command {
 // create ends and clears up when it is told to: conmon passes signals on to it.
 func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	dropSIGCHLD()
-	ctx, stop := untilSignal(ctx)
-	defer stop()
+	start, err := startUnattended(ctx)
+	if err != nil {
+		return err
+	}
+	defer start.end()
 	r, err := o.runtime()
 	if err != nil {
 		return err
@@ -79,15 +82,12 @@ func (o *options) create(ctx context.Context, f *createFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	c, err := r.Create(ctx, *request)
-	switch {
-	case err == nil: // also when a signal came too late
-		c.Close()
-		return nil
-	case ctx.Err() != nil:
-		return o.endedBy(context.Cause(ctx), err)
+	c, err := r.Create(start, *request)
+	if err != nil {
+		return o.endedBy(start.cause(), err)
 	}
-	return err
+	c.Close() // also when a signal came too late
+	return nil
 }
 
 func newStartCommand(o *options) *cobra.Command {

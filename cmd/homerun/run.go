@@ -129,19 +129,16 @@ func (o *options) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	begun, started := signals.starting(ctx)
-	stop := func() {}
 	if f.detach {
-		begun, stop = untilSignal(ctx)
+		if begun, started, err = o.startDetached(ctx); err != nil {
+			return err
+		}
 	}
 	o.phases.begin()
 	p, err := o.begin(begun, f, args)
 	for err != nil && f.rootfs.leaveOut(err) {
 		p, err = o.begin(begun, f, args)
 	}
-	if f.detach && err != nil {
-		err = o.endedBy(awaitCause(begun), err)
-	}
-	stop()
 	if err = started(err); err != nil {
 		return o.startError(err, signals)
 	}

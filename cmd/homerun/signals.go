@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -126,56 +125,6 @@ type interrupted unix.Signal
 
 func (n interrupted) Error() string {
 	return "interrupted by " + unix.SignalName(unix.Signal(n)) + ", before the program ran"
-}
-
-// untilSignal is a context for a start that nobody stays with: a signal that ends programs
-// ends it, unless it was ignored, as with nohup(1), and is its cause then.
-func untilSignal(ctx context.Context) (begun context.Context, stop func()) {
-	begun, cancel := context.WithCancelCause(ctx)
-	c := make(chan os.Signal, 1)
-	for _, n := range container.Endings() {
-		if !signal.Ignored(n) { // it would not be any more
-			signal.Notify(c, n)
-		}
-	}
-	over := make(chan struct{})
-	go func() {
-		select {
-		case n := <-c:
-			cancel(interrupted(n.(unix.Signal)))
-			select {
-			case <-time.After(patience):
-				exitBy(n, unix.SignalName(n.(unix.Signal)))
-			case <-over:
-			}
-		case <-over:
-		}
-	}()
-	return begun, func() {
-		signal.Stop(c)
-		cancel(nil)
-		close(over)
-	}
-}
-
-// awaitCause is what ended a context, or is about to: a signal of a terminal may end what
-// the start made before this process has it.
-func awaitCause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-	case <-time.After(awaited):
-	}
-	return context.Cause(ctx)
-}
-
-// endedBy is the error of a start that failed with another one, once its context has ended
-// by this cause. Its status is the signal's if that was one.
-func (o *options) endedBy(cause, err error) error {
-	if n, ok := cause.(interrupted); ok {
-		o.signaled = unix.Signal(n)
-		return n
-	}
-	return err
 }
 
 // receive has os/signal take over.

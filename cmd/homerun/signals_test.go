@@ -179,62 +179,6 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// untilVariable is set in the process that TestUntilSignal starts: here others have caught signals.
-const untilVariable = "HOMERUN_TEST_UNTIL"
-
-// TestUntilSignal: what ends programs ends a start that nobody stays with, but for what is
-// ignored.
-func TestUntilSignal(t *testing.T) {
-	switch os.Getenv(untilVariable) {
-	case "":
-		for _, how := range []string{"1", "nohup"} {
-			cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUntilSignal$")
-			cmd.Env = append(os.Environ(), untilVariable+"="+how)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %s", how, err, out)
-			}
-		}
-		return
-	case "nohup":
-		// As entry has it in bin/homerun, where the caller ignores these, too.
-		callerIgnores = 1<<(unix.SIGTERM-1) | 1<<(unix.SIGQUIT-1)
-		leaveIgnored()
-		begun, stop := untilSignal(t.Context())
-		defer stop()
-		self := unix.Getpid()
-		if err := errors.Join(unix.Kill(self, unix.SIGHUP), unix.Kill(self, unix.SIGTERM), unix.Kill(self, unix.SIGQUIT), unix.Kill(self, unix.SIGABRT)); err != nil {
-			t.Fatal(err)
-		}
-		<-begun.Done()
-		if err := context.Cause(begun); !errors.Is(err, interrupted(unix.SIGABRT)) {
-			t.Errorf("%v although it is ignored", err)
-		}
-		return
-	}
-	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGABRT} {
-		begun, stop := untilSignal(t.Context())
-		if err := unix.Kill(unix.Getpid(), n); err != nil {
-			t.Fatal(err)
-		}
-		o := &options{}
-		select {
-		case <-begun.Done():
-			if err := o.endedBy(awaitCause(begun), errors.New("broken")); !errors.Is(err, interrupted(n)) || o.exitStatus() != 128+int(n) {
-				t.Errorf("%v: %v, status %d", n, err, o.exitStatus())
-			}
-		case <-time.After(10 * time.Second):
-			t.Errorf("%v does not end it", n)
-		}
-		stop()
-	}
-	o, broken := &options{}, errors.New("broken")
-	begun, stop := untilSignal(t.Context())
-	defer stop()
-	if err := o.endedBy(awaitCause(begun), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
-		t.Errorf("without a signal: %v, status %d", err, o.exitStatus())
-	}
-}
-
 // TestDropSIGCHLD: the end of a child is no signal to who starts a container, whoever it
 // is for.
 func TestDropSIGCHLD(t *testing.T) {

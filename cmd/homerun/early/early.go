@@ -95,6 +95,27 @@ func Default(n unix.Signal) {
 // when c is full.
 func (s *Signals) HandOver(c chan<- os.Signal) {
 	signal.Notify(c)
+	s.pass(c)
+}
+
+// HandOverCaught is HandOver of those alone that were caught.
+func (s *Signals) HandOverCaught(c chan<- os.Signal) {
+	for _, n := range s.caught {
+		signal.Notify(c, n)
+	}
+	s.pass(c)
+}
+
+// Release gives the signals back what they did before Catch. Those that came since are lost.
+// It does not come after HandOver.
+func (s *Signals) Release() {
+	for i, n := range s.caught {
+		_ = setAction(n, &s.before[i], nil) // it was accepted once
+	}
+	atomic.StoreUint64(&pending, 0)
+}
+
+func (s *Signals) pass(c chan<- os.Signal) {
 	for i, n := range s.caught {
 		// Where there was no handler of Go's, Notify has set one.
 		if b := &s.before[i]; b.handler != byDefault && b.handler != ignored {

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// unattendedVariable is set in the processes that TestUnattended starts: signals are caught early
+// once in a process.
+const unattendedVariable = "HOMERUN_TEST_UNATTENDED"
+
+// TestUnattended: what ends programs ends a start that nobody stays with, before os/signal
+// takes over and after, but for what is ignored; and a signal does what it did once the start is over.
+func TestUnattended(t *testing.T) {
+	if how := os.Getenv(unattendedVariable); how != "" {
+		beUnattended(t, how)
+		return
+	}
+	for _, how := range []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "at once", "nohup", "none", "slow", "late", "after", "others"} {
+		cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUnattended$")
+		cmd.Env = append(os.Environ(), unattendedVariable+"="+how)
+		out, err := cmd.CombinedOutput()
+		if end := map[string]string{"late": "terminated", "after": "terminated"}[how]; end != "" {
+			if err == nil || !strings.HasSuffix(err.Error(), ": "+end) {
+				t.Errorf("%s: %v, want %s: %s", how, err, end, out)
+			}
+		} else if err != nil {
+			t.Errorf("%s: %v: %s", how, err, out)
+		}
+	}
+}
+
+func beUnattended(t *testing.T, how string) {
+	if how == "nohup" {
+		// As entry has it in bin/homerun, where the caller ignores these, too.
+		callerIgnores = 1<<(unix.SIGTERM-1) | 1<<(unix.SIGQUIT-1)
+		leaveIgnored()
+	}
+	start, err := startUnattended(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(list ...unix.Signal) {
+		for _, n := range list {
+			if err := unix.Kill(unix.Getpid(), n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	o, broken := &options{}, errors.New("broken")
+	want := unix.SIGTERM
+	switch how {
+	case "none", "slow":
+		if how == "slow" {
+			time.Sleep(5 * handOver)
+		}
+		begun := time.Now()
+		if err := o.endedBy(start.cause(), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
+			t.Errorf("without a signal: %v, status %d", err, o.exitStatus())
+		}
+		if took := time.Since(begun); how == "none" && took >= awaited {
+			t.Errorf("it took %v, and no signal can be on its way", took)
+		}
+		return
+	case "after", "late": // it gives the signals back, whoever has them
+		if how == "late" {
+			time.Sleep(5 * handOver)
+		}
+		start.end()
+		start.listen() // at the same moment
+		send(unix.SIGTERM)
+		time.Sleep(10 * time.Second)
+		return
+	case "others": // they do what they did before
+		time.Sleep(5 * handOver)
+		send(unix.SIGUSR1)
+		time.Sleep(handOver)
+		if start.Err() != nil {
+			t.Error(context.Cause(start))
+		}
+		return
+	case "at once": // a start that fails before os/signal takes over
+		send(unix.SIGTERM)
+		for !start.caught.Came(unix.SIGTERM) {
+		}
+	case "nohup":
+		want = unix.SIGABRT
+		send(unix.SIGHUP, unix.SIGTERM, unix.SIGQUIT, unix.SIGABRT)
+		awaitDone(t, start)
+	default:
+		want = unix.SignalNum(how)
+		send(want)
+		awaitDone(t, start)
+	}
+	if err := o.endedBy(start.cause(), broken); !errors.Is(err, interrupted(want)) || o.exitStatus() != 128+int(want) {
+		t.Errorf("%v, status %d; want an end by %s", err, o.exitStatus(), unix.SignalName(want))
+	}
+	start.end()
+}
+
+func awaitDone(t *testing.T, ctx context.Context) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
