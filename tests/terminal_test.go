@@ -29,7 +29,7 @@ type terminal struct {
 // cmdTerminal runs the bundle in a terminal of 24 rows and 80 columns, and plays
 // the person before it:
 //
-//	tty run [ARG...]       start
+//	tty run [ARG...]       start; TTY_PID is the runtime's process id
 //	tty send TEXT          type; \n and other escapes of Go work
 //	tty expect TEXT        wait until the text was shown; forget all up to its end
 //	tty resize ROWS COLS   as a window's frame does
@@ -42,6 +42,7 @@ func cmdTerminal(ts *script, neg bool, args []string) {
 	if args[0] == "run" {
 		r.ids++
 		r.terminal = r.openTerminal(ts, r.runtime(ts, "run", append(args[1:], "c"+strconv.Itoa(r.ids))...))
+		ts.Setenv("TTY_PID", strconv.Itoa(r.terminal.process.cmd.Process.Pid))
 		return
 	}
 	if r.terminal == nil {

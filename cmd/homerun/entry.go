@@ -6,6 +6,8 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"github.com/homerun-oci/homerun/cmd/homerun/first" // has the entry's other half
 	"golang.org/x/sys/unix"
@@ -177,26 +179,35 @@ func ownSlack() {
 
 // spareSlack is ownSlack for the threads that Go has to spare; the one that looks at the others
 // keeps entrySlack. One with nothing to do takes a goroutine over from another thread, and sleeps
-// 3 us before that, which entrySlack would make 50 ms. A goroutine that is bound to its
-// thread and waits leaves the rest to the next one.
+// 3 us before that, which entrySlack would make 50 ms.
+//
+// A goroutine that is bound to its thread and waits leaves the rest to the next one. The last one
+// is not bound: it has to wake the first thread, or Go would make another one for that.
 func spareSlack() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	threads, _ := runtime.ThreadCreateProfile(nil) // is their number
-	set, leave := make(chan struct{}), make(chan struct{})
+	spare := max(int32(threads)-2, 0)
+	var begun atomic.Int32
+	var set sync.WaitGroup
+	leave := make(chan struct{})
 	defer close(leave)
-	for range threads - 2 {
+	set.Add(int(spare))
+	for range spare {
 		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
 			ownSlack()
-			set <- struct{}{}
-			<-leave
+			last := begun.Add(1) == spare
+			if !last {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+			}
+			set.Done()
+			if !last {
+				<-leave
+			}
 		}()
 	}
-	for range threads - 2 {
-		<-set
-	}
+	set.Wait()
 }
 
 // unsetProcessors takes entry's variable out of the environment.

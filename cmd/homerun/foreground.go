@@ -26,30 +26,31 @@ const (
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
 func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
-	switch {
-	case p.Terminal != nil: // its size may change
-		addProcessors(terminalProcessors)
-	case p.EndsWithin(handOver):
+	if p.Terminal == nil && p.EndsWithin(handOver) {
 		return p.Wait(ctx)
-	default:
-		addProcessors(processors)
+	}
+	if p.Terminal != nil {
+		// Before there are goroutines that keep a processor during a system call: with a single
+		// one the others would wait for it.
+		spareSlack()
+		runtime.GOMAXPROCS(terminalProcessors)
 	}
 	t, err := newTerminal(p)
 	if err != nil {
 		return 0, err
 	}
 	signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
+	if p.Terminal == nil {
+		// Give way to the goroutine that passes them on, until it waits. Else the new processor's
+		// thread takes that goroutine over, and sleeps 3 us before, which entrySlack makes 50 ms:
+		// nothing but that time is lost without.
+		runtime.Gosched()
+		runtime.GOMAXPROCS(processors)
+	}
 	defer time.AfterFunc(longRun, release).Stop()
 	status, err := p.Wait(ctx)
 	t.finish()
 	return status, err
-}
-
-// addProcessors gives Go more processors. It comes before any goroutine that keeps one during a
-// system call: with a single processor the others would wait for it.
-func addProcessors(n int) {
-	spareSlack()
-	runtime.GOMAXPROCS(n)
 }
 
 // terminal relays between the caller's terminal and the container's.
