@@ -201,6 +201,7 @@ func (t *Tree) copySymlink(m *Mount) error {
 	at := t.directory(dir)
 	t.b.Do(plan.Symlinkat{Target: m.host.Link, DirFD: at.Ref(), LinkPath: name})
 	t.note(p)
+	t.byLink = true
 	return nil
 }
 

@@ -157,6 +157,9 @@ func (t *Tree) mount(m *Mount) error {
 	p := inside(m.Destination)
 	t.forget(p)
 	t.touchProc(m.Destination)
+	if !t.isStraight(m.Destination) {
+		t.byLink = true
+	}
 	err := t.makeByKind(m)
 	if !m.options.copyUp {
 		delete(t.copied, p)

@@ -77,6 +77,9 @@ type Tree struct {
 	restricted bool
 	// directories are those kept open, by path.
 	directories map[string]plan.Slot
+	// byLink: a mount may lie somewhere else than its destination says, as a link leads
+	// there. It may cover a directory that is known, or kept open, by another name.
+	byLink bool
 }
 
 // newTree is a file system of which nothing is made yet.
@@ -347,10 +350,25 @@ func (t *Tree) isNew(destination string) bool {
 	return !known && !t.isMountpoint(p) && t.isMissing(p)
 }
 
+// isStraight reports whether a destination is where its name says: no symbolic link is on the
+// way or at the end.
+func (t *Tree) isStraight(destination string) bool {
+	p := inside(destination)
+	if p == "" || t.fresh[parent(p)] != nil {
+		return true
+	}
+	if sys := t.made["sys"]; p == "sys/fs/cgroup" && sys != nil {
+		return sys.Type == "sysfs" || sys.Source == "/sys" // which has links, but not on this way
+	}
+	target, measured := t.measured(destination)
+	return measured && target.Resolved == p && !t.isCovered(parent(p))
+}
+
 // put attaches a detached mount to a destination, made if it is missing. In a fresh file
-// system that is by its name: nothing but the plan has been there.
+// system that is by its name, as nothing but the plan has been there, unless another mount may
+// cover that by now.
 func (t *Tree) put(mount plan.Slot, destination string, r reach) {
-	if !t.isNew(destination) {
+	if t.byLink || !t.isNew(destination) {
 		target := t.reach(destination, r)
 		t.attach(mount, target)
 		t.b.Close(target)
