@@ -16,8 +16,8 @@ import (
 // it was ignored, as with nohup(1).
 //
 // os/signal, with its goroutines and a thread, would take as long as a quarter of the start. So it
-// takes over only from one that is not over after handOver; a signal that came before
-// waits until then, and has come too late if the start is over first.
+// takes over only where one is slow. A signal that came before waits until then, and has come
+// too late if the start is over first.
 type unattended struct {
 	// Context is the start's. Its cause is the signal.
 	context.Context
@@ -45,7 +45,7 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 	}
 	u := &unattended{caught: caught, ended: make(chan struct{})}
 	u.Context, u.cancel = context.WithCancelCause(ctx)
-	time.AfterFunc(handOver, u.listen)
+	time.AfterFunc(slow, u.listen)
 	return u, nil
 }
 

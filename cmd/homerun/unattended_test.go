@@ -59,7 +59,7 @@ func beUnattended(t *testing.T, how string) {
 	switch how {
 	case "none", "slow":
 		if how == "slow" {
-			time.Sleep(5 * handOver)
+			time.Sleep(2 * slow)
 		}
 		begun := time.Now()
 		if err := o.endedBy(start.cause(), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
@@ -71,7 +71,7 @@ func beUnattended(t *testing.T, how string) {
 		return
 	case "after", "late": // it gives the signals back, whoever has them
 		if how == "late" {
-			time.Sleep(5 * handOver)
+			time.Sleep(2 * slow)
 		}
 		start.end()
 		start.listen() // at the same moment
@@ -79,9 +79,9 @@ func beUnattended(t *testing.T, how string) {
 		time.Sleep(10 * time.Second)
 		return
 	case "others": // they do what they did before
-		time.Sleep(5 * handOver)
+		time.Sleep(2 * slow)
 		send(unix.SIGUSR1)
-		time.Sleep(handOver)
+		time.Sleep(slow)
 		if start.Err() != nil {
 			t.Error(context.Cause(start))
 		}
