@@ -127,7 +127,7 @@ func isRoot(s *Step) bool {
 
 func (p *Plan) goodTarget(o MoveMount, i int, resolved bits) bool {
 	if o.ToFD.Slot != 0 {
-		return resolved.has(o.ToFD.Slot) && (o.ToPath == "" || isName(o.ToPath) && o.Flags&unix.MOVE_MOUNT_T_SYMLINKS == 0)
+		return resolved.has(o.ToFD.Slot) && (o.ToPath == "" || isName(o.ToPath) && o.Flags&^unix.MOVE_MOUNT_F_EMPTY_PATH == 0)
 	}
 	pivot := p.first(is[PivotRoot])
 	return strings.HasPrefix(o.ToPath, "/") && (pivot < 0 || i < pivot)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -79,7 +80,10 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 		return ctx, func(err error) error { return err }
 	}
 	begun, s.cancel = context.WithCancelCause(ctx)
-	timer := time.AfterFunc(slow, s.receive)
+	timer := time.AfterFunc(slow, func() {
+		runtime.GOMAXPROCS(processors) // what receives must not wait for the system call of who starts
+		s.receive()
+	})
 	return begun, func(err error) error {
 		timer.Stop()
 		s.lock.Lock()

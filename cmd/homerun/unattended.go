@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ func (u *unattended) listen() {
 	if u.over {
 		return
 	}
+	runtime.GOMAXPROCS(processors) // as in signals.starting
 	u.came = make(chan os.Signal, 64)
 	go u.await(u.came)
 	u.caught.HandOverCaught(u.came)
