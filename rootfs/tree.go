@@ -50,7 +50,8 @@ type Tree struct {
 	memory   plan.Slot
 	editable []editable
 	// covered lists the destinations of the mounts so far, cleaned; below them
-	// nothing is known from the facts. mountpoints are the same, to look one up.
+	// nothing is known from the facts. mountpoints are those of them that no later
+	// one hides, to look one up.
 	covered     []string
 	mountpoints places
 	// lastBelow is the index of the last mount below a directory.
@@ -149,6 +150,11 @@ func (t *Tree) forget(p string) {
 		for d := range t.fresh {
 			if isBelow(d, p) {
 				delete(t.fresh, d)
+			}
+		}
+		for d := range t.mountpoints.at {
+			if isBelow(d, p) {
+				delete(t.mountpoints.at, d)
 			}
 		}
 	}
@@ -323,7 +329,7 @@ func (t *Tree) hide(p string) {
 	t.mountpoints.add(p)
 }
 
-// isMountpoint reports whether a mount of the plan lies at p.
+// isMountpoint reports whether a mount of the plan lies at p, and is seen.
 func (t *Tree) isMountpoint(p string) bool {
 	return t.mountpoints.at[p]
 }
