@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,7 +12,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/tests/again"
 )
 
 // These tests hold what is measured in odd ways against the plain way.
@@ -35,6 +38,32 @@ func TestCapabilities(t *testing.T) {
 	field, _, _ := strings.Cut(rest, "\n")
 	if want, _ := strconv.ParseUint(field, 16, 64); effectiveCapabilities() != want {
 		t.Errorf("got %x; want %x", effectiveCapabilities(), want)
+	}
+}
+
+// TestUserNamespace: which one it is, and nothing where that cannot be told.
+func TestUserNamespace(t *testing.T) {
+	const where = "HOMERUN_TEST_NESTED"
+	if os.Getenv(where) == "" {
+		again.WithMounts(t, where+"=1")
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/user", &st); err != nil {
+		t.Fatal(err)
+	}
+	p, err := New([3]int{0, 1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Facts.UserNamespace; got.Initial != (st.Ino == initialUserNamespace) || got.Initial && os.Getenv(where) != "" {
+		t.Errorf("the user namespace is %d: %+v", st.Ino, got)
+	}
+	if os.Getenv(where) == "" {
+		return
+	}
+	again.Cover(t, "/proc/self/ns/user")
+	if _, err := New([3]int{0, 1, 2}); !errors.Is(err, unix.EINVAL) || !strings.Contains(fault.Hint(err), "findmnt") {
+		t.Errorf("covered: %v, hint %q", err, fault.Hint(err))
 	}
 }
 

@@ -48,7 +48,7 @@ type Prober struct {
 
 // New measures what every plan depends on: the runtime's own process, its user
 // namespace, and the kernel. It fails only where nothing could be run, when /proc
-// is not there.
+// is not there, or something is mounted on its link to the user namespace.
 func New(stdio [3]int) (*Prober, error) {
 	p := &Prober{Facts: &host.Facts{}, Stdio: stdio}
 	p.process()

@@ -11,11 +11,11 @@ import (
 	"github.com/homerun-oci/homerun/userns"
 )
 
-// initialUserNamespace is PROC_USER_INIT_INO, the inode that the kernel gives
+// initialUserNamespace is PROC_USER_INIT_INO, the number that the kernel gives
 // to the first user namespace (include/linux/proc_ns.h, part of the ABI).
 const initialUserNamespace = 0xEFFFFFFD
 
-// userNamespace measures the user namespace that the runtime is in. The inode
+// userNamespace measures the user namespace that the runtime is in. Its number
 // tells whether it is the first; the maps do not, since systemd 260 makes
 // namespaces that map every id to itself (PrivateUsers=full, moby/sys#239).
 // In the first one all else is known without looking.
