@@ -10,7 +10,8 @@
 // the kernel itself keeps symbolic links inside; nothing is checked by path
 // and used later. Directories and files are made one component at a time below
 // such a descriptor. Mounts are made detached (fsmount, open_tree) and attached
-// to a descriptor, never by path.
+// to a descriptor, never by path; or, in a new file system of the plan's own, to
+// one name below a descriptor, which is not followed.
 //
 // Sources on the host are opened before the credentials change to the
 // container's root, which may not be allowed to reach them, and inside the new
@@ -214,13 +215,14 @@ type reach struct {
 	nofollow, plain bool
 }
 
-// targetOf opens the destination of a mount. A kernel file system belongs on a
-// directory that is none by way of a link: programs and masks look for it there
-// (CVE-2019-19921, CVE-2025-54867).
+// targetOf opens the destination of a mount.
 func (t *Tree) targetOf(m *Mount, directory bool) plan.Slot {
 	return t.reach(m.Destination, m.reach(directory))
 }
 
+// reach is how the destination of a mount is reached. A kernel file system belongs on a
+// directory that is none by way of a link: programs and masks look for it there
+// (CVE-2019-19921, CVE-2025-54867).
 func (m *Mount) reach(directory bool) reach {
 	p := inside(m.Destination)
 	return reach{directory: directory, nofollow: m.options.targetNofollow,
@@ -244,7 +246,7 @@ func (t *Tree) reach(destination string, r reach) plan.Slot {
 	case ok:
 		p = target.Resolved
 		t.make(p, r.directory)
-	case t.isNew(destination):
+	case t.isMissing(p):
 		t.makeFresh(p, r.directory)
 	default:
 		t.openOrMake(p, r, slot)
@@ -342,18 +344,12 @@ func (t *Tree) note(p string) {
 	}
 }
 
-// isMissing reports whether a path directly inside a fresh file system is not there.
+// isMissing reports whether a path directly inside a fresh file system is not there:
+// the plan has made nothing of that name.
 func (t *Tree) isMissing(p string) bool {
 	dir, name := path.Split(p)
 	names, ok := t.fresh[strings.TrimSuffix(dir, "/")]
 	return ok && !names[name]
-}
-
-// isNew reports whether a destination is yet to be made, directly inside a fresh file system.
-func (t *Tree) isNew(destination string) bool {
-	_, known := t.known(destination)
-	p := inside(destination)
-	return !known && !t.isMountpoint(p) && t.isMissing(p)
 }
 
 // isStraight reports whether a destination is where its name says: no symbolic link is on the
@@ -371,16 +367,17 @@ func (t *Tree) isStraight(destination string) bool {
 }
 
 // put attaches a detached mount to a destination, made if it is missing. In a fresh file
-// system that is by its name, as nothing but the plan has been there, unless another mount may
-// cover that by now.
+// system that is by its name, which is not followed, unless another mount may cover that by
+// now: what is there is the plan's, and where a container that runs has put a link there
+// meanwhile, the mount lies on that.
 func (t *Tree) put(mount plan.Slot, destination string, r reach) {
-	if t.byLink || !t.isNew(destination) {
+	p := inside(destination)
+	if t.byLink || !t.isMissing(p) {
 		target := t.reach(destination, r)
 		t.attach(mount, target)
 		t.b.Close(target)
 		return
 	}
-	p := inside(destination)
 	t.makeFresh(p, r.directory)
 	dir, name := splitPath(p)
 	t.b.Do(plan.MoveMount{FromFD: mount.Ref(), ToFD: t.directory(dir).Ref(), ToPath: name, Flags: unix.MOVE_MOUNT_F_EMPTY_PATH})
