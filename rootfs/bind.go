@@ -137,7 +137,7 @@ func (t *Tree) bind(m *Mount) {
 	}
 	t.setattr(m.source, lockedKept(o.own, m.host.Flags, t.restricted), 0, false)
 	t.setattr(m.source, o.all, 0, true)
-	t.put(m.source, m.Destination, m.reach(m.host.Kind == host.Directory))
+	t.put(m.source, m.Destination, m.howReached(m.host.Kind == host.Directory))
 	t.propagate(m, m.source)
 	t.replaceRoot(m, m.source)
 	t.b.Close(m.source)

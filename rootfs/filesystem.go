@@ -230,7 +230,7 @@ func (t *Tree) place(m *Mount, mount plan.Slot) error {
 		t.attach(mount, target)
 		t.b.Close(target)
 	} else {
-		t.put(mount, m.Destination, m.reach(true))
+		t.put(mount, m.Destination, m.howReached(true))
 	}
 	t.propagate(m, mount)
 	t.replaceRoot(m, mount)

@@ -80,7 +80,7 @@ func (t *Tree) cgroup(m *Mount) error {
 	}
 	mount := t.b.Get("cgroup", openTree(from, true))
 	t.setattr(mount, attributes{set: attrs}, unix.MS_PRIVATE, true)
-	t.put(mount, m.Destination, m.reach(true))
+	t.put(mount, m.Destination, m.howReached(true))
 	t.propagate(m, mount)
 	t.b.Close(mount)
 	return nil

@@ -217,13 +217,13 @@ type reach struct {
 
 // targetOf opens the destination of a mount.
 func (t *Tree) targetOf(m *Mount, directory bool) plan.Slot {
-	return t.reach(m.Destination, m.reach(directory))
+	return t.reach(m.Destination, m.howReached(directory))
 }
 
-// reach is how the destination of a mount is reached. A kernel file system belongs on a
+// howReached is how the destination of a mount is reached. A kernel file system belongs on a
 // directory that is none by way of a link: programs and masks look for it there
 // (CVE-2019-19921, CVE-2025-54867).
-func (m *Mount) reach(directory bool) reach {
+func (m *Mount) howReached(directory bool) reach {
 	p := inside(m.Destination)
 	return reach{directory: directory, nofollow: m.options.targetNofollow,
 		plain: m.Type == "proc" && p == "proc" || m.Type == "sysfs" && p == "sys"}

@@ -186,7 +186,8 @@ func cmdRead(ts *script, neg bool, args []string) {
 
 // environ is the environment of what is started beside the script.
 func environ(ts *script) []string {
-	return []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=xterm", "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR")}
+	return []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=xterm", "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"),
+		"GODEBUG=" + ts.Getenv("GODEBUG")}
 }
 
 // spawn starts a command that must not outlive the script.

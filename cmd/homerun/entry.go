@@ -29,10 +29,11 @@ import (
 //     that looks at the others each 20 us, which the default slack of 50 us makes some
 //     forty times a run, each with an interrupt on the CPU that sets up the container,
 //     and where that is virtual, a trap or two. What it looks for is a processor of Go's that
-//     another thread keeps during a system call: foreground.go has more of these where
-//     that would be noticed. Threads inherit the slack, and so do processes (prctl(2),
-//     PR_SET_TIMERSLACK). Main gives its own thread the caller's again (ownSlack), and plans
-//     give that to programs, as another thread may start them: container.Options.TimerSlack.
+//     another thread keeps during a system call: where that would be noticed there are more
+//     of these (foreground.go, signals.go). Threads inherit the slack, and so do processes (prctl(2),
+//     PR_SET_TIMERSLACK). Main gives its own thread the caller's again (ownSlack), where there is
+//     a terminal the spare threads (spareSlack), and plans give it to programs, as another
+//     thread may start them: container.Options.TimerSlack.
 //     One that is more than a plan's numbers, or that nobody may ask for, is left as it is.
 //   - The thread is held to the CPU that it is on until main begins. Before that Go's main
 //     goroutine is bound to its thread, and waits for two others, which a second thread has to

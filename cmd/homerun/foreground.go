@@ -42,8 +42,7 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	signals.passTo(func(n os.Signal) { signals.forward(n, p, t) })
 	if p.Terminal == nil {
 		// Give way to the goroutine that passes them on, until it waits. Else the new processor's
-		// thread takes that goroutine over, and sleeps 3 us before, which entrySlack makes 50 ms:
-		// nothing but that time is lost without.
+		// thread takes it over, and is late (spareSlack): nothing but that time is lost without.
 		runtime.Gosched()
 		runtime.GOMAXPROCS(processors)
 	}
