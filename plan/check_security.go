@@ -75,11 +75,15 @@ func checkTargets(p *Plan) (int, string) {
 }
 
 // resolvedSlots are the slots that only openat2(RESOLVE_IN_ROOT) from a mount
-// of the container, or the making of a mount, sets.
+// of the container, or the making of a mount, sets. What is attached is the container's, also
+// a mount that the stage is started with, as one with an id map.
 func (p *Plan) resolvedSlots() bits {
 	good, bad := p.noBits(), p.noBits()
 	bases, notBases := p.noBits(), p.noBits()
 	for i := range p.steps {
+		if o, ok := p.steps[i].Op.(MoveMount); ok && o.FromPath == "" {
+			bases.set(o.FromFD.Slot)
+		}
 		s := p.steps[i].Result
 		if s == 0 {
 			continue

@@ -104,6 +104,8 @@ func pathBreaches() []breach {
 		{"node in an unresolved one", rule, 3, inDirectory(0, Mknodat{Path: "null"}), inDirectory(inRoot, Mknodat{Path: "null"})},
 		{"link by a path", rule, 3, inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "a/b"}), inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "b"})},
 		{"link without a name", rule, 3, inDirectory(inRoot, Symlinkat{Target: "/"}), inDirectory(inRoot, Symlinkat{Target: "/", LinkPath: "b"})},
+		{"directory in a given mount that is not attached", rule, 4, inGiven(), inGiven("")},
+		{"directory where another mount was", rule, 5, inGiven("a"), inGiven("")},
 		{"mode by a path", rule, 3, inDirectory(inRoot, Fchmodat{Path: "a/b"}), inDirectory(inRoot, Fchmodat{Path: "b"})},
 	}, hostPathBreaches()...)
 }
@@ -133,6 +135,19 @@ func ontoName(flags int) func(b *Builder) {
 	return moved(func(root Slot, b *Builder) MoveMount {
 		return MoveMount{ToFD: b.Get("target", opened(root.Ref(), "data", inRoot)).Ref(), ToPath: "a", Flags: flags}
 	}, 0)
+}
+
+// inGiven makes a directory in a descriptor that the stage is started with, when what is at the paths from it was attached.
+func inGiven(paths ...string) func(b *Builder) {
+	return func(b *Builder) {
+		given, root := b.Input("idmap", 5), tree(b)
+		target := b.Get("target", opened(root.Ref(), "data", inRoot))
+		for _, p := range paths {
+			b.Do(MoveMount{FromFD: given.Ref(), FromPath: p, ToFD: target.Ref()})
+		}
+		b.Do(Mkdirat{DirFD: b.Get("below", opened(given.Ref(), ".", inRoot)).Ref(), Path: "data"})
+		exit(b)
+	}
 }
 
 func intoOpened(resolve uint64) func(b *Builder) { return moved(nil, resolve) }
