@@ -146,7 +146,7 @@ func (u *unit) gone(script string) {
 		u.t.Errorf("left running: %s", out)
 	}
 	if out := guest.Must(u.t, guest.Homerun(u.t), "list", "--quiet"); strings.Contains(out, u.name) {
-		u.t.Errorf("left: %s", out)
+		u.t.Errorf("left: %s\n%s", out, u.status()) // a homerun that was killed could not clear up
 	}
 }
 
