@@ -24,11 +24,9 @@ type unattended struct {
 	context.Context
 	cancel context.CancelCauseFunc
 	caught *early.Signals
-	// lock guards came and over, which is true after end.
-	lock sync.Mutex
-	came chan os.Signal // os/signal's; nil before that takes over
-	over bool
-	// ended is closed by end.
+	// lock guards came, and has listen see whether ended is closed, which end does.
+	lock  sync.Mutex
+	came  chan os.Signal // os/signal's; nil before that takes over
 	ended chan struct{}
 }
 
@@ -54,8 +52,10 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 func (u *unattended) listen() {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	if u.over {
+	select {
+	case <-u.ended:
 		return
+	default:
 	}
 	runtime.GOMAXPROCS(processors) // as in signals.starting
 	u.came = make(chan os.Signal, 64)
@@ -103,7 +103,7 @@ func (u *unattended) listens() bool {
 func (u *unattended) end() {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	if u.over = true; u.came != nil {
+	if u.came != nil {
 		signal.Stop(u.came)
 	} else {
 		u.caught.Release()

@@ -115,6 +115,7 @@ func (s *Signals) Release() {
 	atomic.StoreUint64(&pending, 0)
 }
 
+// pass gives up the handlers, once os/signal has its own, and passes on what they caught.
 func (s *Signals) pass(c chan<- os.Signal) {
 	for i, n := range s.caught {
 		// Where there was no handler of Go's, Notify has set one.
