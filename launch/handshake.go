@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/homerun-oci/homerun/action"
 	"github.com/homerun-oci/homerun/compile"
 	"github.com/homerun-oci/homerun/descriptor"
 	"github.com/homerun-oci/homerun/host/probe"
 	"github.com/homerun-oci/homerun/plan"
+	"github.com/homerun-oci/homerun/spawn"
 	"github.com/homerun-oci/homerun/stage"
 	"golang.org/x/sys/unix"
 )
@@ -126,9 +128,21 @@ func (l *Launch) awaitProgram() error {
 	return fmt.Errorf("BUG: the stage signals %d that nobody awaits", r.Tag)
 }
 
-// answer lets init go on. If it is gone, its report says why.
-func (l *Launch) answer() error {
+// compilesNext reports whether the second part of the plan is compiled next.
+func (l *Launch) compilesNext() bool {
+	steps := l.Result.Plan.Runtime()[l.next+1:]
+	return len(steps) > 0 && steps[0].Action == plan.Action(action.CompileRest{})
+}
+
+// answer lets init go on. If it is gone, its report says why. An init that is our child goes
+// on beside this process where that has work, too: not on the CPU that this takes, until
+// compileRest has released it.
+func (l *Launch) answer(busy bool) error {
 	l.lock.Lock()
+	if busy && l.init > 0 && !l.stays {
+		spawn.Confine(l.init, spawn.Aside)
+		l.aside = true
+	}
 	_, err := unix.Write(l.sync, []byte{0})
 	l.lock.Unlock()
 	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EBADF) {

@@ -52,6 +52,7 @@ import (
 	"github.com/homerun-oci/homerun/host"
 	"github.com/homerun-oci/homerun/plan"
 	"github.com/homerun-oci/homerun/proc"
+	"github.com/homerun-oci/homerun/spawn"
 	"github.com/homerun-oci/homerun/stage"
 	"golang.org/x/sys/unix"
 )
@@ -106,6 +107,7 @@ type Launch struct {
 	stays    bool
 	signaled uint32 // bits of the tags that were read
 	waits    bool   // init waits for start
+	aside    bool   // init does not run on this process's CPU
 	reaped   bool   // the first process
 }
 
@@ -211,7 +213,7 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 		case plan.Await:
 			return l.await(a.Signal)
 		case plan.Answer:
-			return l.answer()
+			return l.answer(l.compilesNext())
 		case action.StartStage:
 			err := l.start(a.Name)
 			if err == nil && l.Begun != nil {
@@ -233,6 +235,9 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 // compileRest compiles the plan's second part, and writes it for the stage.
 func (l *Launch) compileRest(ctx context.Context) error {
 	result, err := l.Rest(ctx)
+	if l.aside {
+		spawn.Release(l.init)
+	}
 	if err != nil {
 		return err
 	}

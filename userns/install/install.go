@@ -32,6 +32,7 @@ import (
 
 	"github.com/homerun-oci/homerun/fault"
 	"github.com/homerun-oci/homerun/host"
+	"github.com/homerun-oci/homerun/spawn"
 	"github.com/homerun-oci/homerun/userns"
 )
 
@@ -83,6 +84,8 @@ func (h *Helpers) start(pid int, maps *userns.Maps) error {
 		if err != nil {
 			return err
 		}
+		// Each has a CPU: the first another one, the second this one, which is free once this process waits.
+		spawn.Move(p.PID, [...]spawn.Place{spawn.Aside, spawn.Here}[len(h.started)])
 		h.started = append(h.started, p)
 	}
 	return nil
