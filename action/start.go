@@ -100,7 +100,11 @@ func (a CompileRest) Line() string { return line("compile-rest") }
 
 // MapIDs writes the id maps of the process that was awaited last, or starts
 // newuidmap and newgidmap, which write them.
-type MapIDs struct{ Maps *userns.Maps }
+type MapIDs struct {
+	Maps *userns.Maps
+	// Waits: the runtime has little to do until they have ended.
+	Waits bool
+}
 
 // Line implements plan.Action.
 func (a MapIDs) Line() string {

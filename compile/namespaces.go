@@ -410,7 +410,7 @@ func (c *compiler) installMaps(who string) {
 
 // mapIDs begins the maps that the runtime writes, or helpers.
 func (c *compiler) mapIDs() {
-	c.runtime("linux.uidMappings", action.MapIDs{Maps: c.result.Maps})
+	c.runtime("linux.uidMappings", action.MapIDs{Maps: c.result.Maps, Waits: c.mapsFirst() || !c.mapsBeside()})
 }
 
 // awaitMaps waits for them.

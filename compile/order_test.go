@@ -86,6 +86,8 @@ func moments(both []any) map[string][]int {
 				if o.Option == unix.PR_SET_DUMPABLE && o.Arg2 == 0 {
 					name = "hide"
 				}
+			case plan.SchedSetaffinity:
+				name = "its CPUs"
 			case plan.Unshare:
 				for flag, what := range map[int]string{unix.CLONE_NEWNET: "own network", unix.CLONE_NEWCGROUP: "own cgroup"} {
 					if o.Flags == flag {
@@ -115,6 +117,35 @@ func moments(both []any) map[string][]int {
 		}
 	}
 	return at
+}
+
+// besideCompiling says what is wrong about who runs beside a runtime that compiles. It waits
+// for the maps first if the action says so; and an init that it lets go on before it compiles
+// goes on beside that (launch: compilesNext).
+func besideCompiling(steps []plan.RuntimeStep) error {
+	waits, helped, awaited, init, goesOn := false, false, false, false, 0
+	for i, s := range steps {
+		switch a := s.Action.(type) {
+		case action.MapIDs:
+			waits, helped = a.Waits, a.Maps.Helped()
+		case action.AwaitMaps:
+			awaited = true
+		case plan.Await:
+			init = init || a.Signal == "init"
+		case plan.Answer:
+			if init {
+				goesOn = i
+			}
+		case action.CompileRest:
+			if helped && awaited != waits {
+				return fmt.Errorf("the runtime is said to wait for the maps: %v; it has when it compiles: %v", waits, awaited)
+			}
+			if goesOn != 0 && goesOn != i-1 {
+				return fmt.Errorf("between the answer by which init goes on and CompileRest is %T", steps[i-1].Action)
+			}
+		}
+	}
+	return nil
 }
 
 // orderOf says what is wrong with the order of a container's plan.
@@ -158,7 +189,7 @@ func orderOf(r *Result) error {
 	for _, pair := range [][2]string{
 		{"await init", "record"}, {"await init", "record all"}, {"CompileRest", "answer rest"},
 		{"MapIDs", "AwaitMaps"}, {"MapIDs", "answer mapped"}, {"AwaitMaps", "answer mapped"},
-		{"awaits mapped", "own network"},
+		{"awaits mapped", "own network"}, {"awaits rest", "its CPUs"}, // the runtime sets others before
 		{"record", "StartScope"}, {"StartScope", "AwaitScope"}, {"StartScope", "CompileRest"}, {"AwaitScope", "MakeSubgroup"},
 		{"MakeSubgroup", "record all"}, {"record all", "RunHook"}, {"record all", "answer recorded"}, {"record all", "answer start"},
 	} {
@@ -167,6 +198,7 @@ func orderOf(r *Result) error {
 	if len(at["OpenNamespace"]) == 0 { // who joins has hidden before
 		before("awaits mapped", "hide")
 	}
+	wrong = append(wrong, besideCompiling(r.Plan.Runtime()))
 	if late {
 		before("AwaitScope", "WriteCgroup")
 		before("AwaitScope", "MoveDown")

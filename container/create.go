@@ -207,7 +207,7 @@ func (s *starting) mapIDs(a action.MapIDs) (err error) {
 	if pid == 0 {
 		pid = s.launch.First()
 	}
-	s.mappers, err = install.Start(pid, a.Maps)
+	s.mappers, err = install.Start(pid, a.Maps, a.Waits)
 	return err
 }
 

@@ -131,18 +131,26 @@ func (l *Launch) awaitProgram() error {
 // compilesNext reports whether the second part of the plan is compiled next.
 func (l *Launch) compilesNext() bool {
 	steps := l.Result.Plan.Runtime()[l.next+1:]
-	return len(steps) > 0 && steps[0].Action == plan.Action(action.CompileRest{})
+	if len(steps) == 0 {
+		return false
+	}
+	_, compiles := steps[0].Action.(action.CompileRest)
+	return compiles
 }
 
-// answer lets init go on. If it is gone, its report says why. An init that is our child goes
-// on beside this process where that has work, too: not on the CPU that this takes, until
-// compileRest has released it.
-func (l *Launch) answer(busy bool) error {
-	l.lock.Lock()
-	if busy && l.init > 0 && !l.stays {
+// setAside keeps an init that is our child off this process's CPU while this process
+// compiles; compileRest releases it. Another process's child may be reaped meanwhile, and
+// its id be somebody else's.
+func (l *Launch) setAside() {
+	if l.init > 0 && !l.stays {
 		spawn.Confine(l.init, spawn.Aside)
 		l.aside = true
 	}
+}
+
+// answer lets init go on. If it is gone, its report says why.
+func (l *Launch) answer() error {
+	l.lock.Lock()
 	_, err := unix.Write(l.sync, []byte{0})
 	l.lock.Unlock()
 	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EBADF) {

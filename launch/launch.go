@@ -13,7 +13,9 @@
 //	init            our child by CLONE_PARENT; of a first process that stays, its
 //	                child. Known when the report says its id; nobody reaps it before
 //	                it is known, so the id and the pidfd opened then are its own.
-//	                After a Run without an error it is the caller's. One whose id
+//	                After a Run without an error it is the caller's. While the second
+//	                part is compiled it may be confined to some CPUs (setAside); the plan
+//	                gives it all of them after that (process.AnyCPU). One whose id
 //	                never came, since somebody killed who made it in the few
 //	                microseconds before it was said, cannot be told from other
 //	                children: it ends at the end of sync, and stays a zombie until this
@@ -107,7 +109,7 @@ type Launch struct {
 	stays    bool
 	signaled uint32 // bits of the tags that were read
 	waits    bool   // init waits for start
-	aside    bool   // init does not run on this process's CPU
+	aside    bool   // init was confined, and is to be released
 	reaped   bool   // the first process
 }
 
@@ -213,7 +215,10 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 		case plan.Await:
 			return l.await(a.Signal)
 		case plan.Answer:
-			return l.answer(l.compilesNext())
+			if l.compilesNext() {
+				l.setAside()
+			}
+			return l.answer()
 		case action.StartStage:
 			err := l.start(a.Name)
 			if err == nil && l.Begun != nil {
@@ -232,11 +237,12 @@ func (l *Launch) do(ctx context.Context, a plan.Action) error {
 	return l.Do(ctx, a)
 }
 
-// compileRest compiles the plan's second part, and writes it for the stage.
+// compileRest compiles the plan's second part, releases init, and writes it for the stage.
 func (l *Launch) compileRest(ctx context.Context) error {
 	result, err := l.Rest(ctx)
 	if l.aside {
 		spawn.Release(l.init)
+		l.aside = false
 	}
 	if err != nil {
 		return err

@@ -190,7 +190,7 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &Launch{sync: fds[1]}
-	if err := l.answer(false); err != nil {
+	if err := l.answer(); err != nil {
 		t.Error(err)
 	}
 	var b [8]byte
@@ -198,11 +198,11 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	unix.Close(fds[0])
-	if err := l.answer(false); err != nil {
+	if err := l.answer(); err != nil {
 		t.Errorf("init is gone: %v", err)
 	}
 	descriptor.Close(&l.sync)
-	if err := l.answer(false); err != nil {
+	if err := l.answer(); err != nil {
 		t.Errorf("cancelled: %v", err)
 	}
 	full, err := unix.Open("/dev/full", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -210,7 +210,7 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(full)
-	if err := (&Launch{sync: full}).answer(false); !errors.Is(err, unix.ENOSPC) || !strings.HasPrefix(err.Error(), "let init go on: ") {
+	if err := (&Launch{sync: full}).answer(); !errors.Is(err, unix.ENOSPC) || !strings.HasPrefix(err.Error(), "let init go on: ") {
 		t.Errorf("%v", err)
 	}
 }

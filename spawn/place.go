@@ -4,15 +4,18 @@ import "golang.org/x/sys/unix"
 
 // Theory of operation
 //
-// Two processes that could run side by side may share a CPU while another one idles: the
-// kernel puts a new or woken process on a CPU that it takes to be idle, and an idle one
-// of a virtual machine may look to it as if the host had it (available_idle_cpu() in
-// kernel/sched/, vcpu_is_preempted()). It mends that at its next tick, which is milliseconds
-// later. So who knows that two have work at once says where they run, for a moment only:
-// a process that is confined for longer waits for its CPUs while others are free.
+// Two processes that could run side by side may share a CPU while another one idles. The
+// kernel puts a process that is made, or wakes, on a CPU that idles. On a virtual machine an
+// idle CPU may look taken: the kernel cannot tell a CPU that sleeps from one that the host has
+// stopped to run something else (vcpu_is_preempted(), which available_idle_cpu() asks in
+// kernel/sched/). It moves one of the two at a later tick, after some milliseconds. So a
+// caller that knows that two processes have work at the same time says where each runs, for
+// a moment only: a process that is confined for longer waits for its CPUs while others idle.
 //
-// All of it is advice. A filter on system calls may forbid it, a host may have more than
-// 1024 CPUs or the caller only one, and then the kernel chooses, as without it.
+// All of it is advice. A filter on system calls may refuse it, a host may have more than 1024
+// CPUs, or the caller only one: the kernel chooses then. The caller is the calling thread,
+// which Go may move to another CPU at any time. All may be called at the same time for
+// different processes.
 
 // Place is a part of the CPUs that the caller may run on.
 type Place int
@@ -20,12 +23,12 @@ type Place int
 const (
 	// Aside are all but the one that the caller runs on.
 	Aside Place = iota
-	// Here is that one.
+	// Here is the one that the caller runs on.
 	Here
 )
 
-// Confine has a process run in a place until Release; one that waits, once it goes on. pid
-// is a child's that was not reaped, so that it is nobody else's.
+// Confine has a process run in a place until Release. A process that waits is placed when it
+// wakes. pid must be a child that is not reaped yet: else the number may be another process's.
 func Confine(pid int, p Place) {
 	var own unix.CPUSet
 	if unix.SchedGetaffinity(0, &own) != nil {
@@ -39,8 +42,10 @@ func Confine(pid int, p Place) {
 	_ = unix.SchedSetaffinity(pid, &cpus) // no CPU at all is refused
 }
 
-// Release has a process run wherever the caller may. One that has other ids by then, as a
-// setuid program has, stays confined: sched_setaffinity(2), EPERM.
+// Release has a process run wherever the caller may. The kernel refuses that, and Confine, for a
+// program that was executed with capabilities that the caller lacks, by a set-user-ID bit or of
+// its file: sched_setaffinity(2), EPERM. Such a one stays confined until it ends. An init in a
+// user namespace that the caller has made is none.
 func Release(pid int) {
 	var own unix.CPUSet
 	if unix.SchedGetaffinity(0, &own) == nil {
@@ -49,13 +54,13 @@ func Release(pid int) {
 }
 
 // Move has a process that is ready to run begin in a place, and go wherever the caller may
-// from then on.
+// from then on. One whose execve has been waited for may have capabilities by then (Start).
 func Move(pid int, p Place) {
 	Confine(pid, p)
 	Release(pid)
 }
 
-// among are the CPUs of the place, for a caller that may run on own and does on here.
+// among are the CPUs of the place, for a caller that may run on own and runs on here.
 func (p Place) among(own unix.CPUSet, here int) unix.CPUSet {
 	if p == Aside {
 		own.Clear(here)

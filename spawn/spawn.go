@@ -1,4 +1,5 @@
-// Package spawn starts programs, and does not wait until they are executed.
+// Package spawn starts programs, and does not wait until they are executed. It says on which
+// CPUs a process runs, too: place.go.
 //
 // # Theory of operation
 //

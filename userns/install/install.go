@@ -45,11 +45,16 @@ type Helpers struct{ started []*process }
 
 // Start begins both maps of process pid, whose user namespace is a child of the
 // caller's: it starts the helpers and writes what takes none. A map with method
-// userns.Self is left to the process itself. On an error no helper is left. Calls
+// userns.Self is left to the process itself. waits says that the caller has little to do
+// until Await, so that its CPU is for a helper. On an error no helper is left. Calls
 // for different processes may run at the same time.
-func Start(pid int, maps *userns.Maps) (Helpers, error) {
+func Start(pid int, maps *userns.Maps, waits bool) (Helpers, error) {
 	var h Helpers
 	err := h.start(pid, maps)
+	if waits && len(h.started) == 2 {
+		spawn.Move(h.started[0].PID, spawn.Aside)
+		spawn.Move(h.started[1].PID, spawn.Here)
+	}
 	if err == nil {
 		err = writeMaps(pid, maps)
 	}
@@ -84,8 +89,6 @@ func (h *Helpers) start(pid int, maps *userns.Maps) error {
 		if err != nil {
 			return err
 		}
-		// Each has a CPU: the first another one, the second this one, which is free once this process waits.
-		spawn.Move(p.PID, [...]spawn.Place{spawn.Aside, spawn.Here}[len(h.started)])
 		h.started = append(h.started, p)
 	}
 	return nil

@@ -320,7 +320,7 @@ func wantFailure(t *testing.T, maps userns.Maps, f *host.Facts, pid int, text, h
 
 // mapAll starts the maps and awaits them.
 func mapAll(ctx context.Context, pid int, maps userns.Maps, f *host.Facts) error {
-	helpers, err := Start(pid, &maps)
+	helpers, err := Start(pid, &maps, true)
 	if err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func hanging(t *testing.T) string {
 func TestAbandon(t *testing.T) {
 	start := time.Now()
 	one := fake(hanging(t))
-	helpers, err := Start(1, &one)
+	helpers, err := Start(1, &one, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +419,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	}
 	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }()
 	maps, start := fake(program), time.Now()
-	if _, err := Start(1, &maps); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "start "+program) {
+	if _, err := Start(1, &maps, true); !errors.Is(err, unix.EMFILE) || !strings.HasPrefix(err.Error(), "start "+program) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
