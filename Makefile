@@ -36,6 +36,8 @@ bin/homerun: GCFLAGS = $(NOT_INLINED)
 # medians of 60 rounds of 60 pairs, idle, 2026-11). Most verbs end before anything is collected (cmd/homerun/release.go), and what
 # the newer collector needs of each page of small objects is never touched: 13 to 18 page faults fewer. Go 1.26 randomizes the
 # address for programs with C in them, of which this one has none. What another Go does not know is left out.
+# No other program has any, whatever the caller's environment says.
+EXPERIMENT = GOEXPERIMENT=
 EXPERIMENTS = $(shell for e in norandomizedheapbase64 nogreenteagc; do $(RUN) GOEXPERIMENT=$$e go env GOEXPERIMENT 2>/dev/null || :; done | paste -sd,)
 bin/homerun: EXPERIMENT = GOEXPERIMENT=$(EXPERIMENTS)
 # Functions begin at multiples of 16 bytes, not Go's 32: that is a fiftieth of the file, and of each verb's memory.
@@ -71,7 +73,7 @@ $(GO_BINARIES): bin/%: .deps-build
 bin/homerun: .out/order
 .PHONY: .out/order
 .out/order: .deps-build
-	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 go $(GOBUILD) -o $@ ./hack/order
+	@$(RUN) GOOS= GOARCH= CGO_ENABLED=0 GOEXPERIMENT= go $(GOBUILD) -o $@ ./hack/order
 
 .PHONY: order
 order: build ## as root: measure which functions verbs call, for the linker's order (cmd/homerun/order.txt)
@@ -89,7 +91,7 @@ order: build ## as root: measure which functions verbs call, for the linker's or
 bin/homerun-seccomp: .deps-build
 	@if hack/deps has-libseccomp; then \
 		eval "$$(GOARCH=$(GOARCH) $(RUN) hack/cross)"; \
-		$(RUN) CGO_ENABLED=1 go $(GOBUILD) -tags netgo,osusergo \
+		$(RUN) CGO_ENABLED=1 $(EXPERIMENT) go $(GOBUILD) -tags netgo,osusergo \
 			-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./cmd/homerun-seccomp; \
 	else \
 		rm -f $@; \

@@ -53,11 +53,19 @@ func Release(pid int) {
 	}
 }
 
-// Move has a process that is ready to run begin in a place, and go wherever the caller may
-// from then on. One whose execve has been waited for may have capabilities by then (Start).
-func Move(pid int, p Place) {
-	Confine(pid, p)
-	Release(pid)
+// Apart has two processes that are ready to run begin on two CPUs, where the caller may run
+// on no more and is about to wait: the first on the other one, the second on the caller's. They
+// may go elsewhere from then on, if Release is not refused: one whose execve has been waited
+// for has its capabilities by then (Start). Of more CPUs the kernel chooses.
+func Apart(first, second int) {
+	var own unix.CPUSet
+	if unix.SchedGetaffinity(0, &own) != nil || own.Count() != 2 {
+		return
+	}
+	Confine(first, Aside)
+	Release(first)
+	Confine(second, Here)
+	Release(second)
 }
 
 // among are the CPUs of the place, for a caller that may run on own and runs on here.

@@ -31,22 +31,28 @@ func TestAmong(t *testing.T) {
 	}
 }
 
-// TestConfine: a process is confined until it is released, and not after a Move.
+// sleeper is a process that waits.
+func sleeper(t *testing.T) (pid int) {
+	t.Helper()
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+// TestConfine: a process is confined until it is released, and not after it has begun.
 func TestConfine(t *testing.T) {
 	var own unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &own); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sleep", "60")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	pid := cmd.Process.Pid
-	expect := func(what string, is func(cpus unix.CPUSet) bool) {
+	pid, second := sleeper(t), sleeper(t)
+	expect := func(what string, pid int, is func(cpus unix.CPUSet) bool) {
 		t.Helper()
 		var cpus unix.CPUSet
 		if err := unix.SchedGetaffinity(pid, &cpus); err != nil || !is(cpus) {
@@ -54,18 +60,14 @@ func TestConfine(t *testing.T) {
 		}
 	}
 	released := func(cpus unix.CPUSet) bool { return cpus == own }
-	if own.Count() == 1 { // that it is refused then is no error
-		Confine(pid, Aside)
-		expect("aside of the only CPU", released)
-	} else {
-		Confine(pid, Aside)
-		expect("aside", func(cpus unix.CPUSet) bool { return cpus.Count() == own.Count()-1 })
-		Release(pid)
-		expect("released", released)
-	}
+	Confine(pid, Aside)
+	expect("aside", pid, func(cpus unix.CPUSet) bool { return cpus.Count() == max(own.Count()-1, 1) }) // of one it is refused
+	Release(pid)
+	expect("released", pid, released)
+	Apart(pid, second)
+	expect("the first of two", pid, released)
+	expect("the second of two", second, released)
 	Confine(pid, Here)
-	expect("here", func(cpus unix.CPUSet) bool { return cpus.Count() == 1 })
-	Move(pid, Aside)
-	expect("moved", released)
+	expect("here", pid, func(cpus unix.CPUSet) bool { return cpus.Count() == 1 })
 	Confine(1<<30, Here) // nobody
 }

@@ -63,7 +63,8 @@ func (l *list) binary(path string) error {
 		return err
 	}
 	name := filepath.Base(path)
-	needs := []string{l.add(cyclonedx.ComponentTypeFramework, "std", info.GoVersion[len("go"):], "pkg:golang/std@"+info.GoVersion[len("go"):])}
+	goVersion, _, _ := strings.Cut(info.GoVersion[len("go"):], "-X:") // experiments, which it was built with
+	needs := []string{l.add(cyclonedx.ComponentTypeFramework, "std", goVersion, "pkg:golang/std@"+goVersion)}
 	for _, module := range info.Deps {
 		needs = append(needs, l.module(module))
 	}

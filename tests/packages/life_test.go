@@ -60,12 +60,15 @@ func TestPackages(t *testing.T) {
 func parts(t *testing.T, dir string) {
 	libraries := run(t, dir, "hack/c-libraries")
 	run(t, dir, "env", "SOURCE_DATE_EPOCH=0", "CGO_ENABLED=0", "C_LIBRARIES="+libraries,
-		"go", "run", "-C", "hack/packages", ".", "sbom", dir+"/parts", dir+"/bin/homerun-seccomp")
+		"go", "run", "-C", "hack/packages", ".", "sbom", dir+"/parts", dir+"/bin/homerun-seccomp", dir+"/bin/homerun")
 	list := read(t, dir+"/parts")
 	for _, part := range append(strings.Fields(libraries), "libseccomp@", "glibc@", "libgcc@", "std@1.", "github.com/opencontainers/runtime-spec@v1") {
 		if !strings.Contains(list, part) {
 			t.Errorf("no %s in\n%s", part, list)
 		}
+	}
+	if strings.Contains(list, "-X:") {
+		t.Errorf("what Go calls a program built with experiments is no version of Go:\n%s", list)
 	}
 }
 

@@ -44,8 +44,11 @@ func TestSideBySide(t *testing.T) {
 	if runtime.NumCPU() == 1 {
 		anywhere = "here"
 	}
-	want := map[string][]string{"newuidmap": {"aside", anywhere}, "newgidmap": {"here", anywhere}, "init": {"aside", anywhere}}
-	for name := range want {
+	want := map[string][]string{"init": {"aside", anywhere}}
+	if runtime.NumCPU() == 2 {
+		want["newuidmap"], want["newgidmap"] = []string{"aside", anywhere}, []string{"here", anywhere}
+	}
+	for _, name := range []string{"newuidmap", "newgidmap", "init"} {
 		if !slices.Equal(got[name], want[name]) {
 			t.Errorf("%s: %q, want %q", name, got[name], want[name])
 		}

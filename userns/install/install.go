@@ -52,8 +52,7 @@ func Start(pid int, maps *userns.Maps, waits bool) (Helpers, error) {
 	var h Helpers
 	err := h.start(pid, maps)
 	if waits && len(h.started) == 2 {
-		spawn.Move(h.started[0].PID, spawn.Aside)
-		spawn.Move(h.started[1].PID, spawn.Here)
+		spawn.Apart(h.started[0].PID, h.started[1].PID)
 	}
 	if err == nil {
 		err = writeMaps(pid, maps)
