@@ -55,17 +55,23 @@ func Release(pid int) {
 
 // Apart has two processes that are ready to run begin on two CPUs, where the caller may run
 // on no more and is about to wait: the first on the other one, the second on the caller's. They
-// may go elsewhere from then on, if Release is not refused: one whose execve has been waited
+// may go elsewhere from then on, if that is not refused (Release): one whose execve has been waited
 // for has its capabilities by then (Start). Of more CPUs the kernel chooses.
 func Apart(first, second int) {
 	var own unix.CPUSet
 	if unix.SchedGetaffinity(0, &own) != nil || own.Count() != 2 {
 		return
 	}
-	Confine(first, Aside)
-	Release(first)
-	Confine(second, Here)
-	Release(second)
+	here, err := currentCPU()
+	if err != nil {
+		return
+	}
+	begin := func(pid int, p Place) {
+		cpus := p.among(own, here)
+		_, _ = unix.SchedSetaffinity(pid, &cpus), unix.SchedSetaffinity(pid, &own)
+	}
+	begin(first, Aside)
+	begin(second, Here)
 }
 
 // among are the CPUs of the place, for a caller that may run on own and runs on here.
