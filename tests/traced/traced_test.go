@@ -1,6 +1,7 @@
 package traced
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,6 +11,36 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// asksTheTime is set for this program when it is to make the calls of TestTime.
+const asksTheTime = "HOMERUN_TEST_TIME"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asksTheTime) != "" {
+		var now unix.Timespec
+		for range 1000 {
+			if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestTime has a program ask for the time by system calls, as where there is no vDSO: none fails or is counted.
+func TestTime(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := program(t, "")
+	p.Command, p.Env, p.Fail = []string{self}, []string{asksTheTime + "=1"}, unix.EIO
+	if calls, status, err := p.Run(900); err != nil || status != 0 || calls >= 900 {
+		t.Errorf("%d calls, status %d, %v", calls, status, err)
+	}
+}
 
 // TestFail has each call of a program fail, one run after the other: one of them is that
 // which opens its file.
