@@ -179,7 +179,7 @@ func (c *Container) cgroupProcesses() (pids []int, done bool, err error) {
 }
 
 // Processes lists the ids of the container's processes: those in its cgroup,
-// or without one those in a namespace that is its own.
+// or without one those in a namespace that is its own; sorted.
 func (c *Container) Processes(ctx context.Context) ([]int, error) {
 	pids, done, err := c.cgroupProcesses()
 	if done {

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -191,19 +192,26 @@ func (m *Set) each(ctx context.Context, living bool, do func(pid, pidfd int)) er
 		return fmt.Errorf("read /proc: %w", errors.Unwrap(err))
 	}
 	var first error
-	for _, e := range entries {
+	for _, pid := range numbers(entries) {
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
 		}
 		if err := m.ask(ctx, pid, living, do); err != nil && first == nil {
 			first = fmt.Errorf("see whether process %d is the container's: %w", pid, err)
 		}
 	}
 	return first
+}
+
+// numbers are the ids among the names in /proc, sorted: as text 1000 would come before 999.
+func numbers(names []os.DirEntry) (pids []int) {
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
 }
 
 // ask calls do with a pidfd of a process, if it is the container's, and lives or does not.
@@ -231,7 +239,7 @@ func (m *Set) ask(ctx context.Context, pid int, living bool, do func(pid, pidfd 
 	return nil
 }
 
-// List lists the ids. The error is ctx's when that ends before.
+// List lists the ids, sorted. The error is ctx's when that ends before.
 func (m *Set) List(ctx context.Context) (pids []int, err error) {
 	if m == nil {
 		return nil, nil

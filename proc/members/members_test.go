@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,23 @@ func child(t *testing.T) int {
 // The number of a namespace that has ended may be another one's: it proves
 // nothing but with the number that is never given again, with init alive, or for
 // a child of ours.
+// TestNumbers: the ids are in the order of numbers.
+func TestNumbers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"1000", "self", "999", "12", "2"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := numbers(names), []int{2, 12, 999, 1000}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestMembership(t *testing.T) {
 	own, err := MountNamespace(os.Getpid())
 	if err != nil {
