@@ -114,11 +114,13 @@ func (s *Program) follow(pid, at int) (calls, status int, err error) {
 	}
 }
 
-// fails reports whether a call can fail: whatever close(2) returns, the descriptor is
-// closed. A number that is read is what Go's library has from a child, by a pipe, of its
-// execve(2): without it, it would wait until that child ends.
+// fails reports whether a call can fail, so that a program has to look: whatever close(2) returns, the descriptor is
+// closed. Where there is no vdso(7), as in User-Mode-Linux, Go asks for the time by a system call. A number that is read is
+// what Go's library has from a child, by a pipe, of its execve(2): without it, it would wait until that child ends.
 func fails(call uint64, args [6]uint64) bool {
-	return call != unix.SYS_EXIT_GROUP && call != unix.SYS_CLOSE && (call != unix.SYS_READ || args[2] != strconv.IntSize/8)
+	return !slices.Contains([]uint64{unix.SYS_EXIT_GROUP, unix.SYS_EXIT, unix.SYS_CLOSE, unix.SYS_CLOCK_GETTIME, unix.SYS_UMASK,
+		unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_TGKILL}, call) &&
+		(call != unix.SYS_READ || args[2] != strconv.IntSize/8)
 }
 
 // strike kills the program, or has the call fail that a thread is about to make. A
@@ -149,11 +151,10 @@ func set(thread int, change func(*unix.PtraceRegs)) error {
 // resume goes on to the next system call. The thread may have been killed.
 func resume(thread, signal int) { _ = unix.PtraceSyscall(thread, signal) }
 
-// noise are the calls of Go's runtime that change nothing outside. The time is one where there is no vdso(7), as in
-// User-Mode-Linux, and Go does not ask whether it got it: after a failure a wait for 20 ms ends in centuries.
+// noise are the calls of Go's runtime that change nothing outside.
 func noise() []uint64 {
 	return []uint64{unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_MADVISE, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT,
 		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_SCHED_YIELD,
 		unix.SYS_EPOLL_PWAIT, unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SCHED_GETAFFINITY, unix.SYS_BRK, unix.SYS_PRCTL,
-		unix.SYS_FCNTL, unix.SYS_PRLIMIT64, unix.SYS_FSTAT, unix.SYS_LSEEK, unix.SYS_CLOCK_GETTIME}
+		unix.SYS_FCNTL, unix.SYS_PRLIMIT64, unix.SYS_FSTAT, unix.SYS_LSEEK}
 }
