@@ -54,8 +54,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// rpmlint has the program of that name look at the package. It unpacks it by cpio, which as root would install it on this
-// host: the names in what rpmpack makes begin with a slash.
+// rpmlint has the program of that name look at the package. The program has cpio unpack it, which as root would install it
+// on this host: the names in what rpmpack makes begin with a slash.
 func rpmlint(t *testing.T, dir, _, newer string) {
 	const installed = "/usr/libexec/homerun"
 	before, _ := os.Stat(installed)
@@ -64,7 +64,7 @@ func rpmlint(t *testing.T, dir, _, newer string) {
 	if err := os.WriteFile(filepath.Join(bin, "cpio"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(run(t, dir, "env", "PATH="+bin+":"+os.Getenv("PATH"), "rpmlint", "--strict", "-c", "hack/packages/rpmlint.toml", newer))
+	t.Log(run(t, dir, "env", "HOME="+t.TempDir(), "PATH="+bin+":"+os.Getenv("PATH"), "rpmlint", "--strict", "-c", "hack/packages/rpmlint.toml", newer))
 	if after, _ := os.Stat(installed); after != nil && (before == nil || !after.ModTime().Equal(before.ModTime())) {
 		t.Errorf("rpmlint has unpacked the package to %s", installed)
 	}
