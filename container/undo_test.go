@@ -111,7 +111,7 @@ func TestRemoveMadeBeside(t *testing.T) {
 		c.State.RootfsDevice, c.State.RootfsInode = numbers(fd)
 		unix.Close(fd)
 		err = c.undo(t.Context(), action.RemoveMade{Path: "proc"})
-		if _, missing := os.Stat(root + "/proc"); err != nil || (missing == nil) != test.stays {
+		if _, missing := os.Lstat(root + "/proc"); err != nil || (missing == nil) != test.stays {
 			t.Errorf("%s: %v, %v", name, err, missing)
 		}
 		other.Close()
@@ -167,7 +167,7 @@ func TestRemoveMadeElsewhere(t *testing.T) {
 	if err := c.undo(t.Context(), action.RemoveMade{Path: "proc"}); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(root + "/proc"); !os.IsNotExist(err) {
+	if _, err := os.Lstat(root + "/proc"); !os.IsNotExist(err) {
 		t.Errorf("in the root itself: %v", err)
 	}
 }

@@ -137,8 +137,8 @@ func TestRootWithoutFiles(t *testing.T) {
 		t.Errorf("the container has %q", got)
 	}
 	for _, name := range []string{"etc/hosts", "etc/resolv.conf"} {
-		if text, err := os.ReadFile(filepath.Join(root, name)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is %q, %v: want none", name, text, err)
+		if _, err := os.Lstat(filepath.Join(root, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestOverlay(t *testing.T) {
 				t.Errorf("%s is now %q", name, got)
 			}
 		}
-		if _, err := os.Stat(rootfs + "/new"); err == nil {
+		if _, err := os.Lstat(rootfs + "/new"); err == nil {
 			t.Error("what the program made is left")
 		}
 	})
