@@ -28,9 +28,6 @@ func child(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-// The number of a namespace that has ended may be another one's: it proves
-// nothing but with the number that is never given again, with init alive, or for
-// a child of ours.
 // TestNumbers: the ids are in the order of numbers.
 func TestNumbers(t *testing.T) {
 	dir := t.TempDir()
@@ -48,6 +45,9 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// The number of a namespace that has ended may be another one's: it proves
+// nothing but with the number that is never given again, with init alive, or for
+// a child of ours.
 func TestMembership(t *testing.T) {
 	own, err := MountNamespace(os.Getpid())
 	if err != nil {
