@@ -114,9 +114,10 @@ func (s *Program) follow(pid, at int) (calls, status int, err error) {
 	}
 }
 
-// fails reports whether a call can fail, so that a program has to look: whatever close(2) returns, the descriptor is
-// closed. Where there is no vdso(7), as in User-Mode-Linux, Go asks for the time by a system call. A number that is read is
-// what Go's library has from a child, by a pipe, of its execve(2): without it, it would wait until that child ends.
+// fails reports whether a call is one that may be made to fail. Programs do not look at what the kernel never fails: the
+// caller's ids, umask(2), tgkill(2), an exit, and the time, for which Go makes a system call where there is no vdso(7), as in
+// User-Mode-Linux. Whatever close(2) returns, the descriptor is closed. A number that is read is what Go's library has from a
+// child, by a pipe, of its execve(2): without it, it would wait until that child ends.
 func fails(call uint64, args [6]uint64) bool {
 	return !slices.Contains([]uint64{unix.SYS_EXIT_GROUP, unix.SYS_EXIT, unix.SYS_CLOSE, unix.SYS_CLOCK_GETTIME, unix.SYS_UMASK,
 		unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_TGKILL}, call) &&
