@@ -12,8 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handOver is when a program that still runs is worth a goroutine for its signals.
-const handOver = 10 * time.Millisecond
+// handOver is when a program that still runs is worth os/signal, and handOverLook is between looks
+// whether a signal makes it so before.
+const (
+	handOver     = 100 * time.Millisecond
+	handOverLook = 25 * time.Millisecond
+)
 
 // processors is how many Go has once a program runs for longer, so that a signal need not wait
 // until the system call of who waits for the program is noticed, which takes up to entrySlack.
@@ -26,7 +30,7 @@ const (
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
 func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
-	if p.Terminal == nil && p.EndsWithin(handOver) {
+	if p.Terminal == nil && signals.endsBefore(p.EndsWithin) {
 		return p.Wait(ctx)
 	}
 	if p.Terminal != nil {
@@ -50,6 +54,17 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	status, err := p.Wait(ctx)
 	t.finish()
 	return status, err
+}
+
+// endsBefore reports whether a process ends before os/signal is worth it for that, or has taken over
+// in a slow start.
+func (s *signals) endsBefore(endsWithin func(time.Duration) bool) bool {
+	for end := time.Now().Add(handOver); !s.handed.Load() && !s.caught.Any() && time.Now().Before(end); {
+		if endsWithin(handOverLook) {
+			return true
+		}
+	}
+	return false
 }
 
 // terminal relays between the caller's terminal and the container's.

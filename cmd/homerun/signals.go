@@ -39,6 +39,7 @@ type signals struct {
 	lock sync.Mutex
 	to   func(os.Signal) // nil while the program is started
 	held []os.Signal
+	over bool        // the start is
 	runs bool        // the program does, and there is nothing to give up
 	ends int         // how many SIGTERM and SIGINT came before
 	wait *time.Timer // gives up, if the start is not over then
@@ -63,9 +64,12 @@ func catchSignals(detach bool) (*signals, error) {
 }
 
 const (
-	// slow is after how long a start is worth a goroutine for its signals. Those
-	// that came before count once each.
+	// slow is between looks whether a signal has come to a start. Those that came before
+	// os/signal takes over count once each.
 	slow = 100 * time.Millisecond
+	// listened is after how long a start is worth os/signal without one. When 50 start at once, all are slow, and
+	// none gets a signal: os/signal's threads and their memory would be a fifteenth of the time.
+	listened = time.Second
 	// grace is how long a start may go on after the first signal that ends programs. The
 	// program may run already, and then it is the one to get it.
 	grace = 500 * time.Millisecond
@@ -81,8 +85,10 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 	}
 	begun, s.cancel = context.WithCancelCause(ctx)
 	timer := time.AfterFunc(slow, func() {
-		runtime.GOMAXPROCS(processors) // what receives must not wait for the system call of who starts
-		s.receive()
+		if worthListening(s.caught, s.isOver) {
+			runtime.GOMAXPROCS(processors) // what receives must not wait for the system call of who starts
+			s.receive()
+		}
 	})
 	return begun, func(err error) error {
 		timer.Stop()
@@ -93,12 +99,30 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 				timer.Stop()
 			}
 		}
-		s.runs = err == nil
+		s.over, s.runs = true, err == nil
 		if cause := context.Cause(begun); err != nil && cause != nil {
 			return cause
 		}
 		return err
 	}
+}
+
+// worthListening waits, beside a start that has become slow, until a signal has come or it is worth
+// os/signal without one, and reports whether that was before it was over.
+func worthListening(caught *early.Signals, over func() bool) bool {
+	for end := time.Now().Add(listened - slow); !over(); time.Sleep(slow) {
+		if caught.Any() || !time.Now().Before(end) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOver reports whether the start is over.
+func (s *signals) isOver() bool {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.over
 }
 
 // awaited is how long a signal that has ended a part of a start may be on its way through

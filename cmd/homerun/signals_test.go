@@ -264,3 +264,91 @@ func TestIgnored(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// slowVariable is set in the processes that TestSlowStart starts, as unattendedVariable is.
+const slowVariable = "HOMERUN_TEST_SLOW"
+
+// TestSlowStart: os/signal takes over in a slow start once a signal has come or it is worth it without
+// one, and not once the start is over. A program is waited for until it is worth that, too.
+func TestSlowStart(t *testing.T) {
+	if how := os.Getenv(slowVariable); how != "" {
+		beSlow(t, how)
+		return
+	}
+	for _, how := range []string{"signal", "none", "over", "quick", "program"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestSlowStart$")
+			cmd.Env = append(os.Environ(), slowVariable+"="+how)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+func beSlow(t *testing.T, how string) {
+	s, err := catchSignals(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(handed bool) {
+		t.Helper()
+		if s.handed.Load() != handed {
+			t.Errorf("os/signal has taken over: %t, want %t", !handed, handed)
+		}
+	}
+	send := func() {
+		if err := unix.Kill(unix.Getpid(), unix.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(slow); how != "signal" && !s.caught.Any() && time.Now().Before(end); {
+		}
+	}
+	_, started := s.starting(t.Context())
+	var asked int
+	ends := func(at int) bool {
+		asked = 0
+		return s.endsBefore(func(time.Duration) bool {
+			time.Sleep(time.Millisecond)
+			asked++
+			return asked == at
+		})
+	}
+	switch how {
+	case "signal":
+		time.Sleep(2 * slow)
+		expect(false)
+		send()
+		for end := time.Now().Add(listened - 4*slow); !s.handed.Load() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+		expect(true)
+		if ends(1) || asked > 0 {
+			t.Error("what os/signal has is not passed on at once")
+		}
+	case "none":
+		time.Sleep(listened + 2*slow)
+		expect(true)
+	case "over":
+		time.Sleep(slow + slow/2)
+		_ = started(nil)
+		send()
+		time.Sleep(3 * slow)
+		expect(false)
+	case "quick":
+		_ = started(nil)
+		send()
+		time.Sleep(3 * slow)
+		expect(false)
+		if ends(1) || asked > 0 {
+			t.Error("a signal waits for the program")
+		}
+	case "program":
+		if begun := time.Now(); ends(0) || asked < 2 || time.Since(begun) > 10*handOver {
+			t.Errorf("a program that runs on: asked %d times, for %v", asked, time.Since(begun))
+		}
+		if !ends(2) || asked != 2 {
+			t.Errorf("a program that ends is asked %d times", asked)
+		}
+	}
+}

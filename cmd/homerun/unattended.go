@@ -44,18 +44,30 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 	}
 	u := &unattended{caught: caught, ended: make(chan struct{})}
 	u.Context, u.cancel = context.WithCancelCause(ctx)
-	time.AfterFunc(slow, u.listen)
+	time.AfterFunc(slow, func() {
+		if worthListening(caught, u.isOver) {
+			u.listen()
+		}
+	})
 	return u, nil
+}
+
+// isOver reports whether the start is over.
+func (u *unattended) isOver() bool {
+	select {
+	case <-u.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // listen has os/signal take over, unless the start is over.
 func (u *unattended) listen() {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	select {
-	case <-u.ended:
+	if u.isOver() {
 		return
-	default:
 	}
 	runtime.GOMAXPROCS(processors) // as in signals.starting
 	u.came = make(chan os.Signal, 64)

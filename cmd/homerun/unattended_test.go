@@ -23,17 +23,20 @@ func TestUnattended(t *testing.T) {
 		beUnattended(t, how)
 		return
 	}
-	for _, how := range []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "at once", "nohup", "none", "slow", "late", "after", "others"} {
-		cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUnattended$")
-		cmd.Env = append(os.Environ(), unattendedVariable+"="+how)
-		out, err := cmd.CombinedOutput()
-		if end := map[string]string{"late": "terminated", "after": "terminated"}[how]; end != "" {
-			if err == nil || !strings.HasSuffix(err.Error(), ": "+end) {
-				t.Errorf("%s: %v, want %s: %s", how, err, end, out)
+	for _, how := range []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "at once", "nohup", "none", "slow", "meanwhile", "listened", "late", "after", "others"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUnattended$")
+			cmd.Env = append(os.Environ(), unattendedVariable+"="+how)
+			out, err := cmd.CombinedOutput()
+			if end := map[string]string{"late": "terminated", "after": "terminated"}[how]; end != "" {
+				if err == nil || !strings.HasSuffix(err.Error(), ": "+end) {
+					t.Errorf("%v, want %s: %s", err, end, out)
+				}
+			} else if err != nil {
+				t.Errorf("%v: %s", err, out)
 			}
-		} else if err != nil {
-			t.Errorf("%s: %v: %s", how, err, out)
-		}
+		})
 	}
 }
 
@@ -56,30 +59,29 @@ func beUnattended(t *testing.T, how string) {
 	}
 	o, broken := &options{}, errors.New("broken")
 	want := unix.SIGTERM
-	switch how {
-	case "none", "slow":
-		if how == "slow" {
-			time.Sleep(2 * slow)
+	if pause := map[string]time.Duration{"slow": 2 * slow, "meanwhile": 2 * slow, "listened": listened + 2*slow, "late": listened + 2*slow, "others": listened + 2*slow}[how]; pause > 0 {
+		time.Sleep(pause)
+		if start.listens() != (pause > listened) {
+			t.Errorf("after %v: it listens: %t", pause, start.listens())
 		}
+	}
+	switch how {
+	case "none", "slow", "listened":
 		begun := time.Now()
 		if err := o.endedBy(start.cause(), broken); !errors.Is(err, broken) || o.exitStatus() != 1 {
 			t.Errorf("without a signal: %v, status %d", err, o.exitStatus())
 		}
-		if took := time.Since(begun); how == "none" && took >= awaited {
+		if took := time.Since(begun); how != "listened" && took >= awaited {
 			t.Errorf("it took %v, and no signal can be on its way", took)
 		}
 		return
 	case "after", "late": // it gives the signals back, whoever has them
-		if how == "late" {
-			time.Sleep(2 * slow)
-		}
 		start.end()
 		start.listen() // at the same moment
 		send(unix.SIGTERM)
 		time.Sleep(10 * time.Second)
 		return
 	case "others": // they do what they did before
-		time.Sleep(2 * slow)
 		send(unix.SIGUSR1)
 		time.Sleep(slow)
 		if start.Err() != nil {
@@ -95,7 +97,9 @@ func beUnattended(t *testing.T, how string) {
 		send(unix.SIGHUP, unix.SIGTERM, unix.SIGQUIT, unix.SIGABRT)
 		awaitDone(t, start)
 	default:
-		want = unix.SignalNum(how)
+		if how != "meanwhile" {
+			want = unix.SignalNum(how)
+		}
 		send(want)
 		awaitDone(t, start)
 	}

@@ -73,6 +73,9 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 // Came reports whether a signal has come since Catch, and was not handed over.
 func (s *Signals) Came(n unix.Signal) bool { return atomic.LoadUint64(&pending)>>(n-1)&1 != 0 }
 
+// Any reports whether one of them has come, and was not handed over. Any goroutine may ask.
+func (s *Signals) Any() bool { return atomic.LoadUint64(&pending) != 0 }
+
 // Ignored reports whether a signal was ignored before Catch: by nohup(1), or in what a
 // shell runs in the background.
 func (s *Signals) Ignored(n unix.Signal) bool {
