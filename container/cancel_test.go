@@ -179,12 +179,12 @@ func TestCancelledWait(t *testing.T) {
 		endsSoon(t, "wait for the process", func(ctx context.Context) error { _, err := p.Wait(ctx); return err })
 		endsSoon(t, "wait for the container", func(ctx context.Context) error { _, err := runtime.Wait(ctx, "web"); return err })
 	}
-	if p.EndsWithin(cancelAfter) {
+	if p.EndsWithin(context.Background(), cancelAfter) {
 		t.Error("it has ended")
 	}
 	p.Signal(unix.SIGTERM)
 	p.Signal(unix.SIGKILL)
-	if !p.EndsWithin(promptly) {
+	if !p.EndsWithin(context.Background(), promptly) {
 		t.Error("it has not ended")
 	}
 	if status, err := p.Wait(t.Context()); status < 128 || err != nil {
@@ -278,7 +278,7 @@ func TestClosedUnwaited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.EndsWithin(0)
+	p.EndsWithin(context.Background(), 0)
 	p.Close()
 	p.Close()
 	q, err := runtime.Run(t.Context(), container.Request{ID: "other", Bundle: bundle})

@@ -119,14 +119,14 @@ func (p *Process) reopen() {
 	}
 }
 
-// EndsWithin reports whether the process ends in the given time, for a caller that
+// EndsWithin reports whether the process ends in the given time and before ctx does, for a caller that
 // has something to start beside one that runs for long. Wait comes after it in
-// either case.
-func (p *Process) EndsWithin(limit time.Duration) bool {
+// either case. A signal to the waiting thread has it ask ctx for its error, too.
+func (p *Process) EndsWithin(ctx context.Context, limit time.Duration) bool {
 	p.attend()
 	for deadline := time.Now().Add(limit); !p.ended && p.pidfd >= 0; {
 		var err error
-		p.ended, err = p.kernel.Wait(context.Background(), p.pidfd, max(time.Until(deadline), 0))
+		p.ended, err = p.kernel.Wait(ctx, p.pidfd, max(time.Until(deadline), 0))
 		if err != nil || !time.Now().Before(deadline) {
 			break
 		}

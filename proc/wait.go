@@ -38,14 +38,14 @@ func WhenDone(ctx context.Context, do func()) (stop func() (called bool)) {
 }
 
 // Poll is poll(2), for the given time at most, or if that is negative for ever. It
-// goes on after a signal. The error is ctx's when that ends before there is an
+// goes on after a signal, unless ctx has an error then. The error is ctx's when that ends before there is an
 // event.
 func Poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (events int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	if ctx.Done() == nil {
-		return poll(fds, limit)
+		return poll(ctx, fds, limit)
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
@@ -54,7 +54,7 @@ func Poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (events i
 	defer unix.Close(wake)
 	stop := WhenDone(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }) // never full
 	all := append(slices.Clone(fds), unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
-	events, err = poll(all, limit)
+	events, err = poll(ctx, all, limit)
 	stop()
 	if copy(fds, all); all[len(fds)].Revents != 0 {
 		events--
@@ -65,15 +65,19 @@ func Poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (events i
 	return events, err
 }
 
-func poll(fds []unix.PollFd, limit time.Duration) (int, error) {
+func poll(ctx context.Context, fds []unix.PollFd, limit time.Duration) (int, error) {
 	for begun := time.Now(); ; {
 		wait := -1
 		if limit >= 0 {
 			left := max(limit-time.Since(begun), 0)
 			wait = int((left + time.Millisecond - 1) / time.Millisecond)
 		}
-		if n, err := unix.Poll(fds, wait); err != unix.EINTR {
+		n, err := unix.Poll(fds, wait)
+		if err != unix.EINTR {
 			return n, err
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
 		}
 	}
 }

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,5 +87,56 @@ func TestBecomesWithoutWatch(t *testing.T) {
 	so := func() bool { return time.Since(begun) > 150*time.Millisecond }
 	if !Becomes(t.Context(), 10*time.Second, so, Watch{Path: "/nowhere", Events: unix.IN_DELETE}) || time.Since(begun) > 5*time.Second {
 		t.Errorf("after %v", time.Since(begun))
+	}
+}
+
+// ended is a context that has ended, without a word, once it is set.
+type ended struct {
+	context.Context
+	now atomic.Bool
+}
+
+func (e *ended) Err() error {
+	if e.now.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestPollAsksAtSignal: a signal to the waiting thread ends the wait if the context has an error then, and else does not.
+func TestPollAsksAtSignal(t *testing.T) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGUSR1)
+	defer signal.Stop(c)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread := unix.Gettid()
+	for _, sleeps := range []bool{true, false} { // a context that ends by itself has a descriptor
+		base, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		if sleeps {
+			base = context.Background()
+		}
+		ctx := &ended{Context: base}
+		stop := make(chan struct{})
+		var sender sync.WaitGroup
+		sender.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+				ctx.now.Store(n >= 3)
+				_ = unix.Tgkill(unix.Getpid(), thread, unix.SIGUSR1)
+			}
+		})
+		begun := time.Now()
+		n, err := Poll(ctx, nil, 20*time.Second)
+		if took := time.Since(begun); n != 0 || !errors.Is(err, context.Canceled) || took < 60*time.Millisecond || took > 10*time.Second {
+			t.Errorf("%d, %v after %v", n, err, took)
+		}
+		close(stop)
+		sender.Wait()
 	}
 }

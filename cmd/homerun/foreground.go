@@ -8,18 +8,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/homerun-oci/homerun/cmd/homerun/early"
 	"github.com/homerun-oci/homerun/container"
 	"golang.org/x/sys/unix"
 )
 
-// handOver is when a program that still runs is worth os/signal, and handOverLook is between looks
-// whether a signal makes it so before.
+// handOver is how long a program runs before os/signal takes over. The first firstLook of it are the
+// program's own, to say what it does with signals: those that came before wait as long. After that one that comes
+// has os/signal take over; where it interrupts another thread than the one that waits, that is at the next of the
+// looks after each nextLook.
 const (
-	handOver     = 100 * time.Millisecond
-	handOverLook = 25 * time.Millisecond
+	handOver  = 100 * time.Millisecond
+	firstLook = 10 * time.Millisecond
+	nextLook  = 30 * time.Millisecond
 )
 
-// processors is how many Go has once a program runs for longer, so that a signal need not wait
+// processors is how many Go has once os/signal has taken over, so that a signal need not wait
 // until the system call of who waits for the program is noticed, which takes up to entrySlack.
 // With a terminal what is typed, and what is shown, have one each.
 const (
@@ -30,7 +34,7 @@ const (
 // follow waits for a process, passing on all signals and, with a terminal, what
 // is typed and shown.
 func follow(ctx context.Context, p *container.Process, signals *signals) (int, error) {
-	if p.Terminal == nil && signals.endsBefore(p.EndsWithin) {
+	if p.Terminal == nil && signals.endsBeforeHandOver(p.EndsWithin) {
 		return p.Wait(ctx)
 	}
 	if p.Terminal != nil {
@@ -56,15 +60,33 @@ func follow(ctx context.Context, p *container.Process, signals *signals) (int, e
 	return status, err
 }
 
-// endsBefore reports whether a process ends before os/signal is worth it for that, or has taken over
-// in a slow start.
-func (s *signals) endsBefore(endsWithin func(time.Duration) bool) bool {
-	for end := time.Now().Add(handOver); !s.handed.Load() && !s.caught.Any() && time.Now().Before(end); {
-		if endsWithin(handOverLook) {
+// endsBeforeHandOver waits for a process until os/signal is to take over, and reports whether it has ended.
+func (s *signals) endsBeforeHandOver(endsWithin func(context.Context, time.Duration) bool) bool {
+	end := time.Now().Add(handOver)
+	if endsWithin(context.Background(), firstLook) {
+		return true
+	}
+	s.catchAll()
+	quiet := untilSignal{context.Background(), s.caught}
+	for !s.handed.Load() && quiet.Err() == nil && time.Now().Before(end) {
+		if endsWithin(quiet, nextLook) {
 			return true
 		}
 	}
 	return false
+}
+
+// untilSignal is a context that has an error once a signal has come. Nothing wakes who waits for its end.
+type untilSignal struct {
+	context.Context
+	caught *early.Signals
+}
+
+func (u untilSignal) Err() error {
+	if u.caught.Any() {
+		return context.Canceled
+	}
+	return u.Context.Err()
 }
 
 // terminal relays between the caller's terminal and the container's.

@@ -20,7 +20,9 @@ import (
 // it. But what is in a container can keep its start from coming to an end: it
 // may stop the process that joins it, or be a file system that does not answer.
 // So one that ends programs (container.Endings) gives up what is not over shortly after it,
-// and SIGTERM and SIGINT at once at the second of these.
+// and SIGTERM and SIGINT at once at the second of these. A start looks for signals each 0.1 s
+// (signalLook) until os/signal takes over, at the first of them or after 1 s: a look may come 0.05 s late
+// (entrySlack), and two of one number before it are one.
 //
 // The init of a PID namespace is not sent what it has no use for: the kernel drops it.
 // A program that does not think of signals, sleep(1) say, would outlive ^C, timeout(1),
@@ -39,8 +41,7 @@ type signals struct {
 	lock sync.Mutex
 	to   func(os.Signal) // nil while the program is started
 	held []os.Signal
-	over bool        // the start is
-	runs bool        // the program does, and there is nothing to give up
+	runs bool        // the start has ended well: there is nothing to give up
 	ends int         // how many SIGTERM and SIGINT came before
 	wait *time.Timer // gives up, if the start is not over then
 	last *time.Timer // ends this process, if the start does not end
@@ -64,12 +65,12 @@ func catchSignals(detach bool) (*signals, error) {
 }
 
 const (
-	// slow is between looks whether a signal has come to a start. Those that came before
-	// os/signal takes over count once each.
-	slow = 100 * time.Millisecond
-	// listened is after how long a start is worth os/signal without one. When 50 start at once, all are slow, and
-	// none gets a signal: os/signal's threads and their memory would be a fifteenth of the time.
-	listened = time.Second
+	// signalLook is when a start looks for a signal for the first time, and how often then.
+	signalLook = 100 * time.Millisecond
+	// listenAfter is how long a start takes before os/signal takes over without a signal. Of 50 that start
+	// at once each takes longer than 0.1 s, and none gets a signal: os/signal in each would be a
+	// fifteenth of their time.
+	listenAfter = time.Second
 	// grace is how long a start may go on after the first signal that ends programs. The
 	// program may run already, and then it is the one to get it.
 	grace = 500 * time.Millisecond
@@ -84,14 +85,17 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 		return ctx, func(err error) error { return err }
 	}
 	begun, s.cancel = context.WithCancelCause(ctx)
-	timer := time.AfterFunc(slow, func() {
-		if worthListening(s.caught, s.isOver) {
-			runtime.GOMAXPROCS(processors) // what receives must not wait for the system call of who starts
+	over := make(chan struct{})
+	end := sync.OnceFunc(func() { close(over) })
+	timer := time.AfterFunc(signalLook, func() {
+		s.catchAll()
+		if waitUntilWorth(s.caught, over) {
 			s.receive()
 		}
 	})
 	return begun, func(err error) error {
 		timer.Stop()
+		end()
 		s.lock.Lock()
 		defer s.lock.Unlock()
 		for _, timer := range [...]*time.Timer{s.wait, s.last} {
@@ -99,7 +103,7 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 				timer.Stop()
 			}
 		}
-		s.over, s.runs = true, err == nil
+		s.runs = err == nil
 		if cause := context.Cause(begun); err != nil && cause != nil {
 			return cause
 		}
@@ -107,22 +111,32 @@ func (s *signals) starting(ctx context.Context) (begun context.Context, started 
 	}
 }
 
-// worthListening waits, beside a start that has become slow, until a signal has come or it is worth
-// os/signal without one, and reports whether that was before it was over.
-func worthListening(caught *early.Signals, over func() bool) bool {
-	for end := time.Now().Add(listened - slow); !over(); time.Sleep(slow) {
-		if caught.Any() || !time.Now().Before(end) {
-			return true
+// waitUntilWorth runs beside a start. It returns true once a look finds a signal or the start has taken
+// listenAfter, and false once the start is over. Before true it gives Go the processor
+// that os/signal's goroutine has while who starts is in a system call.
+func waitUntilWorth(caught *early.Signals, over <-chan struct{}) bool {
+	for end := time.Now().Add(listenAfter - signalLook); !caught.Any() && time.Now().Before(end); {
+		select {
+		case <-over:
+			return false
+		case <-time.After(signalLook):
 		}
 	}
-	return false
+	select {
+	case <-over:
+		return false
+	default:
+		runtime.GOMAXPROCS(processors)
+		return true
+	}
 }
 
-// isOver reports whether the start is over.
-func (s *signals) isOver() bool {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	return s.over
+// catchAll has the other signals wait, too, for a program that runs on or a start that takes long. Before that
+// Go drops most of them, but SIGTSTP stops this process, and SIGSTKFLT ends it.
+func (s *signals) catchAll() {
+	if err := s.caught.CatchAll(); err != nil {
+		note("%s", err) // never: os/signal could not have them either
+	}
 }
 
 // awaited is how long a signal that has ended a part of a start may be on its way through

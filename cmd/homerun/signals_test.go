@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // collecting are signals that no system sends.
 func collecting() *signals {
-	s := &signals{}
+	s := &signals{caught: &early.Signals{}}
 	s.relay.Do(func() {})
 	return s
 }
@@ -268,17 +269,19 @@ func TestIgnored(t *testing.T) {
 // slowVariable is set in the processes that TestSlowStart starts, as unattendedVariable is.
 const slowVariable = "HOMERUN_TEST_SLOW"
 
-// TestSlowStart: os/signal takes over in a slow start once a signal has come or it is worth it without
-// one, and not once the start is over. A program is waited for until it is worth that, too.
+// TestSlowStart: os/signal takes over in a start once a signal has come, or after listenAfter, and never when
+// the start is over. A program is waited for until handOver or a signal, whatever signal that is.
 func TestSlowStart(t *testing.T) {
 	if how := os.Getenv(slowVariable); how != "" {
 		beSlow(t, how)
 		return
 	}
-	for _, how := range []string{"signal", "none", "over", "quick", "program"} {
+	for _, how := range []string{"signal", "other", "none", "over", "failed", "at once", "program", "program's", "program's other"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestSlowStart$")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSlowStart$")
 			cmd.Env = append(os.Environ(), slowVariable+"="+how)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
@@ -287,68 +290,118 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
+// slowly is what a child of TestSlowStart has.
+type slowly struct {
+	*testing.T
+	*signals
+	begun time.Time
+	// looks are how long the program was waited for, each time.
+	looks []time.Duration
+}
+
+// send sends this process a signal, and waits until some handler has it.
+func (s *slowly) send(n unix.Signal) {
+	s.Helper()
+	if err := unix.Kill(unix.Getpid(), n); err != nil {
+		s.Fatal(err)
+	}
+	s.until("the signal has come", func() bool { return s.caught.Any() || s.isHanded() })
+}
+
+func (s *slowly) until(what string, so func() bool) {
+	s.Helper()
+	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			s.Fatal("never: " + what)
+		}
+	}
+}
+
+// isHanded reports whether os/signal has all that came.
+func (s *slowly) isHanded() bool { return s.handed.Load() && !s.caught.Any() }
+
+// ends waits for a program that ends at the look of that number.
+func (s *slowly) ends(at int, meanwhile func()) bool {
+	s.looks = nil
+	return s.endsBeforeHandOver(func(ctx context.Context, limit time.Duration) bool {
+		time.Sleep(time.Millisecond)
+		s.looks = append(s.looks, limit)
+		if err := ctx.Err(); err != nil {
+			s.Errorf("the context's error is %v before a signal", err)
+		}
+		if meanwhile(); s.caught.Any() && len(s.looks) > 1 && ctx.Err() == nil {
+			s.Error("the context has no error after a signal")
+		}
+		return len(s.looks) == at
+	})
+}
+
 func beSlow(t *testing.T, how string) {
-	s, err := catchSignals(false)
+	runtime.GOMAXPROCS(1) // as entry has it
+	caught, err := catchSignals(false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect := func(handed bool) {
-		t.Helper()
-		if s.handed.Load() != handed {
-			t.Errorf("os/signal has taken over: %t, want %t", !handed, handed)
-		}
-	}
-	send := func() {
-		if err := unix.Kill(unix.Getpid(), unix.SIGUSR1); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(slow); how != "signal" && !s.caught.Any() && time.Now().Before(end); {
-		}
-	}
+	s := &slowly{T: t, signals: caught, begun: time.Now()}
 	_, started := s.starting(t.Context())
-	var asked int
-	ends := func(at int) bool {
-		asked = 0
-		return s.endsBefore(func(time.Duration) bool {
-			time.Sleep(time.Millisecond)
-			asked++
-			return asked == at
-		})
-	}
+	nothing := func() {}
 	switch how {
-	case "signal":
-		time.Sleep(2 * slow)
-		expect(false)
-		send()
-		for end := time.Now().Add(listened - 4*slow); !s.handed.Load() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	case "signal", "other":
+		time.Sleep(2 * signalLook)
+		if s.handed.Load() {
+			t.Error("os/signal has taken over without a signal")
 		}
-		expect(true)
-		if ends(1) || asked > 0 {
-			t.Error("what os/signal has is not passed on at once")
+		s.send(map[string]unix.Signal{"signal": unix.SIGUSR1, "other": unix.SIGALRM}[how])
+		s.until("os/signal takes over", s.isHanded)
+		if took := time.Since(s.begun); took >= listenAfter {
+			t.Errorf("os/signal has taken over after %v", took)
+		}
+		if s.ends(2, nothing) || !slices.Equal(s.looks, []time.Duration{firstLook}) {
+			t.Errorf("what os/signal has is passed on after %v", s.looks)
 		}
 	case "none":
-		time.Sleep(listened + 2*slow)
-		expect(true)
-	case "over":
-		time.Sleep(slow + slow/2)
-		_ = started(nil)
-		send()
-		time.Sleep(3 * slow)
-		expect(false)
-	case "quick":
-		_ = started(nil)
-		send()
-		time.Sleep(3 * slow)
-		expect(false)
-		if ends(1) || asked > 0 {
-			t.Error("a signal waits for the program")
+		s.until("os/signal takes over", s.isHanded)
+		if took := time.Since(s.begun); took < listenAfter || runtime.GOMAXPROCS(0) != processors {
+			t.Errorf("os/signal has taken over after %v, with %d processors", took, runtime.GOMAXPROCS(0))
 		}
+	case "over", "failed":
+		time.Sleep(signalLook + signalLook/2)
+		_ = started(map[string]error{"failed": unix.EIO}[how])
+		s.send(unix.SIGUSR1)
+		time.Sleep(3 * signalLook)
+		if s.handed.Load() {
+			t.Error("os/signal has taken over though the start is over")
+		}
+	case "at once":
+		_ = started(nil)
+		s.send(unix.SIGUSR1)
+		if !s.ends(1, nothing) || s.ends(2, nothing) || !slices.Equal(s.looks, []time.Duration{firstLook}) {
+			t.Errorf("a signal that came before is passed on after %v", s.looks)
+		}
+	default:
+		_ = started(nil)
+		s.program(how)
+	}
+}
+
+// program is beSlow for a start that was quick.
+func (s *slowly) program(how string) {
+	switch begun := time.Now(); how {
 	case "program":
-		if begun := time.Now(); ends(0) || asked < 2 || time.Since(begun) > 10*handOver {
-			t.Errorf("a program that runs on: asked %d times, for %v", asked, time.Since(begun))
+		if s.ends(0, func() {}) || s.looks[0] != firstLook || s.looks[len(s.looks)-1] != nextLook || time.Since(begun) < handOver {
+			s.Errorf("a program that runs on: looks after %v, in %v", s.looks, time.Since(begun))
 		}
-		if !ends(2) || asked != 2 {
-			t.Errorf("a program that ends is asked %d times", asked)
+		if !s.ends(2, func() {}) || len(s.looks) != 2 {
+			s.Errorf("a program that ends: looks after %v", s.looks)
+		}
+	case "program's", "program's other":
+		n := map[string]unix.Signal{"program's": unix.SIGUSR1, "program's other": unix.SIGALRM}[how]
+		if s.ends(3, func() {
+			if len(s.looks) == 2 {
+				s.send(n)
+			}
+		}) || len(s.looks) != 2 {
+			s.Errorf("a signal waits, looks after %v", s.looks)
 		}
 	}
 }

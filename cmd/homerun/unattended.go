@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime"
 	"sync"
 	"time"
 
@@ -17,8 +16,8 @@ import (
 // it was ignored, as with nohup(1).
 //
 // os/signal, with its goroutines and a thread, would take as long as a quarter of the start. So it
-// takes over only where one is slow. A signal that came before waits until then, and has come
-// too late if the start is over first.
+// takes over at a look (signalLook) that finds a signal, or when the start has taken listenAfter. A signal
+// waits for that, or for the start's next step: each asks for the context's error.
 type unattended struct {
 	// Context is the start's. Its cause is the signal.
 	context.Context
@@ -44,32 +43,33 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 	}
 	u := &unattended{caught: caught, ended: make(chan struct{})}
 	u.Context, u.cancel = context.WithCancelCause(ctx)
-	time.AfterFunc(slow, func() {
-		if worthListening(caught, u.isOver) {
+	time.AfterFunc(signalLook, func() {
+		if waitUntilWorth(caught, u.ended) {
 			u.listen()
 		}
 	})
 	return u, nil
 }
 
-// isOver reports whether the start is over.
-func (u *unattended) isOver() bool {
-	select {
-	case <-u.ended:
-		return true
-	default:
-		return false
+// Err is the context's, which a signal ends that nobody has looked for yet.
+func (u *unattended) Err() error {
+	for _, n := range container.Endings() {
+		if u.caught.Came(n) {
+			u.cancel(interrupted(n))
+		}
 	}
+	return u.Context.Err()
 }
 
 // listen has os/signal take over, unless the start is over.
 func (u *unattended) listen() {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	if u.isOver() {
+	select {
+	case <-u.ended:
 		return
+	default:
 	}
-	runtime.GOMAXPROCS(processors) // as in signals.starting
 	u.came = make(chan os.Signal, 64)
 	go u.await(u.came)
 	u.caught.HandOverCaught(u.came)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,12 @@ func TestUnattended(t *testing.T) {
 		beUnattended(t, how)
 		return
 	}
-	for _, how := range []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "at once", "nohup", "none", "slow", "meanwhile", "listened", "late", "after", "others"} {
+	for _, how := range []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGABRT", "at once", "step", "nohup", "none", "slow", "meanwhile", "listened", "late", "after", "others"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUnattended$")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "sh", "-c", `[ "$1" != nohup ] || trap "" HUP; shift; exec "$@"`, "sh", how, os.Args[0], "-test.run=^TestUnattended$")
 			cmd.Env = append(os.Environ(), unattendedVariable+"="+how)
 			out, err := cmd.CombinedOutput()
 			if end := map[string]string{"late": "terminated", "after": "terminated"}[how]; end != "" {
@@ -41,6 +44,7 @@ func TestUnattended(t *testing.T) {
 }
 
 func beUnattended(t *testing.T, how string) {
+	runtime.GOMAXPROCS(1) // as entry has it
 	if how == "nohup" {
 		// As entry has it in bin/homerun, where the caller ignores these, too.
 		callerIgnores = 1<<(unix.SIGTERM-1) | 1<<(unix.SIGQUIT-1)
@@ -59,12 +63,7 @@ func beUnattended(t *testing.T, how string) {
 	}
 	o, broken := &options{}, errors.New("broken")
 	want := unix.SIGTERM
-	if pause := map[string]time.Duration{"slow": 2 * slow, "meanwhile": 2 * slow, "listened": listened + 2*slow, "late": listened + 2*slow, "others": listened + 2*slow}[how]; pause > 0 {
-		time.Sleep(pause)
-		if start.listens() != (pause > listened) {
-			t.Errorf("after %v: it listens: %t", pause, start.listens())
-		}
-	}
+	start.pass(t, how)
 	switch how {
 	case "none", "slow", "listened":
 		begun := time.Now()
@@ -83,14 +82,21 @@ func beUnattended(t *testing.T, how string) {
 		return
 	case "others": // they do what they did before
 		send(unix.SIGUSR1)
-		time.Sleep(slow)
+		time.Sleep(signalLook)
 		if start.Err() != nil {
 			t.Error(context.Cause(start))
 		}
 		return
 	case "at once": // a start that fails before os/signal takes over
 		send(unix.SIGTERM)
+		for !start.caught.Came(unix.SIGTERM) && !start.listens() {
+		}
+	case "step": // the start's next one begins before that
+		send(unix.SIGTERM)
 		for !start.caught.Came(unix.SIGTERM) {
+		}
+		if start.Err() == nil || !errors.Is(context.Cause(start.Context), interrupted(unix.SIGTERM)) {
+			t.Errorf("the context's error is %v, for %v", start.Err(), context.Cause(start.Context))
 		}
 	case "nohup":
 		want = unix.SIGABRT
@@ -107,6 +113,26 @@ func beUnattended(t *testing.T, how string) {
 		t.Errorf("%v, status %d; want an end by %s", err, o.exitStatus(), unix.SignalName(want))
 	}
 	start.end()
+}
+
+// pass lets the time pass that comes before what is tried.
+func (u *unattended) pass(t *testing.T, how string) {
+	begun := time.Now()
+	switch how {
+	case "slow", "meanwhile":
+		if time.Sleep(2 * signalLook); u.listens() {
+			t.Fatal("os/signal has taken over without a signal")
+		}
+	case "listened", "late", "others":
+		for !u.listens() {
+			if time.Sleep(time.Millisecond); time.Since(begun) > 20*time.Second {
+				t.Fatal("os/signal never takes over")
+			}
+		}
+		if took := time.Since(begun); took < listenAfter || runtime.GOMAXPROCS(0) != processors {
+			t.Fatalf("os/signal has taken over after %v, with %d processors", took, runtime.GOMAXPROCS(0))
+		}
+	}
 }
 
 func awaitDone(t *testing.T, ctx context.Context) {

@@ -20,8 +20,12 @@ import (
 const roleVariable = "HOMERUN_TEST_EARLY"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVariable) != "" {
-		if err := catch(); err != nil {
+	if role := os.Getenv(roleVariable); role != "" {
+		do := catch
+		if role == all || role == tooLate {
+			do = func() error { return catchAll(role == tooLate) }
+		}
+		if err := do(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -56,6 +60,74 @@ func catch() error {
 			return err
 		}
 		say(c, 1)
+	}
+	return nil
+}
+
+// all is the role of one that catches all before os/signal takes over, tooLate of one that would after that.
+const (
+	all     = "all"
+	tooLate = "too late"
+)
+
+func catchAll(late bool) error {
+	if err := new(Signals).CatchAll(); err != nil {
+		return err
+	}
+	s, err := Catch(unix.SIGHUP)
+	if err != nil {
+		return err
+	}
+	c := make(chan os.Signal, 64)
+	sent := []unix.Signal{unix.SIGHUP, unix.SIGALRM, unix.SIGSTKFLT, unix.SIGTSTP, 35, 64}
+	if !late {
+		if err := s.CatchAll(); err != nil {
+			return err
+		}
+		for _, n := range sent {
+			if err := unix.Kill(unix.Getpid(), n); err != nil {
+				return err
+			}
+			for bit := uint64(1) << (n - 1); atomic.LoadUint64(&pending)&bit == 0; {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		s.HandOver(c)
+		if err := receive(c, sent...); err != nil {
+			return err
+		}
+	} else {
+		s.HandOver(c)
+	}
+	if err := s.CatchAll(); err != nil {
+		return err
+	}
+	for _, n := range sent {
+		if err := unix.Kill(unix.Getpid(), n); err != nil {
+			return err
+		}
+		if err := receive(c, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive wants these signals, and the runtime's own between them.
+func receive(c <-chan os.Signal, want ...unix.Signal) error {
+	for len(want) > 0 {
+		select {
+		case got := <-c:
+			if got == unix.SIGURG {
+				continue
+			}
+			if got != want[0] {
+				return fmt.Errorf("%v came in place of %v", got, want[0])
+			}
+			want = want[1:]
+		case <-time.After(10 * time.Second):
+			return fmt.Errorf("%v does not come", want[0])
+		}
 	}
 	return nil
 }
@@ -107,6 +179,23 @@ func TestHandOver(t *testing.T) {
 	t.Run("plain", func(t *testing.T) { compare(t, self) })
 	// nohup(1): Go itself leaves a SIGHUP alone that was ignored at the start.
 	t.Run("nohup", func(t *testing.T) { compare(t, "sh", "-c", `trap "" HUP; exec "$0"`, self) })
+}
+
+// TestCatchAll: all signals that os/signal would pass on are, whoever has them, and once each.
+func TestCatchAll(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, role := range []string{all, tooLate} {
+		cmd := exec.CommandContext(ctx, self)
+		cmd.Env = append(os.Environ(), roleVariable+"="+role)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", role, err, out)
+		}
+	}
 }
 
 // TestForeign is TestHandOver on the other machines, emulated.
