@@ -121,7 +121,7 @@ func (p *Process) reopen() {
 
 // EndsWithin reports whether the process ends in the given time and before ctx does, for a caller that
 // has something to start beside one that runs for long. Wait comes after it in
-// either case. A signal to the waiting thread has it ask ctx for its error, too.
+// either case. When a signal interrupts the waiting thread it asks for ctx's error, which one without Done may have.
 func (p *Process) EndsWithin(ctx context.Context, limit time.Duration) bool {
 	p.attend()
 	for deadline := time.Now().Add(limit); !p.ended && p.pidfd >= 0; {

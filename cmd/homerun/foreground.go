@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handOver is how long a program runs before os/signal takes over. The first firstLook of it are the
-// program's own, to say what it does with signals: those that came before wait as long. After that one that comes
-// has os/signal take over; where it interrupts another thread than the one that waits, that is at the next of the
-// looks after each nextLook.
+// handOver is how long a program runs before os/signal takes over without a signal. A program has the time of
+// firstLook to say what it does with signals: none is passed on before. After that os/signal takes over
+// when a signal interrupts who waits for the program. One that interrupts another thread waits for the
+// next look, each nextLook.
 const (
 	handOver  = 100 * time.Millisecond
 	firstLook = 10 * time.Millisecond

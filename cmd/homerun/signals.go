@@ -132,7 +132,7 @@ func waitUntilWorth(caught *early.Signals, over <-chan struct{}) bool {
 }
 
 // catchAll has the other signals wait, too, for a program that runs on or a start that takes long. Before that
-// Go drops most of them, but SIGTSTP stops this process, and SIGSTKFLT ends it.
+// Go drops most of them, but SIGTSTP, SIGTTIN and SIGTTOU stop this process, and SIGSTKFLT ends it.
 func (s *signals) catchAll() {
 	if err := s.caught.CatchAll(); err != nil {
 		note("%s", err) // never: os/signal could not have them either

@@ -17,11 +17,13 @@ import (
 //
 // os/signal, with its goroutines and a thread, would take as long as a quarter of the start. So it
 // takes over at a look (signalLook) that finds a signal, or when the start has taken listenAfter. A signal
-// waits for that, or for the start's next step: each asks for the context's error.
+// waits for that, or after the first look for the start's next step, which asks for the context's error. It
+// has come too late if the start is over first.
 type unattended struct {
 	// Context is the start's. Its cause is the signal.
 	context.Context
 	cancel context.CancelCauseFunc
+	begun  time.Time
 	caught *early.Signals
 	// lock guards came, and has listen see whether ended is closed, which end does.
 	lock  sync.Mutex
@@ -41,7 +43,7 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unattended{caught: caught, ended: make(chan struct{})}
+	u := &unattended{begun: time.Now(), caught: caught, ended: make(chan struct{})}
 	u.Context, u.cancel = context.WithCancelCause(ctx)
 	time.AfterFunc(signalLook, func() {
 		if waitUntilWorth(caught, u.ended) {
@@ -51,8 +53,13 @@ func startUnattended(ctx context.Context) (*unattended, error) {
 	return u, nil
 }
 
-// Err is the context's, which a signal ends that nobody has looked for yet.
+// Err is the context's error. In a start that takes longer than signalLook it looks for a signal, as the
+// looks do, and ends the context at one. A quick start is over before it could be undone in good order:
+// the program runs already, or what it replaces is half removed.
 func (u *unattended) Err() error {
+	if time.Since(u.begun) < signalLook {
+		return u.Context.Err()
+	}
 	for _, n := range container.Endings() {
 		if u.caught.Came(n) {
 			u.cancel(interrupted(n))

@@ -49,7 +49,7 @@ const (
 	byDefault, ignored = 0, 1
 )
 
-// Signals is what Catch caught. Any goroutine may use it at any time.
+// Signals is what Catch and CatchAll caught. Any goroutine may use it at any time.
 type Signals struct {
 	lock   sync.Mutex // guards all
 	caught []unix.Signal
@@ -65,8 +65,8 @@ func Catch(list ...unix.Signal) (*Signals, error) {
 	return s, s.catch(list)
 }
 
-// CatchAll is Catch for the others that os/signal would pass on, but for SIGCHLD, SIGPIPE and those
-// that a fault of the program itself sends. It does nothing a second time, after HandOver, and to a
+// CatchAll is Catch for the others that os/signal would pass on, but for SIGCHLD, SIGPIPE, SIGPROF and those
+// that a fault of this program itself sends: a handler that only returns would hide that. It does nothing a second time, after HandOver, and to a
 // zero value, which has caught nothing.
 func (s *Signals) CatchAll() error {
 	s.lock.Lock()
@@ -79,8 +79,8 @@ func (s *Signals) CatchAll() error {
 	for n := unix.Signal(1); n <= numbers; n++ {
 		switch n {
 		case unix.SIGKILL, unix.SIGSTOP, // nobody catches them
-			unix.SIGILL, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, // of faults
-			unix.SIGURG, unix.SIGCHLD, unix.SIGPIPE, // Go's own, and what homerun's children and pipes send
+			unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS, // of faults
+			unix.SIGURG, unix.SIGPROF, unix.SIGCHLD, unix.SIGPIPE, // Go's own, and what homerun's children and pipes send
 			32, 33, 34: // a C library's own, which os/signal leaves alone
 			continue
 		}

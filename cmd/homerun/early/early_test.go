@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -83,6 +84,11 @@ func catchAll(late bool) error {
 	if !late {
 		if err := s.CatchAll(); err != nil {
 			return err
+		}
+		for _, n := range []unix.Signal{unix.SIGSYS, unix.SIGTRAP, unix.SIGSEGV, unix.SIGURG, unix.SIGCHLD} {
+			if slices.Contains(s.caught, n) {
+				return fmt.Errorf("%v is caught", n)
+			}
 		}
 		for _, n := range sent {
 			if err := unix.Kill(unix.Getpid(), n); err != nil {
